@@ -1,0 +1,65 @@
+# One environment holds the orchestrator, the worker and the tools. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# uv does not read pip's variable.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export HF_HUB_OFFLINE := 1
+export HF_DATASETS_OFFLINE := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PYANNOTE_METRICS_ENABLED := 0
+
+.PHONY: help setup demo up down status test lint format bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install everything into .venv (done by the targets that need it)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	  f"Python {v.major}.{v.minor} is too old or too new: airscript needs 3.11 to 3.13. Run: make PYTHON=/path/to/python3.11 …")'
+	@test -x $(BIN)/python || $(PYTHON) -c 'import os, subprocess, sys; \
+	  subprocess.check_call([os.path.realpath(sys.executable), "-m", "venv", "$(VENV)"])'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' --constraint constraints.txt
+	@$(BIN)/python .ci/repair_torchaudio.py
+	@touch $@
+
+demo: $(READY) ## Run the main job on this machine: corpus → dataset → model → a night's transcripts
+	@$(BIN)/python -m dags.local demo
+
+up: $(READY) ## Start Airflow and MLflow on this machine and leave them running
+	@$(BIN)/python -m dags.local up
+
+down: $(READY) ## Stop what `make up` started
+	@$(BIN)/python -m dags.local down
+
+status: $(READY) ## Say what runs and where
+	@$(BIN)/python -m dags.local status
+
+test: $(READY) ## Linters, types, the law of imports, and every test
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest --numprocesses=2
+
+lint: $(READY) ## Ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## Let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Run every benchmark (each also alone: python -m benchmarks.<name>)
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and everything the demo made
+	-@test -x $(BIN)/python && $(BIN)/python -m dags.local down
+	rm -rf $(VENV) .airscript

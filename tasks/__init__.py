@@ -1,0 +1,1 @@
+"""The steps that do the work: corpus preparation, features, recognition, transcripts."""

@@ -1,0 +1,166 @@
+"""The arguments of every step. A DAG fills them in, a process reads them from its argument vector.
+
+Fields are flat: text, numbers, yes or no, and sequences of these. A field that ends in `result` takes the URI of
+another step's `result.json`. Fields that do not change what is produced (`OPERATIONAL`) stay out of the key.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+# Form fields and templates give "" or "None" for what was left empty.
+OptionalText = Annotated[str, BeforeValidator(lambda value: "" if value in (None, "None") else value)]
+
+OPERATIONAL = frozenset({"output", "receipt", "workers", "tracking"})
+
+
+class StepArguments(BaseModel):
+    """What every step takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    output: str = Field(description="URI prefix under which the step makes its own folder, named by its key")
+    receipt: OptionalText = Field("", description="URI at which to say how the attempt ended; for launchers")
+
+    def canonical(self) -> dict[str, Any]:
+        """The arguments that decide what is produced."""
+        return self.model_dump(mode="json", exclude=set(OPERATIONAL))
+
+
+# ---- corpus → dataset -------------------------------------------------------------------------------------------
+
+
+class ScanCorpus(StepArguments):
+    """List raw media and the transcripts beside them, and cut them into balanced shards."""
+
+    media: str = Field(description="URI prefix of the raw media and their transcripts")
+    shards: int = Field(4, ge=1, le=800, description="at most this many shards")
+
+
+class PrepareCorpus(StepArguments):
+    """Decode one shard's media and cut it into utterances by its transcripts."""
+
+    shard: str = Field(description="URI of one shard's list of programmes, from scan-corpus")
+    language: str = Field("en", description="language of the transcripts (BCP 47)")
+    min_duration_s: float = Field(0.3, gt=0, description="shorter utterances are dropped")
+    max_duration_s: float = Field(20.0, gt=0, description="longer utterances are dropped")
+
+
+class ExtractFeatures(StepArguments):
+    """Turn one shard's utterances into log-mel features."""
+
+    prepared: str = Field(description="URI of prepare-corpus's result.json")
+    features: str = Field("parakeet-80-20ms", description="name of the feature configuration")
+    with_audio: bool = Field(True, description="keep the FLAC audio beside the features")
+
+
+class AssembleDataset(StepArguments):
+    """Filter repeats, split by programme and write the dataset's manifest."""
+
+    scan: str = Field(description="URI of scan-corpus's result.json")
+    extracted: tuple[str, ...] = Field(description="URIs of extract-features' result.json, one a shard")
+    name: str = Field("corpus", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="name of the dataset")
+    validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes for validation")
+    test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes for the test split")
+
+
+# ---- dataset → model --------------------------------------------------------------------------------------------
+
+
+class Train(StepArguments):
+    """Fine-tune an acoustic model on a dataset."""
+
+    dataset: str = Field(description="URI of a dataset's manifest.json")
+    base: str = Field(description="base model: a folder, an s3:// prefix, models:/name@alias or a hub name")
+    steps: int = Field(400, ge=1, description="optimizer steps")
+    learning_rate: float = Field(6e-4, gt=0, lt=1, description="peak learning rate")
+    batch_seconds: float = Field(40.0, gt=0, description="audio seconds in a batch, padding counted")
+    seed: int = Field(0, ge=0, description="seed of order, augmentation and dropout")
+    experiment: str = Field("acoustic-model", description="MLflow experiment")
+
+
+class Evaluate(StepArguments):
+    """Score a model on one split of a dataset."""
+
+    model: str = Field(description="a train step's result.json, a folder, an s3:// prefix or models:/name@alias")
+    fallback: OptionalText = Field("", description="model to score when an alias of `model` does not exist yet")
+    dataset: str = Field(description="URI of a dataset's manifest.json")
+    split: str = Field("test", pattern="^(train|validation|test)$", description="split to score")
+
+
+class CompareModels(StepArguments):
+    """Decide from two evaluations whether the challenger is really better."""
+
+    challenger: str = Field(description="URI of evaluate's result.json for the challenger")
+    champion: str = Field(description="URI of evaluate's result.json for the champion, or for the base when none is")
+
+
+class RegisterModel(StepArguments):
+    """Make a model version in MLflow that carries everything needed to use it offline."""
+
+    trained: str = Field(description="URI of train's result.json")
+    evaluation: str = Field(description="URI of evaluate's result.json for it")
+    comparison: str = Field(description="URI of compare-models' result.json")
+    name: str = Field("acoustic-model", description="registered model's name")
+
+
+class Promotion(StrEnum):
+    """What to do with a challenger."""
+
+    YES = "yes"
+    NO = "no"
+    IF_BETTER = "if-better"
+
+
+class PromoteModel(StepArguments):
+    """Move the `champion` alias to a registered version, if it deserves it."""
+
+    registered: str = Field(description="URI of register-model's result.json")
+    comparison: str = Field(description="URI of compare-models' result.json")
+    promote: Promotion = Field(Promotion.IF_BETTER, description="yes, no, or if the comparison says it is better")
+    decided_by: str = Field("rule", description="who decided: the rule, or a person's name")
+
+
+# ---- media → transcripts ----------------------------------------------------------------------------------------
+
+
+class PlanNight(StepArguments):
+    """Find what is new in the inbox and cut it into batches of equal work."""
+
+    inbox: str = Field(description="URI prefix of arrived media")
+    transcripts: str = Field(description="URI prefix under which transcripts are published")
+    model: str = Field("models:/acoustic-model@champion", description="model to transcribe with")
+    batches: int = Field(4, ge=1, le=800, description="at most this many batches")
+
+
+class PrepareMedia(StepArguments):
+    """Decode one batch's media to speech-ready audio and find where speech is."""
+
+    batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
+
+
+class Recognise(StepArguments):
+    """Recognise the words of one prepared batch."""
+
+    prepared: str = Field(description="URI of prepare-media's result.json")
+    model: str = Field(description="models:/name/version or a folder; plan-night's result says which")
+
+
+class Publish(StepArguments):
+    """Write one batch's transcripts in every format, each programme's manifest last."""
+
+    batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
+    prepared: str = Field(description="URI of prepare-media's result.json")
+    recognised: str = Field(description="URI of recognise's result.json")
+    transcripts: str = Field(description="URI prefix under which transcripts are published")
+
+
+class ReportNight(StepArguments):
+    """Say what became of every programme of a night."""
+
+    plan: str = Field(description="URI of plan-night's result.json")
+    published: tuple[str, ...] = Field((), description="URIs of publish's result.json, one a batch")
+    transcripts: str = Field(description="URI prefix under which transcripts are published")

@@ -1,0 +1,48 @@
+"""Every step by name: its argument model, the program that runs it and what it needs to run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.contract import arguments as a
+
+
+@dataclass(frozen=True)
+class StepDefinition:
+    """One step as both sides know it."""
+
+    name: str
+    program: Literal["tasks", "training"]
+    arguments: type[a.StepArguments]
+    module: str
+    """Where `VERSION`, `inputs` and `run` live. Only the worker imports it."""
+    gpu: bool = False
+    """Whether it profits from an accelerator; profiles decide which."""
+    fans_out: bool = False
+    """Whether its result names items that later steps are mapped over."""
+
+    def command(self, argv: list[str]) -> list[str]:
+        """The command after the interpreter: `-m tasks scan-corpus --media=…`."""
+        return ["-m", self.program, self.name, *argv]
+
+
+STEPS = {
+    step.name: step
+    for step in (
+        StepDefinition("scan-corpus", "tasks", a.ScanCorpus, "tasks.corpus.scan", fans_out=True),
+        StepDefinition("prepare-corpus", "tasks", a.PrepareCorpus, "tasks.corpus.prepare"),
+        StepDefinition("extract-features", "tasks", a.ExtractFeatures, "tasks.corpus.extract", gpu=True),
+        StepDefinition("assemble-dataset", "tasks", a.AssembleDataset, "tasks.corpus.assemble"),
+        StepDefinition("train", "training", a.Train, "training.train", gpu=True),
+        StepDefinition("evaluate", "training", a.Evaluate, "training.evaluate", gpu=True),
+        StepDefinition("compare-models", "training", a.CompareModels, "training.compare"),
+        StepDefinition("register-model", "training", a.RegisterModel, "training.register"),
+        StepDefinition("promote-model", "training", a.PromoteModel, "training.promote"),
+        StepDefinition("plan-night", "tasks", a.PlanNight, "tasks.night.plan", fans_out=True),
+        StepDefinition("prepare-media", "tasks", a.PrepareMedia, "tasks.night.prepare"),
+        StepDefinition("recognise", "tasks", a.Recognise, "tasks.night.recognise", gpu=True),
+        StepDefinition("publish", "tasks", a.Publish, "tasks.night.publish"),
+        StepDefinition("report-night", "tasks", a.ReportNight, "tasks.night.report"),
+    )
+}

@@ -1,0 +1,1 @@
+"""From a dataset to a promoted model: fine-tuning, evaluation, comparison, registration."""
