@@ -1,0 +1,143 @@
+"""What every benchmark shares: the machine, versions, medians of interleaved repeats, memory, and the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware and the interpreter that a figure belongs to."""
+
+    processor: str
+    cores: int
+    memory_gib: float
+    python: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender: its median and, where the benchmark has a unit of work, its rate."""
+
+    name: str
+    median_s: float
+    spread_s: tuple[float, float]
+    rate: float
+    """Units of work a second (audio seconds a second is "times real time")."""
+    ratio: float
+    """This rate over the peer's, from pairs of neighbouring repeats."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a benchmark prints and, with `--json`, writes."""
+
+    benchmark: str
+    what: str
+    unit: str
+    peer: str
+    machine: Machine
+    versions: dict[str, str]
+    rows: list[Row]
+    peak_memory_mib: float
+    notes: list[str] = field(default_factory=list)
+
+
+def this_machine() -> Machine:
+    """Read from the operating system."""
+    cpuinfo = Path("/proc/cpuinfo")
+    models = (
+        [line.split(":")[1] for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        if cpuinfo.exists()
+        else []
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Machine(
+        processor=models[0].strip() if models else platform.processor(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(memory, 1),
+        python=platform.python_version(),
+    )
+
+
+def race(contenders: Mapping[str, Callable[[], object]], peer: str, work: float, repeats: int) -> list[Row]:
+    """Time the contenders in turn, A B C A B C …, so that a machine that slows down slows all of them.
+
+    `work` is how many units one call does. One round is run first and not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for counted in range(-1, repeats):
+        for name, call in contenders.items():
+            started = time.perf_counter()
+            call()
+            if counted >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    return [
+        Row(
+            name=name,
+            median_s=statistics.median(taken),
+            spread_s=(min(taken), max(taken)),
+            rate=work / statistics.median(taken),
+            ratio=statistics.median(other / own for own, other in zip(taken, seconds[peer], strict=True)),
+        )
+        for name, taken in seconds.items()
+    ]
+
+
+def report(
+    benchmark: str, what: str, unit: str, peer: str, packages: tuple[str, ...], rows: list[Row], notes: list[str]
+) -> Report:
+    """A report about this process on this machine."""
+    return Report(
+        benchmark=benchmark,
+        what=what,
+        unit=unit,
+        peer=peer,
+        machine=this_machine(),
+        versions={name: metadata.version(name) for name in packages},
+        rows=rows,
+        peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        notes=notes,
+    )
+
+
+def show(result: Report) -> None:
+    """Print a report as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    machine = result.machine
+    table = Table("", "median s", "min – max s", result.unit, f"÷ {result.peer}", title=result.what)
+    for row in result.rows:
+        low, high = row.spread_s
+        table.add_row(
+            row.name, f"{row.median_s:.3f}", f"{low:.3f} – {high:.3f}", f"{row.rate:,.0f}", f"{row.ratio:.2f}"
+        )
+    console.print(table)
+    console.print(f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}")
+    console.print(", ".join(f"{name} {version}" for name, version in result.versions.items()))
+    console.print(f"peak memory of the whole run {result.peak_memory_mib:,.0f} MiB")
+    for note in result.notes:
+        console.print(f"- {note}")
+
+
+def run(description: str, measure: Callable[[], Report]) -> None:
+    """The command line of a benchmark: measure, print, and write JSON if asked."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, help="also write the report here")
+    options = parser.parse_args()
+    result = measure()
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")

@@ -1,0 +1,33 @@
+"""`.ctm`: a word a line with its time and confidence (NIST, sclite's time-marked conversation), for scoring.
+
+Fields: file, channel, start and duration in seconds from the start of the media, word, confidence. A word
+with spaces in it becomes several that share its time. The confidence, optional there, is left out where there
+is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tasks.transcripts.document import Word
+from tasks.transcripts.formats.clock_time import seconds
+from tasks.transcripts.rendition import Rendition
+
+
+def write(rendition: Rendition) -> bytes:
+    prefix = f"{rendition.transcript.media.token} 1"
+    # In the order of their starts, as sclite wants them: the parts of one word may reach into the next.
+    records = sorted(
+        (record for word in rendition.transcript.words for record in _records(word)), key=lambda record: record[0]
+    )
+    return "".join(f"{prefix} {seconds(start_ms)} {rest}\n" for start_ms, rest in records).encode()
+
+
+def _records(word: Word) -> Iterator[tuple[int, str]]:
+    """Start and the fields after it."""
+    parts, duration_ms = word.text.split(), word.end_ms - word.start_ms
+    confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
+    for index, part in enumerate(parts):
+        start_ms = word.start_ms + duration_ms * index // len(parts)
+        end_ms = word.start_ms + duration_ms * (index + 1) // len(parts)
+        yield start_ms, f"{seconds(end_ms - start_ms)} {part}{confidence}"

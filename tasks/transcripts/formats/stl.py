@@ -1,0 +1,152 @@
+"""`.stl`: EBU STL (EBU Tech 3264-E, 1991), the binary exchange format of broadcast subtitling.
+
+Times are time codes in frames: the format is made for tape and its servers, so the media's start time code is
+carried (field TCP) and counts in every subtitle. Without one the programme starts at 00:00:00:00; past
+midnight the codes start again at zero.
+
+A profile whose lines fit a row of teletext (40 cells, of which boxing, double height and colour take three or
+four) is written as level-1 teletext with a colour for each speaker; a wider one as open subtitles, which have
+none. Characters outside the code table are replaced, and the user-defined area says how many. Two mandatory
+fields that a transcript does not know are neutral: the country is blank, and the dates are 1 January 1970,
+since the same transcript must give the same bytes on any day.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tasks.transcripts.colours import Colour
+from tasks.transcripts.cues import Cue
+from tasks.transcripts.formats.stl_characters import best_table, encode
+from tasks.transcripts.formats.stl_languages import language_code
+from tasks.transcripts.rendition import Rendition
+
+_DISK_FORMATS = {
+    "23.976": "STL23.01",
+    "24": "STL24.01",
+    "25": "STL25.01",
+    "29.97": "STL30.01",
+    "30": "STL30.01",
+}
+_UNKNOWN_DATE = "700101"
+_TELETEXT_LINE_WIDTH = 37
+_N_TELETEXT_COLUMNS = 40
+_N_ROWS = 23
+_LAST_ROW = 22  # of a line of double height, which fills it and the row below
+
+_NEW_LINE, _UNUSED = b"\x8a", b"\x8f"
+_DOUBLE_HEIGHT, _START_BOX, _END_BOX = b"\x0d", [b"\x0b", b"\x0b"], [b"\x0a", b"\x0a"]
+_TEXT_FIELD_BYTES = 112
+_LAST_BLOCK = 0xFF
+_MOST_EXTENSIONS = 0xF0  # 00h to EFh
+_CENTRED = 2
+# Group, number in it, extension, cumulation, in, out, row, justification, comment, text.
+_TTI = struct.Struct("<BHBB4B4BBBB112s")
+_SUBTITLES_PER_GROUP = 1 << 16
+_MOST_BLOCKS = 99_999  # five digits in the header
+
+
+class _Subtitle(NamedTuple):
+    cue: Cue
+    fields: list[bytes]  # the text, cut into text fields
+    n_lost: int
+
+
+def write(rendition: Rendition) -> bytes:
+    """Raises ValueError when the programme needs more blocks than the format can number."""
+    is_teletext = rendition.profile.line_width <= _TELETEXT_LINE_WIDTH
+    table = best_table("".join(line.text for cue in rendition.cues for line in cue.lines))
+    subtitles = [_subtitle(rendition, cue, table, is_teletext) for cue in rendition.cues]
+    n_blocks = sum(len(subtitle.fields) for subtitle in subtitles)
+    if n_blocks > _MOST_BLOCKS:
+        raise ValueError(f"EBU STL holds {_MOST_BLOCKS:,} blocks of text and this programme needs {n_blocks:,}")
+    header = _general_information(rendition, subtitles, n_blocks, table, is_teletext)
+    return header + b"".join(
+        block
+        for number, subtitle in enumerate(subtitles)
+        for block in _text_and_timing(rendition, number, subtitle, is_teletext)
+    )
+
+
+def n_lost_characters(rendition: Rendition) -> int:
+    """How many characters of the transcript the format cannot show."""
+    table = best_table("".join(line.text for cue in rendition.cues for line in cue.lines))
+    return sum(encode(line.text, table)[1] for cue in rendition.cues for line in cue.lines)
+
+
+def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> _Subtitle:
+    codes: list[bytes] = []
+    n_lost = 0
+    texts = rendition.coloured_lines(cue) if is_teletext else cue.dashed()
+    for line, text in zip(cue.lines, texts, strict=True):
+        line_codes, n_lost_here = encode(text, table)
+        n_lost += n_lost_here
+        if is_teletext:
+            # A line of double height covers the row below it, hence two new lines.
+            codes += [_NEW_LINE, _NEW_LINE] if codes else []
+            colour = rendition.colour(line.speaker)
+            colour_codes = [] if colour is Colour.WHITE else [bytes([colour.teletext])]
+            row = [_DOUBLE_HEIGHT, *colour_codes, *_START_BOX, *line_codes]
+            # The end of the row ends the box where there is no cell left to say so.
+            codes += row + _END_BOX[: max(0, _N_TELETEXT_COLUMNS - len(row))]
+        else:
+            codes += ([_NEW_LINE] if codes else []) + line_codes
+    return _Subtitle(cue, _text_fields(codes), n_lost)
+
+
+def _text_fields(codes: list[bytes]) -> list[bytes]:
+    """Codes in fields of 112 bytes, none torn apart, the last filled up; what no subtitle can hold is left out."""
+    fields = [b""]
+    for code in codes:
+        if len(fields[-1]) + len(code) > _TEXT_FIELD_BYTES:
+            fields.append(b"")
+        fields[-1] += code
+    return [field.ljust(_TEXT_FIELD_BYTES, _UNUSED) for field in fields[: _MOST_EXTENSIONS + 1]]
+
+
+def _text_and_timing(rendition: Rendition, number: int, subtitle: _Subtitle, is_teletext: bool) -> Iterator[bytes]:
+    """Blocks of 128 bytes; all but the last of a subtitle are numbered extensions."""
+    clock, cue = rendition.clock, subtitle.cue
+    times = [
+        part
+        for code in (clock.at(cue.start_ms), clock.at(cue.end_ms))
+        for part in (code.hours, code.minutes, code.seconds, code.frames)
+    ]
+    row = _LAST_ROW - (2 if is_teletext else 1) * (len(cue.lines) - 1)
+    group, number_in_group = divmod(number, _SUBTITLES_PER_GROUP)
+    for extension, field in enumerate(subtitle.fields):
+        block = _LAST_BLOCK if extension == len(subtitle.fields) - 1 else extension
+        yield _TTI.pack(group, number_in_group, block, 0, *times, row, _CENTRED, 0, field)
+
+
+def _general_information(
+    rendition: Rendition, subtitles: list[_Subtitle], n_blocks: int, table: str, is_teletext: bool
+) -> bytes:
+    transcript, clock = rendition.transcript, rendition.clock
+    n_groups = max(1, -(-len(subtitles) // _SUBTITLES_PER_GROUP))
+    first_ms = subtitles[0].cue.start_ms if subtitles else 0
+    n_lost = sum(subtitle.n_lost for subtitle in subtitles)
+    fields = [
+        ("850", 3),  # CPN: this block's code page
+        (_DISK_FORMATS[transcript.media.timecode_rate], 8),  # DFC
+        ("1" if is_teletext else "0", 1),  # DSC: level-1 teletext, or open
+        (table, 2),  # CCT
+        (language_code(transcript.language), 2),  # LC
+        (transcript.media.name, 32),  # OPT: original programme title
+        ("", 32 + 32 + 32 + 32 + 32),  # OET, TPT, TET, TN, TCD: other titles, the translator
+        (transcript.media.sha256[:16], 16),  # SLR: reference
+        (_UNKNOWN_DATE * 2, 12),  # CD, RD: created, revised
+        ("00", 2),  # RN: revision
+        (f"{n_blocks:05d}{len(subtitles):05d}{n_groups:03d}", 13),  # TNB, TNS, TNG
+        (f"{_N_TELETEXT_COLUMNS if is_teletext else rendition.profile.line_width:02d}", 2),  # MNC
+        (f"{_N_ROWS:02d}", 2),  # MNR
+        ("1", 1),  # TCS: time codes are meant to be used
+        (clock.at(0).digits, 8),  # TCP: start of the programme
+        (clock.at(first_ms).digits, 8),  # TCF: first subtitle
+        ("11", 2),  # TND, DSN: disk one of one
+        ("", 3 + 32 + 32 + 32 + 75),  # CO, PUB, EN, ECD and what is spare
+        (f"airscript {transcript.provenance.code_version}: {n_lost} characters replaced", 576),  # UDA
+    ]
+    return b"".join(text.encode("cp850", "replace")[:width].ljust(width) for text, width in fields)

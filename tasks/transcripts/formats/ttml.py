@@ -1,0 +1,128 @@
+"""`.ttml`: EBU-TT-D (EBU Tech 3380 v1.0.1), also an IMSC 1 text document, for players and distribution.
+
+Each speaker has a colour, and a `ttm:agent` with the name. Times count from the start of the media: EBU-TT-D
+allows no other time base than "media", and its metadata have no place for a start time code, since a
+programme that is played has none (it is EBU-TT Part 1 and STL, the formats of production, that carry it).
+"""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape, quoteattr
+
+from tasks.transcripts.colours import Colour
+from tasks.transcripts.cues import Cue
+from tasks.transcripts.formats.clock_time import hours_to_milliseconds
+from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.text import is_right_to_left
+
+_NAMESPACES = {
+    "tt": "http://www.w3.org/ns/ttml",
+    "ttp": "http://www.w3.org/ns/ttml#parameter",
+    "tts": "http://www.w3.org/ns/ttml#styling",
+    "ttm": "http://www.w3.org/ns/ttml#metadata",
+    "ebuttm": "urn:ebu:tt:metadata",
+    "ebutts": "urn:ebu:tt:style",
+    "itts": "http://www.w3.org/ns/ttml/profile/imsc1#styling",
+}
+_STANDARDS = ("urn:ebu:tt:distribution:2018-04", "http://www.w3.org/ns/ttml/profile/imsc1/text")
+# The BBC's guidelines: a line is a fifteenth of the picture's height and a fifth more, black boxes without
+# gaps between lines. The region leaves a tenth of the picture free on each side.
+_PARAGRAPH_STYLE = {
+    "tts:fontFamily": "proportionalSansSerif",
+    "tts:fontSize": "100%",
+    "tts:lineHeight": "120%",
+    "tts:textAlign": "center",
+    "tts:wrapOption": "noWrap",
+    "ebutts:multiRowAlign": "center",
+    "ebutts:linePadding": "0.5c",
+    "itts:fillLineGap": "true",
+}
+_REGION = {
+    "tts:origin": "10% 10%",
+    "tts:extent": "80% 80%",
+    "tts:displayAlign": "after",
+    "tts:overflow": "visible",
+}
+
+
+def write(rendition: Rendition) -> bytes:
+    transcript = rendition.transcript
+    namespaces = {f"xmlns:{prefix}": uri for prefix, uri in _NAMESPACES.items()}
+    root = {"ttp:timeBase": "media", "ttp:cellResolution": "32 15", "xml:lang": transcript.language}
+    return "".join(
+        [
+            '<?xml version="1.0" encoding="UTF-8"?>\n',
+            f"<tt:tt{_attributes(namespaces | root)}>\n",
+            _head(rendition),
+            _body(rendition),
+            "</tt:tt>\n",
+        ]
+    ).encode()
+
+
+def _head(rendition: Rendition) -> str:
+    direction = is_right_to_left(rendition.transcript.language)
+    styles = [{"xml:id": "paragraph"} | _PARAGRAPH_STYLE | ({"tts:direction": "rtl"} if direction else {})]
+    styles += [
+        {"xml:id": _style(colour), "tts:color": colour.rgb, "tts:backgroundColor": "#000000"} for colour in Colour
+    ]
+    lines = [
+        "<tt:head>",
+        "<tt:metadata>",
+        "<ebuttm:documentMetadata>",
+        *(f"<ebuttm:conformsToStandard>{uri}</ebuttm:conformsToStandard>" for uri in _STANDARDS),
+        "</ebuttm:documentMetadata>",
+        *(
+            f"<ttm:agent{_attributes({'xml:id': _agent(speaker), 'type': 'person'})}>"
+            f'<ttm:name type="full">{escape(name)}</ttm:name></ttm:agent>'
+            for speaker, name in rendition.speaker_names.items()
+        ),
+        "</tt:metadata>",
+        "<tt:styling>",
+        *(f"<tt:style{_attributes(style)}/>" for style in styles),
+        "</tt:styling>",
+        "<tt:layout>",
+        f"<tt:region{_attributes({'xml:id': 'bottom'} | _REGION)}/>",
+        "</tt:layout>",
+        "</tt:head>\n",
+    ]
+    return "\n".join(lines)
+
+
+def _body(rendition: Rendition) -> str:
+    """Nothing for a programme without cues: a division without a paragraph is not allowed."""
+    if not rendition.cues:
+        return ""
+    cues = [_paragraph(rendition, number, cue) for number, cue in enumerate(rendition.cues, start=1)]
+    return "\n".join(["<tt:body>", '<tt:div style="paragraph">', *cues, "</tt:div>", "</tt:body>\n"])
+
+
+def _paragraph(rendition: Rendition, number: int, cue: Cue) -> str:
+    attributes = {
+        "xml:id": f"cue{number}",
+        "region": "bottom",
+        "begin": hours_to_milliseconds(cue.start_ms),
+        "end": hours_to_milliseconds(cue.end_ms),
+    }
+    texts = rendition.coloured_lines(cue)
+    spans = [_span(rendition, line.speaker, text) for line, text in zip(cue.lines, texts, strict=True)]
+    return f"<tt:p{_attributes(attributes)}>{'<tt:br/>'.join(spans)}</tt:p>"
+
+
+def _span(rendition: Rendition, speaker: str | None, text: str) -> str:
+    attributes = {"style": _style(rendition.colour(speaker))}
+    if speaker is not None:
+        attributes["ttm:agent"] = _agent(speaker)
+    return f"<tt:span{_attributes(attributes)}>{escape(text)}</tt:span>"
+
+
+def _style(colour: Colour) -> str:
+    return colour.name.lower()
+
+
+def _agent(speaker: str) -> str:
+    return f"speaker_{speaker}"
+
+
+def _attributes(attributes: dict[str, str]) -> str:
+    return "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items())

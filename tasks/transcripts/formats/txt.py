@@ -1,0 +1,10 @@
+"""`.txt`: the text alone, a paragraph a line, an empty line between paragraphs."""
+
+from __future__ import annotations
+
+from tasks.transcripts.rendition import Rendition
+
+
+def write(rendition: Rendition) -> bytes:
+    paragraphs = [rendition.join(paragraph.words) + "\n" for paragraph in rendition.paragraphs()]
+    return "\n".join(paragraphs).encode()

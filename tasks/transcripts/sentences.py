@@ -1,0 +1,60 @@
+"""Where sentences end, and capitals for recognisers that write none."""
+# ruff: noqa: SIM905 - word lists read better as text
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.transcripts.document import Word
+from tasks.transcripts.text import primary_language
+
+_CLOSERS = "\"')]}»”’›"
+_FINAL = (".", "!", "?", "…", "。", "！", "？", "؟", "۔", "।", "։")
+_ABBREVIATIONS = frozenset(
+    "approx. bzw. d.h. dr. e.g. i.e. jr. mlle. mme. mr. mrs. ms. prof. sig. sr. sra. st. vs. z.b.".split()
+)
+_FIRST_PERSON = frozenset("i i'm i'd i'll i've i’m i’d i’ll i’ve".split())
+
+
+def ends_sentence(text: str, following: str | None = None) -> bool:
+    """Whether a word closes its sentence. A word in small letters after it says that it does not."""
+    bare = text.rstrip(_CLOSERS)
+    if not bare.endswith(_FINAL):
+        return False
+    if bare.endswith("."):
+        is_initial = len(bare) == 2 and bare[0].isupper() and bare[0] != "I"
+        if is_initial or bare.lower() in _ABBREVIATIONS:
+            return False
+    return following is None or not following[:1].islower() or text.islower()
+
+
+def with_capitals(words: Sequence[Word], language: str, pause_ms: int = 1_000) -> tuple[Word, ...]:
+    """Sentence starts, and in English the word "I", with a capital; only if the text has no capital at all.
+
+    Without punctuation a sentence starts at a new speaker and after a pause.
+    """
+    if any(not word.text.islower() and word.text.lower() != word.text for word in words):
+        return tuple(words)
+    english = primary_language(language) == "en"
+    punctuated = any(ends_sentence(word.text) for word in words)
+    cased: list[Word] = []
+    before: Word | None = None
+    for word in words:
+        starts = (
+            before is None
+            or (ends_sentence(before.text) if punctuated else word.start_ms - before.end_ms >= pause_ms)
+            or (word.speaker != before.speaker and None not in (word.speaker, before.speaker))
+        )
+        bare = word.text.rstrip(".,;:!?…" + _CLOSERS)
+        text = _capitalised(word.text) if starts or (english and bare in _FIRST_PERSON) else word.text
+        cased.append(word if text == word.text else word.model_copy(update={"text": text}))
+        before = word
+    return tuple(cased)
+
+
+def _capitalised(text: str) -> str:
+    """The first letter as a title letter; opening quotes and brackets stay before it."""
+    for index, character in enumerate(text):
+        if character.isalnum():
+            return text[:index] + character.title() + text[index + 1 :]
+    return text

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+
+from tasks.transcripts.colours import Colour, speaker_colours
+from tasks.transcripts.cues import Cue, Limit, cut
+from tasks.transcripts.document import Transcript
+from tasks.transcripts.profiles import BBC, PROFILES, STREAMING, CueProfile, ReadingUnit
+from tasks.transcripts.text import display_width
+from tests.tasks.transcripts.builders import broadcast, said, transcript, transcripts, word
+
+
+def texts(cues: tuple[Cue, ...]) -> list[str]:
+    return ["\n".join(cue.dashed()) for cue in cues]
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@given(document=transcripts())
+@settings(max_examples=75)
+def test_invariants(profile: CueProfile, document: Transcript):
+    cues = cut(document, profile)
+    colours = speaker_colours(document)
+    # Every word, once, in order, in unbroken lines.
+    assert [one for cue in cues for one in cue.words] == list(document.words)
+    for cue in cues:
+        assert 1 <= len(cue.lines) <= 2
+        assert all(line.text == transcript_text(document, line.words) for line in cue.lines)
+        assert all(one.speaker in (line.speaker, None) for line in cue.lines for one in line.words)
+    # Times run forward and never overlap; a cue shows when its first word is said, or says that it is late.
+    for cue in cues:
+        assert cue.start_ms < cue.end_ms
+        assert cue.start_ms >= cue.words[0].start_ms
+        assert (cue.start_ms > cue.words[0].start_ms) == (Limit.SYNC in cue.exceeds)
+    for before, after in pairwise(cues):
+        assert before.end_ms <= after.start_ms
+        # A gap that flickers is there only where words leave no time for any gap.
+        gap_ms = after.start_ms - before.end_ms
+        assert gap_ms >= profile.gap_ms or before.end_ms - before.start_ms <= 42
+        assert gap_ms in range(profile.gap_ms + 1) or gap_ms >= profile.closed_gap_ms
+    # Limits hold or are flagged, and only the broken ones are.
+    for cue in cues:
+        dash = 2 if len({line.speaker for line in cue.lines}) == 2 else 0
+        white = [colours.get(line.speaker or "", Colour.WHITE) is Colour.WHITE for line in cue.lines]
+        widths = [profile.line_width if is_white else profile.coloured_line_width for is_white in white]
+        too_wide = [display_width(line.text) + dash > width for line, width in zip(cue.lines, widths, strict=True)]
+        assert any(too_wide) == (Limit.LINE_WIDTH in cue.exceeds)
+        assert all(len(line.words) == 1 for line, wide in zip(cue.lines, too_wide, strict=True) if wide)
+        shown_s = (cue.end_ms - cue.start_ms) / 1_000
+        by_word = profile.reading_speed.unit is ReadingUnit.WORD
+        n_units = len(cue.words) if by_word else sum(len(one.text) + 1 for one in cue.words)
+        if Limit.READING_SPEED not in cue.exceeds:
+            assert n_units / shown_s * 60 <= profile.reading_speed.fastest + 1e-6
+        assert (shown_s * 1_000 < profile.shortest_ms) == (Limit.SHORTEST in cue.exceeds)
+        assert (shown_s * 1_000 > profile.longest_ms) == (Limit.LONGEST in cue.exceeds)
+
+
+def transcript_text(document: Transcript, words) -> str:
+    return ("" if document.language == "ja" else " ").join(one.text for one in words)
+
+
+def test_cues_of_a_broadcast_break_where_sense_does():
+    document = transcript(broadcast(68))
+    assert texts(cut(document, BBC)) == [
+        "Good evening. The government\nhas announced that more than two",
+        "million people will receive\nhigher payments from April,",
+        "although the opposition says the\nplan is neither fair nor affordable.",
+        "Well, the minister told\nthe House this afternoon",
+        "that the money would come from a new\nlevy on the largest companies.",
+        "That was welcomed by unions,",
+        "but business leaders\nhave warned of the cost.",
+        "- Really?\n- I doubt it.",
+        "Yes.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "lines"),
+    [
+        ("He came home early, and nobody was there at all.", ["He came home early,", "and nobody was there at all."]),
+        ("The people who live there say that it is far too loud.",
+         ["The people who live there say", "that it is far too loud."]),
+        ("She was walking slowly along the river bank.", ["She was walking slowly", "along the river bank."]),
+        ("It is over. They have finally gone home now.", ["It is over.", "They have finally gone home now."]),
+    ],
+)  # fmt: skip
+def test_lines_break_before_small_words_and_after_marks(sentence: str, lines: list[str]):
+    assert texts(cut(transcript(said(sentence)), BBC)) == ["\n".join(lines)]
+
+
+def test_what_fits_a_line_stays_on_one():
+    assert texts(cut(transcript(said("Nobody expects the evening news.")), BBC)) == ["Nobody expects the evening news."]
+
+
+def test_quick_answers_share_a_cue_with_dashes():
+    document = transcript([*said("Are you sure?", "anna", word_ms=200), *said("No.", "ben", 700, word_ms=200)])
+    (cue,) = cut(document, BBC)
+    assert cue.dashed() == ("- Are you sure?", "- No.")
+    assert [line.speaker for line in cue.lines] == ["anna", "ben"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "shared"),
+    [("No, and I have told you this before", True), ("No, and I have told you this before!", False)],
+)
+def test_the_dash_counts_as_text(answer: str, shared: bool):
+    """White lines of 35 and 36 characters: with the dash, 37 and 38."""
+    question = said("Sure?", "anna", word_ms=200)
+    cues = cut(transcript([*question, *said(answer, "ben", 200, word_ms=200)]))
+    assert (len(cues) == 1) == shared
+    assert all(Limit.LINE_WIDTH not in cue.exceeds for cue in cues)
+
+
+def test_a_coloured_line_is_a_column_shorter():
+    thirty_seven = said("Thirty seven characters are this long", "ben")
+    assert len(" ".join(one.text for one in thirty_seven)) == 37
+    assert len(cut(transcript(thirty_seven))[0].lines) == 1
+    chatty = said("Far more words than the other one has said so far, so she is white.", "anna", 20_000)
+    assert len(cut(transcript([*thirty_seven, *chatty]))[0].lines) == 2
+
+
+def test_cues_wait_for_readers_and_leave_for_the_next():
+    slow, quick = said("One quick sentence here.", word_ms=100), said("Then another.", start_ms=10_000)
+    cues = cut(transcript([*slow, *quick]), BBC)
+    assert (cues[0].start_ms, cues[0].end_ms) == (0, 1_500)  # four words at 160 a minute
+    assert cues[1].end_ms == 11_000  # the shortest time
+    followed = [*slow, *said("Then another.", start_ms=1_400, word_ms=2_000)]
+    cues = cut(transcript(followed), BBC)
+    assert cues[0].end_ms == cues[1].start_ms == 1_400
+    assert cues[0].exceeds == ()  # 171 words a minute
+
+
+def test_gaps_are_two_frames_or_long():
+    cues = cut(transcript([*said("First one."), *said("Second one.", start_ms=1_000)]), STREAMING)
+    if len(cues) == 2:
+        assert cues[1].start_ms - cues[0].end_ms == 80
+    apart = cut(transcript([*said("First one."), *said("Second one.", start_ms=60_000)]), STREAMING)
+    assert [cue.end_ms - cue.start_ms for cue in apart] == [833, 833]
+
+
+@pytest.mark.parametrize(
+    ("words", "limits"),
+    [
+        ([word("X" * 38, 0, 3_000)], {Limit.LINE_WIDTH}),
+        ([word("slow", 0, 8_000)], {Limit.LONGEST}),
+        ([word(text, 0, 0) for text in ["all at once and never stops"] * 8], {Limit.READING_SPEED, Limit.SYNC}),
+        (said("Far too many words in far too short a time to read.", word_ms=60), {Limit.READING_SPEED}),
+    ],
+)
+def test_broken_limits_are_named(words, limits):
+    assert limits <= {limit for cue in cut(transcript(words), BBC) for limit in cue.exceeds}
+
+
+def test_nothing_and_one_word():
+    assert cut(transcript([])) == ()
+    (cue,) = cut(transcript([word("Yes.", 5, 5)]))
+    assert (cue.start_ms, cue.end_ms, texts((cue,))) == (5, 1_005, ["Yes."])
+
+
+def test_a_calm_broadcast_keeps_every_limit():
+    broken = [cue.exceeds for cue in cut(transcript(broadcast(3_000)), BBC) if cue.exceeds]
+    assert len(broken) < 3_000 // 9 * 0.1  # about nine words a cue
