@@ -7,7 +7,7 @@ another step's `result.json`. Fields that do not change what is produced (`OPERA
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -33,45 +33,69 @@ class StepArguments(BaseModel):
 # ---- corpus → dataset -------------------------------------------------------------------------------------------
 
 
+class ReadsByContent(StepArguments):
+    """Arguments whose inputs count by their digests alone: where they lie does not decide what is produced.
+
+    So a shard that two scans cut alike is prepared once, whichever scan listed it.
+    """
+
+    LOCATIONS: ClassVar[frozenset[str]] = frozenset()
+
+    def canonical(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude=set(OPERATIONAL | self.LOCATIONS))
+
+
 class ScanCorpus(StepArguments):
     """List raw media and the transcripts beside them, and cut them into balanced shards."""
 
     media: str = Field(description="URI prefix of the raw media and their transcripts")
     shards: int = Field(4, ge=1, le=800, description="at most this many shards")
+    language: str = Field("en", description="which of a programme's transcripts to take (BCP 47)")
+    validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes for validation")
+    test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes for the test split")
 
 
-class PrepareCorpus(StepArguments):
+class PrepareCorpus(ReadsByContent):
     """Decode one shard's media and cut it into utterances by its transcripts."""
+
+    LOCATIONS = frozenset({"shard"})
 
     shard: str = Field(description="URI of one shard's list of programmes, from scan-corpus")
     language: str = Field("en", description="language of the transcripts (BCP 47)")
     min_duration_s: float = Field(0.3, gt=0, description="shorter utterances are dropped")
     max_duration_s: float = Field(20.0, gt=0, description="longer utterances are dropped")
+    join_duration_s: float = Field(12.0, ge=0, description="captions that follow each other are joined up to this")
+    min_characters_per_s: float = Field(1.0, ge=0, description="utterances with less text are dropped")
+    max_characters_per_s: float = Field(25.0, gt=0, description="utterances with more text are dropped")
 
 
-class ExtractFeatures(StepArguments):
+class ExtractFeatures(ReadsByContent):
     """Turn one shard's utterances into log-mel features."""
+
+    LOCATIONS = frozenset({"prepared"})
 
     prepared: str = Field(description="URI of prepare-corpus's result.json")
     features: str = Field("parakeet-80-20ms", description="name of the feature configuration")
     with_audio: bool = Field(True, description="keep the FLAC audio beside the features")
 
 
-class AssembleDataset(StepArguments):
-    """Filter repeats, split by programme and write the dataset's manifest."""
+class AssembleDataset(ReadsByContent):
+    """Drop repeats, check the splits for leaks and write the dataset's manifest, card and report."""
+
+    LOCATIONS = frozenset({"scan", "extracted"})
 
     scan: str = Field(description="URI of scan-corpus's result.json")
     extracted: tuple[str, ...] = Field(description="URIs of extract-features' result.json, one a shard")
     name: str = Field("corpus", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="name of the dataset")
-    validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes for validation")
-    test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes for the test split")
 
 
 # ---- dataset → model --------------------------------------------------------------------------------------------
 
 
-class Train(StepArguments):
+class Train(ReadsByContent):
     """Fine-tune an acoustic model on a dataset."""
+
+    LOCATIONS = frozenset({"dataset", "base"})
 
     dataset: str = Field(description="URI of a dataset's manifest.json")
     base: str = Field(description="base model: a folder, an s3:// prefix, models:/name@alias or a hub name")
@@ -79,11 +103,15 @@ class Train(StepArguments):
     learning_rate: float = Field(6e-4, gt=0, lt=1, description="peak learning rate")
     batch_seconds: float = Field(40.0, gt=0, description="audio seconds in a batch, padding counted")
     seed: int = Field(0, ge=0, description="seed of order, augmentation and dropout")
+    lora_rank: int = Field(0, ge=0, le=512, description="train adapters of this rank instead of all weights; 0: all")
+    augment: bool = Field(True, description="warp voices, hide parts of the features, mix in sounds without speech")
     experiment: str = Field("acoustic-model", description="MLflow experiment")
 
 
-class Evaluate(StepArguments):
+class Evaluate(ReadsByContent):
     """Score a model on one split of a dataset."""
+
+    LOCATIONS = frozenset({"dataset", "fallback"})
 
     model: str = Field(description="a train step's result.json, a folder, an s3:// prefix or models:/name@alias")
     fallback: OptionalText = Field("", description="model to score when an alias of `model` does not exist yet")
@@ -91,15 +119,19 @@ class Evaluate(StepArguments):
     split: str = Field("test", pattern="^(train|validation|test)$", description="split to score")
 
 
-class CompareModels(StepArguments):
+class CompareModels(ReadsByContent):
     """Decide from two evaluations whether the challenger is really better."""
+
+    LOCATIONS = frozenset({"challenger", "champion"})
 
     challenger: str = Field(description="URI of evaluate's result.json for the challenger")
     champion: str = Field(description="URI of evaluate's result.json for the champion, or for the base when none is")
 
 
-class RegisterModel(StepArguments):
+class RegisterModel(ReadsByContent):
     """Make a model version in MLflow that carries everything needed to use it offline."""
+
+    LOCATIONS = frozenset({"trained", "evaluation", "comparison"})
 
     trained: str = Field(description="URI of train's result.json")
     evaluation: str = Field(description="URI of evaluate's result.json for it")
@@ -115,8 +147,13 @@ class Promotion(StrEnum):
     IF_BETTER = "if-better"
 
 
-class PromoteModel(StepArguments):
-    """Move the `champion` alias to a registered version, if it deserves it."""
+class PromoteModel(ReadsByContent):
+    """Move the `champion` alias to a registered version, if it deserves it.
+
+    The result's label `promoted` says yes, already or no; unless no, the asset that starts the nightly run changes.
+    """
+
+    LOCATIONS = frozenset({"registered", "comparison"})
 
     registered: str = Field(description="URI of register-model's result.json")
     comparison: str = Field(description="URI of compare-models' result.json")
@@ -134,23 +171,31 @@ class PlanNight(StepArguments):
     transcripts: str = Field(description="URI prefix under which transcripts are published")
     model: str = Field("models:/acoustic-model@champion", description="model to transcribe with")
     batches: int = Field(4, ge=1, le=800, description="at most this many batches")
+    settle_s: float = Field(10.0, ge=0, description="a file that changed within this time is looked at again after it")
 
 
-class PrepareMedia(StepArguments):
+class PrepareMedia(ReadsByContent):
     """Decode one batch's media to speech-ready audio and find where speech is."""
+
+    LOCATIONS = frozenset({"batch"})
 
     batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
 
 
-class Recognise(StepArguments):
+class Recognise(ReadsByContent):
     """Recognise the words of one prepared batch."""
+
+    LOCATIONS = frozenset({"prepared"})
 
     prepared: str = Field(description="URI of prepare-media's result.json")
     model: str = Field(description="models:/name/version or a folder; plan-night's result says which")
+    language: OptionalText = Field("en", description="language of models that do not tell it (BCP 47)")
 
 
-class Publish(StepArguments):
+class Publish(ReadsByContent):
     """Write one batch's transcripts in every format, each programme's manifest last."""
+
+    LOCATIONS = frozenset({"batch", "prepared", "recognised"})
 
     batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
     prepared: str = Field(description="URI of prepare-media's result.json")
@@ -158,9 +203,12 @@ class Publish(StepArguments):
     transcripts: str = Field(description="URI prefix under which transcripts are published")
 
 
-class ReportNight(StepArguments):
+class ReportNight(ReadsByContent):
     """Say what became of every programme of a night."""
+
+    LOCATIONS = frozenset({"plan", "published"})
 
     plan: str = Field(description="URI of plan-night's result.json")
     published: tuple[str, ...] = Field((), description="URIs of publish's result.json, one a batch")
     transcripts: str = Field(description="URI prefix under which transcripts are published")
+    night: OptionalText = Field("", pattern="^[A-Za-z0-9_.-]*$", description="what people call it, such as its date")

@@ -1,0 +1,1 @@
+"""What Airflow runs: one file per DAG, and `common`, the one way to launch a step."""

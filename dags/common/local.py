@@ -1,0 +1,94 @@
+"""A step as a process on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from dags.common.failures import StepPreempted, failure_of
+from dags.common.launch import StepLauncher
+from dags.common.leash import Leash
+from dags.common.receipts import delete_receipt, read_receipt
+from dags.common.settings import settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+GRACE_S = 20.0
+"""From SIGTERM to SIGKILL: time to save a checkpoint."""
+
+
+class LocalStepOperator(StepLauncher, BaseOperator):
+    """Run a step with the worker environment's interpreter.
+
+    The process has a session of its own and ends when this task ends, whatever way: see `leash.py`. Its log lines
+    become this task's. What it does not do, other than a pod: limit memory or cores, or choose a machine.
+    """
+
+    template_fields = StepLauncher.step_fields
+    template_fields_renderers: ClassVar = {"step_arguments": "json"}
+    ui_color = "#e8f1fa"
+
+    def __init__(
+        self, *, step: str, step_arguments: dict[str, Any], item: Any = "", skip_if_no: str = "", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.step = step
+        self.step_arguments = step_arguments
+        self.item = item
+        self.skip_if_no = skip_if_no
+        self._leash: Leash | None = None
+        self._killed = False
+
+    def execute(self, context: Context) -> Any:
+        command = [settings().worker_python, *self.command(context)]
+        receipt = self.receipt_uri(context)
+        delete_receipt(receipt)
+        self.log.info("$ %s", shlex.join(command))
+        with Leash(command, step_environment(), GRACE_S) as leash:
+            self._leash = leash
+            for line in leash.lines():
+                self._relay(line)
+            exit_code = leash.wait()
+        if self._killed:
+            # Whatever the exit code: the task was told to end, so it is no success.
+            raise StepPreempted(f"{self.step}: stopped on request")
+        if exit_code != 0:
+            raise failure_of(exit_code, read_receipt(receipt))
+        return self.conclude(context, read_receipt(receipt))
+
+    def on_kill(self) -> None:
+        self._killed = True
+        if self._leash:
+            self._leash.release()
+
+    def _relay(self, line: str) -> None:
+        """One line of the step as one line of the task's log, at its own level."""
+        level, message = parse_log_line(line)
+        self.log.log(level, "%s", message)
+
+
+def step_environment() -> dict[str, str]:
+    """The step's environment: ours, less Airflow's own settings and secrets, which are none of its business."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_CONN"))
+    }
+    return inherited | {"AIRSCRIPT_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}
+
+
+def parse_log_line(line: str) -> tuple[int, str]:
+    """A step's structured line as level and text; any other line (a traceback, a library's print) as it is."""
+    try:
+        record = json.loads(line) if line.startswith("{") else None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or "event" not in record:
+        return logging.INFO, line
+    facts = {name: value for name, value in record.items() if name not in ("event", "level", "timestamp")}
+    level = logging.getLevelNamesMapping().get(str(record.get("level")).upper(), logging.INFO)
+    return level, " ".join([str(record["event"]), *(f"{name}={value}" for name, value in facts.items())])

@@ -1,0 +1,174 @@
+"""Where a step's pod runs and with how much: the only place that says so.
+
+A profile names resources, node, priority, deadline and grace. A placement gives each step its profile and the service
+account of its role. Operator arguments replace a pod template's values instead of merging with them, so there is no
+template: the profile is the whole truth, and `tests/dags/golden/` shows the pods that come of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+NODE_LABEL = "airscript.io/node"
+CAPACITY_LABEL = "karpenter.sh/capacity-type"
+GPU_RESOURCE = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One kind of pod."""
+
+    name: str
+    cpu: str
+    """Requested cores. There is no limit: an idle core is better used than throttled."""
+    memory: str
+    """Requested and at most."""
+    scratch: str
+    """Size of the local scratch volume."""
+    priority_class: str
+    deadline: timedelta
+    """After this the kubelet ends the pod, whatever Airflow knows."""
+    grace_s: int = 100
+    """From SIGTERM to SIGKILL. A Spot node gives 120 s of notice, all in all."""
+    start_timeout_s: int = 900
+    """For a new node to come, and again for the image to be pulled."""
+    gpus: int = 0
+    spot: bool = False
+    pool: str = "default_pool"
+    """Airflow pool; one per class of accelerator, with as many slots as there are GPUs."""
+    on_demand: str = ""
+    """Profile to fall back to when Spot nodes keep being taken away."""
+    larger: str = ""
+    """Profile to try once after running out of memory."""
+
+    @property
+    def node_selector(self) -> dict[str, str]:
+        return {
+            NODE_LABEL: "gpu" if self.gpus else "cpu",
+            CAPACITY_LABEL: "spot" if self.spot else "on-demand",
+        }
+
+    @property
+    def tolerations(self) -> list[dict[str, str]]:
+        taints = [GPU_RESOURCE] if self.gpus else []
+        if self.spot:
+            taints.append(CAPACITY_LABEL)
+        return [{"key": taint, "operator": "Exists", "effect": "NoSchedule"} for taint in taints]
+
+    @property
+    def requests(self) -> dict[str, str]:
+        return {"cpu": self.cpu, "memory": self.memory} | self._gpus
+
+    @property
+    def limits(self) -> dict[str, str]:
+        return {"memory": self.memory} | self._gpus
+
+    @property
+    def _gpus(self) -> dict[str, str]:
+        return {GPU_RESOURCE: str(self.gpus)} if self.gpus else {}
+
+    @property
+    def execution_timeout(self) -> timedelta:
+        """What Airflow allows: the deadline, and the time until the pod runs."""
+        return self.deadline + timedelta(seconds=2 * self.start_timeout_s)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="cpu-small",
+            cpu="1",
+            memory="2Gi",
+            scratch="10Gi",
+            priority_class="airscript-batch",
+            deadline=timedelta(hours=2),
+            larger="cpu-large",
+        ),
+        Profile(
+            name="cpu-large",
+            cpu="4",
+            memory="12Gi",
+            scratch="100Gi",
+            priority_class="airscript-batch",
+            deadline=timedelta(hours=6),
+            larger="cpu-huge",
+        ),
+        Profile(
+            name="cpu-huge",
+            cpu="4",
+            memory="30Gi",
+            scratch="100Gi",
+            priority_class="airscript-batch",
+            deadline=timedelta(hours=6),
+        ),
+        Profile(
+            name="gpu-spot",
+            cpu="4",
+            memory="14Gi",
+            scratch="100Gi",
+            priority_class="airscript-gpu",
+            deadline=timedelta(hours=24),
+            gpus=1,
+            spot=True,
+            pool="gpu",
+            on_demand="gpu-ondemand",
+            larger="gpu-ondemand",
+        ),
+        Profile(
+            name="gpu-ondemand",
+            cpu="4",
+            memory="28Gi",
+            scratch="100Gi",
+            priority_class="airscript-gpu",
+            deadline=timedelta(hours=24),
+            gpus=1,
+            pool="gpu",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a step runs on, and as whom."""
+
+    profile: Profile
+    role: str
+
+    @property
+    def service_account(self) -> str:
+        """Its rights on the buckets come with it (IRSA); there is one for each role."""
+        return f"airscript-{self.role}"
+
+
+def _placed(role: str, **profiles: str) -> dict[str, Placement]:
+    return {step.replace("_", "-"): Placement(PROFILES[name], role) for step, name in profiles.items()}
+
+
+PLACEMENTS = {
+    **_placed(
+        "corpus",
+        scan_corpus="cpu-small",
+        prepare_corpus="cpu-large",
+        extract_features="gpu-spot",
+        assemble_dataset="cpu-large",
+    ),
+    **_placed(
+        "training",
+        train="gpu-spot",
+        evaluate="gpu-spot",
+        compare_models="cpu-small",
+        register_model="cpu-small",
+        promote_model="cpu-small",
+    ),
+    **_placed(
+        "transcription",
+        plan_night="cpu-small",
+        prepare_media="cpu-large",
+        recognise="gpu-spot",
+        publish="cpu-small",
+        report_night="cpu-small",
+    ),
+}

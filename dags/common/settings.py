@@ -1,0 +1,91 @@
+"""Where things are, read from the environment while a DAG file is parsed. No network, no Airflow Variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+Runtime = Literal["local", "kubernetes"]
+
+POD_SETTINGS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "MLFLOW_TRACKING_URI",
+)
+"""What a pod is told of the scheduler's environment. Nothing secret: credentials come from the service account."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every place and name that differs between installations."""
+
+    runtime: Runtime
+    storage: str
+    corpus: str
+    inbox: str
+    transcripts: str
+    base_model: str
+    worker_python: str
+    """Interpreter of the worker environment (local runtime)."""
+    namespace: str
+    """Where step pods live (Kubernetes runtime)."""
+    cpu_image: str
+    gpu_image: str
+    pod_environment: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings.
+
+        Raises:
+            ValueError: the runtime is unknown, or an image has no version.
+        """
+        home = Path(environ.get("AIRSCRIPT_HOME") or CHECKOUT / ".airscript")
+        storage = as_uri(environ.get("AIRSCRIPT_STORAGE") or str(home / "storage"))
+        return cls(
+            runtime=_runtime(environ.get("AIRSCRIPT_RUNTIME") or "local"),
+            storage=storage,
+            corpus=as_uri(environ.get("AIRSCRIPT_CORPUS") or f"{storage}/corpus"),
+            inbox=as_uri(environ.get("AIRSCRIPT_INBOX") or f"{storage}/inbox"),
+            transcripts=as_uri(environ.get("AIRSCRIPT_TRANSCRIPTS") or f"{storage}/transcripts"),
+            base_model=environ.get("AIRSCRIPT_BASE_MODEL") or str(CHECKOUT / "training" / "base" / "weights"),
+            worker_python=environ.get("AIRSCRIPT_WORKER_PYTHON") or sys.executable,
+            namespace=environ.get("AIRSCRIPT_NAMESPACE") or "airscript-jobs",
+            cpu_image=_image(environ, "AIRSCRIPT_CPU_IMAGE", "worker-cpu"),
+            gpu_image=_image(environ, "AIRSCRIPT_GPU_IMAGE", "worker-gpu"),
+            pod_environment=tuple((name, environ[name]) for name in POD_SETTINGS if environ.get(name)),
+        )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.from_environment()
+
+
+def as_uri(place: str) -> str:
+    """A URI as it is, and a folder's path as its `file://` URI; without a slash at the end."""
+    return place.rstrip("/") if "://" in place else Path(place).expanduser().absolute().as_uri()
+
+
+def _runtime(name: str) -> Runtime:
+    if name not in get_args(Runtime):
+        raise ValueError(f"AIRSCRIPT_RUNTIME={name}: not a runtime. Set it to {' or '.join(get_args(Runtime))}.")
+    return cast(Runtime, name)
+
+
+def _image(environ: Mapping[str, str], variable: str, name: str) -> str:
+    """The image of a worker: what a pod did must be known afterwards, so it has a version or a digest."""
+    image = environ.get(variable) or f"airscript/{name}:{version('airscript')}"
+    tag = image.rsplit("/", 1)[-1].partition(":")[2]
+    if not tag or tag == "latest":
+        raise ValueError(f"{variable}={image}: name a version (image:1.2.3) or a digest (image@sha256:…).")
+    return image

@@ -1,0 +1,189 @@
+"""Where things lie on this laptop, and the environment in which the services run."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from dags.common.settings import CHECKOUT, Settings, as_uri
+
+HOST = "127.0.0.1"
+USER = "admin"
+
+
+class LaptopError(Exception):
+    """Something that the person at the laptop can put right; the message says how."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Made once, kept in a file that only its owner can read."""
+
+    password: str
+    jwt_secret: str
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """One installation: a home folder, two ports and the places of the data."""
+
+    home: Path
+    airflow_port: int
+    mlflow_port: int
+    places: Settings
+    references: str
+    """URI of the known texts of what lies in the inbox; it may not exist."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Laptop:
+        """The same variables and defaults as the DAGs use, made absolute.
+
+        Raises:
+            LaptopError: a port is not a number, or the storage is not a folder.
+        """
+        home = Path(environ.get("AIRSCRIPT_HOME") or CHECKOUT / ".airscript").expanduser().absolute()
+        places = Settings.from_environment({**environ, "AIRSCRIPT_HOME": str(home), "AIRSCRIPT_RUNTIME": "local"})
+        if not places.storage.startswith("file://"):
+            raise LaptopError(
+                f"AIRSCRIPT_STORAGE={places.storage}: on a laptop the storage is a folder. Unset it, or give its path."
+            )
+        return cls(
+            home=home,
+            airflow_port=_port(environ, "AIRSCRIPT_AIRFLOW_PORT", 8080),
+            mlflow_port=_port(environ, "AIRSCRIPT_MLFLOW_PORT", 5000),
+            places=places,
+            references=as_uri(environ.get("AIRSCRIPT_REFERENCES") or f"{places.storage}/references"),
+        )
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{HOST}:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{HOST}:{self.mlflow_port}"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.home / "airflow"
+
+    @property
+    def mlflow_home(self) -> Path:
+        return self.home / "mlflow"
+
+    @property
+    def storage_path(self) -> Path:
+        return path_of(self.places.storage)
+
+    @property
+    def receipts(self) -> Path:
+        """Where launched steps leave their receipts: `<dag_id>/<run_id>/<task_id>[-<map_index>].json` below it."""
+        return self.storage_path / "runs"
+
+    def credentials(self) -> Credentials:
+        """Those of this home; made when it has none yet."""
+        path = self.home / "credentials.json"
+        if not path.exists():
+            made = Credentials(password=secrets.token_urlsafe(9), jwt_secret=secrets.token_urlsafe(48))
+            write_private(path, json.dumps(made.__dict__))
+        return Credentials(**json.loads(path.read_text()))
+
+    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What every service and every step sees: the caller's environment, and this installation's settings."""
+        credentials = self.credentials()
+        # A setting of another Airflow of the same person must not leak into this one.
+        inherited = {
+            name: value for name, value in environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_HOME"))
+        }
+        return {
+            **inherited,
+            **self._platform(environ),
+            **self._airscript(),
+            **self._airflow(credentials),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # The server's job runner, which we do not use, costs 1.5 GB.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+
+    def _airscript(self) -> dict[str, str]:
+        return {
+            "AIRSCRIPT_HOME": str(self.home),
+            "AIRSCRIPT_STORAGE": self.places.storage,
+            "AIRSCRIPT_CORPUS": self.places.corpus,
+            "AIRSCRIPT_INBOX": self.places.inbox,
+            "AIRSCRIPT_TRANSCRIPTS": self.places.transcripts,
+            "AIRSCRIPT_BASE_MODEL": self.places.base_model,
+            "AIRSCRIPT_RUNTIME": "local",
+            "AIRSCRIPT_PROGRESS_SECONDS": "10",
+        }
+
+    def _airflow(self, credentials: Credentials) -> dict[str, str]:
+        return {
+            "AIRFLOW_HOME": str(self.airflow_home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": str(min(max(os.cpu_count() or 2, 2), 8)),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            # A password, although the server listens on this machine only: whoever may trigger a DAG runs programs as
+            # its owner, and a laptop may have other accounts.
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.airflow_home / "passwords.json"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": credentials.jwt_secret,
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.airflow_port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs / "tasks"),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            # After a crash of the scheduler its tasks are reset as soon as its heartbeat is 30 s old (the default
+            # looks every 5 minutes).
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+    @staticmethod
+    def _platform(environ: Mapping[str, str]) -> dict[str, str]:
+        local = f"{HOST},localhost"
+        proxies = ",".join(filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), local)))
+        settings = {"NO_PROXY": proxies, "no_proxy": proxies}
+        if sys.platform == "darwin":
+            # LocalExecutor forks after Objective-C classes were loaded; macOS would kill its workers.
+            settings["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+        return settings
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, not even while it is being written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+def path_of(uri: str) -> Path:
+    """The folder or file behind a `file://` URI."""
+    return Path(unquote(urlsplit(uri).path))
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise LaptopError(f"{name}={text}: not a port. Give a number from 1024 to 65535, for example {default}.")
+    return int(text)

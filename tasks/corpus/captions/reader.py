@@ -1,0 +1,82 @@
+"""One transcript object in, supervisions out, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks import storage
+from tasks.contract import InputRejected, Reason
+from tasks.corpus.captions.encoding import decode
+from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, Entry, read_entries
+from tasks.corpus.captions.problems import Problem, TranscriptError
+from tasks.corpus.captions.roll_up import unroll
+from tasks.corpus.captions.subtitles import parse_subtitles
+from tasks.corpus.captions.ttml import parse_ttml
+from tasks.corpus.records import Supervision
+
+# In the order of preference where a programme has several: the most structure first, times before none.
+TRANSCRIPT_EXTENSIONS = (".ttml", ".dfxp", ".vtt", ".srt", *MANIFEST_EXTENSIONS, ".txt")
+MAX_BYTES = 64 << 20  # a day of captions has 5 MB
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was read, and the places of the file that could not be."""
+
+    supervisions: tuple[Supervision, ...]
+    problems: tuple[Problem, ...] = ()
+    are_captions: bool = True
+    """Whether neighbours may be joined: captions are cut for the screen, manifests and plain text for training."""
+
+
+def read_transcript(uri: str) -> Transcript:
+    """The transcript at `uri`.
+
+    Raises:
+        InputRejected: transcript_unreadable, transcript_empty, too_large or not_found, with file and line.
+    """
+    size = storage.info(uri).size
+    if size > MAX_BYTES:
+        raise InputRejected(
+            f"{size} bytes are no transcript",
+            reason=Reason.TOO_LARGE,
+            subject=uri,
+            next_step="check what this file is; a transcript is text",
+        )
+    try:
+        transcript = _parse(uri)
+    except (TranscriptError, ValueError) as error:
+        raise InputRejected(
+            str(error),
+            reason=Reason.TRANSCRIPT_UNREADABLE,
+            subject=uri,
+            next_step="correct that line or export the transcript again, then scan the corpus again",
+        ) from None
+    if not any(supervision.text.strip() for supervision in transcript.supervisions):
+        raise InputRejected(
+            "holds no text",
+            reason=Reason.TRANSCRIPT_EMPTY,
+            subject=uri,
+            next_step="put the transcript there, or take the file away",
+        )
+    return transcript
+
+
+def _parse(uri: str) -> Transcript:
+    name = storage.name_of(uri).lower()
+    if name.endswith(MANIFEST_EXTENSIONS):
+        with storage.open_reader(uri) as file:
+            found = list(read_entries(file, name))
+        entries = [entry for entry in found if isinstance(entry, Entry)]
+        problems = [problem for problem in found if isinstance(problem, Problem)]
+        if problems and not entries:
+            raise TranscriptError(problems[0])
+        return Transcript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
+    data = storage.read_bytes(uri)
+    if name.endswith((".ttml", ".dfxp")):
+        cues, problems = parse_ttml(data)
+    elif name.endswith((".srt", ".vtt")):
+        cues, problems = parse_subtitles(decode(data))
+    else:
+        return Transcript((Supervision(start_s=0.0, end_s=None, text=decode(data).strip()),), are_captions=False)
+    return Transcript(tuple(unroll(cues)), tuple(problems))

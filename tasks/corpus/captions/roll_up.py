@@ -1,0 +1,45 @@
+"""Roll-up captions as they are spoken.
+
+Live captions scroll: a cue repeats the last line of the one before and adds a new one, and files made from them
+repeat whole cues to flash a word. Read naively, every line would be spoken twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from tasks.corpus.records import Supervision
+
+MAX_GAP_S = 0.15  # scrolling cues follow each other at once
+MIN_SHARE = 0.3  # of the cues; below, a repeated line is something that was said twice
+MIN_CUES = 4
+
+
+def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
+    """Cues without the lines that only scrolled up; the cues themselves where the captions do not scroll."""
+    ordered = sorted(cues, key=lambda cue: cue.start_s)
+    carried = [0, *(_carried(a, b) for a, b in itertools.pairwise(ordered))]
+    n_rolled = sum(n > 0 for n in carried)
+    if n_rolled < MIN_CUES or n_rolled < MIN_SHARE * len(ordered):
+        return ordered
+    unrolled: list[Supervision] = []
+    for cue, n_lines in zip(ordered, carried, strict=True):
+        text = "\n".join(_lines(cue)[n_lines:])
+        if text:
+            unrolled.append(cue.model_copy(update={"text": text}))
+        elif unrolled:  # only what stood there already: it stays a little longer
+            unrolled[-1] = unrolled[-1].model_copy(update={"end_s": cue.end_s})
+    return unrolled
+
+
+def _carried(before: Supervision, cue: Supervision) -> int:
+    """How many of `cue`'s first lines were the last lines of the cue before."""
+    if before.end_s is None or abs(cue.start_s - before.end_s) > MAX_GAP_S:
+        return 0
+    old, new = _lines(before), _lines(cue)
+    return max((n for n in range(1, min(len(old), len(new)) + 1) if old[-n:] == new[:n]), default=0)
+
+
+def _lines(cue: Supervision) -> list[str]:
+    return [line.strip() for line in cue.text.split("\n") if line.strip()]

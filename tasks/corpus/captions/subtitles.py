@@ -1,0 +1,73 @@
+"""SubRip (.srt) and WebVTT (.vtt).
+
+Both are blocks of a timing line and text lines. SubRip has no standard; what is read here is what its players read:
+comma or point before the milliseconds, hours left out, numbers missing or repeated. WebVTT is W3C's, of which
+NOTE, STYLE and REGION blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from tasks.corpus.captions.problems import Problem, TranscriptError
+from tasks.corpus.records import Supervision
+
+TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
+TIMING = re.compile(rf"^\s*{TIME}\s*-->\s*{TIME}(?:\s.*)?$")
+VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]*)>")
+TAG = re.compile(r"</?[a-zA-Z][^>\n]*>|</?[\d:.]+>|\{\\[^}\n]*\}|\{/?[a-zA-Z]\}")
+SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
+
+
+def parse_subtitles(text: str) -> tuple[list[Supervision], list[Problem]]:
+    """Cues in the order of the file, and the places that are none.
+
+    Raises TranscriptError when the text has lines but not one cue.
+    """
+    lines = text.split("\n")
+    cues: list[Supervision] = []
+    problems: list[Problem] = []
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if SKIPPED_BLOCK.match(line):
+            while at < len(lines) and lines[at].strip():
+                at += 1
+        elif "-->" in line:
+            block_at = at
+            while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
+                at += 1
+            block = lines[block_at:at]
+            if at < len(lines) and "-->" in lines[at] and block and block[-1].strip().isdigit():
+                block.pop()  # the next cue's number: the empty line between them is missing
+            if problem := _read(line, block, cues):
+                problems.append(Problem(block_at, problem))
+    if not cues and text.strip():
+        first = next(number for number, line in enumerate(lines, start=1) if line.strip())
+        raise TranscriptError(
+            problems[0] if problems else Problem(first, "no cue with times (00:00:01,000 --> 00:00:02,000)")
+        )
+    return cues, problems
+
+
+def _read(timing: str, block: list[str], cues: list[Supervision]) -> str:
+    """Append the cue, or say what is wrong with it."""
+    match = TIMING.match(timing)
+    if not match:
+        return f"no cue times: {timing.strip()[:60]!r}"
+    start_s, end_s = _seconds(*match.groups()[:4]), _seconds(*match.groups()[4:])
+    if end_s <= start_s:
+        return f"the cue ends before it begins: {timing.strip()[:60]!r}"
+    speaker = VOICE.search(block[0]) if block else None
+    text = "\n".join(html.unescape(TAG.sub("", line)).strip() for line in block).strip()
+    cues.append(
+        Supervision(start_s=start_s, end_s=end_s, text=text, speaker=speaker.group(1).strip() if speaker else "")
+    )
+    return ""
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
+    ms = ((int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
+    return ms / 1000

@@ -1,0 +1,85 @@
+"""Names of programmes: from their path in the corpus, safe wherever a name may go."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from urllib.parse import unquote_to_bytes
+
+_EXTENSIONS = """
+    .3g2 .3gp .aa3 .aac .ac3 .aif .aifc .aiff .amr .amv .ape .asf .ast .au .avi .bwf .caf .divx .dss .dts .dv .dvr-ms
+    .eac3 .f4v .flac .flv .gxf .h264 .hevc .ism .ismv .lxf .m1v .m2a .m2t .m2ts .m2v .m4a .m4b .m4v .mj2 .mka .mkv
+    .mlp .mod .mov .mp2 .mp3 .mp4 .mpa .mpc .mpe .mpeg .mpg .mpga .mpv .mts .mxf .nut .oga .ogg .ogm .ogv .oma .opus
+    .qt .ra .rf64 .rm .rmvb .sox .sph .spx .tak .tod .tp .trp .ts .tta .vob .voc .w64 .wav .wave .weba .webm .wma .wmv
+    .wtv .wv
+"""
+MEDIA_EXTENSIONS = frozenset(_EXTENSIONS.split())
+
+MAX_READABLE = 80
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
+_LANGUAGE_SUFFIX = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
+
+
+def relative_path(uri: str, root: str) -> str:
+    """The path of `uri` below `root` as the URI writes it: percent-encoded for `file://`, so always plain text."""
+    return uri[len(root) :].lstrip("/")
+
+
+def split_extension(path: str) -> tuple[str, str]:
+    """Stem, with its folders, and extension in lower case: `a/b.en.SRT` is `a/b.en` and `.srt`."""
+    name = path.rpartition("/")[2].lower()
+    stem, dot, last = name.rpartition(".")
+    extension = f".{last}" if dot and stem else ""
+    if last in ("gz", "xz") and (inner := stem.rpartition("."))[0]:
+        extension = f".{inner[2]}{extension}"
+    return (path[: -len(extension)] if extension else path), extension
+
+
+def stems_of_transcript(stem: str, language: str) -> tuple[str, ...]:
+    """The media stems that a transcript's own stem may belong to, the likeliest first.
+
+    Its own; without a language (`news.en.srt`); without the media's extension (`news.mp4.srt`).
+    """
+    stems = [stem]
+    suffix = _LANGUAGE_SUFFIX.fullmatch(stem)
+    if suffix and suffix.group(2).lower() == re.split(r"[-_]", language.lower())[0]:
+        stems.append(suffix.group(1))
+    without, extension = split_extension(stem)
+    if extension in MEDIA_EXTENSIONS:
+        stems.append(without)
+    return tuple(stems)
+
+
+def decoded(path: str, *, is_encoded: bool) -> str:
+    """A relative path as people write it. Bytes that are no UTF-8 become lone surrogates."""
+    return os.fsdecode(unquote_to_bytes(path)) if is_encoded else path
+
+
+def programme_id(stem: str, *, is_encoded: bool) -> str:
+    """A name of at most 97 letters, digits, dots, dashes and underscores; different stems have different ones.
+
+    It is the path itself with dots for slashes where nothing else need be changed, and else what is left of it with
+    16 digits of its sha256.
+    """
+    if _SAFE.fullmatch(stem) and len(stem) <= MAX_READABLE:
+        return stem.replace("/", ".")
+    path = decoded(stem, is_encoded=is_encoded)
+    plain = unicodedata.normalize("NFKD", path).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[-MAX_READABLE:].strip("-")
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{readable}-{digest}" if readable else digest
+
+
+def broadcast_date(stem: str, *, is_encoded: bool) -> str:
+    """The last date in a path, as `2026-03-01`; empty when there is none."""
+    dates = _DATE.findall(decoded(stem, is_encoded=is_encoded))
+    return "-".join((dates[-1][0], dates[-1][2], dates[-1][3])) if dates else ""
+
+
+def hash64(text: str) -> int:
+    """63 bits that spread evenly (SQLite's integers are signed)."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,90 @@
+"""How much was kept and what was dropped, as it adds up over programmes, shards and steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from tasks.contract import Frozen, Reason
+
+SUMMARY = "summary.json"
+
+
+class Tally(Frozen):
+    """How many, and their length together. Milliseconds, so that sums are exact."""
+
+    count: int = 0
+    ms: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(count=self.count + other.count, ms=self.ms + other.ms)
+
+    @property
+    def hours(self) -> float:
+        return self.ms / 3_600_000
+
+
+Drops = dict[str, dict[Reason, Tally]]
+"""What was dropped, per step and reason."""
+
+
+class Summary(Frozen):
+    """A shard's or a dataset's account. `cut` is `kept` and everything in `dropped` together, to the millisecond."""
+
+    media: Tally = Field(default=Tally(), description="programmes that were decoded, as long as the decode says")
+    cut: Tally = Field(default=Tally(), description="utterances that the transcripts gave")
+    kept: Tally = Field(default=Tally(), description="utterances that are left")
+    dropped: Drops = Field(default_factory=dict, description="utterances, per step and reason")
+    rejected: Drops = Field(default_factory=dict, description="whole programmes, per step and reason")
+    uncaptioned_ms: int = Field(default=0, description="media time that no utterance covers, kept or dropped")
+
+
+def total(summaries: Iterable[Summary]) -> Summary:
+    """The account of all together."""
+    media = cut = kept = Tally()
+    dropped: list[Drops] = []
+    rejected: list[Drops] = []
+    uncaptioned_ms = 0
+    for summary in summaries:
+        media, cut, kept = media + summary.media, cut + summary.cut, kept + summary.kept
+        dropped.append(summary.dropped)
+        rejected.append(summary.rejected)
+        uncaptioned_ms += summary.uncaptioned_ms
+    return Summary(
+        media=media,
+        cut=cut,
+        kept=kept,
+        dropped=merge(dropped),
+        rejected=merge(rejected),
+        uncaptioned_ms=uncaptioned_ms,
+    )
+
+
+def merge(parts: Iterable[Drops]) -> Drops:
+    """Drops added up, in a fixed order."""
+    merged: dict[str, dict[Reason, Tally]] = defaultdict(lambda: defaultdict(Tally))
+    for part in parts:
+        for step, reasons in part.items():
+            for reason, tally in reasons.items():
+                merged[step][reason] = merged[step][reason] + tally
+    return {step: dict(sorted(reasons.items())) for step, reasons in sorted(merged.items())}
+
+
+def counts_of(drops: Drops, prefix: str) -> dict[str, int]:
+    """`{"dropped:alphabet": 3}` over all steps, for a step's result."""
+    counts: dict[str, int] = defaultdict(int)
+    for reasons in drops.values():
+        for reason, tally in reasons.items():
+            counts[f"{prefix}:{reason}"] += tally.count
+    return dict(sorted(counts.items()))
+
+
+def hours_of(drops: Drops, prefix: str) -> dict[str, float]:
+    """`{"hours_dropped:alphabet": 0.2}` over all steps, for a step's result."""
+    ms: dict[str, int] = defaultdict(int)
+    for reasons in drops.values():
+        for reason, tally in reasons.items():
+            ms[f"hours_{prefix}:{reason}"] += tally.ms
+    return {name: value / 3_600_000 for name, value in sorted(ms.items())}

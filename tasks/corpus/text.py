@@ -1,0 +1,101 @@
+"""Captions' text as a model shall write it: named, versioned, the same for every corpus.
+
+Lower case, no digits, no marks but . , ? and the apostrophe; nothing that was not said ([music], a speaker's name, a
+song between notes). Numbers are not spelled out here: how a number was spoken only its speaker knows, so what holds
+digits is dropped by the alphabet.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+MARKS = " '.,?"
+
+# Letters beside a-z that the language's own spelling has; any other accent is dropped (a café is a cafe in English).
+LETTERS = {
+    "de": "äöüß",
+    "en": "",
+    "es": "áéíñóúü",
+    "fr": "àâæçèéêëîïôœùûüÿ",
+    "it": "àèéìíîòóùú",
+    "nl": "áèéêëíïóöúü",
+    "pt": "àáâãçéêíóôõúü",
+    "tr": "çğıöşü",
+}
+AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "pt": "e", "tr": "ve"}
+
+_NOT_SAID = re.compile(
+    r"\[[^\]]*\]|\([^)]*\)|\{[^}]*\}|<[^>]*>"  # [music], (applause), markup
+    r"|[♪♫#♩♬]+[^♪♫#♩♬]*[♪♫#♩♬]+|[♪♫♩♬]"  # songs
+)
+# "JOHN SMITH:" or ">> ANNA:" at a line's start. A capitalised word alone is no label: "Tomorrow: rain".
+_SPEAKER_LABEL = re.compile(
+    r"^\s*(?:(?:>{2,}\s*)?[A-Z][A-Z0-9.'’-]+(?:\s+[A-Z0-9.'’-]+){0,3}\s*:|>{2,}(?:\s*[A-Z][\w .'’-]{0,40}:)?)"
+)
+_DIALOGUE_DASH = re.compile(r"^\s*[-–—]\s*")
+_QUOTES = str.maketrans({**dict.fromkeys("’‘ʼ`´", "'"), **dict.fromkeys('“”"«»„', None)})
+_FULL_STOPS = re.compile(r"[!…]|\.{2,}")
+_COMMAS = re.compile(r"[;:]")
+_DASHES = re.compile(r"\s+[-–—]+\s+|[–—]+|--+")
+_SOFT = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """The normaliser of one language. Its name changes whenever its output would."""
+
+    language: str
+
+    @property
+    def name(self) -> str:
+        return f"captions-{self.language}-1"
+
+    @property
+    def alphabet(self) -> frozenset[str]:
+        return frozenset(ascii_lowercase + LETTERS[self.language] + MARKS)
+
+    def __call__(self, text: str) -> str:
+        """`text` as it was spoken. What is left may hold characters outside the alphabet: see `strange`."""
+        text = _SOFT.sub("", unicodedata.normalize("NFKC", text))
+        lines = (_SPEAKER_LABEL.sub("", _DIALOGUE_DASH.sub("", line)) for line in text.split("\n"))
+        text = _NOT_SAID.sub(" ", "\n".join(lines)).translate(_QUOTES)
+        text = text.replace("&", f" {AND[self.language]} ")
+        text = _COMMAS.sub(",", _FULL_STOPS.sub(".", text))
+        text = _DASHES.sub(", ", text).replace("-", " ").replace("¿", "").replace("¡", "")
+        text = self._without_accents(_lower(text, self.language))
+        text = re.sub(r"(?<!\w)'|'(?!\w)", "", text)  # a quotation mark; between letters it is an apostrophe
+        text = re.sub(r"\s*([.,?])(?:\s*[.,?])*", r"\1 ", text)  # a run of marks is its first
+        return re.sub(r"\s+", " ", text).strip(" ,.?") + _last_mark(text)
+
+    def strange(self, text: str) -> str:
+        """The characters of `text` that the alphabet does not have, each once."""
+        return "".join(sorted(set(text) - self.alphabet))
+
+    def _without_accents(self, text: str) -> str:
+        alphabet = self.alphabet
+        return "".join(c if c in alphabet else _base(c) for c in text)
+
+
+def _lower(text: str, language: str) -> str:
+    if language == "tr":  # I is the capital of ı, İ of i
+        text = text.replace("I", "ı").replace("İ", "i")
+    return text.lower()
+
+
+def _base(character: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+
+
+def _last_mark(text: str) -> str:
+    marks = re.search(r"([.?])\s*$", text)
+    return marks.group(1) if marks and re.search(r"\w", text) else ""
+
+
+def normaliser_for(language: str) -> Normaliser:
+    """The normaliser of a BCP 47 tag. Raises KeyError for a language that has no alphabet yet."""
+    primary = re.split(r"[-_]", language.lower())[0]
+    LETTERS[primary]
+    return Normaliser(primary)

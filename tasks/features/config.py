@@ -1,0 +1,92 @@
+"""What a log-mel feature is: every number that changes its values, in one frozen record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Family(StrEnum):
+    """The model families whose features differ in more than their numbers."""
+
+    PARAKEET = "parakeet"  # FastConformer: pre-emphasis, natural logarithm, one mean and deviation per mel
+    WHISPER = "whisper"  # 30-second window, base-10 logarithm, clamped to 8 below the loudest
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Parameters of one extractor. Equal configurations give equal features, on any device.
+
+    `n_frames` of an utterance of `n_samples` is `n_samples // hop_samples` (Parakeet), or
+    `window_samples // hop_samples` whatever its length (Whisper).
+    """
+
+    family: Family
+    n_mels: int
+    hop_samples: int
+    win_samples: int
+    n_fft: int
+    sample_rate_hz: int = 16_000
+    preemphasis: float = 0.0
+    window_samples: int = 0  # every utterance is cut or filled to this length; 0 keeps its own
+    per_feature_norm: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", Family(self.family))
+        for name in ("n_mels", "hop_samples", "win_samples", "n_fft", "sample_rate_hz"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"features: {name} must be at least 1, not {getattr(self, name)}")
+        if self.win_samples > self.n_fft:
+            raise ValueError(f"features: a window of {self.win_samples} samples exceeds n_fft {self.n_fft}")
+        if self.window_samples % self.hop_samples:
+            raise ValueError(f"features: {self.window_samples} samples are no multiple of hop {self.hop_samples}")
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.sample_rate_hz / self.hop_samples
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of an utterance of `n_samples`."""
+        return (self.window_samples or n_samples) // self.hop_samples
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> FeaturesConfig:
+        fields: dict[str, Any] = json.loads(text)
+        return cls(**fields)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON, 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def parakeet(hop_samples: int = 160, n_mels: int = 80, *, per_feature_norm: bool = True) -> FeaturesConfig:
+    """FastConformer's features as NVIDIA's Parakeet models take them; `hop_samples=320` is the demo's family."""
+    return FeaturesConfig(
+        family=Family.PARAKEET,
+        n_mels=n_mels,
+        hop_samples=hop_samples,
+        win_samples=400,
+        n_fft=512,
+        preemphasis=0.97,
+        per_feature_norm=per_feature_norm,
+    )
+
+
+def whisper(n_mels: int = 80) -> FeaturesConfig:
+    """Whisper's features: 80 mels up to large-v2, 128 from large-v3 on; 3000 frames of a 30-second window."""
+    return FeaturesConfig(
+        family=Family.WHISPER,
+        n_mels=n_mels,
+        hop_samples=160,
+        win_samples=400,
+        n_fft=400,
+        window_samples=30 * 16_000,
+    )

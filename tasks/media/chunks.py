@@ -1,0 +1,64 @@
+"""Speech segments to chunks that a recogniser takes: not too long, and no word cut in two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tasks.media.speech_activity import Pause, SpeechSegment
+
+MAX_CHUNK_MS = 30_000  # Whisper's window
+JOIN_MS = 600  # segments closer than this go into one chunk: context helps, longer silence invites invention
+SEARCH_SHARE = 0.5  # a cut is looked for in this last part of what fits
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of the programme to be recognised in one piece."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def duration_ms(self) -> int:
+        return self.end_ms - self.start_ms
+
+
+def chunks(segments: Iterable[SpeechSegment], *, max_ms: int = MAX_CHUNK_MS, join_ms: int = JOIN_MS) -> Iterator[Chunk]:
+    """Chunks of at most `max_ms` that cover all of `segments`, in order, without overlap.
+
+    Neighbours are joined while they fit. A segment that is too long alone is cut where its pauses are cheapest.
+    """
+    if max_ms <= 0:
+        raise ValueError(f"chunks of at most {max_ms} ms cannot hold speech: max_ms must be positive")
+    open_chunk: Chunk | None = None
+    for segment in segments:
+        for piece in _pieces(segment, max_ms):
+            if (
+                open_chunk
+                and piece.start_ms - open_chunk.end_ms <= join_ms
+                and piece.end_ms - open_chunk.start_ms <= max_ms
+            ):
+                open_chunk = Chunk(open_chunk.start_ms, piece.end_ms)
+                continue
+            if open_chunk:
+                yield open_chunk
+            open_chunk = piece
+    if open_chunk:
+        yield open_chunk
+
+
+def _pieces(segment: SpeechSegment, max_ms: int) -> Iterator[Chunk]:
+    start_ms = segment.start_ms
+    while segment.end_ms - start_ms > max_ms:
+        cut_ms = _best_cut(segment.pauses, start_ms, min(start_ms + max_ms, segment.end_ms - 1))
+        yield Chunk(start_ms, cut_ms)
+        start_ms = cut_ms
+    yield Chunk(start_ms, segment.end_ms)
+
+
+def _best_cut(pauses: tuple[Pause, ...], start_ms: int, latest_ms: int) -> int:
+    """The cheapest pause in the last part of the stretch; its very end when there is none."""
+    earliest_ms = start_ms + (latest_ms - start_ms) * (1 - SEARCH_SHARE)
+    candidates = [pause for pause in pauses if earliest_ms < pause.at_ms <= latest_ms]
+    return min(candidates, key=lambda pause: (pause.cost, -pause.at_ms)).at_ms if candidates else latest_ms

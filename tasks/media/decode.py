@@ -1,0 +1,165 @@
+"""Any medium to mono float32 blocks at one rate, as a stream.
+
+Memory does not depend on the duration. Times are the medium's own: see `findings.AudioFindings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from tasks.contract import Reason
+from tasks.media.demux import PacketReader
+from tasks.media.findings import AudioFindings, Loudness, MediaRejected, find_warnings
+from tasks.media.formats import RAW_FORMATS
+from tasks.media.frames import TrackDecoder
+from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.loudness import LevelMeter
+from tasks.media.mono import MonoTrack, TrackMix
+from tasks.media.probe import MediaProbe, describe
+from tasks.media.source import Media, MediaSource, OpenMedia, open_container, open_source
+from tasks.media.tracks import TrackChoice, TrackPolicy, choose_tracks
+
+SAMPLE_RATE_HZ = 16_000
+MAX_SECONDS_IN_MEMORY = 3600.0  # 230 MB at 16 kHz
+
+
+@contextmanager
+def open_audio(
+    media: Media,
+    policy: TrackPolicy | None = None,
+    limits: MediaLimits | None = None,
+    *,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> Iterator[AudioReader]:
+    """Decode `media` (a path, bytes or a seekable file object) inside this process.
+
+        with open_audio(path) as audio:
+            for block in audio:  # (n_samples,) float32, a second or two
+                ...
+            audio.findings
+
+    Raises `MediaRejected`, here when it is no usable medium, or out of the loop: when a limit is passed, and at the
+    end when nothing was decoded or too much of it was lost. Input that may crash FFmpeg goes through
+    `isolated.open_audio_isolated`.
+    """
+    policy, limits = policy or TrackPolicy(), limits or MediaLimits()
+    stopwatch = Stopwatch(limits.wall_clock_s)
+    with open_source(media, limits, stopwatch) as source, open_container(source, limits) as opened:
+        reader = AudioReader(source, opened, policy, limits, stopwatch, sample_rate_hz)
+        stopwatch.pause()
+        yield reader
+
+
+def load_audio(
+    media: Media,
+    policy: TrackPolicy | None = None,
+    limits: MediaLimits | None = None,
+    *,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> np.ndarray:
+    """All of a short medium as mono, `(n_samples,)` float32. Longer than an hour is `rejected(too_long)`."""
+    limits = limits or MediaLimits()
+    limits = limits.model_copy(update={"max_duration_s": min(limits.max_duration_s, MAX_SECONDS_IN_MEMORY)})
+    with open_audio(media, policy, limits, sample_rate_hz=sample_rate_hz) as audio:
+        return np.concatenate(list(audio))
+
+
+class AudioReader:
+    """The blocks of one opened medium, once. Made by `open_audio`."""
+
+    def __init__(
+        self,
+        source: MediaSource,
+        opened: OpenMedia,
+        policy: TrackPolicy,
+        limits: MediaLimits,
+        stopwatch: Stopwatch,
+        sample_rate_hz: int,
+    ) -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.probe: MediaProbe = describe(opened, source)
+        self.choice: TrackChoice = choose_tracks(self.probe, policy)
+        self._limits, self._stopwatch = limits, stopwatch
+        streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
+        self._packets = PacketReader(opened.container, streams, source, stopwatch)
+        self._tracks = {
+            stream.index: MonoTrack(
+                TrackDecoder(
+                    stream,
+                    origin_s=self.probe.starts_at_s,
+                    is_raw=self.probe.container in RAW_FORMATS,
+                    max_gap_s=limits.max_gap_s,
+                ),
+                names=opened.channel_names[stream.index],
+                channel=self.choice.channel,
+                sample_rate_hz=sample_rate_hz,
+            )
+            for stream in streams
+        }
+        self._line = TrackMix(self._tracks, sample_rate_hz) if len(streams) > 1 else self._tracks[streams[0].index]
+        self._meter = LevelMeter(sample_rate_hz)
+        self._complete = False
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
+        max_samples = int(self._limits.max_duration_s * self.sample_rate_hz)
+        self._stopwatch.resume()
+        for block in self._blocks():
+            self._meter.push(block)
+            if self._meter.n_samples > max_samples:
+                raise MediaRejected(Reason.TOO_LONG, f"goes on after {self._limits.max_duration_s:g} s", self.findings)
+            self._stopwatch.pause()
+            yield block
+            self._stopwatch.resume()
+            self._stopwatch.check()
+        self._stopwatch.pause()
+        self._complete = True
+        self._reject_if_unusable()
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        for packet in self._packets:
+            yield from self._line.feed(packet)
+        yield from self._line.finish()
+
+    @property
+    def findings(self) -> AudioFindings:
+        """What is known so far; everything, after the last block."""
+        damage = [track.damage for track in self._tracks.values()]
+        findings = AudioFindings(
+            complete=self._complete,
+            sample_rate_hz=self.sample_rate_hz,
+            n_samples=self._meter.n_samples,
+            header_duration_s=self.probe.header_duration_of(self.choice.tracks[0]),
+            starts_at_s=round(min(d.starts_at_s for d in damage), 6),
+            packets=sum(d.packets for d in damage),
+            packets_failed=sum(d.packets_failed for d in damage),
+            first_error=next((d.first_error for d in damage if d.first_error), ""),
+            gaps=sum(d.gaps for d in damage),
+            lost_s=round(max(d.lost_s for d in damage), 6),
+            clock_resets=max(d.clock_resets for d in damage),
+            read_errors=self._packets.read_errors,
+            source_rates_hz=tuple(dict.fromkeys(rate for d in damage for rate in d.rates_hz)),
+            source_channels=tuple(dict.fromkeys(n for d in damage for n in d.n_channels)),
+            loudness=Loudness(
+                rms_dbfs=self._meter.rms_dbfs,
+                gated_dbfs=self._meter.gated_dbfs,
+                peak_dbfs=self._meter.peak_dbfs,
+                channels=self._line.levels,
+                cancelling_s=round(self._line.cancelling_s, 3),
+            ),
+        )
+        return findings.model_copy(update={"warnings": find_warnings(findings)})
+
+    def _reject_if_unusable(self) -> None:
+        findings = self.findings
+        if not findings.n_samples:
+            if findings.packets_failed:
+                detail = f"none of its {findings.packets} packets could be decoded: {findings.first_error}"
+                raise MediaRejected(Reason.DAMAGED, detail, findings)
+            raise MediaRejected(Reason.EMPTY, "its audio track has no samples", findings)
+        if findings.lost_share > self._limits.max_lost_share:
+            detail = f"{findings.lost_s:.1f} s of {findings.duration_s:.1f} s were lost: {findings.first_error}"
+            raise MediaRejected(Reason.DAMAGED, detail.rstrip(": "), findings)

@@ -1,0 +1,144 @@
+"""Channels to one, without losing a voice: dead channels are left out, opposite phases are not summed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tasks.media.findings import ChannelLevel
+
+DEAD_RATIO = 1e-4  # -40 dB of power under the loudest channel
+DIGITAL_SILENCE = 1e-9  # of power, -90 dBFS: one bit of 16
+CANCELLED_RATIO = 0.05  # -13 dB: two unrelated channels give -3 dB, two opposite ones nothing
+MEMORY_S = 30.0  # a channel is judged by so much of the past
+CROSSFADE_S = 0.02
+CEILING = 8.0  # +18 dBFS; float files may pass full scale, but not for long
+CLIPPED = 0.999
+
+# ITU-R BS.775's downmix to mono. A place that is not named here (height channels) counts as a surround.
+WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "DL": 0.7071, "DR": 0.7071, "LFE": 0.0, "LFE2": 0.0}
+SURROUND_WEIGHT = 0.5
+
+
+class Downmixer:
+    """Mixes blocks of one layout to mono, and measures every channel on the way."""
+
+    def __init__(
+        self, n_channels: int, sample_rate_hz: int, *, names: tuple[str, ...] = (), channel: int | None = None
+    ):
+        """`names`: the channels' places ("FL", "FC"), if known. `channel`: take this one alone."""
+        self.n_channels, self.sample_rate_hz = n_channels, sample_rate_hz
+        self._base = self._base_weights(n_channels, names)
+        self._unplaced = n_channels > 2 and len(names) != n_channels
+        self._only = min(channel, n_channels - 1) if channel is not None else None
+        self._recent = np.zeros(n_channels)  # power, fading
+        self._weights: np.ndarray | None = None
+        self.cancelling_s = 0.0
+        self.n_samples = 0
+        self.energy = np.zeros(n_channels)
+        self.peak = 0.0
+        self.clipped = np.zeros(n_channels, np.int64)
+
+    @staticmethod
+    def _base_weights(n_channels: int, names: tuple[str, ...]) -> np.ndarray:
+        if len(names) != n_channels or n_channels <= 2:
+            return np.ones(n_channels)
+        weights = np.array([WEIGHTS.get(name, SURROUND_WEIGHT) for name in names])
+        return weights if weights.any() else np.ones(n_channels)
+
+    def mix(self, samples: np.ndarray) -> np.ndarray:
+        """`(n_channels, n_samples)` float32 to `(n_samples,)`. Repairs values that are no sound, in place."""
+        n_samples = samples.shape[1]
+        power = self._measure(samples) / n_samples
+        if len(samples) == 1:
+            return samples[0]
+        fade = math.exp(-n_samples / self.sample_rate_hz / MEMORY_S)
+        self._recent = fade * self._recent + (1 - fade) * power
+        weights = self._live_weights()
+        mono = _weighted(weights, samples)
+        # A mix that is far weaker than what went into it is not a mix.
+        if np.count_nonzero(weights) > 1:
+            expected = float(weights @ power)
+            if expected > DIGITAL_SILENCE and float(mono @ mono) / n_samples < CANCELLED_RATIO * expected:
+                weights = self._loudest(weights * self._recent)
+                mono = _weighted(weights, samples)
+                self.cancelling_s += n_samples / self.sample_rate_hz
+        if self._weights is not None and not np.array_equal(weights, self._weights):
+            self._crossfade(samples, mono, self._weights, weights)
+        self._weights = weights
+        return mono
+
+    def levels(self) -> tuple[ChannelLevel, ...]:
+        """One for each channel, over everything mixed so far."""
+        n_samples = max(1, self.n_samples)
+        power = self.energy / n_samples
+        floor = max(DIGITAL_SILENCE, float(power.max(initial=0.0)) * DEAD_RATIO)
+        return tuple(
+            ChannelLevel(
+                rms_dbfs=decibel(channel_power),
+                clipped_share=round(int(clipped) / n_samples, 9),
+                is_dead=bool(channel_power <= floor),
+            )
+            for channel_power, clipped in zip(power.tolist(), self.clipped, strict=True)
+        )
+
+    def _measure(self, samples: np.ndarray) -> np.ndarray:
+        """Energy of each channel of a block."""
+        peak = max(float(samples.max()), -float(samples.min()))
+        if not peak <= CEILING:  # also true of NaN
+            np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+            np.clip(samples, -CEILING, CEILING, out=samples)
+            peak = float(np.abs(samples).max())
+        if peak >= CLIPPED:
+            self.clipped += np.count_nonzero(np.abs(samples) >= CLIPPED, axis=1)
+        self.peak = max(self.peak, peak)
+        energy = np.array([float(row @ row) for row in samples])
+        self.energy += energy
+        self.n_samples += samples.shape[1]
+        return energy
+
+    def _live_weights(self) -> np.ndarray:
+        """Weights that sum to 1 over the channels that carry sound."""
+        if self._only is not None:
+            weights = np.zeros_like(self._base)
+            weights[self._only] = 1.0
+            return weights
+        live = self._recent > max(DIGITAL_SILENCE, float(self._recent.max()) * DEAD_RATIO)
+        if not live.any():
+            live[:] = True
+        if self._unplaced:
+            # Channels without places are pairs: the mix, then other sound (EBU R 48). The first live pair it is.
+            first = int(np.argmax(live)) // 2 * 2
+            live[:first] = False
+            live[first + 2 :] = False
+        weights = np.where(live, self._base, 0.0)
+        if not weights.any():  # only the bass channel is live
+            weights = live.astype(float)
+        return np.asarray(weights / weights.sum())
+
+    def _loudest(self, power: np.ndarray) -> np.ndarray:
+        """The first channel within 6 dB of the loudest, so that two equal ones do not take turns."""
+        weights = np.zeros_like(power)
+        weights[int(np.argmax(power >= power.max() / 4))] = 1.0
+        return weights
+
+    def _crossfade(self, samples: np.ndarray, mono: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+        n_fade = min(len(mono), round(CROSSFADE_S * self.sample_rate_hz))
+        rising = np.linspace(0.0, 1.0, n_fade, dtype=np.float32)
+        mono[:n_fade] = rising * _weighted(after, samples[:, :n_fade]) + (1 - rising) * _weighted(
+            before, samples[:, :n_fade]
+        )
+
+
+def _weighted(weights: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """A new array, `(n_samples,)`."""
+    used = np.flatnonzero(weights)
+    if len(used) == 1 and weights[used[0]] == 1.0:
+        return samples[used[0]].copy()
+    return np.asarray(weights.astype(np.float32) @ samples)
+
+
+def decibel(power: float) -> float:
+    """Power relative to full scale, in dB, not below -120."""
+    return round(10 * math.log10(max(power, 1e-12)), 2)

@@ -1,0 +1,150 @@
+"""From packets to mono at the target rate: one track, or several mono tracks that make one mix."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.media.downmix import Downmixer
+from tasks.media.findings import ChannelLevel
+from tasks.media.frames import BLOCK_S, NativeBlock, TrackDecoder
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+LAG_S = 10.0  # when one track is so far behind another, silence stands for it
+
+
+class MonoTrack:
+    """One track, decoded, mixed to mono and resampled. A change of rate or channels inside it is followed."""
+
+    def __init__(
+        self, decoder: TrackDecoder, *, names: tuple[str, ...], channel: int | None, sample_rate_hz: int
+    ) -> None:
+        self.damage = decoder.damage
+        self._decoder, self._names, self._channel = decoder, names, channel
+        self._rate_hz = sample_rate_hz
+        self._source_rate_hz = 0
+        self._resampler: Resampler | None = None
+        self._mixer = Downmixer(1, sample_rate_hz)
+        self._mixers = [self._mixer]
+
+    def feed(self, packet: Packet) -> Iterable[np.ndarray]:
+        """Blocks of `(n_samples,)` float32."""
+        blocks = self._decoder.feed(packet)
+        return self._convert(blocks) if blocks else ()
+
+    def finish(self) -> Iterable[np.ndarray]:
+        """The rest, after the last packet."""
+        yield from self._convert(self._decoder.finish())
+        yield from self._drain()
+
+    @property
+    def cancelling_s(self) -> float:
+        return sum(mixer.cancelling_s for mixer in self._mixers)
+
+    @property
+    def levels(self) -> tuple[ChannelLevel, ...]:
+        """The channels of the layout that lasted longest."""
+        return max(self._mixers, key=lambda mixer: mixer.n_samples / mixer.sample_rate_hz).levels()
+
+    def _convert(self, blocks: list[NativeBlock]) -> Iterator[np.ndarray]:
+        for samples, rate_hz in blocks:
+            if rate_hz != self._source_rate_hz:
+                yield from self._drain()
+                self._source_rate_hz = rate_hz
+                self._resampler = Resampler(rate_hz, self._rate_hz)
+            if (len(samples), rate_hz) != (self._mixer.n_channels, self._mixer.sample_rate_hz):
+                self._mixer = Downmixer(len(samples), rate_hz, names=self._names, channel=self._channel)
+                self._mixers = [max(self._mixers, key=lambda mixer: mixer.n_samples), self._mixer]
+            assert self._resampler is not None
+            resampled = self._resampler.push(self._mixer.mix(samples))
+            if len(resampled):
+                yield resampled
+
+    def _drain(self) -> Iterator[np.ndarray]:
+        if self._resampler is not None:
+            rest = self._resampler.finish()
+            if len(rest):
+                yield rest
+
+
+class Resampler:
+    """soxr's high quality (20 bit) as a stream."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        import soxr
+
+        self._stream = (
+            None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+        )
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        if self._stream is None:
+            return block
+        return np.asarray(self._stream.resample_chunk(np.ascontiguousarray(block)))
+
+    def finish(self) -> np.ndarray:
+        if self._stream is None:
+            return np.zeros(0, np.float32)
+        return np.asarray(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+class TrackMix:
+    """Several mono tracks as the channels of one mix, on one time line."""
+
+    def __init__(self, tracks: dict[int, MonoTrack], sample_rate_hz: int) -> None:
+        """`tracks` by stream index."""
+        self._tracks = tracks
+        self._rate_hz = sample_rate_hz
+        self._mixer = Downmixer(len(tracks), sample_rate_hz)
+        self._waiting: dict[int, deque[np.ndarray]] = {index: deque() for index in tracks}
+
+    def feed(self, packet: Packet) -> Iterator[np.ndarray]:
+        """Blocks of `(n_samples,)` float32."""
+        self._waiting[packet.stream_index].extend(self._tracks[packet.stream_index].feed(packet))
+        lengths = self._lengths()
+        has_lagged = max(lengths) - min(lengths) > LAG_S * self._rate_hz
+        yield from self._mix(max(lengths) if has_lagged else min(lengths), keep=BLOCK_S)
+
+    def finish(self) -> Iterator[np.ndarray]:
+        """The rest, after the last packet."""
+        for index, track in self._tracks.items():
+            self._waiting[index].extend(track.finish())
+        yield from self._mix(max(self._lengths()), keep=0.0)
+
+    @property
+    def cancelling_s(self) -> float:
+        return self._mixer.cancelling_s
+
+    @property
+    def levels(self) -> tuple[ChannelLevel, ...]:
+        """One for each track."""
+        return self._mixer.levels()
+
+    def _lengths(self) -> list[int]:
+        return [sum(map(len, blocks)) for blocks in self._waiting.values()]
+
+    def _mix(self, n_samples: int, keep: float) -> Iterator[np.ndarray]:
+        block_samples = round(BLOCK_S * self._rate_hz)
+        while n_samples > keep * self._rate_hz:
+            n_block = min(n_samples, block_samples)
+            yield self._mixer.mix(np.stack([_take(blocks, n_block) for blocks in self._waiting.values()]))
+            n_samples -= n_block
+
+
+def _take(blocks: deque[np.ndarray], n_samples: int) -> np.ndarray:
+    """The first `n_samples` out of `blocks`; silence after their end."""
+    taken = np.zeros(n_samples, np.float32)
+    at = 0
+    while blocks and at < n_samples:
+        block = blocks.popleft()
+        n_used = min(len(block), n_samples - at)
+        taken[at : at + n_used] = block[:n_used]
+        if n_used < len(block):
+            blocks.appendleft(block[n_used:])
+        at += n_used
+    return taken

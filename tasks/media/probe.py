@@ -1,0 +1,139 @@
+"""What a medium says about itself: container, tracks, languages, timecode. All of it may be untrue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.contract import Frozen, Reason
+from tasks.media.findings import MediaRejected
+from tasks.media.formats import RAW_FORMATS
+from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.source import Media, MediaSource, OpenMedia, open_container, open_source
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+TEXT_CHARACTERS = 200  # of a title; tags can be megabytes
+MICROSECONDS = 1_000_000
+
+
+class TrackInfo(Frozen):
+    """One audio track as its header describes it."""
+
+    index: int  # among all of the container's streams
+    codec: str
+    decodable: bool
+    sample_rate_hz: int
+    sample_format: str
+    n_channels: int
+    layout: str
+    channel_names: tuple[str, ...]  # "FL", "FC"; empty when the header names none
+    language: str | None  # as tagged, lower case
+    title: str
+    dispositions: tuple[str, ...]
+    starts_at_s: float | None
+    header_duration_s: float | None
+
+
+class MediaProbe(Frozen):
+    """A medium as its headers describe it."""
+
+    container: str
+    n_bytes: int
+    tracks: tuple[TrackInfo, ...]
+    n_video_tracks: int
+    title: str
+    starts_at_s: float  # the earliest track's first timestamp: time 0 of the transcript
+    header_duration_s: float | None
+    duration_is_estimate: bool  # from the bit rate; says little
+    start_timecode: str | None  # "10:00:00:00", of the first frame
+    frame_rate: float | None  # of the video, to count timecode with
+
+    def header_duration_of(self, track: int) -> float | None:
+        """The duration that the header claims for an audio track; None when there is none to trust.
+
+        The container's duration is that of its longest track, so it counts only where there is no other.
+        """
+        if self.duration_is_estimate:
+            return None
+        alone = len(self.tracks) + self.n_video_tracks == 1
+        return self.tracks[track].header_duration_s or (self.header_duration_s if alone else None)
+
+
+def probe_media(media: Media, limits: MediaLimits | None = None) -> MediaProbe:
+    """Read the headers of `media`. Raises `MediaRejected` when it is no media or has no audio track."""
+    limits = limits or MediaLimits()
+    with (
+        open_source(media, limits, Stopwatch(limits.wall_clock_s)) as source,
+        open_container(source, limits) as opened,
+    ):
+        return describe(opened, source)
+
+
+def describe(opened: OpenMedia, source: MediaSource) -> MediaProbe:
+    """What an opened container says. Raises `MediaRejected(no_audio_track)`."""
+    container = opened.container
+    is_raw = _short_name(container) in RAW_FORMATS
+    tracks = tuple(
+        _describe_track(stream, opened.channel_names[stream.index], is_raw) for stream in container.streams.audio
+    )
+    if not tracks:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no tracks"
+        raise MediaRejected(Reason.NO_AUDIO_TRACK, f"a {_short_name(container)} file with {kinds}, without audio")
+    rate = next((stream.average_rate for stream in container.streams.video if stream.average_rate), None)
+    return MediaProbe(
+        container=_short_name(container),
+        n_bytes=source.n_bytes,
+        tracks=tracks,
+        n_video_tracks=len(container.streams.video),
+        title=_text(container.metadata, "title"),
+        starts_at_s=(container.start_time or 0) / MICROSECONDS,
+        header_duration_s=_seconds(container.duration, 1 / MICROSECONDS),
+        # An MP3's frame count stands in its first frame, under one of these names.
+        duration_is_estimate=is_raw and not any(mark in source.head for mark in (b"Xing", b"Info", b"VBRI")),
+        start_timecode=_start_timecode(container),
+        frame_rate=float(rate) if rate else None,
+    )
+
+
+def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw: bool) -> TrackInfo:
+    context = stream.codec_context  # None when this FFmpeg has no decoder for it
+    layout = context.layout if context else None
+    tick_s = float(stream.time_base) if stream.time_base else 0.0
+    language = _text(stream.metadata, "language").lower()
+    return TrackInfo(
+        index=stream.index,
+        codec=context.name if context else "unknown",
+        decodable=context is not None,
+        sample_rate_hz=context.sample_rate if context else 0,
+        sample_format=context.format.name if context and context.format else "",
+        n_channels=layout.nb_channels if layout else 0,
+        layout=layout.name if layout else "",
+        channel_names=channel_names,
+        language=language if language and language not in ("und", "unk", "zxx", "mis") else None,
+        title=_text(stream.metadata, "title") or _text(stream.metadata, "handler_name"),
+        dispositions=tuple(sorted(str(flag.name) for flag in type(stream.disposition) if flag in stream.disposition)),
+        starts_at_s=_seconds(stream.start_time, tick_s),
+        header_duration_s=None if is_raw else _seconds(stream.duration, tick_s),
+    )
+
+
+def _start_timecode(container: InputContainer) -> str | None:
+    """MXF says it in the container, MOV in its tmcd track (FFmpeg copies it to the video's tags)."""
+    for tags in (container.metadata, *(stream.metadata for stream in container.streams)):
+        if timecode := _text(tags, "timecode"):
+            return timecode
+    return None
+
+
+def _short_name(container: InputContainer) -> str:
+    return container.format.name.split(",")[0]
+
+
+def _text(tags: dict[str, Any], name: str) -> str:
+    return str(tags.get(name, "")).replace("\x00", "").strip()[:TEXT_CHARACTERS]
+
+
+def _seconds(ticks: int | None, tick_s: float) -> float | None:
+    return ticks * tick_s if ticks is not None and tick_s else None

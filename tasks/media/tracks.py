@@ -1,0 +1,170 @@
+"""Which audio of a medium is the programme's speech: one explicit policy, and the choice it came to."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from tasks.contract import Frozen, Reason
+from tasks.media.findings import MediaRejected
+from tasks.media.formats import MAX_CHANNELS
+from tasks.media.languages import same_language
+from tasks.media.probe import MediaProbe, TrackInfo
+
+MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 1_000, 1_000_000
+
+# Containers that carry a stereo mix as two mono tracks (EBU R 48: tracks 1 and 2).
+PROFESSIONAL_CONTAINERS = frozenset({"mxf", "mov", "gxf", "lxf"})
+
+AUDIO_DESCRIPTION = re.compile(
+    r"audio.?descri|descri(ptive|bed|ption)|\bAD\b|visual.{0,3}impair|blind|h[öo]rfilm|audiodesk", re.IGNORECASE
+)
+NOT_THE_PROGRAMME = re.compile(
+    r"director|commentary (by|with)|audio commentary|international sound|\bM ?& ?E\b|music (and|&) effects"
+    r"|clean effects|karaoke|isolated",
+    re.IGNORECASE,
+)
+
+
+class ChoiceReason(StrEnum):
+    """Why a track was chosen."""
+
+    ASKED = "asked"
+    ONLY_TRACK = "only_track"
+    LANGUAGE = "language"
+    DEFAULT_DISPOSITION = "default_disposition"
+    FIRST = "first"
+
+
+class TrackPolicy(Frozen):
+    """Which track and which of its channels to take. The default suits a programme as it is broadcast."""
+
+    track: int | None = None  # number among the audio tracks, from 0; overrides the rest
+    languages: tuple[str, ...] = ()  # in order of preference: "en", "eng" or "en-GB" alike
+    audio_description: bool = False  # take the audio description instead of the programme's own sound
+    channel: int | None = None  # one channel of the track, from 0; None mixes those that carry the programme
+    mono_tracks: int = 2  # so many mono tracks of an MXF or MOV file make one mix; 1 takes the first alone
+
+
+class TrackChoice(Frozen):
+    """The track, or several mono tracks, that will be heard, and why."""
+
+    tracks: tuple[int, ...]  # numbers among the audio tracks
+    stream_indexes: tuple[int, ...]  # numbers among all streams
+    channel: int | None
+    reason: ChoiceReason
+    language: str | None
+    passed_over: tuple[str, ...] = ()  # "1: audio description", one for each track not taken
+
+
+def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
+    """The tracks that `policy` wants.
+
+    Raises `MediaRejected`: no_audio_track when it leaves none, unsupported_codec when none can be decoded.
+    """
+    usable = {number: track for number, track in enumerate(probe.tracks) if _is_decodable(track)}
+    if not usable:
+        codecs = ", ".join(sorted({f"{t.codec} {t.n_channels} ch {t.sample_rate_hz} Hz" for t in probe.tracks}))
+        raise MediaRejected(Reason.UNSUPPORTED_CODEC, f"no decoder for {codecs}")
+    if policy.track is not None:
+        if policy.track not in usable:
+            raise MediaRejected(Reason.NO_AUDIO_TRACK, f"has no audio track {policy.track}, only {sorted(usable)}")
+        return _choice(probe, policy, (policy.track,), ChoiceReason.ASKED)
+
+    eligible = [number for number, track in usable.items() if is_audio_description(track) == policy.audio_description]
+    if not eligible:
+        kind = "audio description" if policy.audio_description else "anything but audio description"
+        raise MediaRejected(Reason.NO_AUDIO_TRACK, f"{len(usable)} audio tracks, none with {kind}")
+    best = min(eligible, key=lambda number: _rank(number, usable[number], policy))
+    group = _mono_group(probe, best, [number for number in eligible if number >= best], policy)
+    return _choice(probe, policy, group, _reason(probe.tracks, eligible, best, policy))
+
+
+def is_audio_description(track: TrackInfo) -> bool:
+    """By disposition (DVB audio type 3 sets it) or by title."""
+    return bool({"visual_impaired", "descriptions"} & set(track.dispositions) or AUDIO_DESCRIPTION.search(track.title))
+
+
+def _is_decodable(track: TrackInfo) -> bool:
+    return (
+        track.decodable
+        and track.n_channels <= MAX_CHANNELS
+        and (track.sample_rate_hz == 0 or MIN_SAMPLE_RATE_HZ <= track.sample_rate_hz <= MAX_SAMPLE_RATE_HZ)
+    )
+
+
+def _language_rank(track: TrackInfo, policy: TrackPolicy) -> int:
+    """Its place among the languages wanted; an untagged track comes after them, before another language."""
+    if track.language is None:
+        return len(policy.languages)
+    matches = (i for i, wanted in enumerate(policy.languages) if same_language(track.language, wanted))
+    return next(matches, len(policy.languages) + 1)
+
+
+def _is_programme(track: TrackInfo) -> bool:
+    other = {"comment", "clean_effects", "karaoke", "non_diegetic"}
+    return not (other & set(track.dispositions) or NOT_THE_PROGRAMME.search(track.title))
+
+
+def _rank(number: int, track: TrackInfo, policy: TrackPolicy) -> tuple[bool, int, bool, int]:
+    """Less is better."""
+    return (
+        not _is_programme(track),
+        _language_rank(track, policy) if policy.languages else 0,
+        "default" not in track.dispositions,
+        number,
+    )
+
+
+def _mono_group(probe: MediaProbe, best: int, following: list[int], policy: TrackPolicy) -> tuple[int, ...]:
+    """The mono tracks that belong together with `best`: same language, codec and rate, in a container for that."""
+    first = probe.tracks[best]
+    if probe.container not in PROFESSIONAL_CONTAINERS or not first.codec.startswith("pcm_") or first.n_channels != 1:
+        return (best,)
+    alike = [
+        number
+        for number in following
+        if (track := probe.tracks[number]).n_channels == 1
+        and (track.codec, track.sample_rate_hz, track.language) == (first.codec, first.sample_rate_hz, first.language)
+        and _is_programme(track)
+    ]
+    return tuple(alike[: max(1, policy.mono_tracks)])
+
+
+def _reason(tracks: tuple[TrackInfo, ...], eligible: list[int], best: int, policy: TrackPolicy) -> ChoiceReason:
+    if len(tracks) == 1:
+        return ChoiceReason.ONLY_TRACK
+    if policy.languages and _language_rank(tracks[best], policy) < len(policy.languages):
+        return ChoiceReason.LANGUAGE
+    marked = [number for number in eligible if "default" in tracks[number].dispositions]
+    if best in marked and len(marked) < len(eligible):
+        return ChoiceReason.DEFAULT_DISPOSITION
+    return ChoiceReason.FIRST
+
+
+def _choice(probe: MediaProbe, policy: TrackPolicy, numbers: tuple[int, ...], reason: ChoiceReason) -> TrackChoice:
+    n_channels = probe.tracks[numbers[0]].n_channels
+    if policy.channel is not None and not 0 <= policy.channel < max(1, n_channels):
+        raise MediaRejected(
+            Reason.NO_AUDIO_TRACK, f"audio track {numbers[0]} has {n_channels} channels, no channel {policy.channel}"
+        )
+    return TrackChoice(
+        tracks=numbers,
+        stream_indexes=tuple(probe.tracks[number].index for number in numbers),
+        channel=policy.channel,
+        reason=reason,
+        language=probe.tracks[numbers[0]].language,
+        passed_over=tuple(
+            f"{number}: {_why_not(track, policy)}" for number, track in enumerate(probe.tracks) if number not in numbers
+        ),
+    )
+
+
+def _why_not(track: TrackInfo, policy: TrackPolicy) -> str:
+    if not _is_decodable(track):
+        return f"no decoder for {track.codec}"
+    if is_audio_description(track) != policy.audio_description:
+        return "audio description" if is_audio_description(track) else "not audio description"
+    if not _is_programme(track):
+        return "not the programme's sound"
+    return f"another track ({track.language or 'no language'}, {track.n_channels} ch)"

@@ -1,0 +1,121 @@
+"""A model as a local folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from tasks import storage
+from tasks.contract import RESULT_NAME, Reason, StepError
+from tasks.models.reference import MODEL_FOLDER, ModelReference, model_not_found
+from tasks.models.registry import REGISTERED, find_version
+from tasks.step import load_result, output_uri
+
+
+def fetch(reference: ModelReference, scratch: Path) -> Path:
+    """A local folder with the model, to be read only.
+
+    A folder on this machine is returned as it is. Anything else is copied once into a folder named by its digest,
+    under `AIRSCRIPT_MODEL_CACHE` where that is set (many steps on one host), else under `scratch`. The copy appears
+    whole, so processes may share the cache.
+    """
+    uri = reference.uri
+    if uri.startswith(REGISTERED):
+        return _registered(reference, scratch)
+    if uri.endswith("/" + RESULT_NAME):
+        result = load_result(uri)
+        objects = {
+            name.removeprefix(MODEL_FOLDER): output_uri(uri, result, name)
+            for name in result.outputs
+            if name.startswith(MODEL_FOLDER)
+        }
+        return _copy(objects, reference, scratch)
+    if uri.startswith(("file://", "s3://")):
+        return _folder(uri, reference, scratch)
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = uri.partition("@")
+    return Path(snapshot_download(name, revision=revision))
+
+
+def _registered(reference: ModelReference, scratch: Path) -> Path:
+    location = find_version(reference.uri).location
+    if location.startswith("/"):
+        location = storage.file_uri(location)
+    if location.startswith(("file://", "s3://")):
+        return _inside(_folder(location, reference, scratch), reference)
+    from mlflow.artifacts import download_artifacts
+
+    target = _cache(scratch) / f"mlflow-{reference.digest[:32]}"
+    if not target.exists():
+        partial = _partial(target)
+        partial.mkdir(parents=True)
+        _appear(Path(download_artifacts(artifact_uri=location, dst_path=str(partial))), target)
+        shutil.rmtree(partial, ignore_errors=True)
+    return _inside(target, reference)
+
+
+def _inside(folder: Path, reference: ModelReference) -> Path:
+    """Where in an MLflow model the folder is that was logged as `artifacts={"model": …}`."""
+    description = folder / "MLmodel"
+    if not description.exists():
+        return folder
+    import yaml
+
+    try:
+        flavors = yaml.safe_load(description.read_text())["flavors"]
+        inner = folder / flavors["python_function"]["artifacts"]["model"]["path"]
+    except (yaml.YAMLError, KeyError, TypeError):
+        inner = folder / "artifacts" / "model"
+    if not inner.is_dir():
+        raise model_not_found(reference.uri, "has no artifact named model", "register it with register-model")
+    return inner
+
+
+def _folder(uri: str, reference: ModelReference, scratch: Path) -> Path:
+    if uri.startswith("file://"):
+        path = storage.path_of(uri)
+        if not path.is_dir():
+            raise model_not_found(uri, "no such folder", "its files were removed: register the model again")
+        return path
+    prefix = uri.rstrip("/") + "/"
+    return _copy({o.uri.removeprefix(prefix): o.uri for o in storage.list_objects(uri)}, reference, scratch)
+
+
+def _copy(objects: dict[str, str], reference: ModelReference, scratch: Path) -> Path:
+    """Objects by relative name, as a folder."""
+    target = _cache(scratch) / reference.digest[:32]
+    if target.exists():
+        return target
+    if not objects:
+        raise model_not_found(reference.uri, "nothing there", "check the prefix and the credentials' rights")
+    partial = _partial(target)
+    for name, uri in objects.items():
+        path = partial / name
+        if not path.resolve().is_relative_to(partial.resolve()):
+            raise StepError(f"{name!r} points outside the model", reason=Reason.CORRUPT, subject=reference.uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with storage.open_reader(uri) as source, path.open("wb") as sink:
+            shutil.copyfileobj(source, sink, storage.COPY_BYTES)
+    _appear(partial, target)
+    return target
+
+
+def _cache(scratch: Path) -> Path:
+    return Path(os.environ.get("AIRSCRIPT_MODEL_CACHE") or scratch / "models")
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+
+
+def _appear(folder: Path, target: Path) -> None:
+    """Rename into place; another process may have been first."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""Which model a URI means: aliases become versions, folders become digests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import storage
+from tasks.contract import RESULT_NAME, InputRejected, Misconfigured, Reason, digest_of
+from tasks.models.registry import REGISTERED, find_version
+from tasks.step import load_result
+
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+CONFIG_NAME = "config.json"  # transformers and CTranslate2 both write it
+MODEL_FOLDER = "model/"  # a train step's outputs below this name are the model
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """One model, exactly."""
+
+    uri: str
+    """Where it is, without an alias: the same URI means the same model tomorrow."""
+    version: str
+    """What a person calls it: `acoustic-model/3`, or a kind and a digest."""
+    digest: str
+    """sha256 that differs whenever the model does, 64 hexadecimal digits."""
+
+
+def resolve(uri: str) -> ModelReference:
+    """Find the model that `uri` means.
+
+    Raises:
+        InputRejected: MODEL_NOT_FOUND, with what to do next.
+        Misconfigured: `uri` is nothing that could name a model.
+    """
+    if uri.startswith(REGISTERED):
+        found = find_version(uri)
+        identity = {"name": found.name, "version": found.version, "source": found.source}
+        return ModelReference(found.uri, f"{found.name}/{found.version}", digest_of(identity))
+    if uri.startswith(("file://", "s3://")):
+        return _trained(uri) if uri.endswith("/" + RESULT_NAME) else _folder(uri.rstrip("/"))
+    if uri.startswith(("/", ".", "~")) or (uri and Path(uri).is_dir()):
+        return resolve(storage.file_uri(Path(uri).expanduser()))
+    if HUB_NAME.fullmatch(uri):
+        return _hub(uri)
+    raise Misconfigured(
+        "names no model",
+        reason=Reason.INVALID_ARGUMENT,
+        subject=uri or "model",
+        next_step="give models:/name@champion, models:/name/version, a folder, an s3:// prefix or a hub name",
+    )
+
+
+def _trained(uri: str) -> ModelReference:
+    result = load_result(uri)
+    weights = {name: a.sha256 for name, a in result.outputs.items() if name.startswith(MODEL_FOLDER)}
+    if not weights:
+        raise model_not_found(uri, f"the {result.step} step left no model", "give the result.json of a train step")
+    digest = digest_of(weights)
+    return ModelReference(uri, f"{result.step}-{digest[:12]}", digest)
+
+
+def _folder(uri: str) -> ModelReference:
+    """A folder's digest is over its content: a copied folder is the same model. S3's etags stand for content."""
+    if not storage.exists(storage.join(uri, CONFIG_NAME)):
+        raise model_not_found(uri, f"no folder with a {CONFIG_NAME}", "check the path, or train a model first")
+    files = {}
+    for found in storage.list_objects(uri):
+        name = found.uri.removeprefix(uri).lstrip("/")
+        files[name] = storage.digest(found.uri) if uri.startswith("file://") else found.etag
+    digest = digest_of(files)
+    return ModelReference(uri, f"folder-{digest[:12]}", digest)
+
+
+def _hub(name: str) -> ModelReference:
+    """The local copy counts if there is one (`HF_HUB_OFFLINE`), else the hub is asked for its newest revision."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        revision = Path(snapshot_download(name, local_files_only=True)).name
+    except LocalEntryNotFoundError:
+        try:
+            revision = HfApi().model_info(name).sha or "main"
+        except Exception as error:  # the client lets errors of its transport through, whichever that is
+            raise model_not_found(
+                name,
+                f"neither here nor on the hub ({type(error).__name__})",
+                "check the name, or download it where there is a network and give the folder",
+            ) from None
+    return ModelReference(
+        f"{name}@{revision}", f"{name}@{revision[:12]}", digest_of({"hub": name, "revision": revision})
+    )
+
+
+def model_not_found(subject: str, message: str, next_step: str) -> InputRejected:
+    return InputRejected(message, reason=Reason.MODEL_NOT_FOUND, subject=subject, next_step=next_step)

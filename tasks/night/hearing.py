@@ -1,0 +1,122 @@
+"""A programme while its chunks come back from the engine, and what it comes to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.night.coverage import covered_ms
+from tasks.night.records import Doubt, Preparation, RecognisedProgramme, Span, SpokenWord, read_one
+from tasks.night.shelf import Shelf
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tasks.recognition import Recognition
+    from tasks.recognition.quality import Sign
+
+
+def words_name(arrival: str) -> str:
+    """Name of the output with a programme's words."""
+    return f"words/{arrival}.json"
+
+
+class Hearing:
+    """A programme while its chunks come back."""
+
+    def __init__(self, preparation: Preparation, language: str | None) -> None:
+        self.preparation = preparation
+        self._engine, self._language = "", language
+        self.chunks: tuple[Span, ...] = ()
+        self._n_heard = 0
+        self.n_words = self.n_chunks = self.n_doubts = self.redecoded_ms = 0
+        self._words: list[SpokenWord] = []
+        self._doubts: list[Doubt] = []
+        self._languages: Counter[str] = Counter()  # milliseconds
+
+    @property
+    def programme(self) -> str:
+        return self.preparation.arrival.programme
+
+    @property
+    def is_complete(self) -> bool:
+        return self._n_heard == len(self.chunks)
+
+    def cut(self, longest_s: float) -> None:
+        """Decide what the engine will hear: chunks that cover all of the speech, cut at pauses."""
+        from tasks.media.chunks import chunks
+        from tasks.media.speech_activity import Pause, SpeechSegment
+
+        segments = (
+            SpeechSegment(s.start_ms, s.end_ms, tuple(Pause(at_ms, cost) for at_ms, cost in s.pauses))
+            for s in self.preparation.speech
+        )
+        self.chunks = tuple(
+            Span(start_ms=chunk.start_ms, end_ms=chunk.end_ms)
+            for chunk in chunks(segments, max_ms=int(longest_s * 1000))
+        )
+
+    def add(self, engine: str, piece: Piece, recognition: Recognition, signs: tuple[Sign, ...], again: bool) -> None:
+        """Take one chunk's words at their place in the programme. Chunks come in order."""
+        span = piece.span
+        self._engine = engine
+        self._n_heard += 1
+        self._words += [
+            SpokenWord(
+                text=word.text,
+                start_ms=span.start_ms + word.start_ms,
+                end_ms=span.start_ms + word.end_ms,
+                confidence=round(word.confidence, 4),
+                timing=word.timing,
+            )
+            for word in recognition.words
+        ]
+        if signs:
+            self._doubts.append(Doubt(start_ms=span.start_ms, end_ms=span.end_ms, reasons=tuple(map(str, signs))))
+        if again:
+            self.redecoded_ms += piece.speech_ms
+        if recognition.language:
+            self._languages[recognition.language] += span.duration_ms
+
+    def recall(self, shelf: Shelf) -> bool:
+        """Take what an attempt before this one has recognised."""
+        if uri := shelf.find(words_name(self.preparation.arrival.arrival)):
+            self._count(read_one(RecognisedProgramme, uri))
+        return bool(uri)
+
+    def keep(self, shelf: Shelf) -> None:
+        """Publish the programme's words, and hold them no longer.
+
+        Its language is that of most of its speech, not of its beginning.
+        """
+        spoken = max(self._languages, key=lambda name: (self._languages[name], name), default=self._language)
+        words = (Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in self._words)
+        result = RecognisedProgramme(
+            arrival=self.preparation.arrival.arrival,
+            engine=self._engine,
+            language=spoken,
+            words=tuple(self._words),
+            chunks=len(self.chunks),
+            doubts=tuple(self._doubts),
+            covered_ms=covered_ms(self.preparation.speech, words),
+            redecoded_ms=self.redecoded_ms,
+        )
+        shelf.keep(words_name(result.arrival), result.model_dump_json().encode() + b"\n")
+        self._count(result)
+        self._words, self._doubts = [], []
+
+    def _count(self, result: RecognisedProgramme) -> None:
+        self.n_words, self.n_chunks, self.n_doubts = len(result.words), result.chunks, len(result.doubts)
+        self.redecoded_ms = result.redecoded_ms
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One chunk on its way to the engine."""
+
+    hearing: Hearing
+    span: Span
+    speech_ms: int
+    samples: np.ndarray
+    """`(n_samples,)` float32, 16 kHz."""

@@ -1,0 +1,103 @@
+"""What was done in earlier nights, kept beside the transcripts so that planning reads no media.
+
+    <transcripts>/_ledger/<pipeline>/arrivals/<arrival>.json    this file, as it is, was transcribed by this pipeline
+    <transcripts>/_ledger/<pipeline>/contents/<sha256>.json     these bytes were, whatever the file is called
+    <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
+
+An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
+record. Each record is written once, by whoever comes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from tasks import storage
+from tasks.contract import Frozen, InputRejected, Reason
+from tasks.night.identity import PREPARE_VERSION, Pipeline
+from tasks.night.records import Arrival, read_one
+
+ARRIVAL_DIGITS = 16
+
+
+class Entry(Frozen):
+    """One line of the ledger."""
+
+    arrival: Arrival
+    manifest: str
+    """URI of the transcript's manifest."""
+
+
+class QuarantineRecord(Frozen):
+    """Why a file is left alone."""
+
+    arrival: Arrival
+    sha256: str
+    reason: Reason
+    detail: str
+    next_step: str = "replace the file, or delete this record to have it tried again"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger of one pipeline under a prefix of transcripts."""
+
+    transcripts: str
+    pipeline: Pipeline
+
+    @property
+    def _prefix(self) -> str:
+        return storage.join(self.transcripts, "_ledger", self.pipeline.digest[:16])
+
+    @property
+    def _quarantine(self) -> str:
+        return storage.join(self.transcripts, "_quarantine", f"v{PREPARE_VERSION}")
+
+    def transcribed(self) -> set[str]:
+        """Arrivals that this pipeline has transcribed."""
+        return {_last_digits(o.uri) for o in storage.list_objects(storage.join(self._prefix, "arrivals"))}
+
+    def quarantined(self) -> set[str]:
+        """Arrivals that are left alone, whichever the model."""
+        return {_last_digits(o.uri) for o in storage.list_objects(self._quarantine)}
+
+    def manifest_of(self, sha256: str) -> str:
+        """URI of the manifest of these bytes' transcript, under whatever name; empty if there is none."""
+        try:
+            manifest = read_one(Entry, self._content(sha256)).manifest
+        except InputRejected:
+            return ""
+        return manifest if storage.exists(manifest) else ""
+
+    def enter(self, arrival: Arrival, sha256: str, manifest: str) -> None:
+        """Remember that a transcript stands. Its manifest must be there already."""
+        entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
+        _write_once(self._content(sha256), entry)
+        _write_once(storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json"), entry)
+
+    def quarantine(self, record: QuarantineRecord) -> str:
+        """Leave a file alone from now on. Returns the record's URI."""
+        name = f"{in_uri(record.arrival.programme, self.transcripts)}-{record.arrival.arrival}.json"
+        uri = storage.join(self._quarantine, name)
+        _write_once(uri, record.model_dump_json().encode() + b"\n")
+        return uri
+
+    def _content(self, sha256: str) -> str:
+        return storage.join(self._prefix, "contents", f"{sha256}.json")
+
+
+def in_uri(name: str, prefix: str) -> str:
+    """A programme's name as a part of a URI under `prefix`: `file://` is percent-encoded, `s3://` is not."""
+    return quote(name) if prefix.startswith("file://") else name
+
+
+def _last_digits(uri: str) -> str:
+    return uri.removesuffix(".json")[-ARRIVAL_DIGITS:]
+
+
+def _write_once(uri: str, data: bytes) -> None:
+    try:
+        storage.write(uri, data, create=True)
+    except storage.AlreadyExists:
+        return

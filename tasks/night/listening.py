@@ -1,0 +1,61 @@
+"""One medium to 16 kHz audio on disk, and where speech is in it. In one pass, with flat memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.contract import ItemOutcome
+from tasks.media.decode import SAMPLE_RATE_HZ, open_audio
+from tasks.media.findings import outcome_of
+from tasks.media.speech_activity import SpeechActivity, SpeechSegment
+from tasks.night.records import Speech
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What decoding one programme gave."""
+
+    outcome: ItemOutcome
+    duration_ms: int
+    track: int
+    start_timecode: str | None
+    timecode_rate: str
+    speech: tuple[Speech, ...]
+
+
+def listen_to(media: Path, flac: Path) -> Heard:
+    """Decode `media` to `flac` (16 kHz, mono, 16 bit) and find the speech in it. Raises MediaRejected."""
+    import soundfile
+
+    activity = SpeechActivity()
+    segments: list[SpeechSegment] = []
+    with (
+        open_audio(media) as audio,
+        soundfile.SoundFile(flac, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sink,
+    ):
+        for block in audio:
+            sink.write(np.clip(block, -1.0, 1.0))
+            segments += activity.push(block)
+        segments += activity.finish()
+        findings, probe, choice = audio.findings, audio.probe, audio.choice
+    return Heard(
+        outcome=outcome_of(media.name, findings, activity.speech_ms),
+        duration_ms=findings.n_samples * 1000 // SAMPLE_RATE_HZ,
+        track=choice.tracks[0],
+        start_timecode=probe.start_timecode,
+        timecode_rate=frame_rate_name(probe.frame_rate),
+        speech=tuple(
+            Speech(start_ms=s.start_ms, end_ms=s.end_ms, pauses=tuple((p.at_ms, p.cost) for p in s.pauses))
+            for s in segments
+        ),
+    )
+
+
+def frame_rate_name(frame_rate: float | None) -> str:
+    """Broadcast's own name of a rate: "29.97" of 30000/1001. Europe's 25 where there is no video."""
+    if not frame_rate:
+        return "25"
+    return f"{frame_rate:.3f}".rstrip("0").rstrip(".") if abs(frame_rate - 29.97) > 0.005 else "29.97"

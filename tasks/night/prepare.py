@@ -1,0 +1,136 @@
+"""prepare-media: one batch's media as 16 kHz audio, and where to listen in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tasks import storage
+from tasks.contract import InputRejected, Outcome, Reason
+from tasks.contract.arguments import PrepareMedia
+from tasks.media.findings import MediaRejected
+from tasks.night.identity import PREPARE_VERSION
+from tasks.night.ledger import Ledger
+from tasks.night.listening import listen_to
+from tasks.night.records import PASSING, PREPARED, Arrival, Batch, Preparation, in_brief, read_one, to_lines
+from tasks.night.shelf import Shelf
+from tasks.step import StepContext, StepOutput
+
+VERSION = PREPARE_VERSION
+
+
+def inputs(arguments: PrepareMedia) -> dict[str, str]:
+    return {"batch": storage.digest(arguments.batch)}
+
+
+def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
+    batch = read_one(Batch, arguments.batch)
+    preparer = Preparer(batch, context)
+    prepared: list[Preparation] = []
+    for arrival in batch.programmes:
+        context.progress("prepare", len(prepared), len(batch.programmes), "programmes", arrival.programme)
+        prepared.append(preparer.prepare(arrival))
+    context.progress("prepare", len(prepared), len(batch.programmes), "programmes")
+    context.publish(PREPARED, to_lines(prepared))
+    done = [p for p in prepared if p.outcome.is_done]
+    counts = Counter(str(p.outcome) for p in prepared) + Counter(
+        f"{p.outcome}:{p.reason}" for p in prepared if p.reason is not None
+    )
+    return StepOutput(
+        counts={"programmes": len(prepared), **dict(sorted(counts.items()))},
+        metrics={
+            "hours": round(sum(p.duration_ms for p in done) / 3_600_000, 4),
+            "speech_hours": round(sum(p.speech_ms for p in done) / 3_600_000, 4),
+        },
+        warnings=in_brief(
+            [f"{p.arrival.programme}: {p.outcome} ({p.reason}): {p.detail}" for p in prepared if not p.outcome.is_done]
+        ),
+    )
+
+
+class Preparer:
+    """Prepares a batch's programmes one after the other; a bad one costs only itself."""
+
+    def __init__(self, batch: Batch, context: StepContext) -> None:
+        self._context = context
+        self._ledger = Ledger(batch.transcripts, batch.pipeline)
+        self._shelf = Shelf(context)
+        self._by_content: dict[str, Preparation] = {}
+
+    def prepare(self, arrival: Arrival) -> Preparation:
+        """The programme's preparation; its audio, if it has any of its own, is published before it.
+
+        What an attempt before this one has prepared is taken as it is; a fault of the moment is tried again.
+        """
+        name = f"preparations/{arrival.arrival}.json"
+        if uri := self._shelf.find(name):
+            preparation = read_one(Preparation, uri)
+            if not preparation.has_audio or self._shelf.find(preparation.audio):
+                return self._remember(preparation)
+        preparation = self._prepare_anew(arrival)
+        if preparation.reason not in PASSING:
+            self._shelf.keep(name, preparation.model_dump_json().encode())
+        return self._remember(preparation)
+
+    def _remember(self, preparation: Preparation) -> Preparation:
+        if preparation.sha256 and not (preparation.published or preparation.same_as):
+            self._by_content.setdefault(preparation.sha256, preparation)
+        return preparation
+
+    def _prepare_anew(self, arrival: Arrival) -> Preparation:
+        folder = self._context.scratch / arrival.arrival
+        folder.mkdir()
+        try:
+            return self._prepare(arrival, folder)
+        except InputRejected as error:
+            return rejected(arrival, error.reason, error.message)
+        except OSError as error:
+            if storage.is_disk_full(error):
+                raise  # of this machine: no programme is to blame
+            return rejected(arrival, Reason.UNREADABLE, str(error))
+        finally:
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+
+    def _prepare(self, arrival: Arrival, folder: Path) -> Preparation:
+        media = storage.local_copy(arrival.uri, folder)
+        sha256 = storage.digest_file(media)
+        if storage.info(arrival.uri).etag != arrival.etag:
+            return rejected(arrival, Reason.CHANGED_WHILE_READ, "not the file any more that was planned", sha256)
+        if known := self._ledger.manifest_of(sha256):
+            return Preparation(arrival=arrival, outcome=Outcome.DONE, sha256=sha256, published=known)
+        if twin := self._by_content.get(sha256):
+            return self._same_as(twin, arrival)
+        return self._listen(arrival, media, sha256, folder / "audio.flac")
+
+    def _same_as(self, twin: Preparation, arrival: Arrival) -> Preparation:
+        """A copy ends as the first did, and has its transcript."""
+        same_as = twin.arrival.arrival if twin.outcome.is_done else ""
+        return twin.model_copy(update={"arrival": arrival, "same_as": same_as, "speech": ()})
+
+    def _listen(self, arrival: Arrival, media: Path, sha256: str, flac: Path) -> Preparation:
+        try:
+            heard = listen_to(media, flac)
+        except MediaRejected as error:
+            return rejected(arrival, error.reason, error.detail, sha256)
+        if storage.info(arrival.uri).etag != arrival.etag:
+            return rejected(arrival, Reason.CHANGED_WHILE_READ, "it changed while it was being decoded", sha256)
+        preparation = Preparation(
+            arrival=arrival,
+            outcome=heard.outcome.outcome,
+            reason=heard.outcome.reason,
+            detail=heard.outcome.detail,
+            sha256=sha256,
+            duration_ms=heard.duration_ms,
+            track=heard.track,
+            start_timecode=heard.start_timecode,
+            timecode_rate=heard.timecode_rate,
+            speech=heard.speech,
+        )
+        self._shelf.keep_file(preparation.audio, flac)
+        return preparation
+
+
+def rejected(arrival: Arrival, reason: Reason, detail: str, sha256: str = "") -> Preparation:
+    return Preparation(arrival=arrival, outcome=Outcome.REJECTED, reason=reason, detail=detail, sha256=sha256)

@@ -1,0 +1,147 @@
+"""publish: one batch's transcripts in every format, and the ledger that remembers them."""
+
+from __future__ import annotations
+
+from tasks import storage
+from tasks.contract import InputRejected, Misconfigured, Outcome, Reason, StepResult
+from tasks.contract.arguments import Publish
+from tasks.night.hearing import words_name
+from tasks.night.identity import PUBLISH_VERSION
+from tasks.night.ledger import Ledger, QuarantineRecord
+from tasks.night.publishing import publish_transcript, published_transcript
+from tasks.night.records import (
+    PASSING,
+    PREPARED,
+    Batch,
+    Preparation,
+    Publication,
+    RecognisedProgramme,
+    in_brief,
+    read_lines,
+    read_one,
+    to_lines,
+)
+from tasks.night.transcript import build, row
+from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
+from tasks.transcripts.document import WarningCode
+
+VERSION = PUBLISH_VERSION
+PUBLISHED = "published.jsonl"
+
+
+def inputs(arguments: Publish) -> dict[str, str]:
+    return {
+        "batch": storage.digest(arguments.batch),
+        "prepared": load_result(arguments.prepared).content_digest,
+        "recognised": load_result(arguments.recognised).content_digest,
+    }
+
+
+def run(arguments: Publish, context: StepContext) -> StepOutput:
+    batch = read_one(Batch, arguments.batch)
+    if batch.transcripts != arguments.transcripts:
+        raise Misconfigured(
+            f"the batch was planned for {batch.transcripts}",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=arguments.transcripts,
+            next_step="give plan-night and publish the same prefix",
+        )
+    prepared, recognised = load_result(arguments.prepared), load_result(arguments.recognised)
+    publisher = Publisher(batch, arguments.recognised, recognised)
+    rows: list[Publication] = []
+    for preparation in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)):
+        rows.append(publisher.publish(preparation))
+        context.progress("publish", len(rows), len(batch.programmes), "programmes", preparation.arrival.programme)
+    context.publish(PUBLISHED, to_lines(rows))
+    done = [r for r in rows if r.outcome.is_done]
+    return StepOutput(
+        counts=count(rows),
+        metrics={
+            "hours": round(sum(r.duration_s for r in done) / 3600, 4),
+            "rtfx": recognised.metrics.get("rtfx", 0.0),
+        },
+        labels={"model": batch.pipeline.model, "model_version": batch.pipeline.model_version},
+        warnings=in_brief(
+            [f"{r.programme}: {r.outcome} ({r.reason}): {r.detail}" for r in rows if not r.outcome.is_done]
+        ),
+    )
+
+
+def count(rows: list[Publication]) -> dict[str, int]:
+    """Programmes per outcome."""
+    return {str(outcome): n for outcome in Outcome if (n := sum(r.outcome is outcome for r in rows))}
+
+
+class Publisher:
+    """Publishes the programmes of one batch, one after the other."""
+
+    def __init__(self, batch: Batch, recognised_uri: str, recognised: StepResult) -> None:
+        self._batch, self._uri, self._recognised = batch, recognised_uri, recognised
+        self._ledger = Ledger(batch.transcripts, batch.pipeline)
+        self._manifests: dict[str, str] = {}
+
+    def publish(self, preparation: Preparation) -> Publication:
+        """The programme's transcript or quarantine record, and then its line in the ledger."""
+        arrival = preparation.arrival
+        base = Publication(
+            programme=arrival.programme,
+            media=arrival.uri,
+            outcome=preparation.outcome,
+            reason=preparation.reason,
+            detail=preparation.detail,
+            duration_s=round(preparation.duration_ms / 1000, 3),
+        )
+        if not preparation.outcome.is_done:
+            return self._leave(preparation, base)
+        if preparation.published or preparation.same_as:
+            manifest = preparation.published or self._manifests.get(preparation.same_as, "")
+            if not manifest:
+                return base.model_copy(update={"outcome": Outcome.FAILED, "detail": "its twin was not published"})
+            return self._enter(preparation, base, manifest)
+        transcript = build(preparation, self._words(preparation), self._batch.pipeline, code_version())
+        key = self._batch.pipeline.transcript_key(preparation.sha256, preparation.track)
+        manifest = publish_transcript(transcript, arrival.programme, key, self._batch.transcripts)
+        return self._enter(preparation, base, manifest)
+
+    def _leave(self, preparation: Preparation, base: Publication) -> Publication:
+        if preparation.reason is None or preparation.reason in PASSING:
+            return base.model_copy(update={"outcome": Outcome.FAILED})
+        record = QuarantineRecord(
+            arrival=preparation.arrival,
+            sha256=preparation.sha256,
+            reason=preparation.reason,
+            detail=preparation.detail,
+        )
+        self._ledger.quarantine(record)
+        return base.model_copy(update={"outcome": Outcome.QUARANTINED})
+
+    def _enter(self, preparation: Preparation, base: Publication, manifest_uri: str) -> Publication:
+        """The row comes from what stands there: another publisher may have won with other words."""
+        manifest, transcript = published_transcript(manifest_uri)
+        self._manifests[preparation.arrival.arrival] = manifest_uri
+        self._ledger.enter(preparation.arrival, preparation.sha256, manifest_uri)
+        found = row(transcript, base).model_copy(
+            update={"transcript": storage.parent(manifest_uri), "key": manifest.key, "model": manifest.model}
+        )
+        if preparation.published or preparation.same_as:
+            return found.model_copy(update={"detail": f"the same recording as {manifest.programme}"})
+        warned = {warning.code for warning in transcript.warnings}
+        if found.outcome is Outcome.DONE and not found.words and WarningCode.SUSPECT_SEGMENTS not in warned:
+            # Listening takes some music for speech rather than miss a word; the recogniser knew better.
+            return found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
+        doubtful = {WarningCode.LOW_COVERAGE, WarningCode.SUSPECT_SEGMENTS, WarningCode.TIMES_REPAIRED}
+        remarks = [w.detail for w in transcript.warnings if w.code in doubtful]
+        if remarks and found.outcome is Outcome.DONE:
+            return found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+        return found
+
+    def _words(self, preparation: Preparation) -> RecognisedProgramme:
+        name = words_name(preparation.arrival.arrival)
+        if name not in self._recognised.outputs:
+            raise InputRejected(
+                f"nothing was recognised for {preparation.arrival.programme}",
+                reason=Reason.CORRUPT,
+                subject=self._uri,
+                next_step="give the recognise result of this batch",
+            )
+        return read_one(RecognisedProgramme, output_uri(self._uri, self._recognised, name))

@@ -1,0 +1,121 @@
+"""One transcript in every format under one prefix: written once, manifest last, one winner.
+
+    <transcripts>/<programme>/<key12>/<programme>.json      the canonical transcript, first
+                                     /<programme>.srt …     what is derived from it
+                                     /manifest.json         last: with it, the set is complete
+
+Every object is put with "only if absent". Whoever puts the canonical transcript first has decided the words; all
+others derive from that one. So publishers may race, be killed and start again: no object ever changes, and the
+manifest names what stands there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from tasks import storage
+from tasks.contract import Frozen, InputRejected, canonical_json
+from tasks.night.ledger import in_uri
+from tasks.night.records import read_one
+from tasks.transcripts.document import Transcript
+from tasks.transcripts.formats import FORMATS, render
+from tasks.transcripts.rendition import Rendition
+
+MANIFEST_NAME = "manifest.json"
+CANONICAL_SUFFIX = ".json"
+KEY_DIGITS = 12
+
+
+class PublishedFile(Frozen):
+    """One format as it stands."""
+
+    name: str
+    bytes: int
+    sha256: str
+    media_type: str
+
+
+class TranscriptManifest(Frozen):
+    """`manifest.json`: its presence says that all the files it names are there."""
+
+    schema_version: int = 1
+    programme: str
+    key: str
+    media: str
+    media_sha256: str
+    model: str
+    canonical: str
+    files: tuple[PublishedFile, ...]
+
+
+def folder_of(transcripts: str, programme: str, key: str) -> str:
+    """Where a transcript lies. Two files of the same name never meet: their bytes, so their keys, differ."""
+    return storage.join(transcripts, in_uri(programme, transcripts), key[:KEY_DIGITS])
+
+
+def publish_transcript(transcript: Transcript, programme: str, key: str, transcripts: str) -> str:
+    """Publish `transcript`, or complete or find what another publisher began. Returns the manifest's URI."""
+    folder = folder_of(transcripts, programme, key)
+    manifest_uri = storage.join(folder, MANIFEST_NAME)
+    if storage.exists(manifest_uri):
+        return manifest_uri
+    files = []
+    canonical_name = programme + CANONICAL_SUFFIX
+    standing = put_once(_uri(folder, canonical_name), transcript.to_bytes())
+    files.append(_described(canonical_name, standing, FORMATS[CANONICAL_SUFFIX].media_type))
+    winner = Transcript.from_bytes(standing)
+    for name, media_type, data in derived(winner, programme):
+        files.append(_described(name, put_once(_uri(folder, name), data), media_type))
+    manifest = TranscriptManifest(
+        programme=programme,
+        key=key,
+        media=winner.media.uri,
+        media_sha256=winner.media.sha256,
+        model=winner.provenance.model_version,
+        canonical=canonical_name,
+        files=tuple(files),
+    )
+    put_once(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
+    return manifest_uri
+
+
+def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
+    """What stands behind a manifest."""
+    manifest = read_one(TranscriptManifest, manifest_uri)
+    data = storage.read_bytes(_uri(storage.parent(manifest_uri), manifest.canonical))
+    return manifest, Transcript.from_bytes(data)
+
+
+def derived(transcript: Transcript, programme: str) -> Iterator[tuple[str, str, bytes]]:
+    """Name, media type and bytes of each format but the canonical one."""
+    suffixes = [suffix for suffix in FORMATS if suffix != CANONICAL_SUFFIX]
+    for format_, data in render(Rendition(transcript), suffixes):
+        yield programme + format_.suffix, format_.media_type, data
+
+
+def put_once(uri: str, data: bytes) -> bytes:
+    """Put `data` if nothing stands there. Returns what stands there then."""
+    try:
+        storage.write(uri, data, create=True)
+    except storage.AlreadyExists:
+        return storage.read_bytes(uri)
+    return data
+
+
+def is_complete(manifest_uri: str) -> bool:
+    """Whether every file that a manifest names stands with the digest it says."""
+    try:
+        manifest = read_one(TranscriptManifest, manifest_uri)
+        folder = storage.parent(manifest_uri)
+        return all(storage.digest(_uri(folder, file.name)) == file.sha256 for file in manifest.files)
+    except InputRejected:
+        return False
+
+
+def _uri(folder: str, name: str) -> str:
+    return storage.join(folder, in_uri(name, folder))
+
+
+def _described(name: str, data: bytes, media_type: str) -> PublishedFile:
+    return PublishedFile(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), media_type=media_type)

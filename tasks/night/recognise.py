@@ -1,0 +1,112 @@
+"""recognise: the words of one prepared batch, with one model loaded once and chunks of many programmes packed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tasks import models
+from tasks.contract.arguments import Recognise
+from tasks.night.hearing import Hearing, Piece
+from tasks.night.identity import RECOGNISE_VERSION
+from tasks.night.records import PREPARED, Preparation, read_lines
+from tasks.night.shelf import Shelf
+from tasks.night.windows import SAMPLES_PER_MS, AudioSource, ahead, listen, windows
+from tasks.step import StepContext, StepOutput, load_result, output_uri
+
+if TYPE_CHECKING:
+    from tasks.recognition import Engine, Recognition
+    from tasks.recognition.quality import Sign
+
+VERSION = RECOGNISE_VERSION
+
+# Audio handed to the engine at once: enough for it to pack well, 77 MB of samples.
+WINDOW_S = 1200.0
+
+
+def inputs(arguments: Recognise) -> dict[str, str]:
+    return {
+        "prepared": load_result(arguments.prepared).content_digest,
+        "model": models.resolve(arguments.model).digest,
+    }
+
+
+def run(arguments: Recognise, context: StepContext) -> StepOutput:
+    prepared = load_result(arguments.prepared)
+    preparations = [
+        p for p in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)) if p.has_audio
+    ]
+    audio_s = sum(p.duration_ms for p in preparations) / 1000
+    reference = models.resolve(arguments.model)
+    shelf = Shelf(context)
+    hearings = [Hearing(p, arguments.language or None) for p in preparations]
+    unheard = [hearing for hearing in hearings if not hearing.recall(shelf)]
+    started = time.monotonic()
+    load_s = heard_s = 0.0
+    if any(hearing.preparation.speech for hearing in unheard):
+        from tasks.recognition import load_engine
+
+        engine = load_engine(models.fetch(reference, context.scratch))
+        load_s = time.monotonic() - started
+        for hearing in unheard:
+            hearing.cut(engine.longest_chunk_s)
+        chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
+        audio = AudioSource(arguments.prepared, prepared, context.scratch)
+        for window in ahead(windows(listen(unheard, audio), WINDOW_S)):
+            for piece, recognition, signs, again in hear(engine, window):
+                piece.hearing.add(engine.name, piece, recognition, signs, again)
+                heard_s += piece.span.duration_ms / 1000
+            for hearing in {id(piece.hearing): piece.hearing for piece in window}.values():
+                if hearing.is_complete:
+                    hearing.keep(shelf)
+            context.progress("recognise", round(heard_s), round(chunk_s), "s", window[-1].hearing.programme)
+    for hearing in unheard:
+        if not hearing.preparation.speech:
+            hearing.keep(shelf)
+    seconds = time.monotonic() - started - load_s
+    unheard_s = sum(hearing.preparation.duration_ms for hearing in unheard) / 1000
+    return StepOutput(
+        counts={
+            "programmes": len(hearings),
+            "words": sum(hearing.n_words for hearing in hearings),
+            "chunks": sum(hearing.n_chunks for hearing in hearings),
+            "suspect": sum(hearing.n_doubts for hearing in hearings),
+        },
+        metrics={
+            "audio_hours": round(audio_s / 3600, 4),
+            "load_s": round(load_s, 3),
+            "rtfx": round(unheard_s / seconds, 1) if heard_s else 0.0,
+            "redecoded_s": round(sum(hearing.redecoded_ms for hearing in hearings) / 1000, 1),
+        },
+        labels={"model": reference.uri, "model_version": reference.version},
+    )
+
+
+def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:
+    """Each piece with what was recognised, the signs that speak against it, and whether it was decoded again.
+
+    What fails the gate is decoded once more in two halves, which breaks a loop and gives each half levels of its own.
+    The second decoding counts if fewer signs speak against it; what stays doubtful is kept and marked.
+    """
+    from tasks.recognition.quality import doubts
+    from tasks.recognition.retry import halves, joined
+
+    found = engine.recognise([piece.samples for piece in window])
+    signs = [
+        doubts(r.words, piece.span.duration_ms / 1000, piece.speech_ms / 1000)
+        for piece, r in zip(window, found, strict=True)
+    ]
+    doubted = [index for index, shown in enumerate(signs) if shown]
+    cuts = [halves(window[index].samples) for index in doubted]
+    second = engine.recognise([half for pair in cuts for half in pair]) if doubted else []
+    for place, index in enumerate(doubted):
+        piece = window[index]
+        first_half_ms = len(cuts[place][0]) // SAMPLES_PER_MS
+        again = joined(second[2 * place], second[2 * place + 1], first_half_ms)
+        left = doubts(again.words, piece.span.duration_ms / 1000, piece.speech_ms / 1000)
+        if len(left) < len(signs[index]):
+            found[index], signs[index] = again, left
+    again_heard = set(doubted)
+    for index, piece in enumerate(window):
+        yield piece, found[index], signs[index], index in again_heard

@@ -1,0 +1,175 @@
+"""What the steps of a night hand to each other: frozen records, one JSON object a line or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from pydantic import Field
+
+from tasks import storage
+from tasks.contract import Frozen, InputRejected, Outcome, Reason
+from tasks.night.identity import Pipeline
+from tasks.transcripts.document import WordTiming
+
+PREPARED = "programmes.jsonl"
+"""Name of prepare-media's output with one `Preparation` a line."""
+PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED_WHILE_READ, Reason.NOT_FOUND})
+"""Faults of the moment: the file is tried again the next night. Anything else is the file's own fault, and stays."""
+
+Record = TypeVar("Record", bound=Frozen)
+
+
+class Arrival(Frozen):
+    """One file of the inbox as a listing shows it."""
+
+    arrival: str = Field(description="16 hexadecimal digits over URI, size and etag: another when the file changes")
+    programme: str = Field(description="name under which its transcripts are published")
+    uri: str
+    n_bytes: int
+    etag: str
+
+
+class Batch(Frozen):
+    """The programmes that one chain of tasks transcribes, and with what."""
+
+    pipeline: Pipeline
+    transcripts: str = Field(description="URI prefix of published transcripts, where the ledger lies")
+    programmes: tuple[Arrival, ...]
+
+
+class Span(Frozen):
+    """A stretch of a programme."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def duration_ms(self) -> int:
+        return self.end_ms - self.start_ms
+
+
+class Speech(Span):
+    """A stretch in which somebody may be speaking."""
+
+    pauses: tuple[tuple[int, float], ...] = Field(default=(), description="where a cut does little harm: ms, cost")
+
+
+class Preparation(Frozen):
+    """What became of one programme in prepare-media."""
+
+    arrival: Arrival
+    outcome: Outcome
+    reason: Reason | None = None
+    detail: str = ""
+    sha256: str = ""
+    published: str = Field(default="", description="manifest of the transcript that these very bytes already have")
+    same_as: str = Field(default="", description="arrival of this batch with the same bytes")
+    duration_ms: int = 0
+    track: int = 0
+    start_timecode: str | None = None
+    timecode_rate: str = "25"
+    speech: tuple[Speech, ...] = Field(default=(), description="in order, without overlap")
+
+    @property
+    def speech_ms(self) -> int:
+        return sum(speech.duration_ms for speech in self.speech)
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether this batch holds audio of its own for the programme."""
+        return self.outcome.is_done and not (self.published or self.same_as)
+
+    @property
+    def audio(self) -> str:
+        """Name of the output with its audio: 16 kHz mono FLAC on the programme's own time line."""
+        return f"audio/{self.arrival.arrival}.flac"
+
+
+class SpokenWord(Frozen):
+    """A recognised word at its place in the programme."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+    timing: WordTiming
+
+
+class Doubt(Frozen):
+    """A chunk whose recognition failed the quality gate."""
+
+    start_ms: int
+    end_ms: int
+    reasons: tuple[str, ...]
+
+
+class RecognisedProgramme(Frozen):
+    """One programme's words."""
+
+    arrival: str
+    engine: str
+    language: str | None
+    words: tuple[SpokenWord, ...]
+    chunks: int = Field(default=0, description="pieces in which it was heard")
+    doubts: tuple[Doubt, ...] = ()
+    covered_ms: int = Field(default=0, description="speech that has words")
+    redecoded_ms: int = Field(default=0, description="speech that was decoded again")
+
+
+class Publication(Frozen):
+    """What became of one programme in the end: a row of the night's report and of its `index.jsonl`."""
+
+    programme: str
+    media: str
+    outcome: Outcome
+    reason: Reason | None = None
+    detail: str = ""
+    transcript: str = Field(default="", description="URI of the folder with every format, empty if there is none")
+    key: str = ""
+    model: str = ""
+    duration_s: float = 0.0
+    language: str = ""
+    speakers: int | None = Field(default=None, description="none: nobody looked for speakers")
+    words: int = 0
+    speech_s: float = 0.0
+    coverage: float | None = Field(default=None, description="share of the speech that has words, none without speech")
+    confidence: float | None = Field(default=None, description="mean over the words")
+    suspect_s: float = 0.0
+
+
+def in_brief(troubles: Sequence[str], most: int = 10) -> tuple[str, ...]:
+    """A step's warnings: a bad night must not bury its log. The report has them all."""
+    if len(troubles) <= most:
+        return tuple(troubles)
+    return (*troubles[:most], f"and {len(troubles) - most} more: see the night's report")
+
+
+def to_lines(records: Iterable[Frozen]) -> bytes:
+    """JSON Lines."""
+    return b"".join(record.model_dump_json(exclude_defaults=True).encode() + b"\n" for record in records)
+
+
+def read_lines(record: type[Record], uri: str) -> Iterator[Record]:
+    """The records of a JSON Lines object, one at a time.
+
+    Raises:
+        InputRejected: CORRUPT, with the number of the line.
+    """
+    with storage.open_reader(uri) as file:
+        for number, line in enumerate(file, start=1):
+            yield _parse(record, line, f"{uri}, line {number}")
+
+
+def read_one(record: type[Record], uri: str) -> Record:
+    """The record that is an object of its own."""
+    return _parse(record, storage.read_bytes(uri), uri)
+
+
+def _parse(record: type[Record], data: bytes, subject: str) -> Record:
+    try:
+        return record.model_validate_json(data)
+    except ValueError as error:
+        raise InputRejected(
+            str(error), reason=Reason.CORRUPT, subject=subject, next_step="run the step that wrote it again"
+        ) from None

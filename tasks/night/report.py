@@ -1,0 +1,130 @@
+"""report-night: what became of every programme, as a table for people and as lines for other systems."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field
+
+from tasks import storage
+from tasks.contract import Frozen, Outcome, Reason, StepResult
+from tasks.contract.arguments import ReportNight
+from tasks.night.page import render_page
+from tasks.night.plan import DEFERRED
+from tasks.night.publish import PUBLISHED
+from tasks.night.publishing import put_once
+from tasks.night.records import Batch, Publication, in_brief, read_lines, read_one, to_lines
+from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
+
+VERSION = 1
+
+INDEX_NAME = "index.jsonl"
+PAGE_NAME = "report.html"
+
+
+class NightRow(Publication):
+    """One programme of the report. `index.jsonl` has one a line."""
+
+    words_a_minute: float | None = Field(default=None, description="words a minute of speech")
+    rtfx: float | None = Field(default=None, description="audio seconds recognised a second, over its batch")
+    text: str = Field(default="", description="URI of the plain text")
+
+
+class NightReport(Frozen):
+    """`report.json`."""
+
+    schema_version: int = 1
+    night: str
+    model: str
+    model_version: str
+    news: str
+    outcomes: dict[str, int] = Field(description="programmes per outcome")
+    transcribed_before: int
+    quarantined_before: int
+    hours: float = Field(description="of the programmes that are done")
+    words: int
+    rows: tuple[NightRow, ...]
+
+
+def inputs(arguments: ReportNight) -> dict[str, str]:
+    published = {f"published {n}": load_result(uri).content_digest for n, uri in enumerate(sorted(arguments.published))}
+    return {"plan": load_result(arguments.plan).content_digest, **published}
+
+
+def run(arguments: ReportNight, context: StepContext) -> StepOutput:
+    plan = load_result(arguments.plan)
+    deferred = output_uri(arguments.plan, plan, DEFERRED)
+    rows = [night_row(row, None) for row in read_lines(Publication, deferred)]
+    for uri in arguments.published:
+        rows += batch_rows(uri, load_result(uri))
+    rows += missing_rows(arguments.plan, plan, {row.media for row in rows})
+    rows.sort(key=lambda row: (row.programme, row.media))
+    report = summary(arguments, plan, rows, context.key)
+    context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
+    page, index = render_page(report).encode(), to_lines(rows)
+    context.publish(PAGE_NAME, page)
+    context.publish(INDEX_NAME, index)
+    folder = storage.join(arguments.transcripts, "_nights", report.night)
+    put_once(storage.join(folder, PAGE_NAME), page)
+    put_once(storage.join(folder, INDEX_NAME), index)
+    troubled = [row for row in rows if not row.outcome.is_done]
+    return StepOutput(
+        counts={"programmes": len(rows), **report.outcomes},
+        metrics={"hours": report.hours},
+        labels={
+            "model": report.model_version,
+            "news": report.news,
+            "page": storage.join(folder, PAGE_NAME),
+            "index": storage.join(folder, INDEX_NAME),
+        },
+        warnings=in_brief([f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]),
+    )
+
+
+def batch_rows(uri: str, result: StepResult) -> list[NightRow]:
+    """The rows of one publish step."""
+    rtfx = result.metrics.get("rtfx") or None
+    return [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
+
+
+def missing_rows(plan_uri: str, plan: StepResult, reported: set[str]) -> list[NightRow]:
+    """Programmes that were planned and of which no batch tells: their batch failed."""
+    return [
+        NightRow(
+            programme=arrival.programme,
+            media=arrival.uri,
+            outcome=Outcome.FAILED,
+            reason=Reason.INTERNAL_ERROR,
+            detail="its batch did not come to an end: see its task's log, then clear it",
+        )
+        for item in item_uris(plan_uri, plan)
+        for arrival in read_one(Batch, item.uri).programmes
+        if arrival.uri not in reported
+    ]
+
+
+def night_row(row: Publication, rtfx: float | None) -> NightRow:
+    text = ""
+    if row.transcript:
+        # The folder may be another programme's whose bytes were the same; its name is the part before the key.
+        name = row.transcript.rsplit("/", 2)[-2]
+        text = f"{row.transcript}/{name}.txt"
+    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s else None
+    return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words else None, text=text)
+
+
+def summary(arguments: ReportNight, plan: StepResult, rows: list[NightRow], key: str) -> NightReport:
+    done = [row for row in rows if row.outcome.is_done]
+    counted = Counter(str(row.outcome) for row in rows)
+    return NightReport(
+        night="-".join(part for part in (arguments.night, key[:8]) if part),
+        model=plan.labels["model"],
+        model_version=plan.labels["model_version"],
+        news=plan.labels["news"],
+        outcomes={str(outcome): counted[outcome] for outcome in Outcome if counted[outcome]},
+        transcribed_before=plan.counts["transcribed_before"],
+        quarantined_before=plan.counts["quarantined_before"],
+        hours=round(sum(row.duration_s for row in done) / 3600, 4),
+        words=sum(row.words for row in done),
+        rows=tuple(rows),
+    )

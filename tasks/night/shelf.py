@@ -1,0 +1,47 @@
+"""Outputs that outlive their attempt: what a killed attempt has finished, the next one does not do again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import storage
+from tasks.contract import Artifact
+from tasks.step import StepContext
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A step's outputs that lie in its own folder, shared by its attempts, instead of the attempt's.
+
+    Their content follows from the step's key, so attempts may race.
+    """
+
+    context: StepContext
+
+    def find(self, name: str) -> str:
+        """List an output that an earlier attempt has left, and return its URI; empty if there is none."""
+        uri = storage.join(self.context.prefix, name)
+        if not storage.exists(uri):
+            return ""
+        self._list(name, storage.info(uri).size, storage.digest(uri))
+        return uri
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Publish a small output; if another attempt was first, its stands."""
+        uri = storage.join(self.context.prefix, name)
+        try:
+            storage.write(uri, data, create=True)
+        except storage.AlreadyExists:
+            self.find(name)
+        else:
+            self._list(name, len(data), hashlib.sha256(data).hexdigest())
+
+    def keep_file(self, name: str, path: Path) -> None:
+        """Publish a large output. Not conditionally, since S3's puts in parts know no condition: the same bytes."""
+        storage.write(storage.join(self.context.prefix, name), path)
+        self._list(name, path.stat().st_size, storage.digest_file(path))
+
+    def _list(self, name: str, n_bytes: int, sha256: str) -> None:
+        self.context.outputs[name] = Artifact(path=name, bytes=n_bytes, sha256=sha256)

@@ -1,0 +1,127 @@
+"""The canonical transcript of one programme, from what the steps before found. Pure."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from tasks.night.identity import Pipeline
+from tasks.night.records import Preparation, Publication, RecognisedProgramme
+from tasks.transcripts.document import (
+    Coverage,
+    Media,
+    Provenance,
+    Transcript,
+    TranscriptWarning,
+    WarningCode,
+    Word,
+)
+from tasks.transcripts.merging import Span, in_order, into_segments
+from tasks.transcripts.text import clean
+from tasks.transcripts.timecode import Clock, FrameRate
+
+NORMALISER = "as recognised"
+UNKNOWN_LANGUAGE = "und"
+# Less of the speech with words than this is worth a warning.
+LOW_COVERAGE = 0.8
+
+
+def build(
+    preparation: Preparation, recognised: RecognisedProgramme, pipeline: Pipeline, code_version: str
+) -> Transcript:
+    """The transcript. Its words have no speaker: nobody has looked for speakers yet."""
+    found = tuple(
+        Word(
+            text=text,
+            start_ms=word.start_ms,
+            end_ms=word.end_ms,
+            confidence=word.confidence,
+            speaker=None,
+            timing=word.timing,
+        )
+        for word in recognised.words
+        if (text := clean(word.text))
+    )
+    words = in_order(found, preparation.duration_ms)
+    suspect = [Span(doubt.start_ms, doubt.end_ms) for doubt in recognised.doubts]
+    start_timecode, rate = _clock(preparation)
+    speech_ms = preparation.speech_ms
+    return Transcript(
+        media=Media(
+            uri=preparation.arrival.uri,
+            sha256=preparation.sha256,
+            duration_ms=preparation.duration_ms,
+            track=preparation.track,
+            start_timecode=start_timecode,
+            timecode_rate=rate,
+        ),
+        provenance=Provenance(
+            model_name=pipeline.model,
+            model_version=pipeline.model_version,
+            engine=recognised.engine or "none: no speech to recognise",
+            code_version=code_version,
+            normaliser=NORMALISER,
+        ),
+        language=recognised.language or UNKNOWN_LANGUAGE,
+        speakers=(),
+        segments=into_segments(words, suspect),
+        coverage=Coverage(
+            speech_ms=speech_ms,
+            covered_ms=min(recognised.covered_ms, speech_ms),
+            redecoded_ms=recognised.redecoded_ms,
+        ),
+        warnings=tuple(_warnings(preparation, recognised, speech_ms, moved=words != found)),
+    )
+
+
+def _warnings(
+    preparation: Preparation, recognised: RecognisedProgramme, speech_ms: int, moved: bool
+) -> list[TranscriptWarning]:
+    warnings = []
+    if preparation.detail and speech_ms:
+        warnings.append(TranscriptWarning(code=WarningCode.DAMAGED_MEDIA, detail=preparation.detail))
+    if not speech_ms:
+        return [TranscriptWarning(code=WarningCode.NO_SPEECH, detail=preparation.detail or "no speech was found")]
+    if recognised.covered_ms < LOW_COVERAGE * speech_ms:
+        share = f"{100 * recognised.covered_ms / speech_ms:.0f} % of {speech_ms / 1000:.0f} s of speech have words"
+        warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=share))
+    if recognised.doubts:
+        signs = sorted({reason for doubt in recognised.doubts for reason in doubt.reasons})
+        detail = f"{len(recognised.doubts)} passages: {', '.join(signs)}"
+        warnings.append(TranscriptWarning(code=WarningCode.SUSPECT_SEGMENTS, detail=detail))
+    if moved:
+        warnings.append(TranscriptWarning(code=WarningCode.TIMES_REPAIRED, detail="words were moved into order"))
+    warnings.append(TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail="speakers were not told apart"))
+    return warnings
+
+
+def _clock(preparation: Preparation) -> tuple[str | None, FrameRate]:
+    """The start time code, if it and its rate are ones that exist."""
+    rates = {str(rate): rate for rate in get_args(FrameRate)}
+    rate: FrameRate = rates.get(preparation.timecode_rate, "25")
+    if preparation.start_timecode is None or preparation.timecode_rate not in rates:
+        return None, "25"
+    try:
+        Clock(preparation.start_timecode, rate)
+    except ValueError:
+        return None, "25"
+    return preparation.start_timecode, rate
+
+
+def row(transcript: Transcript, base: Publication) -> Publication:
+    """`base` with the figures that the transcript itself tells."""
+    confidences = [word.confidence for word in transcript.words if word.confidence is not None]
+    coverage = transcript.coverage
+    suspect_ms = sum(segment.end_ms - segment.start_ms for segment in transcript.segments if segment.suspect)
+    no_speakers = any(warning.code is WarningCode.NO_SPEAKERS for warning in transcript.warnings)
+    figures = {
+        "duration_s": round(transcript.media.duration_ms / 1000, 3),
+        "language": transcript.language,
+        "model": transcript.provenance.model_version,
+        "speakers": None if no_speakers else len(transcript.speakers),
+        "words": sum(1 for _ in transcript.words),
+        "speech_s": round(coverage.speech_ms / 1000, 3),
+        "coverage": round(coverage.covered_ms / coverage.speech_ms, 4) if coverage.speech_ms else None,
+        "confidence": round(sum(confidences) / len(confidences), 4) if confidences else None,
+        "suspect_s": round(suspect_ms / 1000, 3),
+    }
+    return base.model_copy(update=figures)

@@ -1,0 +1,98 @@
+"""The two small decisions that a DAG makes itself: which dataset, and who says yes to a promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskAwaitingInput
+
+from dags.common.approval import PromotionGate
+from dags.common.assets import DATASET, choose_dataset
+from tasks.contract.arguments import PromoteModel
+
+
+def events(*manifests: str) -> list[Any]:
+    return [SimpleNamespace(extra={"manifest": manifest}) for manifest in manifests]
+
+
+def chosen(form: str | None, triggering: list[Any], known: list[Any]) -> str:
+    found: str = choose_dataset.function(
+        params={"dataset": form},
+        triggering_asset_events={DATASET: triggering} if triggering else {},
+        inlet_events={DATASET: known},
+    )
+    return found
+
+
+def test_the_form_wins_then_the_event_then_the_newest() -> None:
+    assert chosen("s3://form", events("s3://event"), events("s3://old", "s3://new")) == "s3://form"
+    assert chosen(None, events("s3://event"), events("s3://old", "s3://new")) == "s3://event"
+    assert chosen(None, [], events("s3://old", "s3://new")) == "s3://new"
+
+
+def test_without_any_dataset_it_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match="run corpus_features first"):
+        chosen(None, [], [])
+
+
+def gate(promote: str) -> PromotionGate:
+    return PromotionGate(task_id="decide", promote=promote, subject="Promote?")
+
+
+def takes(decision: dict[str, str]) -> PromoteModel:
+    """What promote-model makes of the decision."""
+    return PromoteModel(output="s3://o", registered="s3://r", comparison="s3://c", **decision)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("promote", "decided_by"), [("yes", "form"), ("no", "form"), ("if-better", "rule")])
+def test_the_form_decides_without_waiting(
+    task_context: Callable[..., Any], run_task: Callable[..., Any], promote: str, decided_by: str
+) -> None:
+    task = gate(promote)
+    decision = run_task(task, task_context(task))
+    assert decision == {"promote": promote, "decided_by": decided_by}
+    assert takes(decision).decided_by == decided_by
+
+
+def test_ask_waits_for_a_person(
+    task_context: Callable[..., Any], run_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **detail: asked.update(detail)
+    )
+    task = gate("ask")
+    context = task_context(task)
+    context["ti"].id = "id"
+    context["task_instance"] = context["ti"]
+    with pytest.raises(TaskAwaitingInput):
+        run_task(task, context)
+    assert asked["defaults"] == ["Keep the champion"]
+    assert task.response_timeout
+
+
+@pytest.mark.parametrize(
+    ("answer", "user", "promote", "decided_by"),
+    [
+        ("Promote", {"id": "7", "name": "ada"}, "yes", "ada"),
+        ("Keep the champion", {"id": "7", "name": "ada"}, "no", "ada"),
+        ("Keep the champion", None, "no", "nobody within 24 h"),
+    ],
+)
+def test_an_answer_becomes_a_decision(
+    task_context: Callable[..., Any], answer: str, user: dict[str, str] | None, promote: str, decided_by: str
+) -> None:
+    task = gate("ask")
+    event = {
+        "chosen_options": [answer],
+        "params_input": {},
+        "responded_at": datetime.now(UTC),
+        "responded_by_user": user,
+    }
+    decision = task.execute_complete(task_context(task), event)
+    assert decision == {"promote": promote, "decided_by": decided_by}
+    assert takes(decision).promote == promote

@@ -1,0 +1,100 @@
+"""The step factory, the settings and the profiles: what they refuse, and what they choose."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dags.common.settings import Settings
+from dags.common.step import step
+
+
+def test_unknown_missing_and_reserved_arguments_stop_the_parsing(environment: object) -> None:
+    with pytest.raises(ValueError, match=r"missing: \['media'\]"):
+        step("scan-corpus")
+    with pytest.raises(ValueError, match=r"not its own: \['medium'\]"):
+        step("scan-corpus", media="s3://m", medium="s3://m")
+    with pytest.raises(ValueError, match=r"not its own: \['output'\]"):
+        step("scan-corpus", media="s3://m", output="s3://elsewhere")
+    with pytest.raises(KeyError):
+        step("scan-corpse", media="s3://m")
+
+
+def test_the_runtime_decides_the_operator_and_the_pool(environment: Callable[..., None]) -> None:
+    local = step("train", dataset="s3://d", base="s3://b")
+    environment(AIRSCRIPT_RUNTIME="kubernetes")
+    pod = step("train", dataset="s3://d", base="s3://b")
+    assert (type(local).__name__, local.pool) == ("LocalStepOperator", "default_pool")
+    assert (type(pod).__name__, pod.pool) == ("KubernetesStepOperator", "gpu")
+
+
+def test_default_places(tmp_path: Path) -> None:
+    found = Settings.from_environment({"AIRSCRIPT_HOME": str(tmp_path)})
+    assert found.storage == (tmp_path / "storage").as_uri()
+    assert found.inbox == f"{found.storage}/inbox"
+    assert found.worker_python == sys.executable
+    assert found.runtime == "local"
+
+
+def test_a_folder_or_a_uri(tmp_path: Path) -> None:
+    folder = Settings.from_environment({"AIRSCRIPT_CORPUS": str(tmp_path / "our archive")})
+    assert folder.corpus == (tmp_path / "our archive").as_uri()
+    assert Settings.from_environment({"AIRSCRIPT_CORPUS": "s3://speech/archive/"}).corpus == "s3://speech/archive"
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"AIRSCRIPT_RUNTIME": "docker"}, "Set it to local or kubernetes"),
+        ({"AIRSCRIPT_CPU_IMAGE": "registry.example:5000/worker"}, "name a version"),
+        ({"AIRSCRIPT_GPU_IMAGE": "worker:latest"}, "name a version"),
+    ],
+)
+def test_wrong_settings_are_refused_with_the_next_step(variables: dict[str, str], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Settings.from_environment(variables)
+
+
+def test_an_image_by_digest() -> None:
+    image = "registry.example:5000/worker@sha256:" + "0" * 64
+    assert Settings.from_environment({"AIRSCRIPT_CPU_IMAGE": image}).cpu_image == image
+
+
+@pytest.mark.parametrize(
+    ("failures", "try_number", "expected"),
+    [
+        ({}, 1, "gpu-spot"),
+        ({"StepPreempted": 2}, 3, "gpu-spot"),
+        ({"StepPreempted": 3}, 4, "gpu-ondemand"),
+        ({"StepOutOfMemory": 1}, 2, "gpu-ondemand"),
+        ({"StepFailed": 2}, 3, "gpu-spot"),
+        ({}, 9, "gpu-ondemand"),
+    ],
+)
+def test_earlier_failures_choose_the_profile(
+    environment: Callable[..., None],
+    task_context: Callable[..., Any],
+    failures: dict[str, int],
+    try_number: int,
+    expected: str,
+) -> None:
+    environment(AIRSCRIPT_RUNTIME="kubernetes")
+    task: Any = step("train", dataset="s3://d", base="s3://b")
+    context = task_context(task, try_number=try_number)
+    context["task_state_store"].set("failed_attempts", failures)
+    assert task.profile(context).name == expected
+
+
+def test_a_small_step_out_of_memory_gets_a_larger_pod(
+    environment: Callable[..., None], task_context: Callable[..., Any]
+) -> None:
+    environment(AIRSCRIPT_RUNTIME="kubernetes")
+    task: Any = step("scan-corpus", media="s3://m")
+    context = task_context(task)
+    assert task.profile(context).name == "cpu-small"
+    context["task_state_store"].set("failed_attempts", {"StepOutOfMemory": 1})
+    assert task.profile(context).name == "cpu-large"

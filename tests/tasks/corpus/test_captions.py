@@ -1,0 +1,229 @@
+"""Caption readers: the formats, their bad habits, and what is said about what cannot be read."""
+
+from __future__ import annotations
+
+import itertools
+
+import pysubs2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import storage
+from tasks.contract import InputRejected, Reason
+from tasks.corpus.captions import read_transcript
+from tasks.corpus.captions.encoding import decode
+from tasks.corpus.captions.problems import TranscriptError
+from tasks.corpus.captions.roll_up import unroll
+from tasks.corpus.captions.subtitles import parse_subtitles
+from tasks.corpus.captions.ttml import parse_ttml
+from tasks.corpus.records import Supervision
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>Good evening.</i>
+
+2
+00:00:03.5 --> 00:01:04.250
+Here is
+the news &amp; sport.
+"""
+
+VTT = """WEBVTT - a programme
+
+STYLE
+::cue { color: lime }
+
+NOTE 00:00:00.000 --> 00:00:01.000 is no cue
+
+intro
+00:01.000 --> 00:02.500 align:start position:10%
+<v.loud Fiona Bruce>Good <c.yellow>evening</c>.
+
+00:00:03.500 --> 00:01:04.250
+Here <00:00:03.900>is
+the news.
+"""
+
+TTML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<tt xmlns="http://www.w3.org/ns/ttml" xmlns:ttp="http://www.w3.org/ns/ttml#parameter"
+    xmlns:ttm="http://www.w3.org/ns/ttml#metadata" ttp:frameRate="25" ttp:tickRate="1000" xml:lang="en">
+  <head><metadata><ttm:agent xml:id="a1" type="person"><ttm:name>Huw</ttm:name></ttm:agent></metadata></head>
+  <body begin="10s"><div>
+    <p begin="00:00:01.000" end="00:00:02.500" ttm:agent="a1">Good<br/>
+       evening.</p>
+    <p begin="3500t" dur="1s"><span>Here is </span><span>the news.</span></p>
+    <p begin="00:00:05:05" end="00:00:06:00">Frames.</p>
+    <p><span begin="7s" end="8s">One.</span><span begin="8s" end="9s">Two.</span></p>
+  </div></body>
+</tt>"""
+
+
+def times(cues: list[Supervision]) -> list[tuple[float, float | None, str, str]]:
+    return [(cue.start_s, cue.end_s, cue.text, cue.speaker) for cue in cues]
+
+
+def test_subrip() -> None:
+    cues, problems = parse_subtitles(SRT)
+    assert times(cues) == [(1.0, 2.5, "Good evening.", ""), (3.5, 64.25, "Here is\nthe news & sport.", "")]
+    assert problems == []
+
+
+def test_webvtt_with_notes_styles_voices_and_karaoke_times() -> None:
+    cues, problems = parse_subtitles(VTT)
+    assert times(cues) == [(1.0, 2.5, "Good evening.", "Fiona Bruce"), (3.5, 64.25, "Here is\nthe news.", "")]
+    assert problems == []
+
+
+def test_ttml_with_offsets_ticks_frames_spans_and_agents() -> None:
+    cues, problems = parse_ttml(TTML)
+    assert times(cues) == [
+        (11.0, 12.5, "Good\nevening.", "Huw"),
+        (13.5, 14.5, "Here is the news.", ""),
+        (15.2, 16.0, "Frames.", ""),
+        (17.0, 18.0, "One.", ""),
+        (18.0, 19.0, "Two.", ""),
+    ]
+    assert problems == []
+
+
+def test_ebu_tt_counts_from_the_start_of_the_programme() -> None:
+    document = b"""<tt xmlns="http://www.w3.org/ns/ttml" xmlns:ttp="http://www.w3.org/ns/ttml#parameter"
+        xmlns:ebuttm="urn:ebu:tt:metadata" ttp:timeBase="smpte" ttp:frameRate="25" ttp:dropMode="nonDrop">
+      <head><metadata><ebuttm:documentMetadata>
+        <ebuttm:documentStartOfProgramme>10:00:00:00</ebuttm:documentStartOfProgramme>
+      </ebuttm:documentMetadata></metadata></head>
+      <body><div><p begin="10:00:02:00" end="10:00:03:12">Hello.</p></div></body></tt>"""
+    cues, _ = parse_ttml(document)
+    assert times(cues) == [(2.0, 3.48, "Hello.", "")]
+
+
+def test_a_ttml_document_opens_nothing_else() -> None:
+    document = b"""<!DOCTYPE tt [<!ENTITY secret SYSTEM "file:///etc/hostname">]>
+      <tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="1s" end="2s">x &secret; y</p></div></body></tt>"""
+    cues, _ = parse_ttml(document)
+    assert times(cues) == [(1.0, 2.0, "x y", "")]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**7),
+            st.integers(1, 10**5),
+            st.text(st.characters(whitelist_categories=("L", "N", "Zs")), min_size=1, max_size=40).filter(str.strip),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(["srt", "vtt"]),
+)
+def test_reads_what_pysubs2_writes(cues: list[tuple[int, int, str]], kind: str) -> None:
+    subtitles = pysubs2.SSAFile()
+    for start_ms, duration_ms, text in sorted(cues):
+        subtitles.append(pysubs2.SSAEvent(start=start_ms, end=start_ms + duration_ms, text=text))
+    read, problems = parse_subtitles(subtitles.to_string(kind))
+    expected = [(start / 1000, (start + length) / 1000, text.strip()) for start, length, text in sorted(cues)]
+    assert [(cue.start_s, cue.end_s, cue.text) for cue in read] == expected
+    assert problems == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_unicode_encodings(encoding: str) -> None:
+    assert decode("Sürpriz – “çok” güzel\r\nbir gün\r".encode(encoding)) == "Sürpriz – “çok” güzel\nbir gün\n"
+
+
+def test_western_european_is_the_last_resort() -> None:
+    assert decode("Déjà vu – “café”".encode("cp1252")) == "Déjà vu – “café”"
+
+
+@pytest.mark.parametrize("data", [bytes(range(256)) * 8, b"\0" * 100, b"\x01\x02\x03\x04" * 50])
+def test_binary_is_no_text(data: bytes) -> None:
+    with pytest.raises(ValueError, match="no text"):
+        decode(data)
+
+
+def test_bad_cues_are_named_by_line_and_the_others_are_read() -> None:
+    cues, problems = parse_subtitles(
+        "1\n00:00:01,000 --> 00:00:02,000\nOne.\n\n"
+        "2\n00:00:xx --> 00:00:03,000\nTwo.\n\n"
+        "3\n00:00:05,000 --> 00:00:04,000\nThree.\n"
+    )
+    assert [cue.text for cue in cues] == ["One."]
+    assert [problem.line for problem in problems] == [6, 10]
+
+
+def test_missing_empty_lines_between_cues() -> None:
+    cues, _ = parse_subtitles("1\n00:00:01,000 --> 00:00:02,000\nOne.\n2\n00:00:02,000 --> 00:00:03,000\nTwo.")
+    assert [cue.text for cue in cues] == ["One.", "Two."]
+
+
+@pytest.mark.parametrize("text", ["just words\nand more", "1\nbad --> worse\nx"])
+def test_text_without_cues_is_unreadable(text: str) -> None:
+    with pytest.raises(TranscriptError, match="line"):
+        parse_subtitles(text)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        cues, _ = parse_subtitles(text)
+    except TranscriptError:
+        return
+    assert all(cue.end_s is not None and cue.start_s < cue.end_s for cue in cues)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_ttml_or_refused(data: bytes) -> None:
+    for document in (data, TTML[: len(data) * 5], TTML.replace(b"1", data[:3])):
+        try:
+            cues, _ = parse_ttml(document)
+        except TranscriptError:
+            continue
+        assert all(cue.end_s is not None and cue.start_s < cue.end_s for cue in cues)
+
+
+def test_roll_up_captions_are_spoken_once() -> None:
+    lines = ["one two", "three four", "five six", "seven eight", "nine ten", "eleven"]
+    scrolled = [Supervision(start_s=0.0, end_s=1.0, text=lines[0])]
+    for n, (a, b) in enumerate(itertools.pairwise(lines), start=1):
+        scrolled.append(Supervision(start_s=n, end_s=n + 1.0, text=f"{a}\n{b}"))
+    assert [cue.text for cue in unroll(scrolled)] == lines
+
+
+def test_what_is_said_twice_stays_twice() -> None:
+    texts = ["Yes.", "Yes.", "And now", "the weather", "from the north", "to the south"]
+    cues = [Supervision(start_s=n, end_s=n + 1.0, text=text) for n, text in enumerate(texts)]
+    assert unroll(cues) == cues
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason", "told"),
+    [
+        ("a.srt", b"no times here", Reason.TRANSCRIPT_UNREADABLE, "line 1"),
+        ("a.ttml", b"<tt xmlns='http://www.w3.org/ns/ttml'>\n<body>", Reason.TRANSCRIPT_UNREADABLE, "line 2"),
+        ("a.jsonl", b'{"text": 1}\n', Reason.TRANSCRIPT_UNREADABLE, "line 1"),
+        ("a.vtt", b"\0\1\2" * 40, Reason.TRANSCRIPT_UNREADABLE, "no text"),
+        ("a.txt", b" \n", Reason.TRANSCRIPT_EMPTY, "no text"),
+        ("a.srt", b"", Reason.TRANSCRIPT_EMPTY, "no text"),
+        ("a.jsonl.gz", b"\x1f\x8b broken", Reason.TRANSCRIPT_UNREADABLE, ""),
+    ],
+)
+def test_broken_transcripts_name_file_reason_and_next_step(
+    storage_root: str, name: str, data: bytes, reason: Reason, told: str
+) -> None:
+    uri = storage.join(storage_root, name)
+    storage.write(uri, data)
+    with pytest.raises(InputRejected) as raised:
+        read_transcript(uri)
+    assert raised.value.reason is reason
+    assert raised.value.subject == uri
+    assert raised.value.next_step
+    assert told in str(raised.value)
+
+
+def test_plain_text_has_no_times(storage_root: str) -> None:
+    uri = storage.join(storage_root, "a.txt")
+    storage.write(uri, "good evening".encode("utf-16"))
+    transcript = read_transcript(uri)
+    assert times(list(transcript.supervisions)) == [(0.0, None, "good evening", "")]
+    assert not transcript.are_captions

@@ -1,0 +1,106 @@
+"""JSON Lines manifests: NeMo's shape, lhotse's cuts, and lines that are neither."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.corpus.captions import jsonlines
+from tasks.corpus.captions.jsonlines import Entry, read_entries
+from tasks.corpus.captions.problems import Problem
+from tasks.corpus.records import Supervision
+
+
+def entries(*records: object, name: str = "manifest.jsonl") -> list[Entry | Problem]:
+    lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    return list(read_entries(io.BytesIO(gzip.compress(lines) if name.endswith(".gz") else lines), name))
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "manifest.jsonl.gz"])
+def test_nemo(name: str) -> None:
+    assert entries(
+        {"audio_filepath": "a/b.wav", "duration": 2.5, "text": "hello there"},
+        {"audio_filepath": "a/c.wav", "offset": 10.0, "duration": 2.5, "text": "hello", "speaker": "ann"},
+        name=name,
+    ) == [
+        Entry("a/b.wav", Supervision(start_s=0.0, end_s=None, text="hello there")),
+        Entry("a/c.wav", Supervision(start_s=10.0, end_s=12.5, text="hello", speaker="ann")),
+    ]
+
+
+def test_lhotse_cuts_as_lhotse_writes_them(tmp_path: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    source = lhotse.audio.AudioSource(type="file", channels=[0], source="media/show.mp4")
+    recording = lhotse.Recording(
+        id="show", sources=[source], sampling_rate=48000, num_samples=48000 * 60, duration=60.0
+    )
+    cuts = lhotse.CutSet.from_cuts(
+        lhotse.MonoCut(
+            id=f"cut-{start}",
+            start=float(start),
+            duration=10.0,
+            channel=0,
+            recording=recording,
+            supervisions=[
+                lhotse.SupervisionSegment(
+                    id=f"s-{start}", recording_id="show", start=1.5, duration=2.0, text=f"at {start}", speaker="ann"
+                )
+            ],
+        )
+        for start in (0, 20)
+    )
+    path = tmp_path / "cuts.jsonl.gz"
+    cuts.to_file(path)
+    with path.open("rb") as file:
+        assert list(read_entries(file, path.name)) == [
+            Entry("media/show.mp4", Supervision(start_s=1.5, end_s=3.5, text="at 0", speaker="ann")),
+            Entry("media/show.mp4", Supervision(start_s=21.5, end_s=23.5, text="at 20", speaker="ann")),
+        ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "names no medium"},
+        {"audio_filepath": "a.wav"},
+        {"audio_filepath": "a.wav", "offset": 1, "duration": -1, "text": "x"},
+        {"audio_filepath": "a.wav", "offset": float("nan"), "duration": 1, "text": "x"},
+        {"audio_filepath": "a.wav", "offset": 1e300, "duration": 1, "text": "x"},
+        {"type": "MixedCut", "supervisions": []},
+        {"supervisions": [{}], "recording": {}},
+        ["a", "list"],
+        "a word",
+        None,
+        7,
+    ],
+)
+def test_other_lines_are_named(record: object) -> None:
+    good = {"audio_filepath": "b.wav", "text": "x"}
+    (problem, entry) = entries(record, good)
+    assert isinstance(problem, Problem)
+    assert problem.line == 1
+    assert isinstance(entry, Entry)
+
+
+def test_broken_json_and_deep_nesting_are_named() -> None:
+    file = io.BytesIO(b'{"audio_filepath"\n' + b"[" * 100_000 + b"\n\n")
+    assert [p.line for p in read_entries(file, "m.jsonl") if isinstance(p, Problem)] == [1, 2]
+
+
+def test_a_small_gzip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonlines, "MAX_LINE_BYTES", 1 << 20)
+    bomb = gzip.compress(b" " * (64 << 20))
+    (problem,) = read_entries(io.BytesIO(bomb), "bomb.jsonl.gz")
+    assert isinstance(problem, Problem)
+    assert "a line of more than" in problem.message
+
+
+def test_a_gzip_cut_short_and_one_of_two_members() -> None:
+    line = b'{"audio_filepath": "a.wav", "text": "x"}\n'
+    two = gzip.compress(line) + gzip.compress(line)
+    assert [type(e) for e in read_entries(io.BytesIO(two), "m.jsonl.gz")] == [Entry, Entry]
+    assert [type(e) for e in read_entries(io.BytesIO(two[:-9]), "m.jsonl.gz")] == [Entry, Entry, Problem]

@@ -1,0 +1,266 @@
+"""scan → prepare → extract → assemble on a tiny corpus: what comes out, and that it comes out the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tasks import storage
+from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Outcome, Reason, Receipt, Status
+from tasks.corpus import flac
+from tasks.corpus.dataset import feature_arrays, load_manifest, read_batches
+from tasks.corpus.records import Split
+from tasks.corpus.summary import Tally
+from tasks.step import load_result, output_uri
+
+N_PROGRAMMES = 6
+
+
+def output(receipt: Receipt, name: str) -> bytes:
+    return storage.read_bytes(output_uri(receipt.result, load_result(receipt.result), name))
+
+
+def digests(receipts: list[Receipt], suffix: str) -> list[str]:
+    artifacts = [load_result(r.result).outputs.items() for r in receipts]
+    return [a.sha256 for outputs in artifacts for name, a in sorted(outputs) if name.endswith(suffix)]
+
+
+def outcomes(receipts: list[Receipt]) -> dict[str, ItemOutcome]:
+    lines = b"".join(output(receipt, "outcomes.jsonl") for receipt in receipts).splitlines()
+    return {outcome.item: outcome for outcome in map(ItemOutcome.model_validate_json, lines)}
+
+
+def fill(pipeline) -> None:
+    for number in range(N_PROGRAMMES):
+        pipeline.add(f"news/2026-03-{number + 1:02d}", seed=number)
+
+
+def test_the_whole_chain(pipeline) -> None:
+    fill(pipeline)
+    assembled = pipeline.run()
+    manifest, version = load_manifest(assembled.labels["manifest"])
+    assert version == assembled.labels["version"] == storage.digest(assembled.labels["manifest"])
+    assert manifest.features == "parakeet-80-20ms"
+    assert manifest.features_config["hop_samples"] == 320
+    assert {split: manifest.programmes[split] for split in Split} == {
+        Split.TRAIN: 4,
+        Split.VALIDATION: 1,
+        Split.TEST: 1,
+    }
+
+    for split in Split:
+        columns = ["utterance_id", "programme_id", "text", "duration_s", "audio", "input_features", "sha256"]
+        n_rows = 0
+        for batch in read_batches(manifest, split, columns):
+            for row, features in zip(batch.to_pylist(), feature_arrays(batch), strict=True):
+                pcm = flac.decode(row["audio"])
+                assert flac.digest(pcm) == row["sha256"]
+                assert len(pcm) / 16_000 == row["duration_s"] <= 12.0
+                assert features.dtype == np.float16
+                assert features.shape == (len(pcm) // 320, 80)
+                assert row["utterance_id"].startswith(row["programme_id"] + "@")
+                assert row["text"].startswith("good evening number")
+                n_rows += 1
+        assert n_rows == manifest.kept[split].count == sum(shard.utterances for shard in manifest.shards(split)) > 0
+    for shard in manifest.shards("train"):
+        assert storage.digest(shard.uri) == shard.sha256
+        assert storage.info(shard.uri).size == shard.bytes
+
+    again = pipeline.run()
+    assert again.status is Status.CACHED
+    assert again.labels == assembled.labels
+
+
+def test_datasets_reads_the_shards_as_they_stand(pipeline) -> None:
+    datasets = pytest.importorskip("datasets")
+    fill(pipeline)
+    manifest, _ = load_manifest(pipeline.run().labels["manifest"])
+    files = {split.value: manifest.uris(split) for split in Split}
+    options = {}
+    if pipeline.root.startswith("s3://"):
+        options = {"endpoint_url": os.environ["AWS_ENDPOINT_URL"], "key": "test", "secret": "test"}
+    rows = datasets.load_dataset(
+        "parquet", data_files=files, streaming=True, split="train", storage_options=dict(options)
+    ).with_format("numpy")
+    seen = {row["utterance_id"]: np.asarray(row["input_features"]).shape for row in rows}
+    assert len(seen) == manifest.kept[Split.TRAIN].count
+    assert all(n_frames > 1 and n_mels == 80 for n_frames, n_mels in seen.values())
+
+
+def test_two_runs_give_the_same_bytes_and_the_same_version(make_pipeline) -> None:
+    versions, shards = [], []
+    for name in ("one", "two"):
+        pipeline = make_pipeline(name)
+        fill(pipeline)
+        # A listing carries etags, and a folder's are times: let them be equal, as those of S3 are.
+        if pipeline.root.startswith("file://"):
+            for path in storage.path_of(pipeline.media).rglob("*.*"):
+                os.utime(path, ns=(0, 0))
+        scan = pipeline.scan()
+        prepared = pipeline.prepare(scan)
+        extracted = pipeline.extract(prepared)
+        shards.append(digests(prepared, ".parquet") + digests(extracted, ".parquet"))
+        versions.append(pipeline.assemble(scan, extracted).labels["version"])
+    assert shards[0] == shards[1]
+    assert versions[0] == versions[1]
+
+
+def test_one_more_programme_leaves_the_other_shards_alone(pipeline) -> None:
+    fill(pipeline)
+    before = pipeline.extract(pipeline.prepare(pipeline.scan(shards=3)))
+    pipeline.add("news/2026-03-20", seconds=10.0, seed=99)
+    scan = pipeline.scan(shards=3)
+    prepared = pipeline.prepare(scan)
+    extracted = pipeline.extract(prepared)
+    assert sorted(receipt.status for receipt in prepared) == [Status.CACHED, Status.CACHED, Status.DONE]
+    assert sorted(receipt.status for receipt in extracted) == [Status.CACHED, Status.CACHED, Status.DONE]
+    manifest, _ = load_manifest(pipeline.assemble(scan, extracted).labels["manifest"])
+    assert manifest.account.media.count == N_PROGRAMMES + 1
+    assert len(set(digests(before, "train.parquet")) & {s.sha256 for s in manifest.shards("train")}) >= 1
+
+
+def test_every_millisecond_is_kept_or_dropped_with_a_reason(pipeline) -> None:
+    fill(pipeline)
+    times = "00:00:0{},000 --> 00:00:0{},000\n{}\n"
+    cues = [times.format(0, 2, "Fine words here."), times.format(2, 4, "In 1987."), times.format(4, 5, "[music]")]
+    cues += [times.format(5, 6, "Much more text than anybody could say within one second."), times.format(7, 9, "Hm.")]
+    storage.write(storage.join(pipeline.media, "news/2026-03-01.srt"), "\n".join(cues).encode())
+    storage.write(storage.join(pipeline.media, "broken.wav"), b"RIFF nothing")
+    storage.write(storage.join(pipeline.media, "broken.srt"), b"x")
+    scan = pipeline.scan()
+    prepared = pipeline.prepare(scan)
+    manifest, _ = load_manifest(pipeline.assemble(scan, pipeline.extract(prepared)).labels["manifest"])
+    account = manifest.account
+    dropped = [tally for reasons in account.dropped.values() for tally in reasons.values()]
+    assert account.kept + sum(dropped, Tally()) == account.cut
+    assert set(account.dropped["prepare-corpus"]) == {
+        Reason.ALPHABET, Reason.TRANSCRIPT_EMPTY, Reason.CHARACTER_RATE
+    }  # fmt: skip
+    assert account.media == Tally(count=N_PROGRAMMES, ms=N_PROGRAMMES * 12_000)
+    told = [o for o in outcomes(prepared).values() if "@" in o.item]
+    assert sum(round(o.duration_s * 1000) for o in told) == sum(t.ms for t in dropped)
+    assert all(o.outcome is Outcome.REJECTED and o.reason and o.detail for o in told)
+
+
+def test_one_bad_file_never_fails_a_shard(pipeline) -> None:
+    fill(pipeline)
+    good = storage.read_bytes(storage.join(pipeline.media, "news/2026-03-01.srt"))
+    for name, media, transcript in (
+        ("noise.mp3", b"this is no audio", good),
+        ("empty.wav", b"", good),
+        ("unreadable.wav", None, b"1\nno times --> here\nx"),
+        ("blank.wav", None, b" "),
+        ("late.wav", None, b"1\n10:00:00,000 --> 10:00:02,000\nGood evening to you.\n"),
+    ):
+        data = storage.read_bytes(storage.join(pipeline.media, "news/2026-03-01.wav")) if media is None else media
+        storage.write(storage.join(pipeline.media, name), data)
+        storage.write(storage.join(pipeline.media, f"{name[:-4]}.srt"), transcript)
+    long_text = storage.join(pipeline.media, "untimed")
+    pipeline.add("untimed", seconds=70.0, seed=50)
+    storage.delete(f"{long_text}.srt")
+    storage.write(f"{long_text}.txt", b"words for more than a minute")
+    found = outcomes(pipeline.prepare(pipeline.scan()))
+    reasons = {name: found[name].reason for name in ("noise", "empty", "unreadable", "blank", "late", "untimed")}
+    assert reasons == {
+        "noise": Reason.NOT_MEDIA,
+        "empty": Reason.EMPTY,
+        "unreadable": Reason.TRANSCRIPT_UNREADABLE,
+        "blank": Reason.TRANSCRIPT_EMPTY,
+        "late": Reason.TRANSCRIPT_OUT_OF_RANGE,
+        "untimed": Reason.TOO_LONG,
+    }
+    assert all(found[name].outcome is Outcome.REJECTED for name in reasons)
+    assert "give captions" in found["untimed"].detail
+    assert sum(found[f"news.2026-03-{n + 1:02d}"].outcome is Outcome.DONE for n in range(N_PROGRAMMES)) == N_PROGRAMMES
+
+
+def test_a_medium_that_changed_after_the_scan_is_not_used(pipeline) -> None:
+    fill(pipeline)
+    scan = pipeline.scan()
+    pipeline.add("news/2026-03-01", seed=77)
+    storage.write(storage.join(pipeline.media, "news/2026-03-02.wav"), b"gone")
+    found = outcomes(pipeline.prepare(scan))
+    assert found["news.2026-03-01"].reason is Reason.CHANGED_WHILE_READ
+    assert found["news.2026-03-02"].outcome is Outcome.FAILED
+
+
+def test_repeats_are_dropped_wherever_they_lie_and_the_held_out_copy_stays(pipeline) -> None:
+    for number in range(9):
+        pipeline.add(f"p{number}", seed=number % 3)  # three programmes, three times each
+    assembled = pipeline.run()
+    manifest, _ = load_manifest(assembled.labels["manifest"])
+    repeats = manifest.account.dropped["assemble-dataset"][Reason.DUPLICATE]
+    assert repeats.count == 2 * manifest.account.kept.count
+    sounds = {split: [] for split in Split}
+    for split in Split:
+        for batch in read_batches(manifest, split, ["sha256"]):
+            sounds[split] += batch.column("sha256").to_pylist()
+    everything = [digest for split in Split for digest in sounds[split]]
+    assert len(everything) == len(set(everything)) == manifest.account.kept.count
+    assert len(sounds[Split.TEST]) == 1 * len(everything) // 3
+    for split in Split:
+        for shard in manifest.shards(split):
+            assert storage.digest(shard.uri) == shard.sha256
+
+
+def test_a_programme_in_two_splits_is_refused(pipeline) -> None:
+    fill(pipeline)
+    scan = pipeline.scan()
+    (first, *others) = scan.items
+    leaked = storage.join(pipeline.root, "leaked.jsonl")
+    lines = storage.read_bytes(first.uri).decode()
+    other_split = {"train": "test", "test": "train", "validation": "train"}
+    leaked_lines = re.sub(r'"split":"(\w+)"', lambda m: f'"split":"{other_split[m.group(1)]}"', lines)
+    storage.write(leaked, leaked_lines.encode())
+    shards = [first.uri, leaked, *(item.uri for item in others)]
+    prepared = [pipeline.step("prepare-corpus", shard=shard) for shard in shards]
+    # The second copy's rows are all repeats; dropping them must not hide the leak.
+    extracted = pipeline.extract(prepared)
+    with pytest.raises(InputRejected, match=r"more than one split: news\.2026"):
+        pipeline.assemble(scan, extracted)
+
+
+def test_shards_made_differently_do_not_make_a_dataset(pipeline) -> None:
+    fill(pipeline)
+    scan = pipeline.scan()
+    one, other = pipeline.prepare(scan)
+    mixed = pipeline.extract([one]) + pipeline.extract([other], features="parakeet-80-10ms")
+    with pytest.raises(InputRejected, match="not made as"):
+        pipeline.assemble(scan, mixed)
+
+
+def test_wrong_arguments_are_named(pipeline) -> None:
+    fill(pipeline)
+    scan = pipeline.scan()
+    with pytest.raises(Misconfigured, match="--language=xx"):
+        pipeline.prepare(scan, language="xx")
+    with pytest.raises(Misconfigured, match="--features=mfcc"):
+        pipeline.extract(pipeline.prepare(scan), features="mfcc")
+
+
+@pytest.mark.slow  # a dozen processes
+def test_kill_9_at_random_moments_then_the_same_bytes(folder) -> None:
+    fill(folder)
+    (item, *_) = folder.scan().items
+    undisturbed = folder.step("prepare-corpus", shard=item.uri)
+    elsewhere = storage.join(folder.root, "killed")
+    command = [sys.executable, "-m", "tasks", "prepare-corpus", f"--shard={item.uri}", f"--output={elsewhere}"]
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(float(rng.uniform(0.2, 3.0)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    (result,) = [i.uri for i in storage.list_objects(elsewhere) if i.uri.endswith("/result.json")]
+    expected = load_result(undisturbed.result).outputs
+    assert {name: a.sha256 for name, a in load_result(result).outputs.items()} == {
+        name: a.sha256 for name, a in expected.items()
+    }

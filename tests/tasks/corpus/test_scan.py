@@ -1,0 +1,155 @@
+"""scan-corpus on a folder and on S3: pairing, what is left out, stability, hostile names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks import storage
+from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, Status
+from tasks.corpus.records import Programme, Split, read_programmes
+from tasks.step import load_result, output_uri
+
+
+def programmes(scan: Receipt) -> dict[str, Programme]:
+    return {p.programme_id: p for item in scan.items for p in read_programmes(item.uri)}
+
+
+def outcomes(scan: Receipt) -> dict[str, Reason | None]:
+    lines = storage.read_bytes(output_uri(scan.result, load_result(scan.result), "outcomes.jsonl")).splitlines()
+    return {outcome.item: outcome.reason for outcome in map(ItemOutcome.model_validate_json, lines)}
+
+
+def put(pipeline, *names: str, data: bytes = b"x") -> None:
+    for name in names:
+        storage.write(storage.join(pipeline.media, name), data)
+
+
+def test_pairs_media_with_the_best_transcript_of_their_name(pipeline) -> None:
+    put(pipeline, "a/one.mp4", "a/one.srt", "a/one.txt", "b/one.MP3", "b/one.en.vtt", "b/one.de.ttml")
+    put(pipeline, "two.mxf", "two.mxf.ttml", "two.txt", "README.md", "Thumbs.db")
+    scan = pipeline.scan()
+    found = {name: p.transcript.removeprefix(pipeline.media + "/") for name, p in programmes(scan).items()}
+    assert found == {"a.one": "a/one.srt", "b.one": "b/one.en.vtt", "two": "two.txt"}
+    assert scan.counts["other_objects"] == 2
+
+
+def test_media_without_a_transcript_stay_in_the_inventory(pipeline) -> None:
+    put(pipeline, "kept.wav", "kept.srt", "alone.mp3", "german.wav", "german.de.srt")
+    scan = pipeline.scan()
+    assert set(programmes(scan)) == {"kept"}
+    assert outcomes(scan) == {"alone": Reason.NO_TRANSCRIPT, "german": Reason.NO_TRANSCRIPT}
+    assert scan.counts["left_out"] == 2
+
+
+def test_of_several_renditions_the_largest_is_taken(pipeline) -> None:
+    put(pipeline, "show.srt", "show.mp3")
+    put(pipeline, "show.mxf", data=b"much more")
+    scan = pipeline.scan()
+    assert programmes(scan)["show"].media.endswith("show.mxf")
+    assert outcomes(scan) == {"show": Reason.DUPLICATE}
+
+
+def test_a_manifest_speaks_for_many_media(pipeline) -> None:
+    put(pipeline, "set/audio/a.wav", "set/audio/b.wav", "set/audio/b.srt", "c.wav")
+    lines = [
+        {"audio_filepath": "audio/a.wav", "duration": 2, "text": "hello"},
+        {"audio_filepath": "audio/b.wav", "offset": 3.0, "duration": 2, "text": "second"},
+        {"audio_filepath": "audio/b.wav", "offset": 0.0, "duration": 2, "text": "first"},
+        {"audio_filepath": "c.wav", "text": "from the root"},
+        {"audio_filepath": "../../etc/passwd", "text": "not here"},
+        {"no": "shape"},
+    ]
+    put(pipeline, "set/manifest.jsonl", data="\n".join(map(json.dumps, lines)).encode())
+    scan = pipeline.scan()
+    found = programmes(scan)
+    assert {name: [s.text for s in p.supervisions] for name, p in found.items()} == {
+        "set.audio.a": ["hello"],
+        "set.audio.b": ["first", "second"],
+        "c": ["from the root"],
+    }
+    assert scan.counts["manifest_problems"] == 2
+    # A changed manifest touches only those that it says something new about.
+    put(pipeline, "set/manifest.jsonl", data="\n".join(map(json.dumps, lines[:5])).encode())
+    assert programmes(pipeline.scan()) == found
+
+
+def test_each_split_gets_a_programme_and_keeps_it(pipeline) -> None:
+    for number in range(8):
+        put(pipeline, f"p{number}.wav", f"p{number}.txt")
+    before = {name: p.split for name, p in programmes(pipeline.scan()).items()}
+    assert set(before.values()) == set(Split)
+    put(pipeline, *(f"{letter}{n}.{e}" for letter in "aoz" for n in range(4) for e in ("wav", "txt")))
+    after = {name: p.split for name, p in programmes(pipeline.scan()).items()}
+    assert {name: after[name] for name in before} == before
+
+
+def test_one_more_programme_changes_one_shard(pipeline) -> None:
+    for number in range(12):
+        put(pipeline, f"p{number}.wav", f"p{number}.srt", data=b"x" * (100 + number))
+    before = pipeline.scan(shards=4)
+    assert pipeline.scan(shards=4).status is Status.CACHED
+    put(pipeline, "another.wav", "another.srt", data=b"x" * 107)
+    after = pipeline.scan(shards=4)
+    assert after.status is Status.DONE
+    digests = [{storage.digest(item.uri) for item in scan.items} for scan in (before, after)]
+    assert len(digests[0] & digests[1]) == 3
+    assert pipeline.scan(shards=4).status is Status.CACHED
+
+
+def test_two_scans_from_scratch_give_the_same_shards(pipeline, make_pipeline) -> None:
+    for number in range(9):
+        put(pipeline, f"p{number}.wav", f"p{number}.srt", data=b"x" * (100 + number))
+    once = [storage.read_bytes(item.uri) for item in pipeline.scan().items]
+    elsewhere = pipeline.step("scan-corpus", media=pipeline.media, shards=2)
+    again = make_pipeline("elsewhere").step("scan-corpus", media=pipeline.media, shards=2)
+    assert elsewhere.status is Status.CACHED
+    assert [storage.read_bytes(item.uri) for item in again.items] == once
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [((), Reason.NO_INPUT), (("a.txt",), Reason.NO_INPUT), (("a.wav", "b.txt"), Reason.NO_TRANSCRIPT)],
+)
+def test_nothing_to_do_is_said_with_the_prefix_and_the_next_step(pipeline, files, reason) -> None:
+    put(pipeline, *files)
+    with pytest.raises(InputRejected) as raised:
+        pipeline.scan()
+    assert raised.value.reason is reason
+    assert raised.value.subject == pipeline.media
+    assert raised.value.next_step
+
+
+def test_eight_thousand_hostile_names(tmp_path: Path, folder) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    odd = [
+        "-rf",
+        "new\nline",
+        "tab\t",
+        "q'\"",
+        "a" * 240,
+        "\u202egnp",
+        "\u00e9",
+        "e\u0301",
+        "...",
+        " ",
+        "%2e%2e",
+        "a#b?c",
+        "*",
+        "\\",
+    ]
+    stems = [os.fsencode(name) for name in odd] + [b"\xff\xfe bytes", b"caf\xe9"]
+    stems += [f"weird {n}\r;".encode() for n in range(4000 - len(stems))]
+    for stem in stems:
+        for extension in (b".mp4", b".srt"):
+            (media / os.fsdecode(stem + extension)).touch()
+    scan = folder.scan(shards=8)
+    found = programmes(scan)
+    assert len(found) == len(stems)
+    for programme in found.values():
+        assert storage.info(programme.media).size == 0
+        assert storage.parent(programme.transcript) == storage.parent(programme.media)

@@ -1,0 +1,68 @@
+"""A configuration is a value: it survives JSON, and its digest follows its numbers alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.features.config import Family, FeaturesConfig, parakeet, whisper
+
+CONFIGS = [parakeet(), parakeet(320), parakeet(per_feature_norm=False), whisper(), whisper(128)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.family}-{c.hop_samples}-{c.n_mels}")
+def test_json_brings_back_an_equal_configuration_with_the_same_digest(config: FeaturesConfig) -> None:
+    read = FeaturesConfig.from_json(config.to_json())
+    assert read == config
+    assert read.digest == config.digest
+    assert isinstance(read.family, Family)
+
+
+def test_digests_differ_where_any_number_differs() -> None:
+    assert len({config.digest for config in CONFIGS}) == len(CONFIGS)
+    config = parakeet(320)
+    for field in dataclasses.fields(config):
+        if isinstance(getattr(config, field.name), int) and field.name != "window_samples":
+            changed = dataclasses.replace(config, **{field.name: getattr(config, field.name) + 1})
+            assert changed.digest != config.digest, field.name
+
+
+def test_the_digest_is_of_the_canonical_json() -> None:
+    shuffled = json.dumps(dict(reversed(json.loads(parakeet().to_json()).items())), indent=2)
+    assert FeaturesConfig.from_json(shuffled).digest == parakeet().digest
+
+
+@given(n_samples=st.integers(0, 10**7))
+def test_frames_by_family(n_samples: int) -> None:
+    assert parakeet(320).n_frames(n_samples) == n_samples // 320
+    assert whisper().n_frames(n_samples) == 3000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"win_samples": 600}, "window of 600"),
+        ({"n_mels": 0}, "n_mels"),
+        ({"window_samples": 1001}, "multiple of hop"),
+        ({"family": "wavelet"}, "wavelet"),
+    ],
+)
+def test_impossible_numbers_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(parakeet(), **change)  # type: ignore[arg-type]
+
+
+def test_an_unknown_field_is_refused() -> None:
+    with pytest.raises(TypeError, match="dither"):
+        FeaturesConfig.from_json(json.dumps({**json.loads(parakeet().to_json()), "dither": 0.1}))
+
+
+def test_the_configuration_needs_no_torch() -> None:
+    code = "import sys, tasks.features.config; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.night.batching import balanced, estimated_s
+from tests.tasks.night.builders import arrival
+
+sizes = st.lists(st.integers(0, 10**10), max_size=40)
+
+
+@given(sizes, st.integers(1, 8))
+def test_every_arrival_once_in_batches_that_are_not_empty(sizes: list[int], n_batches: int) -> None:
+    arrivals = [arrival(f"p{n}", size) for n, size in enumerate(sizes)]
+    batches = balanced(arrivals, n_batches)
+    assert sorted(a.uri for batch in batches for a in batch) == sorted(a.uri for a in arrivals)
+    assert len(batches) <= n_batches
+    assert all(batches)
+
+
+@given(sizes, st.integers(1, 8), st.randoms())
+def test_order_does_not_matter(sizes: list[int], n_batches: int, rng: random.Random) -> None:
+    arrivals = [arrival(f"p{n}", size) for n, size in enumerate(sizes)]
+    shuffled = list(arrivals)
+    rng.shuffle(shuffled)
+    assert balanced(shuffled, n_batches) == balanced(arrivals, n_batches)
+
+
+@given(st.lists(st.integers(1, 10**10), min_size=1, max_size=40, unique=True), st.integers(1, 8))
+def test_no_batch_takes_much_longer_than_it_must(sizes: list[int], n_batches: int) -> None:
+    arrivals = [arrival(f"p{n}", size) for n, size in enumerate(sizes)]
+    loads = [sum(map(estimated_s, batch)) for batch in balanced(arrivals, n_batches)]
+    # Graham 1966: LPT is within 4/3 of the best; the best is at least the mean and the longest programme.
+    least = max(sum(loads) / n_batches, max(map(estimated_s, arrivals)))
+    # With two on one machine the best may itself be their sum.
+    alone = sorted(map(estimated_s, arrivals), reverse=True)
+    if len(alone) > n_batches:
+        least = max(least, alone[n_batches - 1] + alone[n_batches])
+    assert max(loads) <= 4 / 3 * least + 1e-6
+
+
+def test_copies_stay_together() -> None:
+    arrivals = [arrival("a", 5_000), arrival("copy-of-a", 5_000), arrival("b", 4_000), arrival("c", 3_000)]
+    (with_copies,) = [batch for batch in balanced(arrivals, 3) if arrivals[0] in batch]
+    assert arrivals[1] in with_copies

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import storage
+from tasks.night.inbox import arrival_of, media_files, programme_name, wait_for_uploads
+
+
+def names(found) -> list[str]:
+    return [storage.name_of(o.uri) for o in found]
+
+
+def test_companions_and_hidden_files_are_no_media(storage_root: str) -> None:
+    inbox = storage.join(storage_root, "inbox")
+    for name in (
+        "news.mp4",
+        "news.srt",
+        "news.TXT",
+        ".news.mp4.Xy12",
+        "._news.mp4",
+        "odd.bogus",
+        "noext",
+        "poster.jpg",
+    ):
+        storage.write(storage.join(inbox, name), b"x")
+    assert names(media_files(inbox)) == ["news.mp4", "noext", "odd.bogus"]
+
+
+def test_a_changed_file_is_another_arrival(storage_root: str) -> None:
+    inbox = storage.join(storage_root, "inbox")
+    uri = storage.join(inbox, "news.wav")
+    storage.write(uri, b"one")
+    first, again = arrival_of(storage.info(uri), inbox), arrival_of(storage.info(uri), inbox)
+    storage.write(uri, b"two")
+    changed = arrival_of(storage.info(uri), inbox)
+    assert first == again
+    assert changed.arrival != first.arrival
+    assert changed.programme == first.programme == "news"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("news.mp4", "news"),
+        ("2026-11-22/News at Ten.mxf", "2026-11-22-News-at-Ten"),
+        ("новости дня.mp3", "новости-дня"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("_quarantine.wav", "quarantine"),
+        ("....wav", "programme"),
+        ("a%2Fb.wav", "a-2Fb"),
+        ("x\ny.wav", "x-y"),
+        ("talk.v2.final.mp4", "talk.v2.final"),
+    ],
+)
+def test_programme_names(path: str, name: str) -> None:
+    assert programme_name(f"s3://bucket/inbox/{path}", "s3://bucket/inbox/") == name
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    path.write_bytes(b"x")
+    (found,) = media_files(tmp_path.as_uri())
+    assert arrival_of(found, tmp_path.as_uri()).programme == "caf"
+
+
+@given(st.text(min_size=1, max_size=200))
+def test_every_name_is_safe(text: str) -> None:
+    name = programme_name(f"s3://bucket/inbox/{text}", "s3://bucket/inbox")
+    assert name
+    assert not name.startswith((".", "_", "-"))
+    assert "/" not in name
+    assert len(name.encode()) <= 100
+
+
+def test_what_is_still_growing_waits(tmp_path: Path) -> None:
+    grown, growing, old, unfinished = (tmp_path / name for name in ("a.wav", "b.wav", "c.wav", "d.wav.part"))
+    for path in (grown, growing, old, unfinished):
+        path.write_bytes(b"first")
+    os.utime(old, (1, 1))
+    stop = threading.Event()
+
+    def upload() -> None:
+        with growing.open("ab") as file:
+            while not stop.wait(0.05):
+                file.write(b"more")
+                file.flush()
+
+    uploader = threading.Thread(target=upload)
+    uploader.start()
+    try:
+        settled, waiting = wait_for_uploads(list(media_files(tmp_path.as_uri())), settle_s=0.4)
+    finally:
+        stop.set()
+        uploader.join()
+    assert names(settled) == ["a.wav", "c.wav"]
+    assert sorted(names(waiting)) == ["b.wav", "d.wav.part"]
+
+
+def test_settled_files_cost_no_wait(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"x")
+    os.utime(path, (1, 1))
+    started = time.monotonic()
+    settled, waiting = wait_for_uploads(list(media_files(tmp_path.as_uri())), settle_s=600)
+    assert (len(settled), waiting) == (1, [])
+    assert time.monotonic() - started < 60
+
+
+def test_a_file_that_vanishes_between_the_looks_waits_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"x")
+    found = list(media_files(tmp_path.as_uri()))
+    path.unlink()
+    assert wait_for_uploads(found, settle_s=0.1) == ([], found)

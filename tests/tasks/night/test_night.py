@@ -1,0 +1,194 @@
+"""The whole night through its real steps, on a folder and on S3, with real decoding and a model of random weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import storage
+from tasks.contract import STEPS, Outcome, Receipt, Status
+from tasks.night.ledger import Ledger
+from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
+from tasks.night.records import Batch, read_one
+from tasks.night.report import NightReport
+from tasks.progress import no_progress
+from tasks.step import load_result, output_uri, run_step
+from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+
+
+@pytest.fixture(scope="session")
+def speech_wav() -> bytes:
+    """Some seconds of synthetic speech."""
+    import random
+
+    import soxr
+
+    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
+    from training.synthesis.espeak import speak
+    from training.synthesis.voices import VoiceSet, random_voice
+
+    voice = random_voice(VoiceSet.BASE_TRAINING, random.Random(1))
+    spoken = speak("Good evening. Here is the news. The council has voted for a new bridge over the river.", voice)
+    return wav(soxr.resample(spoken, ESPEAK_RATE_HZ, SAMPLE_RATE_HZ))
+
+
+@pytest.fixture(scope="session")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Two models of random weights."""
+    import torch
+
+    from training.base.model import export, make_model
+
+    torch.set_num_threads(1)
+    folders = []
+    for seed in (1, 2):
+        folder = tmp_path_factory.mktemp(f"model-{seed}")
+        torch.manual_seed(seed)
+        export(make_model(hidden_size=32, n_layers=1), folder)
+        folders.append(str(folder))
+    return folders[0], folders[1]
+
+
+@dataclass(frozen=True)
+class Station:
+    """A station's storage, and its nights."""
+
+    root: str
+
+    def at(self, *parts: str) -> str:
+        return storage.join(self.root, *parts)
+
+    def deliver(self, name: str, data: bytes) -> None:
+        storage.write(self.at("inbox", name), data)
+
+    def step(self, name: str, **arguments: object) -> Receipt:
+        definition = STEPS[name]
+        return run_step(definition, definition.arguments(output=self.at("work", name), **arguments), no_progress)
+
+    def plan(self, model: str, batches: int = 2) -> Receipt:
+        inbox, transcripts = self.at("inbox"), self.at("transcripts")
+        return self.step("plan-night", inbox=inbox, transcripts=transcripts, model=model, batches=batches, settle_s=0)
+
+    def night(self, model: str, batches: int = 2) -> tuple[Receipt, NightReport]:
+        """Plan, every batch and the report. Returns the plan and the report."""
+        plan = self.plan(model, batches)
+        transcripts = self.at("transcripts")
+        published = []
+        for item in plan.items:
+            prepared = self.step("prepare-media", batch=item.uri).result
+            recognised = self.step("recognise", prepared=prepared, model=plan.labels["model"]).result
+            published.append(
+                self.step(
+                    "publish", batch=item.uri, prepared=prepared, recognised=recognised, transcripts=transcripts
+                ).result
+            )
+        report = self.step("report-night", plan=plan.result, published=tuple(published), transcripts=transcripts)
+        return plan, read_one(NightReport, output_uri(report.result, load_result(report.result), "report.json"))
+
+    def transcript_sets(self) -> list[str]:
+        """Folders of transcripts in sight; every one is complete."""
+        uris = [o.uri for o in storage.list_objects(self.at("transcripts"))]
+        manifests = [uri for uri in uris if uri.endswith(MANIFEST_NAME)]
+        assert all(is_complete(uri) for uri in manifests)
+        return [storage.parent(uri) for uri in manifests]
+
+
+def outcomes(report: NightReport) -> dict[str, Outcome]:
+    return {row.programme: row.outcome for row in report.rows}
+
+
+@pytest.mark.slow  # decodes and recognises
+def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], speech_wav: bytes) -> None:
+    station = Station(storage_root)
+    first_model, second_model = two_models
+    station.deliver("news.wav", speech_wav)
+    station.deliver("news-again.wav", speech_wav)
+    station.deliver("news.srt", b"1\n00:00:00,000 --> 00:00:01,000\nno media\n")
+    station.deliver("silence.wav", wav(np.zeros(2 * SAMPLE_RATE_HZ)))
+    station.deliver("letter.mp4", b"Dear sirs, " * 100)
+    station.deliver("empty.mp3", b"")
+
+    # The first night: every programme has an outcome, the bad ones are in quarantine.
+    plan, report = station.night(first_model)
+    assert plan.counts["new"] == 5
+    heard = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS}
+    found = outcomes(report)
+    assert found["news"] in heard
+    assert found["news-again"] in heard
+    assert found["silence"] is Outcome.DONE_NO_SPEECH
+    assert found["letter"] is Outcome.QUARANTINED
+    assert found["empty"] is Outcome.QUARANTINED
+    rows = {row.programme: row for row in report.rows}
+    # The copies are one recording: one transcript, recognised once.
+    assert rows["news"].transcript == rows["news-again"].transcript
+    assert len(station.transcript_sets()) == 2
+    _, transcript = published_transcript(storage.join(rows["news"].transcript, MANIFEST_NAME))
+    assert transcript.media.duration_ms == pytest.approx(len(speech_wav) / 32, abs=30)
+    assert transcript.coverage.speech_ms > 2_000
+    assert transcript.provenance.engine.startswith("transformers ParakeetForCTC")
+    index = storage.read_bytes(station.at("transcripts", "_nights", report.night, "index.jsonl")).splitlines()
+    assert [json.loads(line)["programme"] for line in index] == sorted(found)
+    page = storage.read_bytes(station.at("transcripts", "_nights", report.night, "report.html")).decode()
+    assert all(name in page for name in found)
+
+    # The second night: nothing is new, nothing is written but its report.
+    before = station.transcript_sets()
+    plan, report = station.night(first_model)
+    assert (plan.counts["new"], plan.items, report.rows) == (0, (), ())
+    assert plan.counts["transcribed_before"] == 3
+    assert plan.counts["quarantined_before"] == 2
+    assert report.news.startswith("nothing new: 3 programmes are transcribed")
+    assert station.transcript_sets() == before
+    assert station.plan(first_model).status is Status.CACHED
+
+    # A file that changed is new, one that was renamed has its transcript already.
+    station.deliver("letter.mp4", speech_wav[: len(speech_wav) // 2])
+    storage.delete(station.at("inbox", "news-again.wav"))
+    station.deliver("bulletin.wav", speech_wav)
+    plan, report = station.night(first_model, batches=1)
+    assert set(outcomes(report)) == {"letter", "bulletin"}
+    assert outcomes(report)["letter"] in heard
+    (bulletin,) = [row for row in report.rows if row.programme == "bulletin"]
+    assert bulletin.transcript == rows["news"].transcript
+    assert "news" in bulletin.detail
+
+    # A new champion: what is no quarantined file is new, and the transcripts of the old one stay.
+    before = station.transcript_sets()
+    plan, report = station.night(second_model, batches=1)
+    assert set(outcomes(report)) == {"news", "bulletin", "silence", "letter"}
+    after = station.transcript_sets()
+    assert set(before) < set(after)
+    assert len(after) == len(before) + 3
+
+
+def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, two_models: tuple[str, str]) -> None:
+    station = Station(storage_root)
+    station.deliver("a.wav", b"x")
+    plan = station.plan(two_models[0])
+    report = station.step("report-night", plan=plan.result, transcripts=station.at("transcripts"))
+    assert report.counts == {"programmes": 1, "failed": 1}
+    (warning,) = report.warnings
+    assert warning.startswith("a: failed")
+
+
+def test_an_empty_inbox_is_a_night_too(storage_root: str, two_models: tuple[str, str]) -> None:
+    plan, report = Station(storage_root).night(two_models[0])
+    assert plan.items == ()
+    assert report.news.startswith("nothing new: no media under")
+    assert report.rows == ()
+
+
+def test_a_plan_is_for_one_version_of_the_model(storage_root: str, two_models: tuple[str, str]) -> None:
+    station = Station(storage_root)
+    station.deliver("a.wav", b"x")
+    plan = station.plan(two_models[0])
+    (item,) = plan.items
+    batch = read_one(Batch, item.uri)
+    assert plan.labels["model"] == batch.pipeline.model == Path(two_models[0]).as_uri()
+    assert Ledger(station.at("transcripts"), batch.pipeline).transcribed() == set()
+    assert station.plan(two_models[0]).status is Status.CACHED
+    assert station.plan(two_models[1]).status is Status.DONE

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks.contract import Outcome, Reason
+from tasks.night.page import clock, render_page
+from tasks.night.records import Publication, in_brief
+from tasks.night.report import NightReport, NightRow, night_row
+
+HOSTILE = '<script>alert("1")</script>&'
+
+
+def report(*rows: NightRow) -> NightReport:
+    return NightReport(
+        night="2026-11-22",
+        model="models:/acoustic-model/3",
+        model_version="acoustic-model/3",
+        news="2 new programmes",
+        outcomes={"done": 1, "quarantined": 1},
+        transcribed_before=0,
+        quarantined_before=0,
+        hours=1.0,
+        words=9000,
+        rows=rows,
+    )
+
+
+ROWS = (
+    NightRow(
+        programme=HOSTILE,
+        media=f"s3://inbox/{HOSTILE}.mp4",
+        outcome=Outcome.QUARANTINED,
+        reason=Reason.NOT_MEDIA,
+        detail=HOSTILE,
+    ),
+    night_row(
+        Publication(
+            programme="news",
+            media="s3://inbox/news.mp4",
+            outcome=Outcome.DONE,
+            transcript="s3://transcripts/news/0123456789ab",
+            duration_s=3725.0,
+            words=9000,
+            speech_s=3600.0,
+            coverage=0.97,
+            confidence=0.91,
+        ),
+        rtfx=87.0,
+    ),
+)
+
+
+class Reader(HTMLParser):
+    """Tags, links and cells of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_every_programme_has_a_row_with_its_figures() -> None:
+    read = Reader(render_page(report(*ROWS)))
+    assert read.tags.count("tr") == 1 + len(ROWS)
+    assert read.tags.count("td") == len(ROWS) * read.tags.count("th")
+    assert {"1:02:05", "9,000", "150", "97%", "0.91", "87"} <= set(read.text)
+    assert "s3://transcripts/news/0123456789ab/news.txt" in read.links
+
+
+def test_names_and_details_cannot_write_html() -> None:
+    read = Reader(render_page(report(*ROWS)))
+    assert "script" not in read.tags
+    assert HOSTILE in "".join(read.text)
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    assert not [link for link in Reader(render_page(report(*ROWS))).links if link.startswith("http")]
+    assert "@import" not in render_page(report(*ROWS))
+
+
+def test_an_empty_night() -> None:
+    read = Reader(render_page(report()))
+    assert "table" not in read.tags
+    assert any("2 new programmes" in text for text in read.text)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (125, "2:05"), (3600, "1:00:00")])
+def test_clock(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown
+
+
+def test_many_warnings_are_few_lines() -> None:
+    assert in_brief(["a", "b"]) == ("a", "b")
+    brief = in_brief([str(n) for n in range(37)])
+    assert len(brief) == 11
+    assert "27 more" in brief[-1]

@@ -1,0 +1,151 @@
+"""The publish step: outcomes, quarantine, copies, and kill -9 at every change of the disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import storage
+from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
+from tasks.night.ledger import Ledger
+from tasks.night.publish import PUBLISHED
+from tasks.night.publishing import MANIFEST_NAME, is_complete
+from tasks.night.records import Batch, Preparation, Publication, Speech, read_lines
+from tasks.progress import no_progress
+from tasks.step import load_result, output_uri, run_step
+from tests.tasks.night.builders import PIPELINE, preparation, recognised
+from tests.tasks.night.results import prepared_and_recognised
+
+PUBLISH = STEPS["publish"]
+
+
+def before(root: str, preparations: list[Preparation]) -> dict[str, str]:
+    transcripts = storage.join(root, "transcripts")
+    batch = Batch(pipeline=PIPELINE, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
+    said = {p.arrival.programme: "good evening here is the news" if p.speech else "" for p in preparations}
+    heard = [recognised(said[p.arrival.programme], p.arrival.programme) for p in preparations if p.has_audio]
+    return prepared_and_recognised(root, batch, preparations, heard)
+
+
+def publish(root: str, arguments: dict[str, str]):  # type: ignore[no-untyped-def]
+    return run_step(PUBLISH, PUBLISH.arguments(output=storage.join(root, "work"), **arguments), no_progress)
+
+
+def rows(result_uri: str) -> dict[str, Publication]:
+    found = read_lines(Publication, output_uri(result_uri, load_result(result_uri), PUBLISHED))
+    return {row.programme: row for row in found}
+
+
+def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> None:
+    silent = preparation("silent", speech=(), outcome=Outcome.DONE_NO_SPEECH, reason=Reason.SILENCE)
+    broken = Preparation(
+        arrival=preparation("broken").arrival, outcome=Outcome.REJECTED, reason=Reason.NOT_MEDIA, detail="a letter"
+    )
+    gone = broken.model_copy(update={"arrival": preparation("gone").arrival, "reason": Reason.UNREADABLE})
+    copy = preparation("copy", sha256=preparation("news").sha256, same_as=preparation("news").arrival.arrival)
+    gappy = preparation("gappy", duration_ms=60_000)
+    everything = [preparation("news"), silent, broken, gone, copy, gappy]
+    receipt = publish(storage_root, before(storage_root, everything))
+
+    found = rows(receipt.result)
+    assert list(found) == ["news", "silent", "broken", "gone", "copy", "gappy"]
+    assert {name: row.outcome for name, row in found.items()} == {
+        "news": Outcome.DONE_WITH_WARNINGS,  # five of nineteen seconds of speech have words
+        "silent": Outcome.DONE_NO_SPEECH,
+        "broken": Outcome.QUARANTINED,
+        "gone": Outcome.FAILED,
+        "copy": Outcome.DONE,
+        "gappy": Outcome.DONE_WITH_WARNINGS,
+    }
+    assert found["copy"].transcript == found["news"].transcript
+    assert "news" in found["copy"].detail
+    assert found["news"].words == 6
+    assert found["news"].coverage == pytest.approx(5 / 19, abs=1e-3)
+    assert found["silent"].words == 0
+    assert found["news"].speakers is None
+    for name in ("news", "silent", "gappy"):
+        assert is_complete(storage.join(found[name].transcript, MANIFEST_NAME))
+    assert receipt.counts == {"done": 1, "done_no_speech": 1, "done_with_warnings": 2, "failed": 1, "quarantined": 1}
+    assert sorted(warning.split(":")[0] for warning in receipt.warnings) == ["broken", "gone"]
+
+    ledger = Ledger(storage.join(storage_root, "transcripts"), PIPELINE)
+    assert ledger.quarantined() == {broken.arrival.arrival}
+    assert ledger.transcribed() == {p.arrival.arrival for p in everything if p.outcome.is_done}
+
+
+def test_a_second_run_is_cached(storage_root: str) -> None:
+    arguments = before(storage_root, [preparation("news")])
+    first, second = publish(storage_root, arguments), publish(storage_root, arguments)
+    assert (first.status, second.status) == (Status.DONE, Status.CACHED)
+    assert first.result == second.result
+
+
+def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
+    arguments = before(storage_root, [preparation("news", speech=(Speech(start_ms=0, end_ms=5_000),))])
+    receipt = publish(storage_root, arguments)
+    assert rows(receipt.result)["news"].outcome is Outcome.DONE
+
+
+def test_the_wrong_prefix_is_refused(storage_root: str) -> None:
+    arguments = before(storage_root, [preparation("news")])
+    with pytest.raises(Misconfigured, match="planned for"):
+        publish(storage_root, arguments | {"transcripts": storage.join(storage_root, "elsewhere")})
+
+
+# ---- kill -9 ------------------------------------------------------------------------------------------------------
+
+CHANGES = {"os.link", "os.rename", "os.remove"}
+
+
+def killed_at(change: int, root: str, arguments: dict[str, str]) -> bool:
+    """Publish in a child that kills itself with SIGKILL at its n-th change of the disk. False: it came to its end."""
+    child = os.fork()
+    if not child:
+        seen = 0
+
+        def watch(event: str, args: tuple[Any, ...]) -> None:
+            nonlocal seen
+            writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+            if (event in CHANGES or writes) and root.removeprefix("file://") in os.fsdecode(args[0]):
+                seen += 1
+                if seen == change:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+        publish(root, arguments)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def complete_sets(root: str) -> list[str]:
+    """Every manifest in sight; each must be of a complete set, and each line of the ledger must lead to one."""
+    uris = [o.uri for o in storage.list_objects(storage.join(root, "transcripts"))]
+    manifests = [uri for uri in uris if uri.endswith(MANIFEST_NAME)]
+    assert all(is_complete(uri) for uri in manifests)
+    for uri in uris:
+        if "/_ledger/" in uri:
+            assert any(manifest.encode() in storage.read_bytes(uri) for manifest in manifests)
+    return manifests
+
+
+def test_killed_at_every_change_of_the_disk(tmp_path: Path) -> None:
+    change = 0
+    while True:
+        change += 1
+        root = (tmp_path / str(change)).as_uri()
+        arguments = before(root, [preparation("news"), preparation("sport")])
+        if not killed_at(change, root, arguments):
+            break
+        complete_sets(root)
+        receipt = publish(root, arguments)
+        assert receipt.counts == {"done_with_warnings": 2}
+        assert len(complete_sets(root)) == 2
+        assert len(Ledger(storage.join(root, "transcripts"), PIPELINE).transcribed()) == 2
+    assert change > 60  # two programmes, ten files each and the ledger, two or more changes a file

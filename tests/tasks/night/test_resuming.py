@@ -1,0 +1,129 @@
+"""A step that dies in the middle goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import storage
+from tasks.contract import Artifact, Reason
+from tasks.night import prepare, recognise
+from tasks.night.hearing import words_name
+from tasks.night.listening import Heard, listen_to
+from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, Speech, read_lines, read_one
+from tasks.night.shelf import Shelf
+from tasks.progress import no_progress
+from tasks.recognition import Recognition, Word
+from tasks.step import StepContext
+from tasks.transcripts.document import WordTiming
+from tests.tasks.night.builders import PIPELINE, arrival, preparation
+from tests.tasks.night.media import wav
+from tests.tasks.night.results import write_result
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+def context(root: str, scratch: Path, attempt: str) -> StepContext:
+    place = scratch / attempt
+    place.mkdir(parents=True)
+    return StepContext(prefix=storage.join(root, "work", "key"), attempt=attempt, scratch=place, progress=no_progress)
+
+
+def test_a_shelf_keeps_what_was_first(storage_root: str, tmp_path: Path) -> None:
+    first, second = (Shelf(context(storage_root, tmp_path, name)) for name in ("a", "b"))
+    assert second.find("words.json") == ""
+    first.keep("words.json", b"first")
+    second.keep("words.json", b"other")
+    assert storage.read_bytes(second.find("words.json")) == b"first"
+    assert second.context.outputs == first.context.outputs
+    assert isinstance(first.context.outputs["words.json"], Artifact)
+
+
+def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    inbox = storage.join(storage_root, "inbox")
+    arrivals = []
+    for name in ("a", "b", "c"):
+        uri = storage.join(inbox, f"{name}.wav")
+        storage.write(uri, wav(rng.normal(0, 0.01, 16_000)) if name != "b" else b"no media")
+        arrivals.append(arrival(name, uri=uri).model_copy(update={"etag": storage.info(uri).etag}))
+    batch = Batch(pipeline=PIPELINE, transcripts=storage.join(storage_root, "transcripts"), programmes=tuple(arrivals))
+    batch_uri = storage.join(storage_root, "batch.json")
+    storage.write(batch_uri, batch.model_dump_json().encode())
+    arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri)
+    decoded: list[str] = []
+
+    def listening(media: Path, flac: Path) -> Heard:
+        if len(decoded) == 2:
+            decoded.append("killed")
+            raise Killed
+        decoded.append(media.name[-5:])
+        return listen_to(media, flac)
+
+    monkeypatch.setattr(prepare, "listen_to", listening)
+    with pytest.raises(Killed):
+        prepare.run(arguments, context(storage_root, tmp_path, "first"))
+    again = context(storage_root, tmp_path, "second")
+    output = prepare.run(arguments, again)
+    assert decoded == ["a.wav", "b.wav", "killed", "c.wav"]
+    assert output.counts["programmes"] == 3
+    found = list(read_lines(Preparation, storage.join(again.prefix, again.outputs[PREPARED].path)))
+    assert [p.arrival.programme for p in found] == ["a", "b", "c"]
+    assert found[1].reason in (Reason.NOT_MEDIA, Reason.DAMAGED)
+    for name, artifact in again.outputs.items():
+        assert storage.digest(storage.join(again.prefix, artifact.path)) == artifact.sha256, name
+    assert {p.audio for p in found if p.has_audio} <= set(again.outputs)
+
+
+class Parrot:
+    """An engine that says how long each chunk was, and dies at the n-th window."""
+
+    name, longest_chunk_s = "parrot", 30.0
+
+    def __init__(self, dies_at: int) -> None:
+        self.dies_at, self.n_windows, self.n_chunks = dies_at, 0, 0
+
+    def recognise(self, chunks: list[np.ndarray]) -> list[Recognition]:
+        self.n_windows += 1
+        if self.n_windows == self.dies_at:
+            raise Killed
+        self.n_chunks += len(chunks)
+        return [
+            Recognition((Word(f"{len(c)}", 0, len(c) // 16, 0.9, WordTiming.CTC),), "de" if len(c) > 30_000 else "en")
+            for c in chunks
+        ]
+
+
+def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speech = (Speech(start_ms=0, end_ms=1_000), Speech(start_ms=2_000, end_ms=4_500))
+    preparations = [preparation(name, duration_ms=5_000, speech=speech) for name in ("a", "b", "c")]
+    silent = preparation("silent", speech=())
+    audio = {p.audio: wav(np.zeros(80_000), "FLAC") for p in [*preparations, silent]}
+    lines = b"".join(p.model_dump_json().encode() + b"\n" for p in [*preparations, silent])
+    prepared = write_result(storage.join(storage_root, "prepared"), "prepare-media", {PREPARED: lines} | audio)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    arguments = recognise.Recognise(output=storage.join(storage_root, "work"), prepared=prepared, model=str(model))
+    monkeypatch.setattr(recognise, "WINDOW_S", 3.0)  # one programme a window
+    engine = Parrot(dies_at=3)
+    monkeypatch.setattr("tasks.recognition.load_engine", lambda folder: engine)
+
+    with pytest.raises(Killed):
+        recognise.run(arguments, context(storage_root, tmp_path, "first"))
+    assert engine.n_chunks == 4
+    again = context(storage_root, tmp_path, "second")
+    output = recognise.run(arguments, again)
+    assert engine.n_chunks == 6
+    assert output.counts == {"programmes": 4, "words": 6, "chunks": 6, "suspect": 0}
+    for p in preparations:
+        found = read_one(
+            RecognisedProgramme, storage.join(again.prefix, again.outputs[words_name(p.arrival.arrival)].path)
+        )
+        # Each word at its place in the programme; the language of most of the speech.
+        assert [(w.text, w.start_ms, w.end_ms) for w in found.words] == [("16000", 0, 1_000), ("40000", 2_000, 4_500)]
+        assert (found.language, found.engine, found.covered_ms) == ("de", "parrot", 3_500)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.recognition import Engine, load_engine
+
+SAMPLE_RATE_HZ = 16_000
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, int(seconds * SAMPLE_RATE_HZ)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ctc(parakeet: Path) -> Engine:
+    return load_engine(parakeet, "cpu")
+
+
+@pytest.fixture(scope="module")
+def seq2seq(whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRSCRIPT_MODEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return load_engine(whisper, "cpu")
+
+
+@pytest.fixture(params=["ctc", "seq2seq"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return request.getfixturevalue(request.param)
+
+
+def test_every_chunk_is_answered_in_order(engine: Engine) -> None:
+    chunks = [noise(0.0), noise(1.5, 1), noise(1 / SAMPLE_RATE_HZ), noise(0.4, 2), noise(1.0, 3)]
+    found = engine.recognise(chunks)
+    assert len(found) == len(chunks)
+    assert found[0].words == ()
+    for chunk, recognition in zip(chunks, found, strict=True):
+        times = [t for word in recognition.words for t in (word.start_ms, word.end_ms)]
+        starts, ends = times[0::2], times[1::2]
+        assert starts == sorted(starts)
+        assert ends == sorted(ends)
+        assert all(0 <= time <= len(chunk) * 1000 // SAMPLE_RATE_HZ for time in times)
+        assert all(0 <= word.confidence <= 1 for word in recognition.words)
+        assert all(word.start_ms <= word.end_ms and word.text.strip() == word.text != "" for word in recognition.words)
+    assert engine.recognise([]) == []
+
+
+def test_ctc_says_what_transformers_says(ctc: Engine, parakeet: Path) -> None:
+    """The text of upstream's own processor, extractor and greedy decoding, one clip after the other."""
+    import torch
+    from transformers import AutoProcessor, ParakeetForCTC
+
+    processor = AutoProcessor.from_pretrained(parakeet)
+    model = ParakeetForCTC.from_pretrained(parakeet, dtype=torch.float32).eval()
+    chunks = [noise(seconds, seed) for seed, seconds in enumerate((0.7, 2.0, 1.3, 4.1))]
+    expected = []
+    for chunk in chunks:
+        inputs = processor(chunk, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+        ids = model.generate(**inputs)
+        expected.append(" ".join(processor.batch_decode(ids, skip_special_tokens=True)[0].split()))
+    assert [recognition.text for recognition in ctc.recognise(chunks)] == expected
+    assert any(expected)
+
+
+def test_a_chunk_says_the_same_in_any_company(ctc: Engine) -> None:
+    chunk = noise(1.7, 9)
+    alone = ctc.recognise([chunk])[0]
+    packed = ctc.recognise([noise(5.0, 1), chunk, noise(0.5, 2)])[1]
+    assert packed.text == alone.text
+    assert [(w.start_ms, w.end_ms) for w in packed.words] == [(w.start_ms, w.end_ms) for w in alone.words]
+
+
+def test_output_frames_are_the_encoders(ctc, parakeet: Path) -> None:
+    import torch
+
+    for n_frames in (8, 9, 31, 50):
+        found = ctc.best_symbols([torch.zeros(n_frames, 80), torch.zeros(64, 80)])
+        assert [len(symbols) for symbols, _ in found] == [-(-n_frames // 2), 32]
+
+
+def test_a_whisper_is_converted_once(whisper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.recognition.whisper import converted
+
+    monkeypatch.setenv("AIRSCRIPT_MODEL_CACHE", str(tmp_path))
+    folder = converted(whisper)
+    assert {"model.bin", "tokenizer.json", "preprocessor_config.json"} <= {path.name for path in folder.iterdir()}
+    written = (folder / "model.bin").stat().st_mtime_ns
+    assert converted(whisper) == folder
+    assert (folder / "model.bin").stat().st_mtime_ns == written
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRejected) as nothing:
+        load_engine(tmp_path / "nowhere")
+    assert nothing.value.reason is Reason.MODEL_NOT_FOUND
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(Misconfigured, match="bert"):
+        load_engine(tmp_path)
+    (tmp_path / "model.bin").write_bytes(b"")
+    with pytest.raises(InputRejected, match="tokenizer"):
+        load_engine(tmp_path)
+
+
+def test_whisper_hears_each_chunks_own_language(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = [noise(1.0, 1), noise(0.0), noise(1.0, 2), noise(1.0, 3)]
+    languages = iter(["de", "en", "de"])
+
+    class Detector:
+        """The model, but for what it hears. CTranslate2 takes one with so few tokens for English-only."""
+
+        is_multilingual = True
+
+        def __init__(self, model: object) -> None:
+            self._model = model
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._model, name)
+
+        def detect_language(self, encoded: object) -> list[list[tuple[str, float]]]:
+            return [[(f"<|{language}|>", 0.9)] for language in languages]
+
+    monkeypatch.setattr(seq2seq._model, "model", Detector(seq2seq._model.model))
+    found = seq2seq.recognise(chunks)
+    assert [r.language for r in found] == ["de", None, "en", "de"]

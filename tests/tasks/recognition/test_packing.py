@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.recognition.packing import pack
+
+lengths = st.lists(st.integers(1, 3000), max_size=60)
+
+
+@given(lengths, st.integers(1, 5000))
+def test_every_item_once_and_no_batch_above_the_budget(lengths: list[int], budget: int) -> None:
+    batches = pack(lengths, budget)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
+
+
+@given(lengths)
+def test_items_of_one_length_waste_nothing(lengths: list[int]) -> None:
+    same = [100] * len(lengths)
+    assert len(pack(same, 1000)) == -(-len(same) // 10)

@@ -1,0 +1,279 @@
+"""The five steps from a dataset to a champion, with everything real: audio, features, models, MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks import storage
+from tasks.contract import InputRejected, Misconfigured, Reason, Receipt, Status
+from tasks.corpus import flac
+from tasks.models import fetch, resolve
+from tasks.step import load_result, output_uri
+from tests.training.tones import Steps, say, use_mlflow
+
+TRAIN = {"steps": 180, "learning_rate": 8e-3, "batch_seconds": 8.0, "augment": False}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a whole run of `finetune_acoustic_model` left."""
+
+    run: Steps
+    trained: Receipt
+    challenger: Receipt
+    champion: Receipt
+    compared: Receipt
+    registered: Receipt
+    promoted: Receipt
+
+
+@pytest.fixture(scope="module")
+def chain(
+    dataset: str, base_model: Path, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Chain]:
+    folder = tmp_path_factory.mktemp("chain")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as environment:
+        # In a language of tones music is speech, and it has never heard noise: only silence is no speech.
+        environment.setattr("training.evaluation.nonspeech.nonspeech_sounds", lambda: {"silence": np.zeros(160_000)})
+        use_mlflow(empty_mlflow, folder / "mlflow", environment)
+        run = Steps(folder)
+        trained = run("train", dataset=dataset, base=str(base_model), **TRAIN)
+        challenger = run("evaluate", model=trained.result, dataset=dataset)
+        champion = run("evaluate", model="models:/m@champion", fallback=str(base_model), dataset=dataset)
+        compared = run("compare-models", challenger=challenger.result, champion=champion.result)
+        registered = run(
+            "register-model", trained=trained.result, evaluation=challenger.result, comparison=compared.result, name="m"
+        )
+        promoted = run("promote-model", registered=registered.result, comparison=compared.result)
+        yield Chain(run, trained, challenger, champion, compared, registered, promoted)
+
+
+def read(receipt: Receipt, name: str) -> bytes:
+    return storage.read_bytes(output_uri(receipt.result, load_result(receipt.result), name))
+
+
+def test_training_learns(chain: Chain) -> None:
+    assert chain.trained.metrics["validation_wer"] < 0.3 < chain.trained.metrics["base_validation_wer"]
+    assert chain.challenger.metrics["wer"] < 0.3
+    curve = json.loads(read(chain.trained, "curve.json"))
+    assert len(curve["losses"]) == TRAIN["steps"]
+    assert curve["validation_wers"][0][0] == 0
+
+
+def test_metrics_are_in_mlflow(chain: Chain) -> None:
+    from mlflow import MlflowClient
+
+    client, run_id = MlflowClient(), chain.trained.labels["mlflow_run"]
+    assert client.get_run(run_id).info.status == "FINISHED"
+    losses = client.get_metric_history(run_id, "loss")
+    assert sorted(metric.step for metric in losses) == list(range(1, TRAIN["steps"] + 1))
+    wers = client.get_metric_history(run_id, "validation_wer")
+    assert {m.step for m in wers} == {0, *range(18, 181, 18)}
+    data = client.get_run(run_id).data
+    assert {"learning_rate", "audio_seconds_per_second", "waiting_share", "test_wer"} <= set(data.metrics)
+    assert data.params["dataset_version"] == chain.trained.labels["dataset_version"]
+
+
+def test_an_evaluation_adds_up(chain: Chain) -> None:
+    found = json.loads(read(chain.challenger, "evaluation.json"))
+    lines = [json.loads(line) for line in read(chain.challenger, "utterances.jsonl").splitlines()]
+    assert len(lines) == found["utterances"] == 24
+    for kind in ("programme", "speaker", "duration", "level_range"):
+        parts = [part for part in found["slices"] if part["kind"] == kind]
+        for field in ("substitutions", "deletions", "insertions", "length"):
+            assert sum(part["words"][field] for part in parts) == found["words"][field]
+            assert sum(line["words"][field] for line in lines) == found["words"][field]
+    assert found["wer"]["low"] <= found["wer"]["value"] <= found["wer"]["high"]
+
+
+def test_without_a_champion_the_base_is_scored(chain: Chain) -> None:
+    assert chain.champion.labels["fell_back"] == "yes"
+    assert chain.champion.metrics["wer"] > 0.9
+
+
+def test_the_first_model_becomes_champion(chain: Chain) -> None:
+    assert chain.compared.labels["decision"] == "promote"
+    assert chain.promoted.labels["promoted"] == "yes"
+    assert chain.promoted.labels["champion"] == "models:/m/1"
+    assert resolve("models:/m@champion").version == "m/1"
+
+
+def test_a_version_tells_where_it_comes_from(chain: Chain) -> None:
+    from mlflow import MlflowClient
+
+    version = MlflowClient().get_model_version("m", "1")
+    assert version.tags["dataset_version"] == chain.trained.labels["dataset_version"]
+    assert version.tags["promoted_by"] == "rule"
+    assert version.tags["wer"] == f"{chain.challenger.metrics['wer']:.4f}"
+    card = read(chain.registered, "model-card.md").decode()
+    assert f"{100 * chain.challenger.metrics['wer']:.2f} %" in card
+    assert "too_short: 2" in card
+
+
+def test_the_report_stands_alone(chain: Chain) -> None:
+    page = read(chain.registered, "report.html").decode()
+    assert chain.registered.labels["report"].endswith("/report.html")
+    assert f"{100 * chain.challenger.metrics['wer']:.2f} %" in page
+    assert "<polyline" in page
+    n_wrong = sum(
+        json.loads(u)["words"]["substitutions"] > 0 for u in read(chain.challenger, "utterances.jsonl").splitlines()
+    )
+    assert page.count("data:audio/flac;base64,") >= min(n_wrong, 12) > 0
+    assert not re.search(r"(src|href)=.https?:", page)
+
+
+def test_everything_is_cached_the_second_time(chain: Chain, dataset: str, base_model: Path) -> None:
+    run = chain.run
+    trained = run("train", dataset=dataset, base=str(base_model), **TRAIN)
+    challenger = run("evaluate", model=trained.result, dataset=dataset)
+    registered = run(
+        "register-model",
+        trained=trained.result,
+        evaluation=challenger.result,
+        comparison=chain.compared.result,
+        name="m",
+    )
+    assert {trained.status, challenger.status, registered.status} == {Status.CACHED}
+    arguments = {"registered": registered.result, "comparison": chain.compared.result}
+    assert run("promote-model", **arguments).labels["promoted"] == "already"
+    assert run("promote-model", **arguments).status is Status.CACHED
+
+
+def test_the_same_model_is_registered_once(chain: Chain, tmp_path: Path) -> None:
+    """Another output folder, so nothing is cached: the registry itself knows the model."""
+    again = Steps(tmp_path)(
+        "register-model",
+        trained=chain.trained.result,
+        evaluation=chain.challenger.result,
+        comparison=chain.compared.result,
+        name="m",
+    )
+    assert again.labels["registered"] == "already"
+    assert again.labels["version"] == "1"
+
+
+def test_a_version_is_a_pyfunc(chain: Chain, tmp_path: Path) -> None:
+    import mlflow
+    import pandas as pd
+    import soundfile
+
+    speech = say("abc dea", np.random.default_rng(5))
+    soundfile.write(tmp_path / "clip.wav", speech, 16_000)
+    model = mlflow.pyfunc.load_model("models:/m@champion")
+    found = model.predict(pd.DataFrame({"audio": [str(tmp_path / "clip.wav")]}))
+    from tasks.recognition import load_engine
+
+    engine = load_engine(fetch(resolve("models:/m@champion"), tmp_path))
+    pcm = flac.to_float(flac.to_pcm(speech))
+    assert found["text"].tolist() == [engine.recognise([pcm])[0].text]
+
+
+def test_a_version_can_be_trained_on(chain: Chain, dataset: str) -> None:
+    more = chain.run(
+        "train", dataset=dataset, base="models:/m@champion", steps=3, learning_rate=1e-5, batch_seconds=8.0
+    )
+    assert more.metrics["base_validation_wer"] == chain.trained.metrics["validation_wer"]
+    assert more.labels["base"] == "m/1"
+
+
+def damage(folder: Path, target: Path) -> Path:
+    """A copy of a model whose last layer forgot a third of what it knew."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, target)
+    weights = load_file(target / "model.safetensors")
+    torch.manual_seed(0)
+    head = weights["ctc_head.weight"]
+    weights["ctc_head.weight"] = torch.where(torch.rand_like(head.float()) < 0.33, 0, head).contiguous()
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def test_a_damaged_challenger_is_not_promoted(chain: Chain, dataset: str, tmp_path: Path) -> None:
+    worse = damage(fetch(resolve("models:/m@champion"), tmp_path), tmp_path / "damaged")
+    challenger = chain.run("evaluate", model=str(worse), dataset=dataset)
+    champion = chain.run("evaluate", model="models:/m@champion", fallback=str(worse), dataset=dataset)
+    assert champion.labels["fell_back"] == "no"
+    assert challenger.metrics["wer"] > champion.metrics["wer"]
+    compared = chain.run("compare-models", challenger=challenger.result, champion=champion.result)
+    assert compared.labels["decision"] == "keep"
+    promoted = chain.run("promote-model", registered=chain.registered.result, comparison=compared.result)
+    assert promoted.labels["promoted"] == "already"
+
+
+def test_the_champion_against_itself_is_the_same(chain: Chain, dataset: str) -> None:
+    """Once as the train step's result, once as the registered version: the content decides."""
+    champion = chain.run("evaluate", model="models:/m@champion", dataset=dataset)
+    compared = chain.run("compare-models", challenger=chain.challenger.result, champion=champion.result)
+    assert compared.labels["decision"] == "same"
+
+
+def test_evaluations_of_different_splits_do_not_compare(chain: Chain, dataset: str) -> None:
+    other = chain.run("evaluate", model=chain.trained.result, dataset=dataset, split="validation")
+    with pytest.raises(InputRejected, match="split is validation in one and test in the other"):
+        chain.run("compare-models", challenger=other.result, champion=chain.champion.result)
+
+
+def test_rollback_is_seen_and_respected(chain: Chain, dataset: str, base_model: Path) -> None:
+    """Last in this file: it moves the champion."""
+    from training.registry.versions import roll_back
+    from training.tracking import connect
+
+    client = connect()
+    arguments = {"registered": chain.registered.result, "comparison": chain.compared.result}
+    with pytest.raises(InputRejected, match="first champion"):
+        roll_back(client, "m", "Ada", "names were wrong")
+    client.copy_model_version("models:/m/1", "m")
+    assert roll_back(client, "m", "Ada", "names were wrong", to=2) == (1, 2)
+    assert resolve("models:/m@champion").version == "m/2"
+
+    by_rule = chain.run("promote-model", **arguments)
+    assert by_rule.labels["promoted"] == "no"
+    assert "rolled back by Ada" in by_rule.labels["reason"]
+    assert by_rule.labels["champion"] == "models:/m/2"
+
+    by_person = chain.run("promote-model", **arguments, promote="yes", decided_by="Grace")
+    assert by_person.labels["promoted"] == "yes"
+    tags = client.get_model_version("m", "1").tags
+    assert (tags["promoted_by"], tags["champion_before"]) == ("Grace", "2")
+    assert roll_back(client, "m", "Ada", "again") == (1, 2)
+    assert chain.run("promote-model", **arguments, promote="yes", decided_by="Grace").labels["promoted"] == "yes"
+    assert chain.run("promote-model", **arguments, promote="no", decided_by="Ada").labels["promoted"] == "already"
+
+
+def test_without_a_tracking_server_training_says_so(
+    dataset: str, base_model: Path, run: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"dataset": dataset, "base": str(base_model), "steps": 2}
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(Misconfigured, match="MLFLOW_TRACKING_URI"):
+        run("train", **arguments)
+    monkeypatch.setattr("training.tracking._OPENING_TRIES", 1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Misconfigured, match="MLflow does not answer"):
+        run("train", **arguments)
+
+
+def test_features_of_another_family_are_refused(
+    dataset: str, base_model: Path, run: Steps, mlflow_store: str, tmp_path: Path
+) -> None:
+    import shutil
+
+    other = shutil.copytree(base_model, tmp_path / "other")
+    settings = json.loads((other / "preprocessor_config.json").read_text())
+    (other / "preprocessor_config.json").write_text(json.dumps({**settings, "hop_length": 160}))
+    with pytest.raises(InputRejected, match="extract features for this model's family") as raised:
+        run("train", dataset=dataset, base=str(other), steps=2)
+    assert raised.value.reason is Reason.INVALID_ARGUMENT

@@ -1,0 +1,87 @@
+"""Checkpoints: complete or absent, the damaged ones passed over, the old ones removed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks import storage
+from training.checkpoints import KEPT, Checkpoints
+
+
+def weights(value: float) -> dict[str, torch.Tensor]:
+    return {"layer.weight": torch.full((3, 4), value), "layer.running_mean": torch.arange(4.0)}
+
+
+@pytest.fixture
+def checkpoints(storage_root: str, tmp_path: Path) -> Checkpoints:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Checkpoints(f"{storage_root}/checkpoints", "a1", scratch)
+
+
+def names(checkpoints: Checkpoints) -> list[str]:
+    return [o.uri.removeprefix(checkpoints._prefix + "/") for o in storage.list_objects(checkpoints._prefix)]
+
+
+def test_the_newest_comes_back(checkpoints: Checkpoints) -> None:
+    assert checkpoints.newest() is None
+    for step in (5, 10):
+        checkpoints.save(step, weights(step), {"run": {"step": step}, "rng": torch.get_rng_state()}, best="")
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.step == 10
+    torch.testing.assert_close(checkpoints.weights(found), weights(10))
+    assert checkpoints.state(found)["run"] == {"step": 10}
+
+
+@pytest.mark.parametrize("damage", ["weights", "state", "manifest", "gone"])
+def test_a_damaged_one_is_passed_over(checkpoints: Checkpoints, damage: str) -> None:
+    for step in (5, 10):
+        checkpoints.save(step, weights(step), {"run": step}, best="")
+    folder = f"{checkpoints._prefix}/step-00000010-a1"
+    if damage == "gone":
+        storage.delete(f"{folder}/state.pt")
+    else:
+        name = {"weights": "model.safetensors", "state": "state.pt", "manifest": "manifest.json"}[damage]
+        storage.write(f"{folder}/{name}", storage.read_bytes(f"{folder}/{name}")[:-7])
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.step == 5
+
+
+def test_without_its_manifest_it_did_not_happen(checkpoints: Checkpoints) -> None:
+    checkpoints.save(5, weights(5), {"run": 5}, best="")
+    storage.delete(f"{checkpoints._prefix}/step-00000005-a1/manifest.json")
+    assert checkpoints.newest() is None
+
+
+def test_old_ones_go_and_the_best_stays(checkpoints: Checkpoints) -> None:
+    best = checkpoints.save_best(2, weights(2))
+    for step in range(3, 12):
+        checkpoints.save(step, weights(step), {"run": step}, best=best)
+    found = names(checkpoints)
+    assert len([name for name in found if name.endswith("manifest.json")]) == KEPT
+    assert len(found) == 3 * KEPT + 1
+    torch.testing.assert_close(checkpoints.best_weights(best), weights(2))
+
+
+def test_code_in_a_checkpoint_is_not_run(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    """A state that someone replaced by a pickle with code, and whose digest they fitted in, is refused."""
+    checkpoints.save(5, weights(5), {"run": 5}, best="")
+    manifest = checkpoints.newest()
+    assert manifest is not None
+    mark = tmp_path / "owned"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (mark,))
+
+    uri = next(uri for uri in manifest.objects if uri.endswith("state.pt"))
+    storage.write(uri, pickle.dumps(Evil()))
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoints.state(manifest)
+    assert not mark.exists()

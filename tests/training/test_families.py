@@ -1,0 +1,161 @@
+"""Each family: what it cannot learn from, that its loss falls, and that what it saves is what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.corpus.dataset import load_manifest
+from tests.training.tones import write_dataset, write_parakeet, write_whisper
+from training.data.shards import ShardReader, Utterance
+from training.families import AcousticModel, Batch, load_acoustic_model
+from training.families.acoustic import save_acoustic_model
+from training.families.lora import add_adapters
+from training.loop import load_weights, weights_of
+
+
+@pytest.fixture(scope="module", params=["parakeet", "whisper"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    write: Callable[[Path], Path] = {"parakeet": write_parakeet, "whisper": write_whisper}[request.param]
+    return write(tmp_path_factory.mktemp(request.param) / "model")
+
+
+@pytest.fixture
+def model(folder: Path) -> AcousticModel:
+    return load_acoustic_model(folder, "cpu")
+
+
+@pytest.fixture(scope="module")
+def utterances(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
+    features = {"parakeet": "parakeet-80-20ms", "whisper": "whisper-80"}[folder.parent.name.rstrip("0123456789")]
+    uri = write_dataset(tmp_path_factory.mktemp("data"), n_train=3, n_test=1, features=features)
+    return ShardReader(load_manifest(uri)[0].uris("train")).read(0)
+
+
+def test_the_loss_falls(model: AcousticModel, utterances: list[Utterance]) -> None:
+    torch.manual_seed(0)
+    batch = model.collate(utterances)
+    optimizer = torch.optim.AdamW(model.module.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(8):
+        loss = model.loss(batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_padding_changes_nothing(model: AcousticModel, utterances: list[Utterance]) -> None:
+    model.module.eval()
+    together = model.decode(model.collate(utterances))
+    assert together == [model.decode(model.collate([u]))[0] for u in utterances]
+    assert len(together) == 3
+
+
+def test_what_is_saved_is_the_model(
+    model: AcousticModel, folder: Path, utterances: list[Utterance], tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        for parameter in model.module.parameters():
+            parameter.copy_(parameter.half())  # the Parakeet's base is stored in half precision, and so is the copy
+    save_acoustic_model(model.module, folder, tmp_path / "saved")
+    assert {p.name for p in folder.iterdir()} == {p.name for p in (tmp_path / "saved").iterdir()}
+    again = load_acoustic_model(tmp_path / "saved", "cpu")
+    batch: Batch = model.collate(utterances)
+    model.module.eval(), again.module.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again.loss(batch), model.loss(batch), rtol=1e-3, atol=1e-3)
+
+
+def test_weights_come_back_and_tied_ones_stay_tied(model: AcousticModel, folder: Path) -> None:
+    kept = {name: tensor.detach().clone() for name, tensor in weights_of(model.module).items()}
+    again = load_acoustic_model(folder, "cpu")
+    with torch.no_grad():
+        for parameter in again.module.parameters():
+            parameter.add_(1)
+    load_weights(again.module, kept)
+    for name, tensor in model.module.state_dict().items():
+        torch.testing.assert_close(again.module.state_dict()[name], tensor)
+
+
+def test_adapters_train_little_and_merge_into_an_ordinary_model(
+    model: AcousticModel, folder: Path, utterances: list[Utterance], tmp_path: Path
+) -> None:
+    n_all = sum(p.numel() for p in model.module.parameters())
+    before = {name: p.detach().clone() for name, p in model.module.named_parameters()}
+    add_adapters(model.module, model.family, rank=4)
+    trained = [p for p in model.module.parameters() if p.requires_grad]
+    assert 0 < sum(p.numel() for p in trained) < 0.5 * n_all
+    assert not set(before) & {name for name, p in model.module.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(trained, lr=1e-2)
+    batch = model.collate(utterances)
+    first = model.loss(batch)
+    for _ in range(4):
+        model.loss(batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.module.eval()
+    with torch.no_grad():
+        adapted = model.loss(batch)
+    assert adapted < first
+    save_acoustic_model(model.module, folder, tmp_path / "merged")
+    again = load_acoustic_model(tmp_path / "merged", "cpu")
+    assert {name for name, _ in again.module.named_parameters()} == set(before)
+    again.module.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again.loss(batch), adapted, rtol=2e-2, atol=2e-2)
+
+
+def test_ctc_counts_impossible_targets(tmp_path: Path) -> None:
+    model = load_acoustic_model(write_parakeet(tmp_path / "model"), "cpu")
+    assert model.rejects("a cab", 1.0) is None
+    assert model.rejects("a" * 12, 1.0) is None  # 12 letters and 11 blanks between them, in 25 frames
+    assert model.rejects("a" * 14, 1.0) is Reason.CHARACTER_RATE
+    assert model.rejects("ab" * 12, 1.0) is None
+    assert model.rejects("ab" * 13, 1.0) is Reason.CHARACTER_RATE
+    assert model.rejects("x", 0.03) is Reason.TOO_SHORT
+    assert model.rejects("7 up", 1.0) is Reason.ALPHABET
+
+
+def test_what_ctc_takes_has_a_finite_loss(tmp_path: Path) -> None:
+    """The boundary itself: `ctc_zero_infinity` would turn an infinite loss into zero."""
+    model = load_acoustic_model(write_parakeet(tmp_path / "model"), "cpu")
+    model.module.eval()
+    model.module.config.ctc_zero_infinity = False
+    rng = np.random.default_rng(0)
+    for text in ("a" * 13, "ab" * 12, "hello  hello"):
+        for n_frames in range(20, 60):
+            rejected = model.rejects(text, n_frames / 50)
+            utterance = Utterance("u", rng.normal(size=(n_frames, 80)).astype(np.float16), text, n_frames / 50)
+            with torch.no_grad():
+                finite = bool(torch.isfinite(model.loss(model.collate([utterance]))))
+            assert finite == (rejected is None), (text, n_frames)
+
+
+def test_whisper_refuses_what_its_window_cuts(tmp_path: Path) -> None:
+    model = load_acoustic_model(write_whisper(tmp_path / "model"), "cpu")
+    assert model.rejects("a cab", 30.0) is None
+    assert model.rejects("a cab", 30.1) is Reason.TOO_LONG
+    assert model.rejects("a" * 500, 20.0) is Reason.CHARACTER_RATE
+
+
+def test_whisper_learns_the_prompt_it_is_decoded_with(tmp_path: Path, utterances: list[Utterance]) -> None:
+    model = load_acoustic_model(write_whisper(tmp_path / "model"), "cpu")
+    labels = model.collate([Utterance("u", np.zeros((3000, 80), np.float16), "ab", 1.0)]).labels[0].tolist()
+    tokens = model._tokenizer.convert_ids_to_tokens(labels)
+    assert tokens == ["<|en|>", "<|transcribe|>", "<|notimestamps|>", "a", "b", "<|endoftext|>"]
+
+
+def test_no_model_and_an_unknown_one(tmp_path: Path) -> None:
+    with pytest.raises(InputRejected) as raised:
+        load_acoustic_model(tmp_path, "cpu")
+    assert raised.value.reason is Reason.MODEL_NOT_FOUND
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(Misconfigured, match="bert"):
+        load_acoustic_model(tmp_path, "cpu")

@@ -1,0 +1,161 @@
+"""A run that is killed at any step goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import pytest
+import torch
+
+from tasks import storage
+from tasks.contract import Preempted
+from tasks.corpus.dataset import load_manifest
+from tasks.progress import no_progress
+from training import loop
+from training.checkpoints import Checkpoints
+from training.data.augmentation import augmentation_rng
+from training.data.augmented_batches import Augmenter
+from training.data.loader import BatchLoader
+from training.data.order import EpochOrder, Position
+from training.data.shards import Utterance
+from training.families import Batch, load_acoustic_model
+from training.fine_tuning import gather
+from training.loop import Course, RunState, Trainer, weights_of
+from training.validation import take_sample
+
+STEPS = 14
+Metrics = Callable[[int, dict[str, float]], None]
+
+
+class Killed(BaseException):
+    """What `kill -9` looks like to storage: nothing after it is written."""
+
+
+def attempt(
+    dataset: str, base: Path, prefix: str, scratch: Path, name: str, metrics: Metrics, stop: Event, seed: int = 0
+) -> Trainer:
+    """One attempt at the same run, from loading the model to its end."""
+    torch.set_num_threads(1)
+    manifest, _ = load_manifest(dataset)
+    model = load_acoustic_model(base, "cpu")
+    for module in model.module.modules():  # random numbers in the model: their state must survive too
+        if isinstance(getattr(module, "activation_dropout", None), float):
+            module.activation_dropout = 0.1
+    material, held_out = gather(model, manifest.uris("train")), gather(model, manifest.uris("validation"))
+    sample = take_sample(model, held_out.reader, held_out.index, 8.0, 400)
+    scratch.mkdir(exist_ok=True)
+    trainer = Trainer(
+        model,
+        Course(steps=STEPS, learning_rate=2e-3, validate_every=5, seed=seed),
+        sample,
+        Checkpoints(prefix, name, scratch),
+        metrics=metrics,
+        progress=no_progress,
+        stop=stop,
+    )
+    trainer.resume()
+    order = EpochOrder(material.index, batch_frames=400, pool_frames=1600, seed=seed)
+    augment = Augmenter(model)
+
+    def make(position: Position, utterances: list[Utterance]) -> Batch:
+        return augment(utterances, augmentation_rng(seed, position))
+
+    loader = BatchLoader(material.reader, material.index, order, trainer.state.position, make)
+    try:
+        trainer.run(loader)
+    finally:
+        loader.close()
+    return trainer
+
+
+def ignore(step: int, metrics: dict[str, float]) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: str, base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    prefix = storage.file_uri(folder / "checkpoints")
+    return attempt(dataset, base_model, prefix, folder / "scratch", "one", ignore, Event())
+
+
+def assert_same_course(found: Trainer, expected: Trainer) -> None:
+    assert found.state.losses == pytest.approx(expected.state.losses, abs=1e-6)
+    assert found.state.wers == expected.state.wers
+    assert found.state.position == expected.state.position
+    theirs = weights_of(expected._model.module)
+    for name, tensor in weights_of(found._model.module).items():
+        torch.testing.assert_close(tensor, theirs[name], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_random_steps(
+    seed: int, dataset: str, base_model: Path, tmp_path: Path, uninterrupted: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    prefix = storage.file_uri(tmp_path / "checkpoints")
+    deaths = 0
+    while True:
+        # Checkpoints at some steps only, so that an attempt usually dies some steps after the last one.
+        monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+        monkeypatch.setattr(loop, "CHECKPOINT_TIME_SHARE", rng.choice([0.05, 1e9]))
+        lives = rng.randint(2, 6)
+
+        def metrics(step: int, figures: dict[str, float]) -> None:
+            nonlocal lives
+            lives -= "loss" in figures
+            if lives < 0:
+                raise Killed
+
+        try:
+            trainer = attempt(dataset, base_model, prefix, tmp_path / "scratch", f"a{deaths}", metrics, Event())
+            break
+        except Killed:
+            deaths += 1
+            assert deaths < 40
+    assert deaths >= 2
+    assert_same_course(trainer, uninterrupted)
+
+
+def test_stopped_politely(dataset: str, base_model: Path, tmp_path: Path, uninterrupted: Trainer) -> None:
+    prefix, stop = storage.file_uri(tmp_path / "checkpoints"), Event()
+
+    def metrics(step: int, figures: dict[str, float]) -> None:
+        if step == 6 and "loss" in figures:
+            stop.set()
+
+    with pytest.raises(Preempted, match="after step 6 of 14"):
+        attempt(dataset, base_model, prefix, tmp_path / "scratch", "first", metrics, stop)
+    trainer = attempt(dataset, base_model, prefix, tmp_path / "scratch", "second", ignore, Event())
+    assert_same_course(trainer, uninterrupted)
+
+
+def test_a_finished_run_trains_no_more(
+    dataset: str, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its last step and the result: the next attempt only publishes."""
+    prefix = storage.file_uri(tmp_path / "checkpoints")
+    first = attempt(dataset, base_model, prefix, tmp_path / "scratch", "first", ignore, Event())
+
+    def fail(self: Trainer, batch: Batch) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Trainer, "_step", fail)
+    second = attempt(dataset, base_model, prefix, tmp_path / "scratch", "second", ignore, Event())
+    assert_same_course(second, first)
+
+
+def test_the_model_draws_random_numbers(uninterrupted: Trainer) -> None:
+    """Else the tests above would not show that the generator's state is saved."""
+    batch = uninterrupted._sample.batches[0]
+    with torch.no_grad():
+        assert uninterrupted._model.loss(batch) != uninterrupted._model.loss(batch)
+
+
+def test_state_survives_being_saved() -> None:
+    state = RunState(step=3, position=Position(1, 2), losses=[1.0, 0.5], wers=[(0, 0.9)], best="x", best_wer=0.9)
+    state.health.follow(2.0, 1.0)
+    assert RunState.from_plain(state.to_plain()) == state

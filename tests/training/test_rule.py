@@ -1,0 +1,129 @@
+"""The rule of promotion: what it lets pass, what it stops, and that it says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.comparison.rule import Comparison, Decision, compare
+from training.evaluation.records import Evaluation, InventedWords, RateInterval, ScoredUtterance
+from training.evaluation.slices import cut_slices
+from training.evaluation.units import MIN_PROGRAMMES, choose_unit
+from training.scoring.errors import ErrorCounts, total
+
+WORDS = 20
+
+
+def utterances(errors: np.ndarray) -> list[ScoredUtterance]:
+    """`errors` is `(n_programmes, n_utterances)`, of `WORDS` words each."""
+    return [
+        ScoredUtterance(
+            utterance_id=f"{p}-{u}",
+            programme_id=f"programme-{p}",
+            speaker=f"speaker-{p % 4}",
+            duration_s=4.0 + u % 5,
+            level_range_db=30.0,
+            reference="word " * WORDS,
+            hypothesis="",
+            words=ErrorCounts(substitutions=int(n), length=WORDS),
+            characters=ErrorCounts(substitutions=int(n), length=5 * WORDS),
+        )
+        for p, row in enumerate(errors)
+        for u, n in enumerate(row)
+    ]
+
+
+def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0) -> Evaluation:
+    words = total(u.words for u in scored)
+    rate = RateInterval(value=words.rate, low=0, high=1)
+    return Evaluation(
+        model_version=name,
+        model_digest=name,
+        engine="test",
+        dataset_name="test",
+        dataset_version="0",
+        split="test",
+        normaliser="test",
+        utterances=len(scored),
+        hours=1.0,
+        words=words,
+        characters=words,
+        resampled="programme",
+        wer=rate,
+        cer=rate,
+        slices=cut_slices(scored),
+        invented=(InventedWords(sound="silence", seconds=60.0, words=invented, heard=""),),
+    )
+
+
+def decide(challenger: np.ndarray, champion: np.ndarray, invented: int = 0, same: bool = False) -> Comparison:
+    ours, theirs = utterances(challenger), utterances(champion)
+    return compare(
+        evaluation(ours, "champion" if same else "challenger", invented), evaluation(theirs, "champion"), ours, theirs
+    )
+
+
+@pytest.fixture
+def champion() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 7, (12, 20))
+
+
+def test_a_better_model_is_promoted(champion: np.ndarray) -> None:
+    found = decide(champion - 1, champion)
+    assert found.decision is Decision.PROMOTE
+    assert found.difference == pytest.approx(-1 / WORDS)
+    assert found.resampled == "programme"
+    assert "better" in found.reasons[0]
+
+
+def test_the_same_model_is_the_same(champion: np.ndarray) -> None:
+    assert decide(champion, champion, same=True).decision is Decision.SAME
+
+
+def test_a_damaged_model_is_not_promoted(champion: np.ndarray) -> None:
+    found = decide(champion + 3, champion)
+    assert found.decision is Decision.KEEP
+    assert found.p_better == 0
+
+
+def test_chance_is_not_enough(champion: np.ndarray) -> None:
+    shuffled = np.random.default_rng(1).permuted(champion, axis=1)
+    assert decide(shuffled, champion).decision is Decision.KEEP
+
+
+def test_better_on_average_but_worse_in_a_part(champion: np.ndarray) -> None:
+    challenger = np.maximum(champion - 2, 0)
+    challenger[3] = champion[3] + 4
+    found = decide(challenger, champion)
+    assert found.p_better > 0.95
+    assert found.decision is Decision.KEEP
+    assert any("worse in programme programme-3" in reason for reason in found.reasons)
+
+
+def test_a_talker_on_silence_is_not_promoted(champion: np.ndarray) -> None:
+    found = decide(champion - 1, champion, invented=30)
+    assert found.decision is Decision.KEEP
+    assert "nobody speaks" in found.reasons[0]
+
+
+def test_few_utterances_prove_nothing() -> None:
+    champion = np.full((2, 4), 10)
+    found = decide(champion - 8, champion)
+    assert found.decision is Decision.KEEP
+    assert "too few" in found.reasons[0]
+
+
+def test_few_programmes_are_looked_at_one_by_one() -> None:
+    """Utterances are drawn, and one programme that got worse is still enough to say no."""
+    champion = np.full((3, 30), 5)
+    assert choose_unit(["a", "b", "c"]) == "utterance"
+    better = decide(champion - 2, champion)
+    assert (better.decision, better.resampled, better.n_resampled) == (Decision.PROMOTE, "utterance", 90)
+    challenger = champion - 3
+    challenger[2] = 7
+    assert decide(challenger, champion).decision is Decision.KEEP
+
+
+def test_programmes_are_drawn_where_there_are_enough() -> None:
+    assert choose_unit([str(i) for i in range(MIN_PROGRAMMES)]) == "programme"
+    assert choose_unit([str(i) for i in range(MIN_PROGRAMMES - 1)]) == "utterance"

@@ -1,0 +1,191 @@
+"""A language of tones that a tiny model learns in seconds: real audio, real features, a real dataset."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import storage
+from tasks.contract import STEPS, Reason, Receipt
+from tasks.corpus import flac
+from tasks.corpus.dataset import LOCATIONS, DatasetManifest, Shard
+from tasks.corpus.feature_names import features_named
+from tasks.corpus.records import Split
+from tasks.corpus.schema import RowWriter, dataset_schema
+from tasks.corpus.summary import Summary, Tally
+from tasks.progress import no_progress
+from tasks.step import run_step
+
+SAMPLE_RATE_HZ = 16_000
+LETTER_S = 0.12
+TONES_HZ = {letter: 300.0 * 1.45**i for i, letter in enumerate("abcdefgh")}
+
+
+def say(text: str, rng: np.random.Generator) -> np.ndarray:
+    """`text` as tones, one a letter, with a pause for a space: float32 mono at 16 kHz."""
+    n = int(LETTER_S * SAMPLE_RATE_HZ)
+    time_s = np.arange(n) / SAMPLE_RATE_HZ
+    window = np.hanning(n)
+    pieces = [
+        0.3 * window * np.sin(2 * np.pi * TONES_HZ[c] * rng.uniform(0.99, 1.01) * time_s) if c != " " else np.zeros(n)
+        for c in text
+    ]
+    speech = np.concatenate([np.zeros(n), *pieces, np.zeros(n)])
+    return (speech + rng.normal(0, 1e-3, len(speech))).astype(np.float32)
+
+
+def sentence(rng: np.random.Generator) -> str:
+    letters = list(TONES_HZ)
+    words = ["".join(rng.choice(letters, size=rng.integers(2, 5), replace=False)) for _ in range(rng.integers(1, 5))]
+    return " ".join(words)
+
+
+def write_dataset(
+    folder: Path, n_train: int = 48, n_test: int = 12, seed: int = 0, features: str = "parakeet-80-20ms"
+) -> str:
+    """A dataset in the corpus' own layout, three programmes a split; returns the URI of its manifest."""
+    from tasks.features.logmel import LogMel
+
+    rng = np.random.default_rng(seed)
+    config = features_named(features)
+    folder.mkdir(parents=True, exist_ok=True)
+    splits, kept, locations = {}, {}, {}
+    for split, n in ((Split.TRAIN, n_train), (Split.VALIDATION, n_test), (Split.TEST, n_test)):
+        path = folder / f"{split}.parquet"
+        n_samples = 0
+        logmel = LogMel(config)
+        schema = dataset_schema(config.n_mels, with_audio=True)
+        with RowWriter(path, schema, max_rows=16, max_bytes=1 << 30) as writer:  # several row groups
+            for i in range(n):
+                text = sentence(rng)
+                pcm = flac.to_pcm(say(text, rng))
+                n_samples += len(pcm)
+                writer.write(
+                    {
+                        "utterance_id": f"{split}-{i:04d}",
+                        "programme_id": f"{split}-programme-{i % 3}",
+                        "speaker": f"speaker-{i % 2}",
+                        "text": text,
+                        "duration_s": len(pcm) / SAMPLE_RATE_HZ,
+                        "sample_rate_hz": SAMPLE_RATE_HZ,
+                        "audio": flac.encode(pcm),
+                        "input_features": logmel([flac.to_float(pcm)])[0].numpy().astype(np.float16),
+                        "features_config": features,
+                        "sha256": flac.digest(pcm),
+                    }
+                )
+        name = f"{split}/00000.parquet"
+        hours = n_samples / SAMPLE_RATE_HZ / 3600
+        shard = Shard(name=name, sha256=storage.digest_file(path), bytes=path.stat().st_size, utterances=n, hours=hours)
+        splits[split] = (shard,)
+        kept[split] = Tally(count=n, ms=n_samples * 1000 // SAMPLE_RATE_HZ)
+        locations[name] = storage.file_uri(path)
+    manifest = DatasetManifest(
+        name="tones",
+        language="en",
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        normaliser="none",
+        features=features,
+        features_config=json.loads(config.to_json()),
+        splits=splits,
+        kept=kept,
+        programmes=dict.fromkeys(splits, 3),
+        account=Summary(dropped={"prepare-corpus": {Reason.TOO_SHORT: Tally(count=2, ms=300)}}),
+        configuration={},
+    )
+    uri = storage.file_uri(folder / "manifest.json")
+    storage.write(storage.file_uri(folder / LOCATIONS), json.dumps(locations).encode())
+    storage.write(uri, manifest.model_dump_json().encode())
+    return uri
+
+
+def write_parakeet(folder: Path, hidden_size: int = 48, n_layers: int = 1, seed: int = 0) -> Path:
+    """A small Parakeet with random weights, in transformers' layout."""
+    import torch
+
+    from training.base.model import export, make_model
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    export(make_model(hidden_size=hidden_size, n_layers=n_layers), folder)
+    return folder
+
+
+def write_whisper(folder: Path, seed: int = 0) -> Path:
+    """A Whisper of one small layer each way with random weights: upstream's special tokens over single bytes."""
+    import torch
+    from tokenizers import AddedToken, pre_tokenizers
+    from transformers import (
+        GenerationConfig,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    tokenizer = WhisperTokenizer(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))})
+    specials = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|translate|>", "<|transcribe|>"]
+    specials += ["<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+    tokenizer.add_tokens([AddedToken(token, special=True) for token in specials])
+    tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>") for i in range(1501)])
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in specials}
+    end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
+    torch.manual_seed(seed)
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=len(tokenizer),
+            d_model=32,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=64,
+            decoder_ffn_dim=64,
+            pad_token_id=end,
+            bos_token_id=end,
+            eos_token_id=end,
+            decoder_start_token_id=start,
+        )
+    )
+    model.generation_config = GenerationConfig(
+        is_multilingual=True,
+        lang_to_id={token: ids[token] for token in ("<|en|>", "<|de|>")},
+        task_to_id={"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
+        no_timestamps_token_id=ids["<|notimestamps|>"],
+        decoder_start_token_id=start,
+        eos_token_id=end,
+        pad_token_id=end,
+        max_length=40,
+    )
+    model.save_pretrained(folder)
+    extractor = WhisperFeatureExtractor()
+    WhisperProcessor(extractor, tokenizer).save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder
+
+
+class Steps:
+    """Runs steps by name; outputs lie under `folder/work/<step>`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, step: str, /, **arguments: object) -> Receipt:
+        definition = STEPS[step]
+        output = storage.file_uri(self.folder / "work" / step)
+        return run_step(definition, definition.arguments(output=output, **arguments), no_progress)
+
+
+def use_mlflow(empty: Path, folder: Path, environment: pytest.MonkeyPatch) -> str:
+    """A store of its own in `folder`, artifacts beside it, and the environment that points there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty, folder / "mlflow.db")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    environment.setenv("MLFLOW_TRACKING_URI", uri)
+    environment.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    return uri

@@ -1,0 +1,59 @@
+"""Sounds without speech, made here, in which a recogniser should hear nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.recognition import Engine
+from training.evaluation.records import InventedWords
+
+SAMPLE_RATE_HZ = 16_000
+SECONDS = 10.0
+
+
+def nonspeech_sounds() -> dict[str, np.ndarray]:
+    """Ten seconds of each, mono at 16 kHz. Always the same."""
+    n = int(SECONDS * SAMPLE_RATE_HZ)
+    time_s = np.arange(n) / SAMPLE_RATE_HZ
+    rng = np.random.default_rng(20260101)
+    white = rng.normal(0, 1, n)
+    spectrum = np.fft.rfft(rng.normal(0, 1, n))
+    pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), n)
+    return {
+        "digital silence": np.zeros(n),
+        "faint noise": _at_db(white, -70),
+        "white noise": _at_db(white, -35),
+        "pink noise": _at_db(pink, -30),
+        "mains hum": _at_db(np.sum([np.sin(2 * np.pi * 50 * k * time_s) / k for k in (1, 2, 3, 5)], axis=0), -40),
+        "music": _at_db(_music(time_s, rng), -25),
+        "rhythm": _at_db(white * np.exp(-((time_s * 2) % 1) * 12), -25),
+    }
+
+
+def find_invented_words(engine: Engine) -> tuple[InventedWords, ...]:
+    """What the engine hears in each sound."""
+    sounds = nonspeech_sounds()
+    heard = engine.recognise([sound.astype(np.float32) for sound in sounds.values()])
+    return tuple(
+        InventedWords(sound=name, seconds=SECONDS, words=len(found.words), heard=found.text)
+        for name, found in zip(sounds, heard, strict=True)
+    )
+
+
+def _music(time_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Chords of three notes with overtones, a new one twice a second."""
+    music = np.zeros_like(time_s)
+    for beat in range(int(2 * SECONDS)):
+        since = time_s - beat / 2
+        envelope = np.where(since >= 0, np.exp(-3 * np.maximum(since, 0)), 0)
+        root_hz = 110 * 2 ** (rng.integers(0, 24) / 12)
+        for semitones in (0, 4, 7):
+            for overtone in (1, 2, 3, 4):
+                hz = root_hz * 2 ** (semitones / 12) * overtone
+                music += envelope * np.sin(2 * np.pi * hz * since) / overtone**2
+    return music
+
+
+def _at_db(sound: np.ndarray, level_db: float) -> np.ndarray:
+    """`sound` with an effective level of `level_db` below full scale."""
+    return np.clip(sound * 10 ** (level_db / 20) / np.sqrt(np.mean(np.square(sound))), -1, 1)

@@ -1,0 +1,88 @@
+"""CTC models: an encoder with one linear layer, trained by summing over all alignments (Graves et al., 2006)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from tasks.contract import Reason
+from tasks.features.logmel import pad_batch
+from tasks.recognition.ctc import features_of
+from training.data.shards import Utterance
+from training.families.acoustic import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class ParakeetCtc:
+    """`ParakeetForCTC`."""
+
+    family = "parakeet-ctc"
+
+    def __init__(self, folder: Path, device: str) -> None:
+        from transformers import AutoTokenizer, ParakeetForCTC
+
+        model: Any = ParakeetForCTC.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        self.module: PreTrainedModel = model.to(device).train()
+        self.features = features_of(folder)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._blank = int(model.config.pad_token_id)
+        self._output_length = model._get_subsampling_output_length
+        self._device = torch.device(device)
+
+    def rejects(self, text: str, duration_s: float) -> Reason | None:
+        """CTC writes at most one symbol a frame, and needs a blank between two equal ones. Where that does not fit,
+        the loss is infinite and `ctc_zero_infinity` would hide it."""
+        n_frames = self.features.n_frames(round(duration_s * self.features.sample_rate_hz))
+        n_output = self._n_output_frames([n_frames])[0] if n_frames else 0
+        if n_output < 2:
+            return Reason.TOO_SHORT
+        labels = self._labels(text)
+        if self._tokenizer.unk_token_id in labels:
+            return Reason.ALPHABET
+        n_needed = len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
+        return Reason.CHARACTER_RATE if n_needed > n_output else None
+
+    def collate(self, utterances: Sequence[Utterance]) -> Batch:
+        features, mask = pad_batch([torch.from_numpy(u.features.astype(np.float32)) for u in utterances])
+        labels = [torch.tensor(self._labels(u.text), dtype=torch.int64) for u in utterances]
+        return Batch(
+            features=features,
+            n_frames=tuple(mask.sum(-1).tolist()),
+            labels=pad_sequence(labels, batch_first=True, padding_value=self._blank),
+            texts=tuple(u.text for u in utterances),
+            audio_s=sum(u.duration_s for u in utterances),
+        )
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        features, mask = self._inputs(batch)
+        loss = self.module(input_features=features, attention_mask=mask, labels=batch.labels.to(self._device)).loss
+        assert isinstance(loss, torch.Tensor)
+        return loss
+
+    @torch.no_grad()
+    def decode(self, batch: Batch) -> list[str]:
+        features, mask = self._inputs(batch)
+        best = self.module(input_features=features, attention_mask=mask).logits.argmax(-1).cpu()
+        n_output = self._n_output_frames(batch.n_frames)
+        return [str(self._tokenizer.decode(ids[:n])) for ids, n in zip(best.tolist(), n_output, strict=True)]
+
+    def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features and attention mask `(batch, n_frames)` on the model's device."""
+        lengths = torch.tensor(batch.n_frames)
+        mask = torch.arange(batch.features.shape[1])[None, :] < lengths[:, None]
+        return batch.features.to(self._device), mask.to(self._device)
+
+    def _labels(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _n_output_frames(self, n_frames: Sequence[int]) -> list[int]:
+        lengths: list[int] = self._output_length(torch.tensor(n_frames)).tolist()
+        return lengths

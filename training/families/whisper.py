@@ -1,0 +1,84 @@
+"""Whisper: an encoder over a 30-second window, and a decoder that writes text after a prompt of its task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from tasks.contract import Reason
+from tasks.features.config import FeaturesConfig, whisper
+from training.data.shards import Utterance
+from training.families.acoustic import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+IGNORED_LABEL = -100  # torch's cross entropy leaves it out
+
+
+class Whisper:
+    """`WhisperForConditionalGeneration`."""
+
+    family = "whisper"
+
+    def __init__(self, folder: Path, device: str, language: str = "en") -> None:
+        from transformers import AutoTokenizer, WhisperForConditionalGeneration
+
+        model: Any = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        self.module: PreTrainedModel = model.to(device).train()
+        self.features = features_of(folder)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._prompt: dict[str, Any] = {}
+        if model.generation_config.is_multilingual:
+            self._tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
+            self._prompt = {"language": language, "task": "transcribe"}
+        self._generate = model.generate
+        self._n_positions = int(model.config.max_target_positions)
+        self._device = torch.device(device)
+
+    def rejects(self, text: str, duration_s: float) -> Reason | None:
+        """The window holds 30 seconds and the decoder a fixed number of tokens; what passes them would be cut."""
+        if duration_s > self.features.window_samples / self.features.sample_rate_hz:
+            return Reason.TOO_LONG
+        return Reason.CHARACTER_RATE if len(self._labels(text)) > self._n_positions else None
+
+    def collate(self, utterances: Sequence[Utterance]) -> Batch:
+        features = torch.stack([torch.from_numpy(u.features.astype(np.float32)) for u in utterances])
+        labels = [torch.tensor(self._labels(u.text)[1:]) for u in utterances]  # the model puts the first one itself
+        rate_hz = self.features.frame_rate_hz
+        return Batch(
+            features=features,
+            n_frames=tuple(min(int(u.duration_s * rate_hz) + 1, features.shape[1]) for u in utterances),
+            labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED_LABEL),
+            texts=tuple(u.text for u in utterances),
+            audio_s=sum(u.duration_s for u in utterances),
+        )
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        loss = self.module(
+            input_features=batch.features.transpose(1, 2).to(self._device), labels=batch.labels.to(self._device)
+        ).loss
+        assert isinstance(loss, torch.Tensor)
+        return loss
+
+    @torch.no_grad()
+    def decode(self, batch: Batch) -> list[str]:
+        generated = self._generate(
+            input_features=batch.features.transpose(1, 2).to(self._device), num_beams=1, do_sample=False, **self._prompt
+        )
+        return [text.strip() for text in self._tokenizer.batch_decode(generated, skip_special_tokens=True)]
+
+    def _labels(self, text: str) -> list[int]:
+        return list(self._tokenizer(text).input_ids)
+
+
+def features_of(folder: Path) -> FeaturesConfig:
+    """The features that a saved Whisper asks for: 80 mels, or 128 from large-v3 on."""
+    saved = json.loads((folder / "preprocessor_config.json").read_bytes())
+    return whisper(n_mels=saved["feature_size"])

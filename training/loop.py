@@ -1,0 +1,242 @@
+"""The training loop: one step after the other, each the same whether the run was ever interrupted or not."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from threading import Event
+from typing import Any
+
+import numpy as np
+import structlog
+import torch
+
+from tasks.contract import Preempted
+from tasks.progress import ProgressHook
+from training.checkpoints import CheckpointManifest, Checkpoints
+from training.data.loader import BatchLoader
+from training.data.order import Position
+from training.families import AcousticModel, Batch
+from training.health import LossHealth
+from training.schedule import learning_rate
+from training.validation import ValidationSample
+
+log = structlog.get_logger()
+
+BETAS = (0.9, 0.98)
+MAX_GRADIENT_NORM = 1.0
+CHECKPOINT_EVERY_S = 60.0
+CHECKPOINT_TIME_SHARE = 0.05  # saving takes at most this share of the time: large models save more rarely
+
+Metrics = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What decides a run's course, besides model and data."""
+
+    steps: int
+    learning_rate: float
+    validate_every: int
+    seed: int
+
+
+@dataclass
+class RunState:
+    """Where a run stands, besides tensors: plain values, saved with every checkpoint."""
+
+    step: int = 0
+    position: Position = field(default_factory=Position)
+    losses: list[float] = field(default_factory=list)
+    """One a step; NaN where the step was skipped."""
+    wers: list[tuple[int, float]] = field(default_factory=list)
+    """Steps and the sample's error rate after them; step 0 is the base model."""
+    best: str = ""
+    best_wer: float = math.inf
+    best_step: int = 0
+    audio_s: float = 0.0
+    train_s: float = 0.0
+    waited_s: float = 0.0
+    health: LossHealth = field(default_factory=LossHealth)
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> RunState:
+        position, health = Position(**plain.pop("position")), LossHealth(**plain.pop("health"))
+        return cls(position=position, health=health, **plain)
+
+
+class Trainer:
+    """Brings a model along a course. Everything that a resumed run needs passes through `Checkpoints`."""
+
+    def __init__(
+        self,
+        model: AcousticModel,
+        course: Course,
+        sample: ValidationSample | None,
+        checkpoints: Checkpoints,
+        *,
+        metrics: Metrics,
+        progress: ProgressHook,
+        stop: Event,
+    ) -> None:
+        self._model, self._course, self._sample, self._checkpoints = model, course, sample, checkpoints
+        self._metrics, self._progress, self._stop = metrics, progress, stop
+        self._parameters = [p for p in model.module.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=course.learning_rate, betas=BETAS, fused=True)
+        self._device = self._parameters[0].device
+        self._last_saved, self._saving_s, self._waited_s = time.monotonic(), 0.0, 0.0
+        self.state = RunState()
+
+    def resume(self) -> bool:
+        """Take over the newest complete checkpoint, if there is one."""
+        found = self._checkpoints.newest()
+        if found is None:
+            torch.manual_seed(self._course.seed)
+            return False
+        self._restore(found)
+        return True
+
+    def run(self, loader: BatchLoader[Batch]) -> None:
+        """Train to the course's end, and leave the best weights in the model.
+
+        Raises:
+            Preempted: asked to stop; a checkpoint was written.
+            StepError: DIVERGED.
+        """
+        state = self.state
+        if state.step == 0 and not state.wers:
+            self._validate()
+        if state.step < self._course.steps:
+            self._steps(loader)
+        if state.best and state.best_step != state.step:
+            load_weights(self._model.module, self._checkpoints.best_weights(state.best))
+
+    def _steps(self, loader: BatchLoader[Batch]) -> None:
+        state, course = self.state, self._course
+        for loaded in loader:
+            began = time.monotonic()
+            self._step(loaded.batch)
+            state.step += 1
+            state.position = Position(loaded.position.epoch, loaded.position.batch + 1)
+            state.audio_s += loaded.batch.audio_s
+            self._report(loaded.batch, time.monotonic() - began, loader.waited_s)
+            last = state.step >= course.steps
+            if last or state.step % course.validate_every == 0:
+                self._validate()
+            if self._stop.is_set() and not last:
+                self.save()
+                raise Preempted(f"stopped on request after step {state.step} of {course.steps}, checkpoint saved")
+            if last:
+                self.save()
+                return
+            if time.monotonic() - self._last_saved > max(CHECKPOINT_EVERY_S, self._saving_s / CHECKPOINT_TIME_SHARE):
+                self.save()
+
+    def _step(self, batch: Batch) -> None:
+        state = self.state
+        rate = learning_rate(state.step, self._course.steps, self._course.learning_rate)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        with self._autocast():
+            loss = self._model.loss(batch)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
+        value = float(loss.detach())
+        if state.health.follow(value, float(norm)):
+            self._optimizer.step()
+            state.losses.append(value)
+        else:
+            log.warning("step skipped: loss or gradient is not a number", step=state.step + 1)
+            state.losses.append(math.nan)
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """bfloat16 where it is fast; on a CPU it was slower than float32 (measured)."""
+        if self._device.type == "cuda":
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def _report(self, batch: Batch, seconds: float, waited_s: float) -> None:
+        state, steps = self.state, self._course.steps
+        waited = waited_s - self._waited_s
+        self._waited_s = waited_s
+        state.waited_s += waited
+        state.train_s += seconds + waited
+        speed = state.audio_s / max(state.train_s, 1e-9)
+        figures = {
+            "loss": state.losses[-1],
+            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "audio_seconds_per_second": batch.audio_s / max(seconds + waited, 1e-9),
+            "waiting_share": waited / max(seconds + waited, 1e-9),
+        }
+        self._metrics(state.step, {name: value for name, value in figures.items() if math.isfinite(value)})
+        wer = f", WER {100 * state.wers[-1][1]:.1f} %" if state.wers else ""
+        self._progress(
+            "train", state.step, steps, "steps", f"loss {state.health.smoothed:.2f}{wer}, {speed:.0f}x real time"
+        )
+
+    def _validate(self) -> None:
+        if self._sample is None:
+            return
+        state = self.state
+        wer = self._sample.score(self._model).rate
+        state.wers.append((state.step, wer))
+        self._metrics(state.step, {"validation_wer": wer})
+        # Of equal scores the later one is kept, for its learning rate was lower; the base only gives way to better.
+        if wer < state.best_wer or (wer == state.best_wer and state.best_step > 0):
+            state.best_wer, state.best_step = wer, state.step
+            state.best = self._checkpoints.save_best(state.step, weights_of(self._model.module))
+
+    def save(self) -> None:
+        """Write a checkpoint of this very moment, unless the last step was bad: what is kept is known to be good."""
+        if self.state.health.n_bad:
+            return
+        began = time.monotonic()
+        rng = {"torch": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state(self._device)
+        self._checkpoints.save(
+            self.state.step,
+            weights_of(self._model.module),
+            {"optimizer": self._optimizer.state_dict(), "rng": rng, "run": self.state.to_plain()},
+            self.state.best,
+        )
+        self._last_saved = time.monotonic()
+        self._saving_s = self._last_saved - began
+
+    def _restore(self, found: CheckpointManifest) -> None:
+        load_weights(self._model.module, self._checkpoints.weights(found))
+        saved = self._checkpoints.state(found)
+        self._optimizer.load_state_dict(saved["optimizer"])
+        torch.set_rng_state(saved["rng"]["torch"])
+        if self._device.type == "cuda" and "cuda" in saved["rng"]:
+            torch.cuda.set_rng_state(saved["rng"]["cuda"], self._device)
+        self.state = RunState.from_plain(saved["run"])
+
+
+def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What training changes, by name: parameters that are trained (tied ones once), and saved buffers."""
+    kept = module.state_dict(keep_vars=True).keys()
+    return {
+        **{name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad},
+        **{name: buffer for name, buffer in module.named_buffers() if name in kept},
+    }
+
+
+def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Put back what `weights_of` gave."""
+    with torch.no_grad():
+        for name, tensor in weights_of(module).items():
+            tensor.copy_(weights[name])
+
+
+def mean_of_last(losses: list[float], n: int) -> float:
+    """The mean of the last `n` losses that are numbers."""
+    found = [loss for loss in losses[-n:] if math.isfinite(loss)]
+    return float(np.mean(found)) if found else math.nan

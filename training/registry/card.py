@@ -1,0 +1,89 @@
+"""The model card: where a model comes from, what it was measured to do, and what it is known not to do."""
+
+from __future__ import annotations
+
+from tasks.contract import StepResult
+from tasks.corpus.dataset import DatasetManifest
+from training.comparison.rule import Comparison
+from training.evaluation.records import Evaluation, RateInterval
+
+WORST_SLICES = 5
+MIN_SLICE_WORDS = 50
+
+
+def model_card(
+    name: str,
+    trained: StepResult,
+    manifest: DatasetManifest,
+    evaluation: Evaluation,
+    evaluated: StepResult,
+    comparison: Comparison,
+) -> str:
+    """Markdown, after M. Mitchell et al., "Model Cards for Model Reporting" (2019)."""
+    recipe = trained.arguments
+    lines = [
+        f"# {name}: {trained.labels['family']}",
+        "",
+        f"Fine-tuned from `{trained.labels['base']}` by airscript {trained.code_version}:"
+        f" {trained.counts['steps']} steps of {recipe['batch_seconds']:g} s,"
+        f" peak learning rate {recipe['learning_rate']:g}, seed {recipe['seed']}; the weights after step"
+        f" {trained.labels['best_step']} were kept. {trained.metrics['trained_audio_hours']:.2f} hours of audio were"
+        f" seen in {trained.metrics['train_seconds']:.0f} s on {trained.labels['hardware']}.",
+        "",
+        "## Data",
+        "",
+        f"Dataset `{manifest.name}`, version `{trained.labels['dataset_version']}`, language {manifest.language}.",
+        "",
+        "| split | programmes | utterances | hours |",
+        "|---|---:|---:|---:|",
+    ]
+    for split, kept in manifest.kept.items():
+        lines.append(f"| {split} | {manifest.programmes.get(split, 0)} | {kept.count} | {kept.hours:.2f} |")
+    lines += ["", "Left out:", ""]
+    left_out = [
+        f"- {step}, {reason}: {tally.count} ({tally.hours:.2f} h)"
+        for step, reasons in manifest.account.dropped.items()
+        for reason, tally in reasons.items()
+    ]
+    left_out += [f"- train, {r.partition(':')[2]}: {n}" for r, n in trained.counts.items() if r.startswith("rejected:")]
+    lines += left_out or ["- nothing"]
+    lines += [
+        "",
+        "## Figures",
+        "",
+        f"On the {evaluation.split} split ({evaluation.utterances} utterances, {evaluation.hours:.2f} h), normaliser"
+        f" `{evaluation.normaliser}`, engine {evaluation.engine}; 95 % intervals by bootstrap over"
+        f" {evaluation.resampled}s.",
+        "",
+        f"- WER {_rate(evaluation.wer)}: {evaluation.words.substitutions} substitutions,"
+        f" {evaluation.words.deletions} deletions, {evaluation.words.insertions} insertions in"
+        f" {evaluation.words.length} words",
+        f"- CER {_rate(evaluation.cer)}",
+        f"- {evaluation.invented_words_per_minute:.1f} words a minute heard in sounds without speech",
+        f"- {evaluated.metrics['rtfx']:.0f} times real time on {evaluated.labels['hardware']}",
+        f"- against {comparison.champion}: {'; '.join(comparison.reasons)}",
+        "",
+        "## Where it is weak",
+        "",
+    ]
+    worst = sorted(
+        (part for part in evaluation.slices if part.words.length >= MIN_SLICE_WORDS),
+        key=lambda part: -part.words.rate,
+    )[:WORST_SLICES]
+    lines += [
+        f"- {part.kind} {part.value}: WER {100 * part.words.rate:.1f} % of {part.words.length} words" for part in worst
+    ]
+    lines += [f"- hears {found.words} words in 10 s of {found.sound}" for found in evaluation.invented if found.words]
+    lines += [
+        "",
+        "## Use",
+        "",
+        "Transcribing broadcast speech in the dataset's language. It was measured on nothing else: other languages,"
+        " domains and microphones need an evaluation of their own.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rate(rate: RateInterval) -> str:
+    return f"{100 * rate.value:.2f} % ({100 * rate.low:.2f} to {100 * rate.high:.2f})"

@@ -1,0 +1,57 @@
+"""A registered model's code: MLflow runs this file to make the pyfunc (`mlflow models predict`, `mlflow.pyfunc`).
+
+It is packed with a copy of the `tasks` package, so a version goes on working whatever is installed later.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE_RATE_HZ = 16_000
+SEARCH_S = 5.0  # how far before the longest chunk's end a quiet place to cut is looked for
+QUIET_SAMPLES = SAMPLE_RATE_HZ // 10
+
+
+class Transcriber(PythonModel):
+    """Paths of media files in, a column `audio`; their text out, a column `text`."""
+
+    def load_context(self, context: Any) -> None:
+        from tasks.recognition import load_engine
+
+        self._engine = load_engine(Path(context.artifacts["model"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
+        import pandas as pd
+
+        return pd.DataFrame({"text": [self._transcribe(path) for path in model_input["audio"]]})
+
+    def _transcribe(self, path: str) -> str:
+        from tasks.media.decode import load_audio
+
+        chunks = cut_at_quiet(load_audio(path), self._engine.longest_chunk_s)
+        return " ".join(text for found in self._engine.recognise(chunks) if (text := found.text))
+
+
+def cut_at_quiet(samples: np.ndarray, longest_s: float) -> list[np.ndarray]:
+    """Cut `(n_samples,)` into chunks of at most `longest_s`, each at the quietest tenth of a second near its end."""
+    longest, search = int(longest_s * SAMPLE_RATE_HZ), int(SEARCH_S * SAMPLE_RATE_HZ)
+    chunks = []
+    while len(samples) > longest:
+        window = samples[longest - search : longest]
+        n = len(window) // QUIET_SAMPLES
+        power = np.square(window[: n * QUIET_SAMPLES].reshape(n, QUIET_SAMPLES)).mean(axis=1)
+        cut = longest - search + int(power.argmin()) * QUIET_SAMPLES + QUIET_SAMPLES // 2
+        chunks.append(samples[:cut])
+        samples = samples[cut:]
+    return [*chunks, samples]
+
+
+set_model(Transcriber())

@@ -1,0 +1,139 @@
+"""Versions of a registered model, and the aliases that say which one serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contract import InputRejected, Reason
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST = "model_digest"
+PROMOTED_BY, PROMOTED_AT, CHAMPION_BEFORE = "promoted_by", "promoted_at", "champion_before"
+ROLLED_BACK_BY, ROLLED_BACK_BECAUSE = "rolled_back_by", "rolled_back_because"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A version, and whether it was made just now."""
+
+    version: int
+    is_new: bool
+
+
+def find_by_digest(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
+    """The version that holds exactly this model, if there is one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+    except MlflowException:
+        return None
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def register(
+    client: MlflowClient, name: str, digest: str, package: Path, run_id: str, tags: dict[str, str], description: str
+) -> Registration:
+    """Make a version of the packed model, unless one with this digest is there."""
+    from mlflow.exceptions import MlflowException
+
+    if found := find_by_digest(client, name, digest):
+        return Registration(int(found.version), is_new=False)
+    try:
+        client.create_registered_model(name, description="A speech recogniser of airscript")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    path = f"model-{digest[:12]}"
+    client.log_artifacts(run_id, str(package), path)
+    source = f"{client.get_run(run_id).info.artifact_uri}/{path}"
+    made = client.create_model_version(
+        name, source, run_id=run_id, tags={**tags, DIGEST: digest}, description=description
+    )
+    return Registration(int(made.version), is_new=True)
+
+
+def alias_version(client: MlflowClient, name: str, alias: str) -> int | None:
+    """The version that an alias names, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return int(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def get_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
+    """Raises InputRejected(MODEL_NOT_FOUND) when it was deleted, or belongs to another registry."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, str(version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise InputRejected(
+            "the registry has no such version",
+            reason=Reason.MODEL_NOT_FOUND,
+            subject=f"models:/{name}/{version}",
+            next_step="remove register-model's result and run it again, or point MLFLOW_TRACKING_URI at its registry",
+        ) from None
+
+
+def promote(client: MlflowClient, name: str, version: int, decided_by: str, because: str) -> None:
+    """Move the champion's alias, and say on the version who decided and what it replaced."""
+    before = alias_version(client, name, CHAMPION)
+    tags = {
+        PROMOTED_BY: decided_by,
+        PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
+        "promoted_because": because[:4000],
+        CHAMPION_BEFORE: str(before) if before else NONE,
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(name, str(version), key, value)
+    client.delete_model_version_tag(name, str(version), ROLLED_BACK_BY)
+    client.set_registered_model_alias(name, CHAMPION, str(version))
+
+
+def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | None = None) -> tuple[int, int]:
+    """Give the champion's alias back to version `to`, or to the one before; the version that failed is marked.
+
+    A marked version is not promoted again by the rule, only by a person. Returns the versions left and taken up.
+    """
+    current = alias_version(client, name, CHAMPION)
+    if current is None:
+        raise InputRejected(
+            "has no champion to roll back from",
+            reason=Reason.MODEL_NOT_FOUND,
+            subject=f"models:/{name}@{CHAMPION}",
+            next_step="promote a version first",
+        )
+    before = to or _before(client, name, current)
+    get_version(client, name, before)
+    stamp = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(name, str(current), ROLLED_BACK_BY, f"{by} at {stamp}")
+    client.set_model_version_tag(name, str(current), ROLLED_BACK_BECAUSE, because)
+    client.set_registered_model_alias(name, CHAMPION, str(before))
+    return current, before
+
+
+def _before(client: MlflowClient, name: str, current: int) -> int:
+    recorded = get_version(client, name, current).tags.get(CHAMPION_BEFORE, NONE)
+    if recorded == NONE:
+        raise InputRejected(
+            "was the first champion: nothing stood there before",
+            reason=Reason.MODEL_NOT_FOUND,
+            subject=f"models:/{name}/{current}",
+            next_step="name a version with --to",
+        )
+    return int(recorded)

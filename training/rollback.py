@@ -1,0 +1,35 @@
+"""Rollback: `python -m training.rollback --by NAME --because WHY [--to VERSION] [--name MODEL]`.
+
+Gives the `champion` alias back to the version before (or to `--to`), and marks the version that failed, so that the
+rule does not promote it again. The next night transcribes with the old model.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tasks.contract import StepError
+
+
+def main(
+    by: Annotated[str, typer.Option(help="who decides")],
+    because: Annotated[str, typer.Option(help="what is wrong with the present champion")],
+    to: Annotated[int | None, typer.Option(help="version to go back to; without it, the champion before")] = None,
+    name: Annotated[str, typer.Option(help="registered model")] = "acoustic-model",
+) -> None:
+    from training.registry.versions import roll_back
+    from training.tracking import connect
+
+    try:
+        left, taken = roll_back(connect(), name, by, because, to)
+    except StepError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(error.exit_code) from None
+    print(f"champion of {name}: version {taken} again, version {left} marked as rolled back")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,92 @@
+"""Counting errors: the least number of substitutions, deletions and insertions, aligned by jiwer."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from tasks.contract import Frozen
+
+
+class ErrorCounts(Frozen):
+    """Errors against a reference of `length` units (words or characters). They add up over utterances."""
+
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    length: int = 0
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors per reference unit. Against an empty reference any insertion counts in full."""
+        return self.errors / max(self.length, 1)
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            substitutions=self.substitutions + other.substitutions,
+            deletions=self.deletions + other.deletions,
+            insertions=self.insertions + other.insertions,
+            length=self.length + other.length,
+        )
+
+
+def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
+    """The corpus' counts: a rate over them weighs every word alike."""
+    return sum(counts, ErrorCounts())
+
+
+def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
+    """Errors in words, split at white space. Texts are compared as they are: normalise them before."""
+    if not reference.split() or not hypothesis.split():
+        return ErrorCounts(
+            deletions=len(reference.split()), insertions=len(hypothesis.split()), length=len(reference.split())
+        )
+    import jiwer
+
+    found = jiwer.process_words(reference, hypothesis)
+    return ErrorCounts(
+        substitutions=found.substitutions,
+        deletions=found.deletions,
+        insertions=found.insertions,
+        length=len(reference.split()),
+    )
+
+
+def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
+    """Errors in characters, spaces between words included."""
+    reference, hypothesis = " ".join(reference.split()), " ".join(hypothesis.split())
+    if not reference or not hypothesis:
+        return ErrorCounts(deletions=len(reference), insertions=len(hypothesis), length=len(reference))
+    import jiwer
+
+    found = jiwer.process_characters(reference, hypothesis)
+    return ErrorCounts(
+        substitutions=found.substitutions,
+        deletions=found.deletions,
+        insertions=found.insertions,
+        length=len(reference),
+    )
+
+
+_ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
+NOTHING = "@"
+
+
+def word_errors_with_alternatives(reference: str, hypothesis: str) -> ErrorCounts:
+    """Errors in words where `{ A / B }` in the reference lists what may stand there, and `@` means nothing.
+
+    The choice with the fewest errors counts, as in NIST's sclite; among equals the first.
+    """
+    parts = _ALTERNATIVES.split(reference)  # text and choices by turns
+    choices = [[p] if i % 2 == 0 else p.split("/") for i, p in enumerate(parts)]
+    candidates = (
+        " ".join(word for part in chosen for word in part.split() if word != NOTHING)
+        for chosen in itertools.product(*choices)
+    )
+    return min((word_errors(candidate, hypothesis) for candidate in candidates), key=lambda counts: counts.errors)

@@ -1,0 +1,21 @@
+"""`train`: fine-tune a base model on a dataset. It can be killed at any moment and goes on where it was."""
+
+from __future__ import annotations
+
+from tasks.contract.arguments import Train
+from tasks.corpus.dataset import load_manifest
+from tasks.models import resolve
+from tasks.step import StepContext, StepOutput
+
+VERSION = 1
+
+
+def inputs(arguments: Train) -> dict[str, str]:
+    _, version = load_manifest(arguments.dataset)
+    return {"dataset": version, "base": resolve(arguments.base).digest}
+
+
+def run(arguments: Train, context: StepContext) -> StepOutput:
+    from training.fine_tuning import fine_tune
+
+    return fine_tune(arguments, context)

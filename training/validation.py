@@ -1,0 +1,51 @@
+"""The error rate on a fixed sample while training runs: what decides which weights are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.data.order import cut_batches
+from training.data.shards import ShardReader, UtteranceIndex
+from training.families import AcousticModel, Batch
+from training.scoring.errors import ErrorCounts, total, word_errors
+from training.scoring.normaliser import normalise
+
+
+@dataclass(frozen=True)
+class ValidationSample:
+    """Batches that stay the same for the whole run."""
+
+    batches: tuple[Batch, ...]
+
+    @property
+    def audio_s(self) -> float:
+        return sum(batch.audio_s for batch in self.batches)
+
+    def score(self, model: AcousticModel) -> ErrorCounts:
+        """Word errors of greedy decoding. The model is left in training mode."""
+        model.module.eval()
+        try:
+            found = [
+                word_errors(normalise(text), normalise(hypothesis))
+                for batch in self.batches
+                for text, hypothesis in zip(batch.texts, model.decode(batch), strict=True)
+            ]
+        finally:
+            model.module.train()
+        return total(found)
+
+
+def take_sample(
+    model: AcousticModel, reader: ShardReader, index: UtteranceIndex, seconds: float, batch_frames: int
+) -> ValidationSample:
+    """About `seconds` of the split, spread evenly over it, so that no programme speaks for all."""
+    n_wanted = min(len(index), max(1, round(seconds / max(float(index.duration_s.mean()), 0.1))))
+    chosen = np.unique(np.linspace(0, len(index) - 1, n_wanted).round().astype(int))
+    utterances = {}
+    for group in np.unique(index.group[chosen]):
+        rows = reader.read(int(group))
+        utterances.update({int(u): rows[int(index.row[u])] for u in chosen if index.group[u] == group})
+    batches = cut_batches(chosen, index.n_frames[chosen], batch_frames, np.random.default_rng(0))
+    return ValidationSample(tuple(model.collate([utterances[int(u)] for u in batch]) for batch in batches))
