@@ -19,7 +19,7 @@ def inputs(arguments: CompareModels) -> dict[str, str]:
 
 def run(arguments: CompareModels, context: StepContext) -> StepOutput:
     from training.comparison.rule import compare
-    from training.evaluation.records import load_evaluation, load_utterances
+    from training.evaluation.records import SliceKind, load_evaluation, load_utterances
 
     challenger, champion = load_evaluation(arguments.challenger), load_evaluation(arguments.champion)
     for what in ("dataset_version", "split", "normaliser"):
@@ -34,6 +34,12 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
     found = compare(
         challenger, champion, list(load_utterances(arguments.challenger)), list(load_utterances(arguments.champion))
     )
+    n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
+    warnings: tuple[str, ...] = ()
+    if found.resampled == "utterance":
+        warnings = (
+            f"{n_programmes} programmes in the test split: what is sure here may not hold for other programmes",
+        )
     context.publish(COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
     return StepOutput(
         counts={"slices": len(found.slices), "slices_too_bad": sum(part.too_bad for part in found.slices)},
@@ -52,4 +58,5 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
             "champion": found.champion,
             "resampled": f"{found.n_resampled} {found.resampled}s",
         },
+        warnings=warnings,
     )

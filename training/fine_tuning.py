@@ -14,9 +14,11 @@ from tasks.contract import (
     Frozen,
     InputRejected,
     ItemOutcome,
+    Misconfigured,
     Outcome,
     Preempted,
     Reason,
+    StepError,
     canonical_json,
     count_outcomes,
 )
@@ -37,6 +39,7 @@ from training.families.acoustic import save_acoustic_model
 from training.families.lora import add_adapters
 from training.hardware import hardware, use_all_cores
 from training.loop import Course, RunState, Trainer, mean_of_last
+from training.spelling import learn_spelling
 from training.validation import ValidationSample, take_sample
 
 log = structlog.get_logger()
@@ -202,8 +205,17 @@ def _open_run(
 ) -> tuple[MlflowRun, tracking.LiveRun]:
     """The MLflow run of this key: a new one, or the one that an earlier attempt began."""
     uri = storage.join(context.prefix, "mlflow-run.json")
-    client = tracking.connect()
-    if storage.exists(uri):
+    began = storage.exists(uri)
+    try:
+        client = tracking.connect()
+    except Misconfigured as error:
+        if not began:
+            raise
+        # It answered when this run began: a server that is away is a fault, to be tried again, and no wrong setting.
+        raise StepError(
+            error.message, reason=Reason.INTERNAL_ERROR, subject=error.subject, next_step="start it, then start again"
+        ) from error
+    if began:
         run = MlflowRun.model_validate_json(storage.read_bytes(uri))
         if tracking.reopen(client, run.run_id):
             return run, tracking.LiveRun(client, run.run_id)
@@ -219,8 +231,7 @@ def _open_run(
         "dataset_version": version,
         "base_model": reference.version,
     }
-    for parameter, value in parameters.items():
-        client.log_param(run.run_id, parameter, value)
+    tracking.log_parameters(client, run.run_id, parameters)
     storage.write(uri, run.model_dump_json().encode())
     return run, tracking.LiveRun(client, run.run_id)
 
@@ -235,6 +246,9 @@ def _publish(
 ) -> StepOutput:
     folder = context.scratch / MODEL_FOLDER
     save_acoustic_model(model.module, base, folder)
+    spelling = learn_spelling(folder, material.reader.texts(), sample) if sample else None
+    if spelling:
+        log.info("spelling model", **spelling.facts())
     for path in sorted(folder.iterdir()):
         context.publish(f"{MODEL_FOLDER}/{path.name}", path)
     curve = {
@@ -253,6 +267,8 @@ def _publish(
     warnings: tuple[str, ...] = ()
     if sample is not None:
         metrics |= {"validation_wer": state.best_wer, "base_validation_wer": state.wers[0][1]}
+        if spelling:
+            metrics |= {"spelling_validation_wer": spelling.wer}
         if state.best_step == 0:
             warnings = ("no step scored better than the base model: its weights are kept",)
     else:

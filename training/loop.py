@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -174,6 +175,7 @@ class Trainer:
             "learning_rate": self._optimizer.param_groups[0]["lr"],
             "audio_seconds_per_second": batch.audio_s / max(seconds + waited, 1e-9),
             "waiting_share": waited / max(seconds + waited, 1e-9),
+            "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2,  # Linux counts in KiB
         }
         self._metrics(state.step, {name: value for name, value in figures.items() if math.isfinite(value)})
         wer = f", WER {100 * state.wers[-1][1]:.1f} %" if state.wers else ""

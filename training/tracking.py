@@ -103,6 +103,13 @@ def _artifacts(uri: str, experiment: str) -> str | None:
     return storage.join(storage.parent(storage.file_uri(database)), "artifacts", experiment)
 
 
+def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, object]) -> None:
+    """What decides the run, for comparing runs in MLflow's table."""
+    from mlflow.entities import Param
+
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+
+
 def reopen(client: MlflowClient, run_id: str) -> bool:
     """Whether the run is still there; if so, it is marked as running again."""
     from mlflow.exceptions import MlflowException

@@ -7,7 +7,7 @@ from tasks.corpus.dataset import load_manifest
 from tasks.models import resolve
 from tasks.step import StepContext, StepOutput
 
-VERSION = 1
+VERSION = 2
 
 
 def inputs(arguments: Train) -> dict[str, str]:

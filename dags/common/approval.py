@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 
+from dags.common.failures import RETRY_DELAY
 from tasks.contract.arguments import Promotion
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class PromotionGate(HITLOperator):
             defaults=_KEEP,
             response_timeout=_RESPONSE_TIMEOUT,
             multiple_outputs=True,
+            retries=3,
+            retry_delay=RETRY_DELAY,
             **kwargs,
         )
         self.promote = promote

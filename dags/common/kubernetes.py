@@ -157,6 +157,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             pod_request_obj.metadata.namespace, context=context
         )
         if running is None:
+            # A pod that runs, or has just ended, may have left its receipt already: only a new one starts without.
             delete_receipt(self.receipt_uri(context))
         return super().get_or_create_pod(pod_request_obj, context)
 

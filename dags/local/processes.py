@@ -77,10 +77,15 @@ def start(
     except psutil.NoSuchProcess:
         born = time.time()
     record = Record(name, process.pid, born, command, started_by)
-    partial = folder / f".{name}.{os.getpid()}"
-    partial.write_text(json.dumps(asdict(record)))
-    partial.replace(folder / f"{name}.json")
+    write(record, folder)
     return record
+
+
+def write(record: Record, folder: Path) -> None:
+    """Put a record in its place, whole."""
+    partial = folder / f".{record.name}.{os.getpid()}"
+    partial.write_text(json.dumps(asdict(record)))
+    partial.replace(folder / f"{record.name}.json")
 
 
 def records(folder: Path) -> dict[str, Record]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from dags.local.airflow_api import AirflowApi, is_answering
 from dags.local.board import Board
 from dags.local.ports import require_free
 from dags.local.processes import Record
-from dags.local.settings import CHECKOUT, HOST, USER, Laptop, LaptopError, write_private
+from dags.local.settings import CHECKOUT, HOST, USER, Laptop, LaptopError, Ports, write_private
 
 START_LIMIT_S = 240.0
 STOP_GRACE_S = 12.0
@@ -89,9 +89,13 @@ class Services:
         Raises:
             LaptopError: a port is taken, or a service ends or stays unhealthy; names the log.
         """
-        missing = tuple(name for name in self.names if name not in self.alive())
-        self._require_ports(missing)
+        alive = self.alive()
+        missing = tuple(name for name in self.names if name not in alive)
+        self._require_ports(missing, is_running=bool(alive))
         self._prepare()
+        for record in alive.values():
+            if started_by == "up" != record.started_by:
+                processes.write(replace(record, started_by=started_by), self.folder)  # no demo's to stop any more
         for name in self.names:
             board.set(name, "waiting" if name in missing else "runs already")
         born: dict[str, float] = {}
@@ -124,7 +128,13 @@ class Services:
             self._start(name, recorded[name].started_by)
         return dead
 
-    def _require_ports(self, missing: tuple[str, ...]) -> None:
+    def _require_ports(self, missing: tuple[str, ...], is_running: bool) -> None:
+        there = Ports.chosen_last(self.laptop.home)
+        if is_running and there != self.laptop.ports:
+            raise LaptopError(
+                f"Airflow runs on port {there.airflow} and MLflow on {there.mlflow} already. "
+                "To move them, `make down` first."
+            )
         if "api-server" in missing:
             require_free(self.laptop.airflow_port, "Airflow", "AIRSCRIPT_AIRFLOW_PORT")
         if "mlflow" in missing:
@@ -138,6 +148,7 @@ class Services:
             self.laptop.storage_path,
         ):
             folder.mkdir(parents=True, exist_ok=True)
+        self.laptop.ports.remember(self.laptop.home)
         password = self.laptop.credentials().password
         write_private(self.laptop.airflow_home / "passwords.json", f'{{"{USER}": "{password}"}}')
 

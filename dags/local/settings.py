@@ -30,6 +30,25 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Where the services of a home listen. Who once chose others need not name them at every command."""
+
+    airflow: int = 8080
+    mlflow: int = 5000
+
+    @classmethod
+    def chosen_last(cls, home: Path) -> Ports:
+        """Those with which the services of this home were started last."""
+        try:
+            return cls(**json.loads((home / "ports.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+    def remember(self, home: Path) -> None:
+        write_private(home / "ports.json", json.dumps(self.__dict__))
+
+
+@dataclass(frozen=True)
 class Laptop:
     """One installation: a home folder, two ports and the places of the data."""
 
@@ -53,10 +72,11 @@ class Laptop:
             raise LaptopError(
                 f"AIRSCRIPT_STORAGE={places.storage}: on a laptop the storage is a folder. Unset it, or give its path."
             )
+        ports = Ports.chosen_last(home)
         return cls(
             home=home,
-            airflow_port=_port(environ, "AIRSCRIPT_AIRFLOW_PORT", 8080),
-            mlflow_port=_port(environ, "AIRSCRIPT_MLFLOW_PORT", 5000),
+            airflow_port=_port(environ, "AIRSCRIPT_AIRFLOW_PORT", ports.airflow),
+            mlflow_port=_port(environ, "AIRSCRIPT_MLFLOW_PORT", ports.mlflow),
             places=places,
             references=as_uri(environ.get("AIRSCRIPT_REFERENCES") or f"{places.storage}/references"),
         )
@@ -68,6 +88,10 @@ class Laptop:
     @property
     def mlflow_url(self) -> str:
         return f"http://{HOST}:{self.mlflow_port}"
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self.airflow_port, self.mlflow_port)
 
     @property
     def logs(self) -> Path:

@@ -180,6 +180,7 @@ class PrepareMedia(ReadsByContent):
     LOCATIONS = frozenset({"batch"})
 
     batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
+    workers: int = Field(2, ge=1, le=64, description="programmes decoded at a time")
 
 
 class Recognise(ReadsByContent):

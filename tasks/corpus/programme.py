@@ -16,11 +16,11 @@ from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason
 from tasks.corpus import flac
 from tasks.corpus.captions import Transcript, read_transcript
 from tasks.corpus.cutting import CutRules, Dropped, Utterance, check, covered_ms, cut
+from tasks.corpus.listening import open_programme, speech_bounds_ms
 from tasks.corpus.records import SAMPLE_RATE_HZ, Programme
 from tasks.corpus.schema import PREPARED
 from tasks.corpus.slicing import SAMPLES_PER_MS, Slicer
 from tasks.corpus.summary import Drops, Summary, Tally, merge
-from tasks.media.decode import open_audio
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
 
 STEP = "prepare-corpus"
@@ -86,7 +86,8 @@ def _cut_programme(programme: Programme, transcript: Transcript, rules: CutRules
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
     kept: list[Utterance] = []
-    with storage.open_reader(programme.media) as file, open_audio(file) as audio, _Spool(spool) as rows:
+    language = rules.normaliser.language
+    with open_programme(programme, language, spool.parent) as audio, _Spool(spool) as rows:
         for utterance, samples in slicer.slice(audio):
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:
@@ -103,7 +104,7 @@ def _cut_programme(programme: Programme, transcript: Transcript, rules: CutRules
         return _lost(
             programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
         )
-    if untimed and any(d.reason is Reason.TOO_LONG for d in dropped):
+    if untimed and (media_ms > limit_ms or any(d.reason is Reason.TOO_LONG for d in dropped)):
         return _lost(programme, Outcome.REJECTED, Reason.TOO_LONG, _too_long(programme, media_ms, rules), media_ms)
     return Prepared(
         outcome=_outcome(programme, findings, transcript, kept, dropped),
@@ -114,13 +115,12 @@ def _cut_programme(programme: Programme, transcript: Transcript, rules: CutRules
 
 
 def _trimmed(utterance: Utterance, pcm: np.ndarray) -> tuple[Utterance, np.ndarray]:
-    """An utterance without times, cut to where speech is. Where none is found, nothing is cut: a short word may be
-    too little for the detector."""
-    from tasks.corpus.trimming import speech_bounds
-
-    start, end = speech_bounds(flac.to_float(pcm))
-    start_ms = utterance.start_ms + start // SAMPLES_PER_MS
-    return replace(utterance, start_ms=start_ms, end_ms=start_ms + (end - start) // SAMPLES_PER_MS), pcm[start:end]
+    """An utterance without times, cut to where speech is."""
+    start_ms, end_ms = speech_bounds_ms(flac.to_float(pcm))
+    if end_ms is not None:
+        pcm = pcm[start_ms * SAMPLES_PER_MS : end_ms * SAMPLES_PER_MS]
+    start_ms += utterance.start_ms
+    return replace(utterance, start_ms=start_ms, end_ms=start_ms + len(pcm) // SAMPLES_PER_MS), pcm
 
 
 def _fitted(utterance: Utterance, pcm: np.ndarray, rules: CutRules) -> tuple[Utterance, Dropped | None]:

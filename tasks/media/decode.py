@@ -83,6 +83,7 @@ class AudioReader:
         self.probe: MediaProbe = describe(opened, source)
         self.choice: TrackChoice = choose_tracks(self.probe, policy)
         self._limits, self._stopwatch = limits, stopwatch
+        self._cut_short = source.is_cut_short()
         streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
         self._packets = PacketReader(opened.container, streams, source, stopwatch)
         self._tracks = {
@@ -130,6 +131,7 @@ class AudioReader:
         damage = [track.damage for track in self._tracks.values()]
         findings = AudioFindings(
             complete=self._complete,
+            cut_short=self._cut_short,
             sample_rate_hz=self.sample_rate_hz,
             n_samples=self._meter.n_samples,
             header_duration_s=self.probe.header_duration_of(self.choice.tracks[0]),
@@ -159,6 +161,8 @@ class AudioReader:
             if findings.packets_failed:
                 detail = f"none of its {findings.packets} packets could be decoded: {findings.first_error}"
                 raise MediaRejected(Reason.DAMAGED, detail, findings)
+            if findings.cut_short:
+                raise MediaRejected(Reason.TRUNCATED, "the file ends before its audio begins: half a copy?", findings)
             raise MediaRejected(Reason.EMPTY, "its audio track has no samples", findings)
         if findings.lost_share > self._limits.max_lost_share:
             detail = f"{findings.lost_s:.1f} s of {findings.duration_s:.1f} s were lost: {findings.first_error}"

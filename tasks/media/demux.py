@@ -47,6 +47,8 @@ class PacketReader:
                     # FFmpeg takes an empty packet for the end of all, and PyAV sends some at the end.
                     if packet.size:
                         yield packet
+                if self._source.fault:
+                    raise self._source.fault
                 return
             except Exception as error:
                 furthest = self._recover(error, furthest)
@@ -55,6 +57,8 @@ class PacketReader:
 
     def _recover(self, error: Exception, furthest: int) -> int:
         """The place from which to read on; -1 when there is no more. Raises what is no damage of the file."""
+        if self._source.fault:
+            raise self._source.fault
         if isinstance(error, MemoryError):  # PyAV's own for ENOMEM is one too
             raise MediaRejected(Reason.MEMORY_LIMIT, "reading it needs more memory than it may have") from error
         if isinstance(error, ExitError):

@@ -11,7 +11,7 @@ from tasks.media.findings import ChannelLevel
 DEAD_RATIO = 1e-4  # -40 dB of power under the loudest channel
 DIGITAL_SILENCE = 1e-9  # of power, -90 dBFS: one bit of 16
 CANCELLED_RATIO = 0.05  # -13 dB: two unrelated channels give -3 dB, two opposite ones nothing
-MEMORY_S = 30.0  # a channel is judged by so much of the past
+MEMORY_S = 10.0  # the past fades with this time constant: a channel that falls silent is dead after 90 s
 CROSSFADE_S = 0.02
 CEILING = 8.0  # +18 dBFS; float files may pass full scale, but not for long
 CLIPPED = 0.999

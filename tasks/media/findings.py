@@ -52,6 +52,7 @@ class AudioFindings(Frozen):
     """
 
     complete: bool  # False: the caller stopped reading before the end
+    cut_short: bool = False  # the file ends before its container says it does
     sample_rate_hz: int
     n_samples: int
     header_duration_s: float | None  # None: the header says nothing, or only guesses from the bit rate
@@ -101,7 +102,13 @@ def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
             detail=f"{findings.lost_s:.3f} s lost: {findings.packets_failed} of {findings.packets} packets could not "
             f"be decoded, {findings.gaps} gaps were filled with silence, {findings.read_errors} read errors",
         )
-    if findings.header_mismatch_s is not None:
+    if findings.cut_short:
+        said = f" of {findings.header_duration_s:.3f} s" if findings.header_duration_s else ""
+        yield MediaWarning(
+            reason=Reason.TRUNCATED,
+            detail=f"the file ends before its container does, after {findings.duration_s:.3f} s{said}",
+        )
+    elif findings.header_mismatch_s is not None:
         yield MediaWarning(
             reason=Reason.HEADER_MISMATCH,
             detail=f"the header says {findings.header_duration_s:.3f} s, there are {findings.duration_s:.3f} s",

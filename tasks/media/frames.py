@@ -93,7 +93,8 @@ class TrackDecoder:
             self._context.open(strict=False)
         except (FFmpegError, ValueError) as error:
             raise MediaRejected(
-                Reason.UNSUPPORTED_CODEC, f"the {self._context.name} decoder does not take it: {error}"
+                Reason.UNSUPPORTED_CODEC,
+                f"the {self._context.name} decoder does not take it: {getattr(error, 'strerror', None) or error}",
             ) from error
 
         self._pending: list[AudioFrame] = []
@@ -155,11 +156,12 @@ class TrackDecoder:
         return blocks
 
     def _on_failure(self, packet: Packet, error: Exception) -> None:
-        self._count_failure(str(getattr(error, "strerror", error)))
+        self._count_failure(str(getattr(error, "strerror", None) or error))
         length_s = (packet.duration or 0) * self._tick_s
-        if self._is_raw and self._good_bytes and self._good_s:
+        if self._is_raw and self._good_bytes:
             # A destroyed header makes one packet of everything up to the next: its size tells how long that was.
-            length_s = max(length_s, packet.size * self._good_s / self._good_bytes)
+            good_s = self._good_s + self._pending_samples / max(1, self._rate_hz)
+            length_s = max(length_s, packet.size * good_s / self._good_bytes)
         self._failed_s += min(max(length_s, 0.0), self._max_gap_s)
 
     def _count_failure(self, error: str) -> None:

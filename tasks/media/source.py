@@ -43,6 +43,7 @@ class MediaSource:
     def __init__(self, file: IO[bytes], limits: MediaLimits, stopwatch: Stopwatch) -> None:
         self._file = file
         self._stopwatch = stopwatch
+        self.fault: Exception | None = None  # a read that failed: the storage's fault or the clock's, not the medium's
         self.n_bytes = file.seek(0, os.SEEK_END)
         if self.n_bytes == 0:
             raise MediaRejected(Reason.EMPTY, "the file has no bytes")
@@ -53,11 +54,14 @@ class MediaSource:
         file.seek(0)
 
     def read(self, n_bytes: int) -> bytes:
-        self._stopwatch.check()
-        return bytes(self._file.read(n_bytes))  # stores hand out buffers of their own types; PyAV takes only bytes
+        try:
+            self._stopwatch.check()
+            return bytes(self._file.read(n_bytes))  # stores hand out buffers of their own; PyAV takes only bytes
+        except Exception as fault:
+            self.fault = fault
+            raise
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._stopwatch.check()
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError):
@@ -72,9 +76,17 @@ class MediaSource:
         return any(self.head[at : at + len(mark)] == mark for at, mark in SIGNATURES)
 
     def is_cut_short(self) -> bool:
-        """Is this an MP4 or MOV whose last box goes on after the end of the file, as in a copy that is under way?"""
+        """Does the file end before its container says it does, as a copy does that is under way?
+
+        Known of MP4, MOV, WAV, AVI and AIFF. A header that lies about its length looks the same.
+        """
+        if self.head[:4] in (b"RIFF", b"FORM"):
+            claimed = int.from_bytes(self.head[4:8], "little" if self.head[:4] == b"RIFF" else "big")
+            # All ones: written by a program that could not go back. Writers are off by a few bytes, too.
+            return claimed != 0xFFFFFFFF and claimed > self.n_bytes
         if self.head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             return False
+        was_at = self._file.tell()
         at = 0
         while at + 8 <= self.n_bytes:
             self._file.seek(at)
@@ -83,8 +95,9 @@ class MediaSource:
             if n_bytes == 1 and len(header) == 16:
                 n_bytes = int.from_bytes(header[8:], "big")
             if n_bytes < 8:  # 0: to the end of the file; anything else is no box
-                return False
+                break
             at += n_bytes
+        self._file.seek(was_at)
         return at > self.n_bytes
 
 
@@ -95,7 +108,7 @@ def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iter
     A path is a path, never an address. Raises `MediaRejected`: unreadable, empty, too_large, remote_reference.
     """
     if isinstance(media, str | Path):
-        file: IO[bytes] = _open_regular_file(media)
+        file: IO[bytes] = open_regular_file(media)
     else:
         file = io.BytesIO(media) if isinstance(media, bytes) else media
     try:
@@ -111,7 +124,7 @@ def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iter
             file.close()
 
 
-def _open_regular_file(path: str | Path) -> IO[bytes]:
+def open_regular_file(path: str | Path) -> IO[bytes]:
     try:
         # Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -146,8 +159,6 @@ def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMed
             timeout=limits.wall_clock_s,
             container_options={"protocol_whitelist": "none", "format_whitelist": ",".join(FORMATS)},
         )
-    except MediaRejected:
-        raise
     except MemoryError as error:  # PyAV's own for ENOMEM is one too
         raise MediaRejected(Reason.MEMORY_LIMIT, "opening it needs more memory than it may have") from error
     except ExitError as error:
@@ -155,12 +166,15 @@ def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMed
     except PatchWelcomeError as error:
         raise MediaRejected(Reason.UNSUPPORTED_CODEC, "FFmpeg knows this variant but does not read it") from error
     except (FFmpegError, ValueError, LookupError, RuntimeError, ArithmeticError, AssertionError) as error:
+        if source.fault:
+            raise source.fault from None
         if source.is_cut_short():
             raise MediaRejected(
                 Reason.TRUNCATED, "the file ends before its index: is it still being copied?"
             ) from error
+        detail = getattr(error, "strerror", None) or error
         if source.looks_like_media:
-            raise MediaRejected(Reason.DAMAGED, f"begins like media, but cannot be opened: {error}") from error
+            raise MediaRejected(Reason.DAMAGED, f"begins like media, but cannot be opened: {detail}") from error
         raise MediaRejected(Reason.NOT_MEDIA, "no audio or video format that is known") from error
     with container:
         yield OpenMedia(container, {stream.index: _take_channel_names(stream) for stream in container.streams.audio})
@@ -174,10 +188,10 @@ def _take_channel_names(stream: AudioStream) -> tuple[str, ...]:
     channels has no map. The one object made here then owns the map that it takes away.
     """
     context = stream.codec_context
-    if context is None or context.layout.nb_channels > MAX_CHANNELS:
+    if context is None:
         return ()
-    layout = context.layout
-    names = tuple(channel.name for channel in layout.channels)
+    layout = context.layout  # once: a second object would be a second owner
+    names = tuple(channel.name for channel in layout.channels) if layout.nb_channels <= MAX_CHANNELS else ()
     if layout.name[:1].isdigit() and "(" in layout.name:  # "2 channels (FR+FL)"
         context.layout = f"{layout.nb_channels} channels"
     return names if all(name in SPEAKERS for name in names) else ()

@@ -69,6 +69,8 @@ def _folder(uri: str) -> ModelReference:
     files = {}
     for found in storage.list_objects(uri):
         name = found.uri.removeprefix(uri).lstrip("/")
+        if name.startswith(".") or name.endswith(".md"):
+            continue  # a better README makes no other model
         files[name] = storage.digest(found.uri) if uri.startswith("file://") else found.etag
     digest = digest_of(files)
     return ModelReference(uri, f"folder-{digest[:12]}", digest)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tasks.contract import ItemOutcome
-from tasks.media.decode import SAMPLE_RATE_HZ, open_audio
+from tasks.contract import ItemOutcome, Preempted
 from tasks.media.findings import outcome_of
+from tasks.media.isolated import SAMPLE_RATE_HZ, open_audio_isolated
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
 from tasks.night.records import Speech
 
@@ -26,17 +27,26 @@ class Heard:
     speech: tuple[Speech, ...]
 
 
-def listen_to(media: Path, flac: Path) -> Heard:
-    """Decode `media` to `flac` (16 kHz, mono, 16 bit) and find the speech in it. Raises MediaRejected."""
+def listen_to(media: Path, flac: Path, stop: threading.Event) -> Heard:
+    """Decode `media` to `flac` (16 kHz, mono, 16 bit) and find the speech in it.
+
+    FFmpeg runs in a child process: a file that crashes or hangs it is rejected like any other.
+
+    Raises:
+        MediaRejected: it gives no usable audio.
+        Preempted: `stop` was set meanwhile.
+    """
     import soundfile
 
     activity = SpeechActivity()
     segments: list[SpeechSegment] = []
     with (
-        open_audio(media) as audio,
+        open_audio_isolated(media) as audio,
         soundfile.SoundFile(flac, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sink,
     ):
         for block in audio:
+            if stop.is_set():
+                raise Preempted
             sink.write(np.clip(block, -1.0, 1.0))
             segments += activity.push(block)
         segments += activity.finish()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tasks import storage
@@ -25,12 +27,11 @@ def inputs(arguments: PrepareMedia) -> dict[str, str]:
 
 def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
     batch = read_one(Batch, arguments.batch)
-    preparer = Preparer(batch, context)
-    prepared: list[Preparation] = []
-    for arrival in batch.programmes:
-        context.progress("prepare", len(prepared), len(batch.programmes), "programmes", arrival.programme)
-        prepared.append(preparer.prepare(arrival))
-    context.progress("prepare", len(prepared), len(batch.programmes), "programmes")
+    by_arrival: dict[str, Preparation] = {}
+    for preparation in prepare_all(batch, context, arguments.workers):
+        by_arrival[preparation.arrival.arrival] = preparation
+        context.progress("prepare", len(by_arrival), len(batch.programmes), "programmes", preparation.arrival.programme)
+    prepared = [by_arrival[arrival.arrival] for arrival in batch.programmes]
     context.publish(PREPARED, to_lines(prepared))
     done = [p for p in prepared if p.outcome.is_done]
     counts = Counter(str(p.outcome) for p in prepared) + Counter(
@@ -48,14 +49,37 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
     )
 
 
+def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Preparation]:
+    """The batch's programmes as they are done, several at once.
+
+    Files of one size may be copies: one worker takes them in their order, so that it is always the first that is
+    decoded.
+    """
+    alike: dict[int, list[Arrival]] = defaultdict(list)
+    for arrival in batch.programmes:
+        alike[arrival.n_bytes].append(arrival)
+    with ThreadPoolExecutor(workers) as pool:
+        running = [pool.submit(Preparer(batch, context).prepare_each, group) for group in alike.values()]
+        try:
+            for done in as_completed(running):
+                yield from done.result()
+        except BaseException:
+            context.stop.set()  # what is being decoded beside it ends too
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 class Preparer:
-    """Prepares a batch's programmes one after the other; a bad one costs only itself."""
+    """Prepares programmes one after the other; a bad one costs only itself."""
 
     def __init__(self, batch: Batch, context: StepContext) -> None:
         self._context = context
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._shelf = Shelf(context)
         self._by_content: dict[str, Preparation] = {}
+
+    def prepare_each(self, arrivals: Sequence[Arrival]) -> list[Preparation]:
+        return [self.prepare(arrival) for arrival in arrivals]
 
     def prepare(self, arrival: Arrival) -> Preparation:
         """The programme's preparation; its audio, if it has any of its own, is published before it.
@@ -111,7 +135,7 @@ class Preparer:
 
     def _listen(self, arrival: Arrival, media: Path, sha256: str, flac: Path) -> Preparation:
         try:
-            heard = listen_to(media, flac)
+            heard = listen_to(media, flac, self._context.stop)
         except MediaRejected as error:
             return rejected(arrival, error.reason, error.detail, sha256)
         if storage.info(arrival.uri).etag != arrival.etag:

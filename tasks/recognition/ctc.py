@@ -12,9 +12,10 @@ import torch
 
 from tasks.features.config import Family, FeaturesConfig
 from tasks.features.logmel import LogMel, pad_batch
-from tasks.recognition import greedy
+from tasks.recognition import beam, greedy
 from tasks.recognition.engine import SAMPLE_RATE_HZ, Recognition
 from tasks.recognition.packing import pack
+from tasks.recognition.spelling import SpellingModel
 
 # Audio that goes through the model at once, padding counted. On a core longer batches only leave the cache.
 BATCH_S = {"cpu": 40.0, "cuda": 1200.0}
@@ -23,7 +24,10 @@ SHORTEST_S = 0.1
 
 
 class CtcEngine:
-    """`ParakeetForCTC`: a FastConformer encoder under one linear layer."""
+    """`ParakeetForCTC`: a FastConformer encoder under one linear layer.
+
+    Decodes greedily, or with the spelling model that lies in the folder.
+    """
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         from transformers import AutoTokenizer, ParakeetForCTC
@@ -38,9 +42,10 @@ class CtcEngine:
         model: Any = ParakeetForCTC.from_pretrained(folder, dtype=dtype, local_files_only=True)
         self._model = model.to(self._device).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._blank = int(model.config.pad_token_id)
+        self.blank = int(model.config.pad_token_id)
+        self.spelling = SpellingModel.load(folder)
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        self._symbols = greedy.vocabulary(tokens, {*tokenizer.all_special_ids, self._blank})
+        self._symbols = greedy.vocabulary(tokens, {*tokenizer.all_special_ids, self.blank})
         self.features = features_of(folder)
         self._logmel = LogMel(self.features, self._device)
         self._encoder = model.config.encoder_config
@@ -49,7 +54,7 @@ class CtcEngine:
 
     @property
     def name(self) -> str:
-        return "transformers ParakeetForCTC, greedy"
+        return f"transformers ParakeetForCTC, {'beam search with spelling' if self.spelling else 'greedy'}"
 
     @property
     def longest_chunk_s(self) -> float:
@@ -74,26 +79,31 @@ class CtcEngine:
         return [
             Recognition(
                 greedy.words(
-                    greedy.emissions(symbols, posteriors, self._blank),
+                    self._emissions(log_posteriors),
                     self._symbols,
                     self._frame_ms,
                     len(chunk) * 1000 // SAMPLE_RATE_HZ,
                 )
             )
-            for chunk, (symbols, posteriors) in zip(chunks, self.best_symbols(features), strict=True)
+            for chunk, log_posteriors in zip(chunks, self.log_posteriors(features), strict=True)
         ]
 
+    def _emissions(self, log_posteriors: np.ndarray) -> list[greedy.Emission]:
+        if self.spelling is None:
+            best = log_posteriors.argmax(axis=-1)
+            return greedy.emissions(best, np.exp(log_posteriors.max(axis=-1)), self.blank)
+        found = beam.search(log_posteriors, self.blank, self.spelling)
+        return beam.align(log_posteriors, found, self.blank)
+
     @torch.inference_mode()
-    def best_symbols(self, features: Sequence[torch.Tensor]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each utterance's features `(n_frames, n_mels)`, one batch: the best symbol of each output frame,
-        `(n_output_frames,)` int64, and its posterior, `(n_output_frames,)` float32."""
+    def log_posteriors(self, features: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """For each utterance's features `(n_frames, n_mels)`, one batch: natural logarithms of the symbols'
+        posteriors, `(n_output_frames, n_symbols)` float32."""
         batch, mask = pad_batch(features)
         batch = batch.to(self._device, self._model.dtype)
         logits = self._model(input_features=batch, attention_mask=mask.to(self._device)).logits
-        posteriors, symbols = logits.float().softmax(dim=-1).max(dim=-1)  # (batch, n_output_frames) both
-        posteriors, symbols = posteriors.cpu().numpy(), symbols.cpu().numpy()
-        lengths = [self.n_output_frames(len(f)) for f in features]
-        return [(symbols[row, :length], posteriors[row, :length]) for row, length in enumerate(lengths)]
+        found = logits.float().log_softmax(dim=-1).cpu().numpy()  # (batch, n_output_frames, n_symbols)
+        return [found[row, : self.n_output_frames(len(f))] for row, f in enumerate(features)]
 
     def n_output_frames(self, n_frames: int) -> int:
         """Frames after the encoder's strided convolutions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,9 +73,15 @@ def words(found: Iterable[Emission], symbols: Sequence[Symbol], frame_ms: float,
     Frame `i` is centred on `i · frame_ms`, so a word begins half a frame before its first and ends half a frame
     after its last. Its confidence is the geometric mean of its symbols'.
     """
-    spelled, last_ms = [], 0
+    spelled: list[Word] = []
+    last_ms = 0
     for group in _grouped(found, symbols):
         text = b"".join(symbols[e.symbol].text for e in group).decode(errors="replace")
+        if not any(character.isalnum() for character in text):
+            # A mark on its own is the last word's, if that has none yet; else it is noise.
+            if spelled and spelled[-1].text[-1].isalnum():
+                spelled[-1] = replace(spelled[-1], text=spelled[-1].text + text)
+            continue
         start_ms = min(max(round((group[0].start - 0.5) * frame_ms), last_ms), duration_ms)
         end_ms = min(max(round((group[-1].end - 0.5) * frame_ms), start_ms), duration_ms)
         confidence = float(np.exp(np.mean([np.log(max(e.confidence, 1e-9)) for e in group])))

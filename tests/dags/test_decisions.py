@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
 from dags.common.approval import PromotionGate
 from dags.common.assets import DATASET, choose_dataset
@@ -35,7 +35,7 @@ def test_the_form_wins_then_the_event_then_the_newest() -> None:
 
 
 def test_without_any_dataset_it_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match="run corpus_features first"):
+    with pytest.raises(AirflowFailException, match="run corpus_features"):
         chosen(None, [], [])
 
 

@@ -18,6 +18,8 @@ from training.families.acoustic import save_acoustic_model
 from training.families.lora import add_adapters
 from training.loop import load_weights, weights_of
 
+pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
+
 
 @pytest.fixture(scope="module", params=["parakeet", "whisper"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,9 @@ from tasks.contract import STEPS, ExitCode, Preempted, Reason, Receipt, StepErro
 from tasks.step import run_step
 from training import tracking
 
+pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
+
+
 STEP_COUNT = 9
 
 
@@ -65,6 +68,20 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(
     assert client.get_run(mlflow_run.info.run_id).info.status == "FINISHED"
     steps = sorted(metric.step for metric in client.get_metric_history(mlflow_run.info.run_id, "loss"))
     assert steps == list(range(1, STEP_COUNT + 1))
+
+
+def test_a_tracking_server_that_is_away_at_a_resume_is_a_fault_and_no_wrong_setting(
+    dataset: str, base_model: Path, tmp_path: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong setting is not retried; a run that was preempted must be."""
+    with pytest.raises(Preempted):
+        train(tmp_path, dataset, base_model, TermAt(2))
+    monkeypatch.setattr(tracking, "_OPENING_TRIES", 1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StepError, match="MLflow does not answer") as raised:
+        train(tmp_path, dataset, base_model, TermAt(-1))
+    assert raised.value.exit_code == ExitCode.FAULT
 
 
 def test_divergence_ends_the_run_and_keeps_what_was_good(

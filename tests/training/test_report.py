@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import numpy as np
+
+from tasks.contract import StepResult
 from tests.training.test_rule import evaluation, utterances
+from training.comparison.rule import compare
 from training.evaluation.records import ScoredUtterance
 from training.report.confusions import confusions
 from training.report.curves import curve, smoothed
-from training.report.page import worst
+from training.report.page import RunMaterial, run_page, worst
 from training.scoring.errors import ErrorCounts, word_errors
 from training.scoring.normaliser import normalise
 
@@ -28,7 +34,7 @@ def scored(reference: str, hypothesis: str, name: str = "u") -> ScoredUtterance:
 def test_confusions_add_up_to_the_errors() -> None:
     spoken = [
         scored("The cat sat on the mat.", "the cat sad on mat"),
-        scored("A cat sat.", "a cat sad there"),
+        scored("A cat sat down.", "a cat sad down there"),
         scored("", "um"),
         scored("Nothing heard", ""),
     ]
@@ -58,8 +64,32 @@ def test_smoothing_leaves_out_skipped_steps() -> None:
     assert all(value == 2.0 for _, value in points[2:])
 
 
-def test_builders_agree() -> None:
-    import numpy as np
-
-    spoken = utterances(np.ones((2, 3), int))
-    assert evaluation(spoken, "m").words.errors == 6
+def test_the_page_plays_the_worst_and_escapes_what_was_said() -> None:
+    spoken = [*utterances(np.full((2, 12), 4)), scored("<script>alert(1)</script> said", "nothing", "hostile")]
+    challenger, champion = evaluation(spoken, "new"), evaluation(spoken, "old")
+    result = StepResult(
+        step="evaluate",
+        step_version=1,
+        key="k",
+        arguments={},
+        inputs={},
+        metrics={"rtfx": 50.0, "trained_audio_hours": 1.5, "train_seconds": 90.0, "audio_seconds_per_second": 60.0},
+        labels={"hardware": "2 cores"},
+        finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+        code_version="0",
+    )
+    run = RunMaterial(
+        name="m",
+        trained=result,
+        losses=[3.0, None, 2.0, 1.5, 1.0, 0.9],
+        validation_wers=[(0, 0.9), (6, 0.2)],
+        evaluation=challenger,
+        evaluated=result,
+        utterances=spoken,
+        comparison=compare(challenger, champion, spoken, spoken),
+    )
+    page = run_page(run, {"hostile": b"fLaC", "0-0": b"fLaC"})
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; said" in page
+    assert page.count("data:audio/flac;base64,") == 1 + ("0-0" in page)
+    assert "4 errors in 20 words" in page

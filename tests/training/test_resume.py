@@ -26,6 +26,9 @@ from training.fine_tuning import gather
 from training.loop import Course, RunState, Trainer, weights_of
 from training.validation import take_sample
 
+pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
+
+
 STEPS = 14
 Metrics = Callable[[int, dict[str, float]], None]
 

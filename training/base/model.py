@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from training.base.alphabet import BLANK, BLANK_ID, SYMBOLS, make_tokenizer
 from training.base.pool import FEATURES
 
@@ -50,7 +48,7 @@ def export(model: ParakeetForCTC, folder: Path) -> None:
 
     half = ParakeetForCTC(model.config)
     half.load_state_dict(model.state_dict())
-    half.to(torch.float16).save_pretrained(folder)
+    half.half().save_pretrained(folder)
     extractor = ParakeetFeatureExtractor(
         feature_size=FEATURES.n_mels,
         sampling_rate=FEATURES.sample_rate_hz,

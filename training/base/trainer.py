@@ -194,8 +194,8 @@ def word_error_rate(model: ParakeetForCTC, tokenizer: ParakeetTokenizer, utteran
         best = model(input_features=features, attention_mask=mask).logits.argmax(-1)  # (batch, n_out_frames)
         for utterance, ids in zip(batch, best, strict=True):
             n_out_frames = -(-len(utterance.features) // SUBSAMPLING)
-            hypotheses.append(_words(tokenizer.decode(ids[:n_out_frames].tolist())))
-            references.append(_words(tokenizer.decode(utterance.labels.tolist(), group_tokens=False)))
+            hypotheses.append(_words(str(tokenizer.decode(ids[:n_out_frames].tolist()))))
+            references.append(_words(str(tokenizer.decode(utterance.labels.tolist(), group_tokens=False))))
     return float(jiwer.wer(references, hypotheses))
 
 

@@ -6,7 +6,7 @@ to keep many of them in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -90,6 +90,11 @@ class ShardReader:
             np.array(n_frames_, np.int32),
             np.array(durations, np.float32),
         )
+
+    def texts(self) -> Iterator[str]:
+        """Every utterance's text, one row group in memory."""
+        for group in range(len(self.groups)):
+            yield from self._columns(group, ["text"]).column("text").to_pylist()
 
     def read(self, group: int) -> list[Utterance]:
         """All utterances of a row group, in their order."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from training.evaluation.records import ScoredUtterance
 from training.scoring.normaliser import normalise
+
+Counted = TypeVar("Counted", str, tuple[str, str])
 
 
 @dataclass(frozen=True)
@@ -46,5 +49,5 @@ def confusions(utterances: Iterable[ScoredUtterance], most: int = 15) -> Confusi
     return Confusions(_top(substituted, most), _top(deleted, most), _top(inserted, most))
 
 
-def _top(counts: Counter, most: int) -> list:  # type: ignore[type-arg]
+def _top(counts: Counter[Counted], most: int) -> list[tuple[Counted, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]

@@ -55,7 +55,7 @@ class Voice:
 
 def speak(text: str, voice: Voice) -> np.ndarray:
     """Speech for `text`, float32 in -1..1 at `SAMPLE_RATE_HZ`, `(n_samples,)`."""
-    library, chunks = _engine()
+    library, chunks, _ = _engine()
     # An unknown variant is not an error to espeak-ng: it falls back to the accent's own voice.
     if voice.variant not in installed_variants() or library.espeak_SetVoiceByName(voice.name.encode()):
         raise SynthesisError(f"espeak-ng has no voice {voice.name!r}")
@@ -82,7 +82,7 @@ def installed_variants() -> frozenset[str]:
 
 
 @cache
-def _engine() -> tuple[Any, list[bytes]]:
+def _engine() -> tuple[Any, list[bytes], Callable[..., int]]:
     import espeakng_loader
 
     data = espeakng_loader.get_data_path()
@@ -98,8 +98,7 @@ def _engine() -> tuple[Any, list[bytes]]:
     chunks: list[bytes] = []
     callback = _sample_callback(chunks)
     library.espeak_SetSynthCallback(callback)
-    library.keep_callback = callback  # the C side holds a bare pointer to it
-    return library, chunks
+    return library, chunks, callback  # the C side holds a bare pointer to the callback: it must stay alive
 
 
 def _sample_callback(chunks: list[bytes]) -> Callable[..., int]:

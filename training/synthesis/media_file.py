@@ -53,6 +53,7 @@ def write_media(path: Path, samples: np.ndarray, encoding: Encoding) -> None:
         sound = container.add_stream(
             codec.name, rate=encoding.sample_rate_hz, layout=layout, options=dict(codec.options)
         )
+        assert isinstance(sound, av.AudioStream)
         if codec.bits_per_second_per_channel:
             sound.bit_rate = codec.bits_per_second_per_channel * encoding.n_channels
         step = encoding.sample_rate_hz  # a second at a time, so that sound and picture interleave

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from training.synthesis.espeak import Voice
 from training.synthesis.grammar import Side, sentence
-from training.synthesis.voices import ACCENTS, VoiceSet, variants
+from training.synthesis.voices import CHANNEL_ACCENT, VoiceSet, variants
 
 
 class Kind(StrEnum):
@@ -77,7 +77,7 @@ def _cast(speakers: tuple[str, ...], side: Side, rng: random.Random) -> dict[str
     chosen = rng.sample(variants(voice_set), len(speakers))
     return {
         speaker: Voice(
-            accent=rng.choice(ACCENTS),
+            accent=CHANNEL_ACCENT,
             variant=variant,
             pitch=rng.randint(35, 65),
             pitch_range=rng.randint(35, 70),

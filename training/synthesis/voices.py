@@ -21,6 +21,7 @@ ACCENTS = (
     "en-us-nyc",
     "en-029",  # Caribbean
 )
+CHANNEL_ACCENT = "en-us"  # a small channel's people come from one place
 
 
 class VoiceSet(StrEnum):

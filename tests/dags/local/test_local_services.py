@@ -116,6 +116,23 @@ def test_a_taken_port_stops_up_before_anything_starts(services: Services, laptop
     assert services.records() == {}
 
 
+def test_ports_that_were_chosen_once_hold_until_down(services: Services, laptop: Laptop) -> None:
+    services.up(board(), "test")
+    home = {"AIRSCRIPT_HOME": str(laptop.home)}
+    assert Laptop.from_environment(home).ports == laptop.ports
+    other = Laptop.from_environment(home | {"AIRSCRIPT_MLFLOW_PORT": str(free_port())})
+    with pytest.raises(LaptopError, match=f"MLflow on {laptop.mlflow_port} already.*make down"):
+        Services(other, command=stand_in, names=("mlflow",)).up(board(), "test")
+
+
+def test_up_takes_over_what_a_killed_demo_left(services: Services) -> None:
+    services.up(board(), "demo")
+    assert services.up(board(), "up") == ()
+    assert services.alive()["mlflow"].started_by == "up"
+    services.up(board(), "demo")
+    assert services.alive()["mlflow"].started_by == "up"
+
+
 def test_a_service_that_ends_at_once_shows_its_log(laptop: Laptop) -> None:
     def broken(_laptop: Laptop, _service: str) -> list[str]:
         return [sys.executable, "-c", "raise SystemExit('no such option: --colour')"]

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 from tasks import storage
 from tasks.contract import STEPS, Receipt
 from tasks.progress import no_progress
 from tasks.step import run_step
+
+settings.register_profile("no-deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("no-deadline")
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 CUE_S, GAP_S = 2.4, 0.2
@@ -77,6 +81,11 @@ class Pipeline:
         """The whole chain: assemble-dataset's receipt."""
         scan = self.scan()
         return self.assemble(scan, self.extract(self.prepare(scan)))
+
+
+@pytest.fixture(name="captions")
+def _captions() -> Callable[[float], bytes]:
+    return captions
 
 
 @pytest.fixture

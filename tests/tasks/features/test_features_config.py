@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.features.config import Family, FeaturesConfig, parakeet, whisper
@@ -38,6 +38,7 @@ def test_the_digest_is_of_the_canonical_json() -> None:
     assert FeaturesConfig.from_json(shuffled).digest == parakeet().digest
 
 
+@settings(deadline=None)
 @given(n_samples=st.integers(0, 10**7))
 def test_frames_by_family(n_samples: int) -> None:
     assert parakeet(320).n_frames(n_samples) == n_samples // 320

@@ -42,6 +42,8 @@ def test_a_copied_folder_is_the_same_model_and_a_changed_one_is_not(tmp_path: Pa
     shutil.copytree(place, tmp_path / "copy")
     first, copy = models.resolve(str(place)), models.resolve(str(tmp_path / "copy"))
     assert (first.digest, first.version) == (copy.digest, copy.version)
+    (place / "README.md").write_text("How it was made")
+    assert models.resolve(str(place)).digest == first.digest
     (place / "model.safetensors").write_bytes(b"other weights")
     assert models.resolve(str(place)).digest != first.digest
 

@@ -135,6 +135,7 @@ def complete_sets(root: str) -> list[str]:
     return manifests
 
 
+@pytest.mark.slow  # a process for every change
 def test_killed_at_every_change_of_the_disk(tmp_path: Path) -> None:
     change = 0
     while True:

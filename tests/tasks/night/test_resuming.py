@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +55,15 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
     batch = Batch(pipeline=PIPELINE, transcripts=storage.join(storage_root, "transcripts"), programmes=tuple(arrivals))
     batch_uri = storage.join(storage_root, "batch.json")
     storage.write(batch_uri, batch.model_dump_json().encode())
-    arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri)
+    arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
     decoded: list[str] = []
 
-    def listening(media: Path, flac: Path) -> Heard:
+    def listening(media: Path, flac: Path, stop: threading.Event) -> Heard:
         if len(decoded) == 2:
             decoded.append("killed")
             raise Killed
         decoded.append(media.name[-5:])
-        return listen_to(media, flac)
+        return listen_to(media, flac, stop)
 
     monkeypatch.setattr(prepare, "listen_to", listening)
     with pytest.raises(Killed):

@@ -78,8 +78,8 @@ def test_output_frames_are_the_encoders(ctc, parakeet: Path) -> None:
     import torch
 
     for n_frames in (8, 9, 31, 50):
-        found = ctc.best_symbols([torch.zeros(n_frames, 80), torch.zeros(64, 80)])
-        assert [len(symbols) for symbols, _ in found] == [-(-n_frames // 2), 32]
+        found = ctc.log_posteriors([torch.zeros(n_frames, 80), torch.zeros(64, 80)])
+        assert [len(frames) for frames in found] == [-(-n_frames // 2), 32]
 
 
 def test_a_whisper_is_converted_once(whisper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

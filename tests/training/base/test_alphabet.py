@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.base.alphabet import BLANK_ID, CHARACTERS, SYMBOLS, encode, make_tokenizer, n_ctc_frames
@@ -12,6 +12,7 @@ from training.base.alphabet import BLANK_ID, CHARACTERS, SYMBOLS, encode, make_t
 texts = st.text(alphabet=CHARACTERS, max_size=60)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_the_tokenizer_agrees_with_encode_and_decodes_to_the_text(text: str) -> None:
     tokenizer = make_tokenizer()
@@ -35,6 +36,7 @@ def test_capitals_are_lowered_and_what_is_no_character_is_unknown() -> None:
         encode("a1")
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=12))
 def test_the_fewest_frames_are_those_that_torch_accepts(labels: list[int]) -> None:
     """CTC's loss is finite with as many frames as `n_ctc_frames` says and infinite with one less."""

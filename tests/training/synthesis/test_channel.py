@@ -19,7 +19,7 @@ from training.synthesis.channel import Channel, Slot, make_channel, plan
 from training.synthesis.grammar import Side
 from training.synthesis.media_file import Encoding
 from training.synthesis.script import Kind
-from training.synthesis.voices import VoiceSet, variants
+from training.synthesis.voices import CHANNEL_ACCENT, VoiceSet, variants
 
 SMALL_ARCHIVE = (
     Slot("news", Kind.NEWS, 30, Encoding(".mp4", 44_100, 2), ".srt"),
@@ -50,6 +50,7 @@ def test_archive_and_inbox_share_no_sentence_no_voice_and_no_day() -> None:
     voices = [{voice.variant for _, script in side for voice in script.cast.values()} for side in (archive, inbox)]
     assert voices[0] <= set(variants(VoiceSet.CHANNEL_ARCHIVE))
     assert voices[1] <= set(variants(VoiceSet.CHANNEL_INBOX))
+    assert {voice.accent for side in (archive, inbox) for _, s in side for voice in s.cast.values()} == {CHANNEL_ACCENT}
     days = [{script.name[:10] for _, script in side} for side in (archive, inbox)]
     assert max(days[0]) < min(days[1])
     names = [script.name for _, script in archive + inbox]

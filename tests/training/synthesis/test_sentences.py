@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.base.alphabet import CHARACTERS
@@ -52,6 +52,7 @@ def test_cardinals(number: int, words: str) -> None:
     assert cardinal(number) == words
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999_998))
 def test_every_number_has_its_own_words(number: int) -> None:
     assert cardinal(number) != cardinal(number + 1)

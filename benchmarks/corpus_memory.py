@@ -1,0 +1,86 @@
+"""Memory of prepare-corpus and extract-features on one programme of four hours, and how fast they are.
+
+The programme is noise with captions, as 48 kHz stereo FLAC; every step runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import Report, Row, report, run
+from tasks.step import load_result
+
+HOURS = 4
+RATE_HZ = 48_000
+CUE_S = 4
+
+_STEP = """
+import json, resource, sys
+from tasks.command import main
+code = main("tasks", sys.argv[1:])
+print(json.dumps({"code": code, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+def make_programme(folder: Path) -> None:
+    """Four hours of noise whose level changes, and a caption every four seconds."""
+    import numpy as np
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    second = rng.standard_normal((RATE_HZ, 2)) * 0.1
+    with soundfile.SoundFile(folder / "programme.flac", "w", RATE_HZ, 2, subtype="PCM_16") as sink:
+        for number in range(HOURS * 3600):
+            sink.write(np.roll(second, number * 7, axis=0) * (0.5 + (number % 11) / 22))
+    with (folder / "programme.srt").open("w") as sink:
+        for number in range(HOURS * 3600 // CUE_S):
+            times = " --> ".join(
+                f"{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d},{ms}"
+                for s, ms in ((number * CUE_S, "000"), (number * CUE_S + CUE_S - 1, "800"))
+            )
+            sink.write(f"{number + 1}\n{times}\nThese are the words of a caption like many others.\n\n")
+
+
+def step(*arguments: str) -> float:
+    """Run one step in its own process and return its peak memory in MiB."""
+    done = subprocess.run([sys.executable, "-c", _STEP, *arguments], check=True, capture_output=True, text=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["mib"])
+
+
+def measure() -> Report:
+    rows, notes = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        media, work = Path(folder) / "media", Path(folder) / "work"
+        media.mkdir()
+        make_programme(media)
+        step("scan-corpus", f"--media={media.as_uri()}", f"--output={work.as_uri()}")
+        source = next(work.glob("*/*/shards/*.jsonl")).as_uri()
+        for name, flag in (("prepare-corpus", "shard"), ("extract-features", "prepared")):
+            output = work / name
+            mib = step(name, f"--{flag}={source}", f"--output={output.as_uri()}")
+            source = next(output.glob("*/result.json")).as_uri()
+            result = load_result(source)
+            seconds = result.seconds
+            rows.append(
+                Row(
+                    name, seconds, (seconds, seconds), HOURS * 3600 / seconds, rows[0].median_s / seconds if rows else 1
+                )
+            )
+            notes.append(f"{name}: peak {mib:,.0f} MiB, {result.counts['utterances']} utterances")
+    return report(
+        "corpus_memory",
+        f"one programme of {HOURS} hours, {RATE_HZ // 1000} kHz stereo FLAC",
+        "x real time",
+        "prepare-corpus",
+        ("av", "soxr", "torch", "pyarrow", "soundfile"),
+        rows,
+        [*notes, "a step's own process; the decoder's child process is not counted"],
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", measure)

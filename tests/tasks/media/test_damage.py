@@ -1,0 +1,190 @@
+"""Damaged media: what is lost is counted, what is left keeps its time, and nothing crashes or goes unnoticed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks.contract import Outcome, Reason
+from tasks.media.decode import open_audio
+from tasks.media.findings import AudioFindings, MediaRejected, outcome_of
+from tasks.media.limits import MediaLimits
+from tests.tasks.media.making import Track, encode, flipped, marked, marks_s, rf64, wav, with_total_samples
+
+DURATION_S = 12.0
+STEREO = np.stack([marked(DURATION_S)] * 2)
+PATIENT = MediaLimits(max_lost_share=1.0)
+
+CODINGS = {
+    "wav": ("wav", "pcm_s16le"),
+    "flac": ("flac", "flac"),
+    "mp3": ("mp3", "libmp3lame"),
+    "m4a": ("mp4", "aac"),
+    "aac": ("adts", "aac"),
+    "ts": ("mpegts", "mp2"),
+    "mka": ("matroska", "ac3"),
+    "opus": ("ogg", "libopus"),
+    "mov": ("mov", "pcm_s24le"),
+}
+
+
+@pytest.fixture(scope="module")
+def media() -> dict[str, bytes]:
+    return {
+        name: encode(container, Track(STEREO, codec, bit_rate=128_000)) for name, (container, codec) in CODINGS.items()
+    }
+
+
+def outcome(medium: bytes, limits: MediaLimits | None = None) -> tuple[Outcome, Reason | None, AudioFindings | None]:
+    """What becomes of it. Anything but an outcome is raised, and fails the test."""
+    try:
+        with open_audio(medium, limits=limits) as audio:
+            n_samples = sum(len(block) for block in audio)
+        assert n_samples == audio.findings.n_samples
+        item = outcome_of("medium", audio.findings)
+        return item.outcome, item.reason, audio.findings
+    except MediaRejected as rejected:
+        return Outcome.REJECTED, rejected.reason, rejected.findings
+
+
+@pytest.mark.parametrize("name", CODINGS)
+def test_whole_media_are_done(name: str, media: dict[str, bytes]):
+    assert outcome(media[name])[:2] == (Outcome.DONE, None)
+
+
+@pytest.mark.parametrize("name", CODINGS)
+@pytest.mark.parametrize("tenths", range(1, 10))
+def test_truncation_at_each_tenth(name: str, tenths: int, media: dict[str, bytes]):
+    cut = media[name][: len(media[name]) * tenths // 10]
+    what, reason, findings = outcome(cut)
+    if name in ("m4a", "mov"):  # their index stands at the end
+        assert (what, reason) == (Outcome.REJECTED, Reason.TRUNCATED)
+        return
+    assert findings is not None
+    assert findings.duration_s == pytest.approx(DURATION_S * tenths / 10, abs=1.5)
+    if name in ("aac", "ts", "opus"):  # nothing in them says how long they should be
+        assert what in (Outcome.DONE, Outcome.DONE_WITH_WARNINGS)
+    else:
+        assert what is Outcome.DONE_WITH_WARNINGS
+        assert {warning.reason for warning in findings.warnings} & {Reason.TRUNCATED, Reason.HEADER_MISMATCH}
+
+
+@pytest.mark.parametrize("name", CODINGS)
+@pytest.mark.parametrize("seed", range(6))
+def test_flipped_bits(name: str, seed: int, media: dict[str, bytes]):
+    """Somewhere in the file, header and index included: any outcome will do, but an outcome it must be."""
+    what, reason, findings = outcome(flipped(media[name], 3 * 4**seed, seed))
+    if what is Outcome.REJECTED:
+        assert reason in (
+            Reason.DAMAGED, Reason.NOT_MEDIA, Reason.TRUNCATED, Reason.EMPTY, Reason.NO_AUDIO_TRACK,
+            Reason.UNSUPPORTED_CODEC, Reason.TOO_LONG,
+        )  # fmt: skip
+    else:
+        assert findings is not None
+        assert findings.duration_s < 10 * DURATION_S
+
+
+@pytest.mark.parametrize("name", ["flac", "m4a", "mka", "opus", "mp3", "ts"])
+def test_a_destroyed_stretch_keeps_its_place(name: str, media: dict[str, bytes]):
+    """A tenth of the bytes is overwritten with zeros. The beeps after it stay where they were."""
+    medium = bytearray(media[name])
+    at, n_bytes = len(medium) * 4 // 10, len(medium) // 10
+    medium[at : at + n_bytes] = bytes(n_bytes)
+    with open_audio(bytes(medium), limits=PATIENT) as audio:
+        samples = np.concatenate(list(audio))
+    findings = audio.findings
+    # Ogg pages are a second of sound, Matroska's clusters five: they go as a whole.
+    assert findings.lost_s == pytest.approx(1.2, abs={"opus": 2.0, "mka": 5.0}.get(name, 0.4))
+    assert findings.gaps >= 1
+    assert outcome_of("medium", findings).outcome is Outcome.DONE_WITH_WARNINGS
+    late = [mark for mark in marks_s(samples) if mark > DURATION_S - 1.5]
+    off = [abs(mark - round(mark)) for mark in late]
+    assert late
+    # Bare MP3 frames have no time stamps: how long the hole was is reckoned from its bytes.
+    assert max(off) < (0.15 if name == "mp3" else 0.06)
+
+
+def test_too_much_damage_is_rejected(media: dict[str, bytes]):
+    medium = bytearray(media["m4a"])
+    at = len(medium) // 10
+    medium[at : at * 6] = bytes(at * 5)
+    what, reason, findings = outcome(bytes(medium))
+    assert (what, reason) == (Outcome.REJECTED, Reason.DAMAGED)
+    assert findings is not None
+    assert findings.lost_s == pytest.approx(DURATION_S / 2, abs=1.0)
+    assert outcome(bytes(medium), MediaLimits(max_lost_share=0.6))[0] is Outcome.DONE_WITH_WARNINGS
+
+
+def test_single_frames_are_counted(media: dict[str, bytes]):
+    """Checksums tell: without them, FFmpeg would play the noise of a damaged FLAC frame."""
+    _, _, findings = outcome(flipped(media["flac"], 8, 3, keep=2000), PATIENT)
+    assert findings is not None
+    assert findings.gaps >= 1
+    assert 0.05 < findings.lost_s < 5.0
+    assert findings.duration_s == pytest.approx(DURATION_S, abs=0.2)
+    assert findings.loudness.peak_dbfs < -6.0
+
+
+CLAIMS = [0, 1, 1 << 16, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 36) - 1, 1 << 48, (1 << 63) - 1, 1 << 63]
+MONO = marked(2.0, 16_000)[None]
+
+
+@pytest.mark.parametrize("claimed", CLAIMS)
+def test_headers_that_lie_about_length_reserve_nothing(claimed: int):
+    """RIFF holds 32 bits of bytes, FLAC 36 of samples, RF64 64."""
+    flac = encode("flac", Track(MONO, "flac", 16_000))
+    for medium in (
+        wav(MONO, 16_000, claimed_bytes=2 * claimed),
+        rf64(MONO, 16_000, claimed),
+        with_total_samples(flac, min(claimed, (1 << 36) - 1)),
+    ):
+        what, reason, findings = outcome(medium)
+        if what is Outcome.REJECTED:  # a claim of nothing is believed, and one that is negative for FFmpeg is not
+            assert (reason is Reason.EMPTY and claimed <= 1) or (reason is Reason.DAMAGED and claimed >= (1 << 63) - 1)
+            continue
+        assert findings is not None
+        assert findings.duration_s <= 2.01
+        if claimed > 1 << 16:
+            assert findings.duration_s == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_header_that_lies_is_reported():
+    flac = encode("flac", Track(MONO, "flac", 16_000))
+    what, reason, findings = outcome(with_total_samples(flac, 16_000 * 3600))
+    assert (what, reason) == (Outcome.DONE_WITH_WARNINGS, Reason.HEADER_MISMATCH)
+    assert findings is not None
+    assert findings.header_duration_s == pytest.approx(3600.0)
+    assert findings.header_mismatch_s == pytest.approx(3598.0, abs=0.1)
+
+
+def test_a_wav_that_is_still_being_copied():
+    what, reason, _ = outcome(wav(MONO, 16_000, claimed_bytes=16_000 * 2 * 60))
+    assert (what, reason) == (Outcome.DONE_WITH_WARNINGS, Reason.TRUNCATED)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "reason"),
+    [(0, 1, Reason.DAMAGED), (1, 1, Reason.UNSUPPORTED_CODEC), (2**31 - 1, 1, Reason.UNSUPPORTED_CODEC),
+     (2**32 - 1, 1, None), (16_000, 65_535, Reason.UNSUPPORTED_CODEC), (16_000, 0, None)],
+)  # fmt: skip
+def test_absurd_rates_and_channels(rate_hz: int, channels: int, reason: Reason | None):
+    medium = bytearray(wav(MONO, 16_000))
+    medium[22:24] = channels.to_bytes(2, "little")
+    medium[24:28] = rate_hz.to_bytes(4, "little")
+    what, why, _ = outcome(bytes(medium))
+    assert what is Outcome.REJECTED
+    assert reason is None or why is reason
+
+
+def test_an_hour_of_silence():
+    silence = wav(np.zeros((1, 3600 * 8000), np.float32), 8000)
+    what, reason, findings = outcome(silence)
+    assert (what, reason) == (Outcome.DONE_NO_SPEECH, Reason.SILENCE)
+    assert findings is not None
+    assert findings.duration_s == 3600.0
+
+
+def test_zero_bytes_after_a_header(media: dict[str, bytes]):
+    for name, medium in media.items():
+        what, _, _ = outcome(medium[:1000] + bytes(200_000))
+        assert what in (Outcome.REJECTED, Outcome.DONE_NO_SPEECH, Outcome.DONE_WITH_WARNINGS), name

@@ -1,0 +1,125 @@
+"""Beam search and alignment against exhaustive search over every CTC path, and what a spelling model changes."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.recognition.beam import align, search
+from tasks.recognition.spelling import FILE_NAME, SpellingModel
+
+BLANK = 0
+N_SYMBOLS = 3
+
+
+def log_posteriors(n_frames: int, seed: int, n_symbols: int = N_SYMBOLS) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((n_frames, n_symbols)) * 2
+    return (logits - np.log(np.exp(logits).sum(-1, keepdims=True))).astype(np.float32)
+
+
+def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(symbol for symbol, _ in itertools.groupby(path) if symbol != BLANK)
+
+
+def texts_by_probability(frames: np.ndarray) -> dict[tuple[int, ...], float]:
+    found: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(frames.shape[1]), repeat=len(frames)):
+        probability = float(np.exp(sum(frames[n, symbol] for n, symbol in enumerate(path))))
+        found[collapse(path)] = found.get(collapse(path), 0.0) + probability
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(n_frames=st.integers(1, 6), seed=st.integers(0, 10_000))
+def test_without_a_say_of_spelling_the_most_likely_text_is_found(n_frames: int, seed: int) -> None:
+    frames = log_posteriors(n_frames, seed)
+    silent = SpellingModel.learn([], N_SYMBOLS)
+    probabilities = texts_by_probability(frames)
+    found = tuple(search(frames, BLANK, silent, beam=500))
+    assert probabilities[found] == pytest.approx(max(probabilities.values()), rel=0.02)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n_frames=st.integers(1, 6), seed=st.integers(0, 10_000))
+def test_the_alignment_is_the_most_likely_path_of_the_text(n_frames: int, seed: int) -> None:
+    frames = log_posteriors(n_frames, seed)
+    paths: dict[tuple[int, ...], list[tuple[float, tuple[int, ...]]]] = {}
+    for path in itertools.product(range(N_SYMBOLS), repeat=n_frames):
+        score = float(sum(frames[n, symbol] for n, symbol in enumerate(path)))
+        paths.setdefault(collapse(path), []).append((score, path))
+    for text, ways in paths.items():
+        found = align(frames, text, BLANK)
+        assert tuple(emission.symbol for emission in found) == text
+        spoken = [BLANK] * n_frames
+        for emission in found:
+            assert 0 <= emission.start < emission.end <= n_frames
+            spoken[emission.start : emission.end] = [emission.symbol] * (emission.end - emission.start)
+        score = sum(frames[n, symbol] for n, symbol in enumerate(spoken))
+        assert score == pytest.approx(max(ways)[0], abs=1e-4)
+
+
+def test_a_text_longer_than_the_audio_has_no_alignment() -> None:
+    assert align(log_posteriors(2, 0), [1, 1], BLANK) == []
+    assert align(log_posteriors(2, 0), [], BLANK) == []
+
+
+def test_no_frames_say_nothing() -> None:
+    assert search(np.zeros((0, N_SYMBOLS), np.float32), BLANK, SpellingModel.learn([], N_SYMBOLS)) == []
+
+
+def test_spelling_decides_where_the_audio_is_in_doubt() -> None:
+    """The audio hears 1, then 2 a little more than 3; the texts know only 1 3."""
+    doubt = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.02, 0.01, 0.50, 0.47]], dtype=np.float32))
+    spelling = SpellingModel.learn([[1, 3]] * 20, n_symbols=4)
+    assert search(doubt, BLANK, spelling) == [1, 2]
+    spelling.weight = 0.5
+    assert search(doubt, BLANK, spelling) == [1, 3]
+
+
+def test_spelling_does_not_overrule_clear_audio() -> None:
+    clear = np.log(np.array([[0.001, 0.997, 0.001, 0.001], [0.001, 0.001, 0.997, 0.001]], dtype=np.float32))
+    spelling = SpellingModel.learn([[1, 3]] * 20, n_symbols=4)
+    spelling.weight = 0.5
+    assert search(clear, BLANK, spelling) == [1, 2]
+
+
+@settings(max_examples=50)
+@given(texts=st.lists(st.lists(st.integers(0, 4), max_size=12), max_size=6), context=st.text('\x1f !"#$', max_size=12))
+def test_probabilities_are_a_distribution_after_any_context(texts: list[list[int]], context: str) -> None:
+    spelling = SpellingModel.learn(texts, n_symbols=5, order=4)
+    probabilities = np.exp(spelling.log_probabilities(context[-3:]))
+    assert probabilities.sum() == pytest.approx(1)
+    assert (probabilities > 0).all()
+
+
+def test_witten_bell_on_a_case_by_hand() -> None:
+    """One text, 1 2 1 2, and bigrams: after its start came 1, once."""
+    spelling = SpellingModel.learn([[1, 2, 1, 2]], n_symbols=4, order=2)
+    unigram = 2 / 6 + (2 / 6) * (1 / 4)  # two of four symbols seen, two kinds, uniform below
+    expected = 1 / 2 + (1 / 2) * unigram  # one symbol seen after the start, of one kind
+    assert np.exp(spelling.log_probabilities(spelling.start)[1]) == pytest.approx(expected)
+
+
+def test_a_model_is_saved_and_loaded_the_same(tmp_path: Path) -> None:
+    spelling = SpellingModel.learn([[1, 2, 3], [2, 3, 300]], n_symbols=301, order=3)
+    spelling.weight, spelling.bonus = 0.8, 1.0
+    spelling.save(tmp_path)
+    first = (tmp_path / FILE_NAME).read_bytes()
+    loaded = SpellingModel.load(tmp_path)
+    assert loaded is not None
+    assert loaded == spelling
+    assert loaded.log_probabilities(loaded.extend(loaded.start, 2)) == spelling.log_probabilities(
+        spelling.extend(spelling.start, 2)
+    )
+    spelling.save(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == first
+
+
+def test_without_a_model_there_is_none(tmp_path: Path) -> None:
+    assert SpellingModel.load(tmp_path) is None
