@@ -76,7 +76,9 @@ with DAG(
         ),
     },
 ):
-    scan = step("scan-corpus", media="{{ params.media }}", shards="{{ params.shards }}")
+    scan = step(
+        "scan-corpus", media="{{ params.media }}", shards="{{ params.shards }}", language="{{ params.language }}"
+    )
 
     @task_group
     def shard(name: Any, uri: Any) -> Any:

@@ -31,7 +31,9 @@ from dags.common.approval import ASK, PromotionGate
 from dags.common.assets import CHAMPION, DATASET, choose_dataset
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import Promotion
+from tasks.contract.arguments import Promotion, Train
+
+DEFAULTS = Train.model_fields
 
 QUESTION = """
 {%- set metrics = ti.xcom_pull(task_ids='compare_models', key='metrics') -%}
@@ -66,12 +68,24 @@ with DAG(
             title="Base model",
             description="A folder, an s3:// prefix, models:/name@alias, models:/name/version or a hub name",
         ),
-        "steps": Param(400, type="integer", minimum=1, maximum=1_000_000, title="Steps", description="Optimizer steps"),
+        "steps": Param(
+            DEFAULTS["steps"].default,
+            type="integer",
+            minimum=1,
+            maximum=1_000_000,
+            title="Steps",
+            description="Optimizer steps",
+        ),
         "learning_rate": Param(
-            6e-4, type="number", exclusiveMinimum=0, maximum=0.1, title="Learning rate", description="At its peak"
+            DEFAULTS["learning_rate"].default,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=0.1,
+            title="Learning rate",
+            description="At its peak",
         ),
         "batch_seconds": Param(
-            40,
+            DEFAULTS["batch_seconds"].default,
             type="number",
             exclusiveMinimum=0,
             title="Batch (seconds)",

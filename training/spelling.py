@@ -64,7 +64,7 @@ def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample)
         pairs = zip(heard, texts_found, strict=True)
         return total(word_errors(normalise(text), normalise(found)) for (text, _), found in pairs).rate
 
-    greedy_wer = wer(tokenizer.decode(frames.argmax(-1).tolist()) for _, frames in heard)
+    greedy_wer = wer(str(tokenizer.decode(frames.argmax(-1).tolist())) for _, frames in heard)
     best = SpellingChoice(0.0, greedy_wer, greedy_wer)
     for weight in WEIGHTS:
         spelling.weight, spelling.bonus = weight, BONUS * weight

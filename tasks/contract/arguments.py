@@ -99,9 +99,9 @@ class Train(ReadsByContent):
 
     dataset: str = Field(description="URI of a dataset's manifest.json")
     base: str = Field(description="base model: a folder, an s3:// prefix, models:/name@alias or a hub name")
-    steps: int = Field(400, ge=1, description="optimizer steps")
-    learning_rate: float = Field(6e-4, gt=0, lt=1, description="peak learning rate")
-    batch_seconds: float = Field(40.0, gt=0, description="audio seconds in a batch, padding counted")
+    steps: int = Field(500, ge=1, description="optimizer steps")
+    learning_rate: float = Field(2e-3, gt=0, lt=1, description="peak learning rate")
+    batch_seconds: float = Field(20.0, gt=0, description="audio seconds in a batch, padding counted")
     seed: int = Field(0, ge=0, description="seed of order, augmentation and dropout")
     lora_rank: int = Field(0, ge=0, le=512, description="train adapters of this rank instead of all weights; 0: all")
     augment: bool = Field(True, description="warp voices, hide parts of the features, mix in sounds without speech")

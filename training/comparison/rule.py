@@ -17,7 +17,7 @@ from tasks.contract import Frozen
 from training.evaluation.records import Evaluation, ScoredUtterance, SliceKind
 from training.evaluation.slices import members
 from training.evaluation.units import choose_unit, sum_by_unit
-from training.scoring.bootstrap import paired_difference
+from training.scoring.bootstrap import N_FOR_PARTS, paired_difference
 
 CONFIDENCE = 0.95
 MIN_UTTERANCES = 20  # with fewer there is nothing to resample
@@ -154,7 +154,7 @@ def _compare_slices(
         if n_words < MIN_SLICE_WORDS:
             continue
         ours, theirs = errors[0, places], errors[1, places]
-        found = paired_difference(ours, theirs, lengths[places])
+        found = paired_difference(ours, theirs, lengths[places], n_resamples=N_FOR_PARTS)
         champion_wer = float(theirs.sum() / n_words)
         bound = max(SLICE_ABSOLUTE, SLICE_RELATIVE * champion_wer)
         p_worse = 1 - found.p_better

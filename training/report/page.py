@@ -15,7 +15,7 @@ from training.evaluation.records import Evaluation, ScoredUtterance
 from training.evaluation.slices import members
 from training.report.confusions import confusions
 from training.report.curves import curve, smoothed
-from training.scoring.bootstrap import rate_interval
+from training.scoring.bootstrap import N_FOR_PARTS, rate_interval
 
 N_WORST = 12
 MIN_SLICE_WORDS = 20
@@ -128,7 +128,7 @@ def _slices(utterances: Sequence[ScoredUtterance]) -> str:
         lengths = np.array([utterances[p].words.length for p in places])
         if lengths.sum() < MIN_SLICE_WORDS:
             continue
-        found = rate_interval(errors, lengths)
+        found = rate_interval(errors, lengths, n_resamples=N_FOR_PARTS)
         interval = f"{_percent(found.low)} to {_percent(found.high)}"
         rows.append((kind.replace("_", " "), value, str(lengths.sum()), _percent(found.value), interval))
     return _table(("by", "", "words", "WER", "95 % over utterances"), rows)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 N_RESAMPLES = 10_000
+N_FOR_PARTS = 2_000  # where many parts are looked at and 0.5 % is exact enough
 LEVEL = 0.95
 _CHUNK_DRAWS = 4_000_000  # units drawn at once: bounds memory at 32 MB
 
@@ -37,30 +38,32 @@ class PairedDifference:
     """Share of resamples in which the challenger's rate is lower; ties count half."""
 
 
-def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0) -> Interval:
+def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES) -> Interval:
     """The interval of `sum(errors) / sum(lengths)`; both `(n_units,)`."""
-    rates = np.concatenate([_ratio(counts, errors, lengths) for counts in _resamples(len(errors), seed)])
+    rates = np.concatenate([_ratio(counts, errors, lengths) for counts in _resamples(len(errors), n_resamples, seed)])
     low, high = _central(rates)
     return Interval(float(errors.sum() / max(lengths.sum(), 1)), low, high)
 
 
 def paired_difference(
-    challenger: np.ndarray, champion: np.ndarray, lengths: np.ndarray, seed: int = 0
+    challenger: np.ndarray, champion: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES
 ) -> PairedDifference:
     """The difference of two models' rates on the same units: errors of each and lengths, all `(n_units,)`."""
     gains = challenger - champion
-    differences = np.concatenate([_ratio(counts, gains, lengths) for counts in _resamples(len(gains), seed)])
+    differences = np.concatenate(
+        [_ratio(counts, gains, lengths) for counts in _resamples(len(gains), n_resamples, seed)]
+    )
     low, high = _central(differences)
     p_better = float((differences < 0).mean() + (differences == 0).mean() / 2)
     return PairedDifference(float(gains.sum() / max(lengths.sum(), 1)), low, high, p_better)
 
 
-def _resamples(n_units: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each unit is drawn, `(n_chunk, n_units)` at a time, `N_RESAMPLES` in all."""
+def _resamples(n_units: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each unit is drawn, `(n_chunk, n_units)` at a time, `n_resamples` in all."""
     rng = np.random.default_rng(seed)
     n_chunk = max(1, _CHUNK_DRAWS // n_units)
-    for start in range(0, N_RESAMPLES, n_chunk):
-        n = min(n_chunk, N_RESAMPLES - start)
+    for start in range(0, n_resamples, n_chunk):
+        n = min(n_chunk, n_resamples - start)
         yield rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n)
 
 

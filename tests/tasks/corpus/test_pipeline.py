@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tasks import storage
@@ -283,3 +284,29 @@ def test_kill_9_at_random_moments_then_the_same_bytes(folder) -> None:
     assert {name: a.sha256 for name, a in load_result(result).outputs.items()} == {
         name: a.sha256 for name, a in expected.items()
     }
+
+
+def test_long_media_are_decoded_in_a_child_process(pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.corpus import listening
+
+    pipeline.add("long", seconds=40.0, seed=1)  # 1.3 MB
+    scan = pipeline.scan(shards=1)
+    isolated = pipeline.prepare(scan)
+    monkeypatch.setattr(listening, "ISOLATED_FROM_BYTES", 1 << 40)
+    inside = [pipeline.step("prepare-corpus", shard=scan.items[0].uri, min_duration_s=0.31)]
+    assert digests(isolated, ".parquet") == digests(inside, ".parquet")
+    assert isolated[0].counts["utterances"] > 2
+
+
+def test_features_without_audio_and_for_whisper(folder) -> None:
+    fill(folder)
+    scan = folder.scan()
+    extracted = folder.extract(folder.prepare(scan), features="whisper-80", with_audio=False)
+    manifest, _ = load_manifest(folder.assemble(scan, extracted).labels["manifest"])
+    batch = next(read_batches(manifest, "train", ["input_features"]))
+    assert {features.shape for features in feature_arrays(batch)} == {(3000, 80)}
+    with pytest.raises(KeyError):
+        batch.column("audio")
+    with pq.ParquetFile(storage.path_of(manifest.uris("train")[0])) as file:
+        assert "audio" not in file.schema_arrow.names
+        assert file.metadata.row_group(0).num_rows <= 64

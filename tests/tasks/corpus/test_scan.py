@@ -87,6 +87,16 @@ def test_each_split_gets_a_programme_and_keeps_it(pipeline) -> None:
     assert {name: after[name] for name in before} == before
 
 
+def test_a_day_goes_whole_into_one_split(folder) -> None:
+    for day in range(1, 29):
+        put(folder, *(f"{show}/2026-02-{day:02d}.{e}" for show in ("news", "sport") for e in ("wav", "txt")))
+    found = programmes(folder.scan())
+    splits = {name: p.split for name, p in found.items()}
+    for day in range(1, 29):
+        assert splits[f"news.2026-02-{day:02d}"] is splits[f"sport.2026-02-{day:02d}"]
+    assert sum(split is Split.TEST for split in splits.values()) == 2 * round(0.12 * 28)
+
+
 def test_one_more_programme_changes_one_shard(pipeline) -> None:
     for number in range(12):
         put(pipeline, f"p{number}.wav", f"p{number}.srt", data=b"x" * (100 + number))

@@ -29,7 +29,7 @@ class Listener:
     def __init__(self) -> None:
         self.calls = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:{}".format(self._socket.getsockname()[1])
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._count, daemon=True).start()
 
     def _count(self) -> None:
