@@ -1,6 +1,6 @@
 """Memory of prepare-corpus and extract-features on one programme of four hours, and how fast they are.
 
-The programme is noise with captions, as 48 kHz stereo FLAC; every step runs in a process of its own.
+The programme is noise with captions, as 48 kHz stereo AAC; every step runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tasks.step import load_result
 HOURS = 4
 RATE_HZ = 48_000
 CUE_S = 4
+PART_S = 120  # encoded once and repeated
 
 _STEP = """
 import json, resource, sys
@@ -28,14 +29,24 @@ print(json.dumps({"code": code, "mib": resource.getrusage(resource.RUSAGE_SELF).
 
 def make_programme(folder: Path) -> None:
     """Four hours of noise whose level changes, and a caption every four seconds."""
+    import av
     import numpy as np
-    import soundfile
 
     rng = np.random.default_rng(0)
-    second = rng.standard_normal((RATE_HZ, 2)) * 0.1
-    with soundfile.SoundFile(folder / "programme.flac", "w", RATE_HZ, 2, subtype="PCM_16") as sink:
-        for number in range(HOURS * 3600):
-            sink.write(np.roll(second, number * 7, axis=0) * (0.5 + (number % 11) / 22))
+    part = folder / "part.aac"
+    with av.open(part, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=RATE_HZ, layout="stereo")
+        for number in range(PART_S):
+            noise = rng.standard_normal((2, RATE_HZ)).astype(np.float32) * (0.05 + (number % 11) / 100)
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="stereo")
+            frame.sample_rate = RATE_HZ
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = part.read_bytes()
+    part.unlink()
+    with (folder / "programme.aac").open("wb") as sink:  # frames of ADTS may follow each other as they like
+        for _ in range(HOURS * 3600 // PART_S):
+            sink.write(data)
     with (folder / "programme.srt").open("w") as sink:
         for number in range(HOURS * 3600 // CUE_S):
             times = " --> ".join(
@@ -73,7 +84,7 @@ def measure() -> Report:
             notes.append(f"{name}: peak {mib:,.0f} MiB, {result.counts['utterances']} utterances")
     return report(
         "corpus_memory",
-        f"one programme of {HOURS} hours, {RATE_HZ // 1000} kHz stereo FLAC",
+        f"one programme of {HOURS} hours, {RATE_HZ // 1000} kHz stereo AAC",
         "x real time",
         "prepare-corpus",
         ("av", "soxr", "torch", "pyarrow", "soundfile"),

@@ -120,10 +120,13 @@ class Demo:
         if not ours:
             return
         began = time.monotonic()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave half of it running
-        with self._console.status("stopping what the demo started"):
-            stopped = self._services.down(ours)
-        if stopped:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave half of it running
+        # The terminal may be gone: that is one of the reasons to stop.
+        with contextlib.suppress(OSError):
+            self._say("stopping what the demo started")
+        stopped = self._services.down(ours)
+        with contextlib.suppress(OSError):
             self._say(f"stopped {', '.join(stopped)} ({time.monotonic() - began:.0f} s)")
 
     @contextlib.contextmanager

@@ -46,7 +46,7 @@ class SpeechActivityOptions:
     release: float = 0.1  # and may end below this one
     min_speech_ms: int = 64
     min_silence_ms: int = 400  # a shorter pause does not end it
-    padding_ms: int = 250  # before and after
+    padding_ms: int = 400  # before and after; the network wakes up late where speech begins out of silence
 
 
 @dataclass(frozen=True, slots=True)

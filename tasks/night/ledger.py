@@ -2,6 +2,7 @@
 
     <transcripts>/_ledger/<pipeline>/arrivals/<arrival>.json    this file, as it is, was transcribed by this pipeline
     <transcripts>/_ledger/<pipeline>/contents/<sha256>.json     these bytes were, whatever the file is called
+    <transcripts>/_ledger/<pipeline>/failures/<n>-<arrival>.json    it failed for the n-th time, by no fault of its own
     <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
 
 An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
@@ -10,6 +11,7 @@ record. Each record is written once, by whoever comes first.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -19,6 +21,7 @@ from tasks.night.identity import PREPARE_VERSION, Pipeline
 from tasks.night.records import Arrival, read_one
 
 ARRIVAL_DIGITS = 16
+MOST_FAILURES = 3  # nights that a file may fail in before it is left alone
 
 
 class Entry(Frozen):
@@ -62,6 +65,10 @@ class Ledger:
         """Arrivals that are left alone, whichever the model."""
         return {_last_digits(o.uri) for o in storage.list_objects(self._quarantine)}
 
+    def failures(self) -> Counter[str]:
+        """How many nights each arrival has failed in, by faults of the moment."""
+        return Counter(_last_digits(o.uri) for o in storage.list_objects(storage.join(self._prefix, "failures")))
+
     def manifest_of(self, sha256: str) -> str:
         """URI of the manifest of these bytes' transcript, under whatever name; empty if there is none."""
         try:
@@ -75,6 +82,15 @@ class Ledger:
         entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
         _write_once(self._content(sha256), entry)
         _write_once(storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json"), entry)
+
+    def fail(self, record: QuarantineRecord) -> bool:
+        """Remember a fault of the moment. Returns whether it was one too many: the file is left alone then."""
+        n = record.arrival.failures + 1
+        name = f"{n}-{record.arrival.arrival}.json"
+        _write_once(storage.join(self._prefix, "failures", name), record.model_dump_json().encode() + b"\n")
+        if n >= MOST_FAILURES:
+            self.quarantine(record)
+        return n >= MOST_FAILURES
 
     def quarantine(self, record: QuarantineRecord) -> str:
         """Leave a file alone from now on. Returns the record's URI."""

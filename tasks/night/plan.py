@@ -35,7 +35,7 @@ class Survey:
         return digest_of(
             {
                 "pipeline": self.pipeline.digest,
-                "new": [arrival.arrival for arrival in self.new],
+                "new": [(arrival.arrival, arrival.failures) for arrival in self.new],
                 "growing": [arrival.uri for arrival in self.growing],
                 "transcribed": self.n_transcribed,
                 "quarantined": self.n_quarantined,
@@ -58,9 +58,11 @@ def survey(arguments: PlanNight) -> Survey:
         if arrival not in known:
             unknown.append(found)
     settled, growing = wait_for_uploads(unknown, arguments.settle_s)
+    failures = ledger.failures()
+    new = (arrival_of(found, arguments.inbox) for found in settled)
     return Survey(
         pipeline=pipeline,
-        new=tuple(arrival_of(found, arguments.inbox) for found in settled),
+        new=tuple(arrival.model_copy(update={"failures": failures[arrival.arrival]}) for arrival in new),
         growing=tuple(arrival_of(found, arguments.inbox) for found in growing),
         n_transcribed=n_transcribed,
         n_quarantined=n_quarantined,

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import structlog
+
 from tasks import storage
-from tasks.contract import InputRejected, Outcome, Reason
+from tasks.contract import InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.night.identity import PREPARE_VERSION
@@ -17,6 +19,8 @@ from tasks.night.listening import listen_to
 from tasks.night.records import PASSING, PREPARED, Arrival, Batch, Preparation, in_brief, read_one, to_lines
 from tasks.night.shelf import Shelf
 from tasks.step import StepContext, StepOutput
+
+log = structlog.get_logger()
 
 VERSION = PREPARE_VERSION
 
@@ -112,6 +116,12 @@ class Preparer:
             if storage.is_disk_full(error):
                 raise  # of this machine: no programme is to blame
             return rejected(arrival, Reason.UNREADABLE, str(error))
+        except (StepError, MemoryError):
+            raise  # stopped, or more than one programme is concerned
+        except Exception as error:
+            # A fault of ours that this file brings to light must not cost the others their night.
+            log.exception("a programme could not be prepared", programme=arrival.programme, media=arrival.uri)
+            return rejected(arrival, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         finally:
             for path in folder.iterdir():
                 path.unlink()

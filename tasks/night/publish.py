@@ -104,14 +104,15 @@ class Publisher:
         return self._enter(preparation, base, manifest)
 
     def _leave(self, preparation: Preparation, base: Publication) -> Publication:
-        if preparation.reason is None or preparation.reason in PASSING:
-            return base.model_copy(update={"outcome": Outcome.FAILED})
         record = QuarantineRecord(
             arrival=preparation.arrival,
             sha256=preparation.sha256,
-            reason=preparation.reason,
+            reason=preparation.reason or Reason.INTERNAL_ERROR,
             detail=preparation.detail,
         )
+        if record.reason in PASSING:
+            given_up = self._ledger.fail(record)
+            return base.model_copy(update={"outcome": Outcome.QUARANTINED if given_up else Outcome.FAILED})
         self._ledger.quarantine(record)
         return base.model_copy(update={"outcome": Outcome.QUARANTINED})
 

@@ -14,7 +14,7 @@ from tasks.transcripts.document import WordTiming
 
 PREPARED = "programmes.jsonl"
 """Name of prepare-media's output with one `Preparation` a line."""
-PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED_WHILE_READ, Reason.NOT_FOUND})
+PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED_WHILE_READ, Reason.NOT_FOUND, Reason.INTERNAL_ERROR})
 """Faults of the moment: the file is tried again the next night. Anything else is the file's own fault, and stays."""
 
 Record = TypeVar("Record", bound=Frozen)
@@ -28,6 +28,7 @@ class Arrival(Frozen):
     uri: str
     n_bytes: int
     etag: str
+    failures: int = Field(default=0, description="nights in which it failed; so a new night is no repetition")
 
 
 class Batch(Frozen):

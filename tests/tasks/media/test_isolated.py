@@ -148,7 +148,7 @@ def test_the_child_gets_no_credentials_and_cannot_write(path: Path, monkeypatch:
 
 
 def test_no_descriptors_are_left_open(path: Path):
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with open_audio_isolated(path) as audio:
         next(iter(audio))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -74,8 +74,8 @@ def recall(samples: np.ndarray, spoken: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     ("below_db", "least"),
-    [(None, 0.99), (15, 0.99), (10, 0.98), (5, 0.97)],
-    ids=["alone", "music 15 dB below", "music 10 dB below", "music 5 dB below"],
+    [(None, 0.99), (10, 0.985), (5, 0.985)],
+    ids=["alone", "music 10 dB below", "music 5 dB below"],
 )
 def test_recall_of_speech_over_music(below_db: float | None, least: float, sentences):
     samples, spoken = sentences
@@ -113,13 +113,13 @@ def test_silence_has_no_speech_and_costs_nothing(monkeypatch: pytest.MonkeyPatch
     assert list(speech_segments([np.zeros(1, np.float32)])) == []
 
 
-@given(cuts=st.lists(st.integers(0, 6 * RATE_HZ), max_size=5))
+@given(cuts=st.lists(st.integers(0, 3 * RATE_HZ), max_size=5))
 def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]):
     """Noise that is shaped like syllables, for want of a voice."""
     random = np.random.default_rng(5)
-    time_s = np.arange(6 * RATE_HZ) / RATE_HZ
-    buzz = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 25))
-    voiced = buzz * np.clip(np.sin(2 * np.pi * 4 * time_s), 0, 1) * (time_s % 3 < 2) * 0.1
+    time_s = np.arange(3 * RATE_HZ) / RATE_HZ
+    buzz = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 9))
+    voiced = buzz * np.clip(np.sin(2 * np.pi * 4 * time_s), 0, 1) * (time_s % 1.5 < 1) * 0.1
     samples = (voiced + random.standard_normal(len(voiced)) * 0.01).astype(np.float32)
     network = SpeechNetwork()
     windows = samples[: len(samples) // 512 * 512].reshape(-1, 512)

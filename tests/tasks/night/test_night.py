@@ -175,6 +175,33 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, 
     assert warning.startswith("a: failed")
 
 
+def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
+    storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each night is a new attempt, not the last one's cached failure."""
+    station = Station(storage_root)
+    station.deliver("a.wav", wav(np.zeros(SAMPLE_RATE_HZ)))
+    attempts: list[Path] = []
+
+    def broken(media: Path, flac: Path, stop: object) -> None:
+        attempts.append(media)
+        raise RuntimeError("a bug of ours")
+
+    with monkeypatch.context() as bug:
+        bug.setattr("tasks.night.prepare.listen_to", broken)
+        for night in (1, 2):
+            _, report = station.night(two_models[0])
+            assert outcomes(report) == {"a": Outcome.FAILED}
+            assert "a bug of ours" in report.rows[0].detail
+            assert len(attempts) == night
+    assert station.night(two_models[1])[1].rows[0].outcome is Outcome.DONE_NO_SPEECH  # it works for another model
+
+    with monkeypatch.context() as bug:
+        bug.setattr("tasks.night.prepare.listen_to", broken)
+        assert outcomes(station.night(two_models[0])[1]) == {"a": Outcome.QUARANTINED}
+        assert station.plan(two_models[0]).counts["new"] == 0
+
+
 def test_an_empty_inbox_is_a_night_too(storage_root: str, two_models: tuple[str, str]) -> None:
     plan, report = Station(storage_root).night(two_models[0])
     assert plan.items == ()

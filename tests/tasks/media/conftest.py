@@ -1,0 +1,10 @@
+"""Hypothesis measures time; the machines that run these tests are shared."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "shared machine, media", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared machine, media")
