@@ -68,7 +68,9 @@ def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample)
     best = SpellingChoice(0.0, greedy_wer, greedy_wer)
     for weight in WEIGHTS:
         spelling.weight, spelling.bonus = weight, BONUS * weight
-        found = wer(tokenizer.decode(search(frames, engine.blank, spelling), group_tokens=False) for _, frames in heard)
+        found = wer(
+            str(tokenizer.decode(search(frames, engine.blank, spelling), group_tokens=False)) for _, frames in heard
+        )
         if found < best.wer:
             best = SpellingChoice(weight, found, greedy_wer)
     if best.weight:

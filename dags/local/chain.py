@@ -32,12 +32,8 @@ class FinishedRun:
 
     run: DagRun
     reports: Reports
-
-    @property
-    def seconds(self) -> float:
-        if self.run.start_date is None or self.run.end_date is None:
-            return 0.0
-        return (self.run.end_date - self.run.start_date).total_seconds()
+    seconds: float = 0.0
+    """For which it was waited here; none for a run that an interrupted demo had finished."""
 
 
 class Chain:
@@ -69,7 +65,9 @@ class Chain:
         finished: list[FinishedRun] = []
         run = self._resume(finished) or self._api.trigger(self._dag_ids[0])
         while True:
-            finished.append(self._follow(run))
+            began = time.monotonic()
+            run, reports = self._follow(run)
+            finished.append(FinishedRun(run, reports, time.monotonic() - began))
             if len(finished) == len(self._dag_ids):
                 return finished
             run = self._next(finished[-1], self._dag_ids[len(finished)])
@@ -100,7 +98,7 @@ class Chain:
         self._display.say(f"{cause.run.dag_id} published nothing new, so {dag_id} is started directly")
         return self._api.trigger(dag_id, self._conf_of(dag_id, cause))
 
-    def _follow(self, run: DagRun) -> FinishedRun:
+    def _follow(self, run: DagRun) -> tuple[DagRun, Reports]:
         while True:
             self._tend()
             run = self._api.run(run.dag_id, run.dag_run_id)
@@ -108,7 +106,7 @@ class Chain:
             reports = self._reports(run)
             self._display.show(run.dag_id, view(self._tasks_of(run.dag_id), instances, reports))
             if run.state == "success":
-                return FinishedRun(run, reports)
+                return run, reports
             if run.state == "failed":
                 raise RunFailed(self._explain(run, instances, reports))
             time.sleep(POLL_S)

@@ -21,7 +21,10 @@ from dags.local.processes import Record
 from dags.local.settings import CHECKOUT, HOST, USER, Laptop, LaptopError, Ports, write_private
 
 START_LIMIT_S = 240.0
-STOP_GRACE_S = 12.0
+STEP_GRACE_S = 20.0
+"""For the scheduler and what it runs: a training saves a checkpoint."""
+SERVER_GRACE_S = 4.0
+"""For all else: nothing to save, and the API server often does not end by itself."""
 POLL_S = 0.4
 MAX_DEATHS = 3
 AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -157,7 +160,7 @@ class Services:
         recorded = self.records().get(name)
         if recorded is not None:
             # What a crashed service left behind (the scheduler's workers) would work on beside the new one.
-            processes.stop(processes.members(recorded), STOP_GRACE_S)
+            processes.stop(processes.members(recorded), SERVER_GRACE_S)
         processes.start(
             name,
             self.command(self.laptop, name),
@@ -251,22 +254,21 @@ class Services:
         The scheduler first, so that it does not mark what is being stopped as failed and start it again.
         """
         recorded = self.records()
-        chosen = [name for name in (*reversed(self.names), *recorded) if name in recorded]
-        chosen = sorted(set(chosen if names is None else [n for n in chosen if n in names]), key=_stop_order)
+        chosen = [name for name in recorded if names is None or name in names]
         stopped = []
-        for batch in ([n for n in chosen if n == "scheduler"], [n for n in chosen if n != "scheduler"]):
+        for batch in (
+            [name for name in chosen if name == "scheduler"],
+            [name for name in chosen if name != "scheduler"],
+        ):
             family = [process for name in batch for process in processes.members(recorded[name])]
             if "scheduler" in batch:
                 family += processes.steps_of(f"{self.laptop.places.storage}/runs")
             stopped += [name for name in batch if recorded[name].is_alive]
-            processes.stop(list({process.pid: process for process in family}.values()), STOP_GRACE_S)
+            grace_s = STEP_GRACE_S if "scheduler" in batch else SERVER_GRACE_S
+            processes.stop(list({process.pid: process for process in family}.values()), grace_s)
             for name in batch:
                 (self.folder / f"{name}.json").unlink(missing_ok=True)
         return tuple(stopped)
-
-
-def _stop_order(name: str) -> tuple[bool, str]:
-    return name != "scheduler", name
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -8,6 +8,7 @@ in the step's folder points to. The earlier plan's digest is part of the key, so
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,7 @@ from tasks.contract import (
     ItemOutcome,
     MappedItem,
     Outcome,
+    Preempted,
     Reason,
     StepError,
     digest_of,
@@ -62,6 +64,10 @@ def run(arguments: ScanCorpus, context: StepContext) -> StepOutput:
     inventory = Inventory(context.scratch / "inventory.sqlite", root, arguments.language)
     try:
         return _plan(arguments, context, inventory)
+    except sqlite3.OperationalError:
+        if context.stop.is_set():  # SQLite hides what was raised inside a function of ours
+            raise Preempted from None
+        raise
     finally:
         inventory.close()
 

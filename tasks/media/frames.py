@@ -233,7 +233,9 @@ class TrackDecoder:
         self._ticks += left * self._ticks_per_sample
         while left > 0:
             n_samples = min(left, self._block_samples)
-            blocks.append(NativeBlock(np.zeros((self._shape[2], n_samples), np.float32), self._rate_hz))
+            # One zero, seen many times: ten minutes of silence for many channels take no memory here.
+            zeros = np.broadcast_to(np.float32(0), (self._shape[2], n_samples))
+            blocks.append(NativeBlock(zeros, self._rate_hz))
             left -= n_samples
 
     def _complete_block(self, blocks: list[NativeBlock]) -> None:

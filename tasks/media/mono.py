@@ -83,9 +83,8 @@ class Resampler:
         )
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        if self._stream is None:
-            return block
-        return np.asarray(self._stream.resample_chunk(np.ascontiguousarray(block)))
+        block = np.ascontiguousarray(block)
+        return block if self._stream is None else np.asarray(self._stream.resample_chunk(block))
 
     def finish(self) -> np.ndarray:
         if self._stream is None:
@@ -101,20 +100,23 @@ class TrackMix:
         self._tracks = tracks
         self._rate_hz = sample_rate_hz
         self._mixer = Downmixer(len(tracks), sample_rate_hz)
-        self._waiting: dict[int, deque[np.ndarray]] = {index: deque() for index in tracks}
+        self._waiting = {index: SampleQueue() for index in tracks}
 
     def feed(self, packet: Packet) -> Iterator[np.ndarray]:
         """Blocks of `(n_samples,)` float32."""
-        self._waiting[packet.stream_index].extend(self._tracks[packet.stream_index].feed(packet))
-        lengths = self._lengths()
+        queue = self._waiting[packet.stream_index]
+        for block in self._tracks[packet.stream_index].feed(packet):
+            queue.push(block)
+        lengths = [queue.n_samples for queue in self._waiting.values()]
         has_lagged = max(lengths) - min(lengths) > LAG_S * self._rate_hz
-        yield from self._mix(max(lengths) if has_lagged else min(lengths), keep=BLOCK_S)
+        yield from self._mix(max(lengths) if has_lagged else min(lengths), keep_s=BLOCK_S)
 
     def finish(self) -> Iterator[np.ndarray]:
         """The rest, after the last packet."""
         for index, track in self._tracks.items():
-            self._waiting[index].extend(track.finish())
-        yield from self._mix(max(self._lengths()), keep=0.0)
+            for block in track.finish():
+                self._waiting[index].push(block)
+        yield from self._mix(max(queue.n_samples for queue in self._waiting.values()), keep_s=0.0)
 
     @property
     def cancelling_s(self) -> float:
@@ -125,26 +127,39 @@ class TrackMix:
         """One for each track."""
         return self._mixer.levels()
 
-    def _lengths(self) -> list[int]:
-        return [sum(map(len, blocks)) for blocks in self._waiting.values()]
-
-    def _mix(self, n_samples: int, keep: float) -> Iterator[np.ndarray]:
+    def _mix(self, n_samples: int, keep_s: float) -> Iterator[np.ndarray]:
         block_samples = round(BLOCK_S * self._rate_hz)
-        while n_samples > keep * self._rate_hz:
+        while n_samples > keep_s * self._rate_hz:
             n_block = min(n_samples, block_samples)
-            yield self._mixer.mix(np.stack([_take(blocks, n_block) for blocks in self._waiting.values()]))
+            yield self._mixer.mix(np.stack([queue.take(n_block) for queue in self._waiting.values()]))
             n_samples -= n_block
 
 
-def _take(blocks: deque[np.ndarray], n_samples: int) -> np.ndarray:
-    """The first `n_samples` out of `blocks`; silence after their end."""
-    taken = np.zeros(n_samples, np.float32)
-    at = 0
-    while blocks and at < n_samples:
-        block = blocks.popleft()
-        n_used = min(len(block), n_samples - at)
-        taken[at : at + n_used] = block[:n_used]
-        if n_used < len(block):
-            blocks.appendleft(block[n_used:])
-        at += n_used
-    return taken
+class SampleQueue:
+    """Samples of one track that wait for those of another. What comes too late keeps its time: it is left out."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[np.ndarray] = deque()
+        self._n_late = 0  # samples that were taken before they came
+        self.n_samples = 0
+
+    def push(self, block: np.ndarray) -> None:
+        n_dropped = min(self._n_late, len(block))
+        self._n_late -= n_dropped
+        self._blocks.append(block[n_dropped:])
+        self.n_samples += len(block) - n_dropped
+
+    def take(self, n_samples: int) -> np.ndarray:
+        """The first `n_samples`; silence after their end."""
+        taken = np.zeros(n_samples, np.float32)
+        at = 0
+        while self._blocks and at < n_samples:
+            block = self._blocks.popleft()
+            n_used = min(len(block), n_samples - at)
+            taken[at : at + n_used] = block[:n_used]
+            if n_used < len(block):
+                self._blocks.appendleft(block[n_used:])
+            at += n_used
+        self.n_samples -= at
+        self._n_late += n_samples - at
+        return taken

@@ -42,7 +42,7 @@ def test_every_coding_keeps_sound_and_time(container: str, codec: str):
     samples, findings = decoded(media)
     assert len(samples) / 16_000 == pytest.approx(3.0, abs=0.1)
     first, second, third = marks_s(samples)  # FFmpeg's WMA decoder swallows most of the first
-    assert first < 0.06
+    assert first < 0.1
     assert second == pytest.approx(1.0, abs=0.06)
     assert third - second == pytest.approx(1.0, abs=0.011)
     assert (findings.packets_failed, findings.gaps, findings.clock_resets, findings.read_errors) == (0, 0, 0, 0)
