@@ -113,7 +113,7 @@ def align(log_posteriors: np.ndarray, symbols: Sequence[int], blank: int) -> lis
     path = np.empty(n_frames, dtype=np.int64)
     for n in range(n_frames - 1, -1, -1):
         path[n] = state
-        state -= steps[n, state]
+        state -= int(steps[n, state])
     found = []
     for position, symbol in enumerate(symbols):
         frames = np.flatnonzero(path == 2 * position + 1)

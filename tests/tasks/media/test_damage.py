@@ -125,6 +125,28 @@ def test_single_frames_are_counted(media: dict[str, bytes]):
     assert findings.loudness.peak_dbfs < -6.0
 
 
+def test_two_transport_streams_one_after_the_other():
+    """The second one's clock begins anew. Nothing is lost, and nothing is put between them."""
+    first, second = (encode("mpegts", Track(np.stack([marked(3.0)] * 2), "mp2", starts_at_s=s)) for s in (5.0, 0.0))
+    with open_audio(first + second) as audio:
+        samples = np.concatenate(list(audio))
+    assert audio.findings.clock_resets == 1
+    assert audio.findings.duration_s == pytest.approx(6.0, abs=0.1)
+    assert marks_s(samples) == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], abs=0.06)
+
+
+def test_a_recording_with_a_hole():
+    """A stretch of the transport stream is missing altogether; its clock tells."""
+    stream = encode("mpegts", Track(np.stack([marked(9.0)] * 2), "mp2"))
+    a, b = (len(stream) * part // 9 // 188 * 188 for part in (3, 6))
+    with open_audio(stream[:a] + stream[b:], limits=PATIENT) as audio:
+        samples = np.concatenate(list(audio))
+    assert audio.findings.lost_s == pytest.approx(3.0, abs=0.2)
+    assert audio.findings.duration_s == pytest.approx(9.0, abs=0.1)
+    assert {round(mark) for mark in marks_s(samples)} >= {0, 1, 2, 7, 8}
+    assert max(abs(mark - round(mark)) for mark in marks_s(samples)) < 0.08
+
+
 CLAIMS = [0, 1, 1 << 16, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 36) - 1, 1 << 48, (1 << 63) - 1, 1 << 63]
 MONO = marked(2.0, 16_000)[None]
 

@@ -123,3 +123,11 @@ def test_a_model_is_saved_and_loaded_the_same(tmp_path: Path) -> None:
 
 def test_without_a_model_there_is_none(tmp_path: Path) -> None:
     assert SpellingModel.load(tmp_path) is None
+
+
+def test_a_long_text_is_aligned_in_order() -> None:
+    frames = log_posteriors(600, 3, n_symbols=31)
+    text = [1 + n % 30 for n in range(250)]
+    found = align(frames, text, BLANK)
+    assert [emission.symbol for emission in found] == text
+    assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(found))
