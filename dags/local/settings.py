@@ -138,6 +138,8 @@ class Laptop:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # The server's job runner, which we do not use, costs 1.5 GB.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Several steps share the cores: a thread that waits must sleep, not spin.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
 
     def _airscript(self) -> dict[str, str]:
