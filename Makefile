@@ -45,7 +45,7 @@ status: $(READY) ## Say what runs and where
 
 test: $(READY) ## Linters, types, the law of imports, and every test
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses=2
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(READY) ## Ruff, mypy, import-linter
 	$(BIN)/ruff check .

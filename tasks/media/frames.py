@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from av.audio.fifo import AudioFifo
 from av.audio.plane import AudioPlane
 from av.error import EOFError as EndOfStream
 from av.error import FFmpegError
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
-# Frames are gathered to blocks of this length: a second of MP3 is 38 frames of 35 µs each, and one NumPy call takes 1.
+# Frames are gathered to blocks of this length, in FFmpeg's queue: a second of MP3 is 38 frames of 30 µs each, and one
+# NumPy call takes 1. Keeping the frames themselves is slower: each then lies in memory that no cache holds.
 BLOCK_S = 4.0
-MAX_FRAMES_PER_BLOCK = 4096
 
 # Time stamps may wander this far from the count of samples: Matroska's are whole milliseconds, live muxers' worse.
 # Beyond it, audio is missing. When a packet has just failed, much less is enough.
@@ -97,9 +98,9 @@ class TrackDecoder:
                 f"the {self._context.name} decoder does not take it: {getattr(error, 'strerror', None) or error}",
             ) from error
 
-        self._pending: list[AudioFrame] = []
-        self._pending_samples = 0
-        self._shape: tuple[str, int, int] | None = None  # format, rate, channels of what is pending
+        self._queue = AudioFifo()  # of frames of one shape
+        self._queued = 0
+        self._shape: tuple[str, int, int] | None = None  # format, rate, channels
         self._rate_hz = self._block_samples = 0
         # The clock: the next frame should be `_ticks` after `_anchor_pts`, and may be off by so much.
         self._has_begun = False
@@ -147,9 +148,10 @@ class TrackDecoder:
             ):
                 self._keep_time(pts, blocks)
             self._ticks += n_samples * self._ticks_per_sample
-            self._pending.append(frame)
-            self._pending_samples += n_samples
-            if self._pending_samples >= self._block_samples or len(self._pending) >= MAX_FRAMES_PER_BLOCK:
+            frame.pts = None  # or the queue would insist on its own reckoning of time
+            self._queue.write(frame)
+            self._queued += n_samples
+            if self._queued >= self._block_samples:
                 self._complete_block(blocks)
         if packet and frames:
             self._good_bytes += packet.size
@@ -160,7 +162,7 @@ class TrackDecoder:
         length_s = (packet.duration or 0) * self._tick_s
         if self._is_raw and self._good_bytes:
             # A destroyed header makes one packet of everything up to the next: its size tells how long that was.
-            good_s = self._good_s + self._pending_samples / max(1, self._rate_hz)
+            good_s = self._good_s + self._queued / max(1, self._rate_hz)
             length_s = max(length_s, packet.size * good_s / self._good_bytes)
         self._failed_s += min(max(length_s, 0.0), self._max_gap_s)
 
@@ -175,6 +177,7 @@ class TrackDecoder:
             self._count_failure(f"a frame of {n_channels} channels at {rate_hz} Hz")
             return False
         self._complete_block(blocks)
+        self._queue = AudioFifo()  # it does not look at the channels, and would read planes that are not there
         self._shape = shape
         self._rate_hz = rate_hz
         self._block_samples = round(BLOCK_S * rate_hz)
@@ -239,36 +242,31 @@ class TrackDecoder:
             left -= n_samples
 
     def _complete_block(self, blocks: list[NativeBlock]) -> None:
-        if self._pending:
+        if self._queued:
             assert self._shape is not None
-            samples = to_float(self._pending, self._shape[0], self._shape[2])
-            blocks.append(NativeBlock(samples, self._rate_hz))
-            self._good_s += self._pending_samples / self._rate_hz
-            self._pending, self._pending_samples = [], 0
+            blocks.append(NativeBlock(to_float(self._queue.read(), self._shape[0], self._shape[2]), self._rate_hz))
+            self._good_s += self._queued / self._rate_hz
+            self._queued = 0
 
 
-def to_float(frames: list[AudioFrame], sample_format: str, n_channels: int) -> np.ndarray:
-    """Frames of one format joined, `(n_channels, n_samples)`, float32, full scale at 1.
+def to_float(frame: AudioFrame, sample_format: str, n_channels: int) -> np.ndarray:
+    """A frame's samples, `(n_channels, n_samples)`, float32, full scale at 1.
 
     Reads planes by number: `AudioFrame.to_ndarray()` of PyAV 18.1 looks for a null pointer after the last plane,
     and finds none when there are eight or more (it crashes on 7.1 AAC).
     """
-    is_planar = sample_format.endswith("p")
     dtype, zero, full_scale = SAMPLE_FORMATS[sample_format.removesuffix("p")]
 
-    def join(plane: int, width: int, out: np.ndarray) -> None:
-        views = [np.frombuffer(AudioPlane(f, plane), dtype, f.samples * width) for f in frames]  # type: ignore[call-overload]
-        np.concatenate(views, out=out, casting="unsafe")
+    def plane(number: int, n_values: int) -> np.ndarray:
+        return np.frombuffer(AudioPlane(frame, number), dtype, n_values)  # type: ignore[call-overload]
 
-    n_samples = sum(frame.samples for frame in frames)
-    if is_planar:
-        samples = np.empty((n_channels, n_samples), np.float32)
+    if sample_format.endswith("p"):
+        samples = np.empty((n_channels, frame.samples), np.float32)
         for channel in range(n_channels):
-            join(channel, 1, samples[channel])
+            samples[channel] = plane(channel, frame.samples)
     else:
-        packed = np.empty(n_samples * n_channels, np.float32)
-        join(0, n_channels, packed)
-        samples = packed.reshape(n_samples, n_channels).T  # a view: sorting it out costs more than it saves
+        packed = plane(0, frame.samples * n_channels).astype(np.float32)
+        samples = packed.reshape(-1, n_channels).T  # a view: sorting it out costs more than it saves
     if zero:
         samples -= np.float32(zero)
     if full_scale != 1.0:

@@ -188,4 +188,7 @@ def use_mlflow(empty: Path, folder: Path, environment: pytest.MonkeyPatch) -> st
     uri = f"sqlite:///{folder}/mlflow.db"
     environment.setenv("MLFLOW_TRACKING_URI", uri)
     environment.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    # What any earlier test of this process made MLflow remember would come before the environment.
+    environment.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
+    environment.setattr("mlflow.tracking._model_registry.utils._registry_uri", None)
     return uri
