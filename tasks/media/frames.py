@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Frames are gathered to blocks of this length, in FFmpeg's queue: a second of MP3 is 38 frames of 30 µs each, and one
 # NumPy call takes 1. Keeping the frames themselves is slower: each then lies in memory that no cache holds.
-BLOCK_S = 4.0
+BLOCK_S = 2.0
 
 # Time stamps may wander this far from the count of samples: Matroska's are whole milliseconds, live muxers' worse.
 # Beyond it, audio is missing. When a packet has just failed, much less is enough.
@@ -243,8 +243,10 @@ class TrackDecoder:
 
     def _complete_block(self, blocks: list[NativeBlock]) -> None:
         if self._queued:
+            frame = self._queue.read()
             assert self._shape is not None
-            blocks.append(NativeBlock(to_float(self._queue.read(), self._shape[0], self._shape[2]), self._rate_hz))
+            assert frame is not None
+            blocks.append(NativeBlock(to_float(frame, self._shape[0], self._shape[2]), self._rate_hz))
             self._good_s += self._queued / self._rate_hz
             self._queued = 0
 
