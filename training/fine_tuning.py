@@ -37,7 +37,7 @@ from training.data.shards import ShardReader, Utterance, UtteranceIndex
 from training.families import AcousticModel, Batch, load_acoustic_model
 from training.families.acoustic import save_acoustic_model
 from training.families.lora import add_adapters
-from training.hardware import hardware, use_all_cores
+from training.hardware import denormals_flushed, hardware, use_all_cores
 from training.loop import Course, RunState, Trainer, mean_of_last
 from training.spelling import learn_spelling
 from training.validation import ValidationSample, take_sample
@@ -105,7 +105,6 @@ def _fine_tune(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         use_all_cores()
-        torch.set_flush_denormal(True)
     base = fetch(reference, context.scratch)
     model = load_acoustic_model(base, device)
     check_features(manifest, model.features, arguments.dataset)
@@ -135,7 +134,7 @@ def _fine_tune(
         progress=context.progress,
         stop=context.stop,
     )
-    with context.graceful():
+    with context.graceful(), denormals_flushed():
         if trainer.resume():
             log.info("resumed", step=trainer.state.step, of=arguments.steps)
         loader = _loader(arguments, model, material, batch_frames, trainer.state.position)

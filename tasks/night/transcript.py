@@ -16,10 +16,11 @@ from tasks.transcripts.document import (
     Word,
 )
 from tasks.transcripts.merging import Span, in_order, into_segments
+from tasks.transcripts.sentences import with_capitals
 from tasks.transcripts.text import clean
 from tasks.transcripts.timecode import Clock, FrameRate
 
-NORMALISER = "as recognised"
+NORMALISER = "sentence-capitals-1"
 UNKNOWN_LANGUAGE = "und"
 # Less of the speech with words than this is worth a warning.
 LOW_COVERAGE = 0.8
@@ -41,7 +42,9 @@ def build(
         for word in recognised.words
         if (text := clean(word.text))
     )
-    words = in_order(found, preparation.duration_ms)
+    language = recognised.language or UNKNOWN_LANGUAGE
+    ordered = in_order(found, preparation.duration_ms)
+    words = with_capitals(ordered, language)
     suspect = [Span(doubt.start_ms, doubt.end_ms) for doubt in recognised.doubts]
     start_timecode, rate = _clock(preparation)
     speech_ms = preparation.speech_ms
@@ -61,7 +64,7 @@ def build(
             code_version=code_version,
             normaliser=NORMALISER,
         ),
-        language=recognised.language or UNKNOWN_LANGUAGE,
+        language=language,
         speakers=(),
         segments=into_segments(words, suspect),
         coverage=Coverage(
@@ -69,7 +72,7 @@ def build(
             covered_ms=min(recognised.covered_ms, speech_ms),
             redecoded_ms=recognised.redecoded_ms,
         ),
-        warnings=tuple(_warnings(preparation, recognised, speech_ms, moved=words != found)),
+        warnings=tuple(_warnings(preparation, recognised, speech_ms, moved=ordered != found)),
     )
 
 

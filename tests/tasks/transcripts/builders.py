@@ -103,7 +103,7 @@ def words(draw: st.DrawFn, max_words: int = 16, texts: st.SearchStrategy[str] = 
         text = draw(texts)
         speaker = draw(st.sampled_from((None, "anna", "anna", "ben", "cleo", "S.4", "5", "f-6")))
         if clean(text):  # of controls alone nothing is left
-            spoken.append(word(text, start_ms, end_ms, speaker, confidence=draw(st.none() | st.floats(0, 1))))
+            spoken.append(word(text, start_ms, end_ms, speaker, confidence=draw(st.sampled_from((None, 0.0, 0.5, 1.0)))))
     return spoken
 
 
