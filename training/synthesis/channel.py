@@ -21,7 +21,7 @@ from training.synthesis.grammar import Side
 from training.synthesis.media_file import Encoding, write_media
 from training.synthesis.script import Kind, Script, write_script
 
-VERSION = 1  # raised when the same arguments would make other files
+VERSION = 2  # raised when the same arguments would make other files
 ARCHIVE_BEGINS = date(2026, 3, 2)
 INBOX_DATE = date(2026, 3, 23)
 BROKEN_STEM = "late-film.mp4"
@@ -48,7 +48,7 @@ ARCHIVE_WEEK = (
     Slot("sport-today", Kind.SPORT, 110, Encoding(".mp4", 44_100, 2), ".vtt"),
     Slot("evening-news", Kind.NEWS, 150, Encoding(".mp4", 48_000, 2), ".srt"),
     Slot("talk-at-nine", Kind.TALK, 170, Encoding(".mp3", 48_000, 1), ".srt"),
-    Slot("headlines-late", Kind.HEADLINES, 20, Encoding(".mp3", 44_100, 1), ".txt"),
+    Slot("headlines-late", Kind.HEADLINES, 14, Encoding(".mp3", 44_100, 1), ".txt"),
 )
 INBOX_DAY = (
     Slot("morning-news", Kind.NEWS, 90, Encoding(".mp3", 44_100, 1), ""),
