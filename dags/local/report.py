@@ -49,13 +49,13 @@ def model_lines(
 
 
 def night_table(rows: Sequence[Row], score: Score | None, transcripts: str) -> Table:
-    """One row a programme. Texts are named from the folder of transcripts on, which the last column's title tells."""
+    """One row a programme. Texts are named from the programme's own folder on, as the last column's title tells."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("programme", "status"):
         table.add_column(name, no_wrap=True)
     for name in ("duration", "speakers", "WER", "× real time"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(f"text, below {shown_path(transcripts)}", overflow="fold")
+    table.add_column(f"text, below {shown_path(transcripts)}/<programme>", overflow="fold")
     for row in rows:
         known = score.of(row.programme) if score else None
         table.add_row(
@@ -65,7 +65,7 @@ def night_table(rows: Sequence[Row], score: Score | None, transcripts: str) -> T
             "" if row.speakers is None else str(row.speakers),
             _wer(known),
             f"{row.rtfx:.0f}" if row.rtfx else "",
-            _below(row.text, transcripts) if row.text else Text(row.detail, style="dim"),
+            _below(row.text, transcripts).removeprefix(f"{row.programme}/") if row.text else Text(row.detail, style="dim"),
         )
     return table
 
