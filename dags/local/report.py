@@ -57,6 +57,7 @@ def night_table(rows: Sequence[Row], score: Score | None, transcripts: str) -> T
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(f"text, below {shown_path(transcripts)}/<programme>", overflow="fold")
     for row in rows:
+        text = _below(row.text, transcripts).removeprefix(f"{row.programme}/")
         known = score.of(row.programme) if score else None
         table.add_row(
             row.programme,
@@ -65,7 +66,7 @@ def night_table(rows: Sequence[Row], score: Score | None, transcripts: str) -> T
             "" if row.speakers is None else str(row.speakers),
             _wer(known),
             f"{row.rtfx:.0f}" if row.rtfx else "",
-            _below(row.text, transcripts).removeprefix(f"{row.programme}/") if row.text else Text(row.detail, style="dim"),
+            text if row.text else Text(row.detail, style="dim"),
         )
     return table
 

@@ -102,8 +102,9 @@ def words(draw: st.DrawFn, max_words: int = 16, texts: st.SearchStrategy[str] = 
         end_ms = max(end_ms, start_ms + draw(st.sampled_from((0, 1, 40, 250, 400, 900, 9_000))))
         text = draw(texts)
         speaker = draw(st.sampled_from((None, "anna", "anna", "ben", "cleo", "S.4", "5", "f-6")))
+        confidence = draw(st.sampled_from((None, 0.0, 0.5, 1.0)))
         if clean(text):  # of controls alone nothing is left
-            spoken.append(word(text, start_ms, end_ms, speaker, confidence=draw(st.sampled_from((None, 0.0, 0.5, 1.0)))))
+            spoken.append(word(text, start_ms, end_ms, speaker, confidence=confidence))
     return spoken
 
 
