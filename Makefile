@@ -14,10 +14,10 @@ export HF_DATASETS_OFFLINE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := 0
 
-.PHONY: help setup demo up down status test lint format bench clean
+.PHONY: help setup demo up down status test test-kafka lint format bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv (done by the targets that need it)
 
@@ -46,6 +46,9 @@ status: $(READY) ## Say what runs and where
 test: $(READY) ## Linters, types, the law of imports, and every test
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+test-kafka: $(READY) ## The streaming tests against the broker that KAFKA_BOOTSTRAP names
+	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming
 
 lint: $(READY) ## Ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FRAME = {"__init__", "__main__", "measure"}
+FRAME = {"__init__", "__main__", "corpus_steps", "measure", "media_files", "parrot", "projection"}
 
 if __name__ == "__main__":
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in FRAME)

@@ -1,16 +1,18 @@
 """Log-mel features on one core, in times real time, beside every public extractor that computes them.
 
 The audio is synthetic: shaped noise in utterances of 2 to 20 seconds, since the arithmetic does not depend on what is
-said. Each contender gets the same waveforms and its own favourite way of being called.
+said. Each contender gets the same waveforms and its own favourite way of being called. Where there is a GPU, ours runs
+on it too, from waveforms in main memory to features there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from benchmarks.measure import Report, race, report, run
+from benchmarks.measure import Report, processor_seconds, race, report, run
 
 SAMPLE_RATE_HZ = 16_000
 REPEATS = 7
@@ -26,39 +28,72 @@ def utterances(n: int = 60, seed: int = 0) -> list[np.ndarray]:
 
 def measure() -> Report:
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
     waveforms = utterances()
     seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE_HZ
-    rows = race(contenders(waveforms), PEER, seconds, REPEATS)
+    with threadpool_limits(1):
+        contenders = {name: partial(extract, waveforms) for name, extract in extractors().items()}
+        rows = race(contenders, PEER, seconds, REPEATS, processor_seconds)
+    notes = [
+        "processor seconds of one thread",
+        "transformers' Whisper extractor pads each utterance to 30 s: the audio counted is what was given",
+    ]
+    if torch.cuda.is_available():
+        rows += race(on_gpu(waveforms), "airscript parakeet, GPU", seconds, REPEATS)
+        notes.append(f"GPU: seconds of the clock on {torch.cuda.get_device_name()}, beside each other only")
+    else:
+        notes.append("no GPU here")
     return report(
         "features",
-        f"80 mels, 10 ms, {len(waveforms)} utterances, {seconds:.0f} s of audio, one thread",
+        f"10 ms, 80 mels unless it says otherwise, {len(waveforms)} utterances, {seconds:.0f} s of audio",
         "x real time",
         PEER,
         ("torch", "torchaudio", "transformers", "faster-whisper", "kaldi-native-fbank", "librosa", "lhotse", "numpy"),
         rows,
-        ["transformers' Whisper extractor pads each utterance to 30 s: the audio counted is what was given"],
+        notes,
     )
 
 
-def contenders(waveforms: list[np.ndarray]) -> dict[str, Callable[[], object]]:
-    """Each extractor as a call that turns all waveforms into features."""
+def on_gpu(waveforms: list[np.ndarray]) -> dict[str, Callable[[], object]]:
+    """Ours on the GPU; copying the features back waits for all of it."""
+    from tasks.features.config import FeaturesConfig, parakeet, wav2vec2_bert, whisper
+    from tasks.features.logmel import LogMel
+
+    def extract(config: FeaturesConfig) -> Callable[[], object]:
+        ours = LogMel(config, "cuda")
+        return lambda: [features.cpu() for features in ours(waveforms)]
+
+    return {
+        f"airscript {name}, GPU": extract(config)
+        for name, config in (("parakeet", parakeet()), ("whisper", whisper()), ("wav2vec2-BERT", wav2vec2_bert()))
+    }
+
+
+Extractor = Callable[[list[np.ndarray]], object]
+"""Waveforms `(n_samples,)` to their features."""
+
+
+def extractors() -> dict[str, Extractor]:
+    """Ours and the public ones."""
     import kaldi_native_fbank
     import librosa
     import torch
     import torchaudio
     from faster_whisper.feature_extractor import FeatureExtractor as FasterWhisper
     from lhotse import Fbank, FbankConfig
-    from transformers import ParakeetFeatureExtractor, WhisperFeatureExtractor
+    from torchaudio.compliance.kaldi import fbank as kaldi_fbank
+    from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
 
-    from tasks.features.config import parakeet, whisper
+    from tasks.features.config import parakeet, wav2vec2_bert, whisper
     from tasks.features.logmel import LogMel
 
-    ours, ours_whisper = LogMel(parakeet()), LogMel(whisper())
+    ours, ours_bert = LogMel(parakeet()), LogMel(wav2vec2_bert())
+    ours_whisper, ours_whisper_128 = LogMel(whisper()), LogMel(whisper(128))
     melspectrogram = torchaudio.transforms.MelSpectrogram(SAMPLE_RATE_HZ, 512, 400, 160, n_mels=80, mel_scale="slaney")
-    tensors = [torch.from_numpy(waveform) for waveform in waveforms]
     theirs_parakeet, theirs_whisper = ParakeetFeatureExtractor(), WhisperFeatureExtractor()
+    theirs_bert = SeamlessM4TFeatureExtractor()
     faster_whisper = FasterWhisper()
     lhotse = Fbank(FbankConfig(num_filters=80))
     options = kaldi_native_fbank.FbankOptions()
@@ -75,15 +110,19 @@ def contenders(waveforms: list[np.ndarray]) -> dict[str, Callable[[], object]]:
         )
         return np.log(mel + 1e-10)
 
-    def each(call: Callable[[np.ndarray], object]) -> Callable[[], object]:
-        return lambda: [call(waveform) for waveform in waveforms]
+    def each(call: Callable[[np.ndarray], object]) -> Extractor:
+        return lambda waveforms: [call(waveform) for waveform in waveforms]
 
     return {
-        "airscript parakeet": lambda: ours(waveforms),
-        "airscript whisper": lambda: ours_whisper(waveforms),
-        "torchaudio": lambda: [melspectrogram(tensor).clamp(min=1e-10).log() for tensor in tensors],
+        "airscript parakeet": ours,
+        "airscript whisper": ours_whisper,
+        "airscript whisper, 128 mels": ours_whisper_128,
+        "airscript wav2vec2-BERT": ours_bert,
+        "torchaudio": each(lambda w: melspectrogram(torch.from_numpy(w)).clamp(min=1e-10).log()),
         "transformers parakeet": each(lambda w: theirs_parakeet(w, sampling_rate=SAMPLE_RATE_HZ)),
         "transformers whisper": each(lambda w: theirs_whisper(w, sampling_rate=SAMPLE_RATE_HZ)),
+        "transformers wav2vec2-BERT": each(lambda w: theirs_bert(w, sampling_rate=SAMPLE_RATE_HZ)),
+        "torchaudio, Kaldi": each(lambda w: kaldi_fbank(torch.from_numpy(w)[None], num_mel_bins=80)),
         "faster-whisper": each(faster_whisper),
         "lhotse": each(lambda w: lhotse.extract(w, SAMPLE_RATE_HZ)),
         "kaldi-native-fbank": each(kaldi),

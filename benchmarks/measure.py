@@ -51,6 +51,8 @@ class Report:
     rows: list[Row]
     peak_memory_mib: float
     notes: list[str] = field(default_factory=list)
+    quantities: dict[str, float] = field(default_factory=dict)
+    """What else was counted, by name and unit."""
 
 
 def this_machine() -> Machine:
@@ -70,7 +72,20 @@ def this_machine() -> Machine:
     )
 
 
-def race(contenders: Mapping[str, Callable[[], object]], peer: str, work: float, repeats: int) -> list[Row]:
+def processor_seconds() -> float:
+    """What this process and the children it has waited for have used of all cores together: a core-hour is 3600 of
+    them. Unlike the time of day, it does not count while others have the core."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def race(
+    contenders: Mapping[str, Callable[[], object]],
+    peer: str,
+    work: float,
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Row]:
     """Time the contenders in turn, A B C A B C …, so that a machine that slows down slows all of them.
 
     `work` is how many units one call does. One round is run first and not counted.
@@ -78,10 +93,10 @@ def race(contenders: Mapping[str, Callable[[], object]], peer: str, work: float,
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for counted in range(-1, repeats):
         for name, call in contenders.items():
-            started = time.perf_counter()
+            started = clock()
             call()
             if counted >= 0:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return [
         Row(
             name=name,
@@ -95,7 +110,14 @@ def race(contenders: Mapping[str, Callable[[], object]], peer: str, work: float,
 
 
 def report(
-    benchmark: str, what: str, unit: str, peer: str, packages: tuple[str, ...], rows: list[Row], notes: list[str]
+    benchmark: str,
+    what: str,
+    unit: str,
+    peer: str,
+    packages: tuple[str, ...],
+    rows: list[Row],
+    notes: list[str],
+    quantities: dict[str, float] | None = None,
 ) -> Report:
     """A report about this process on this machine."""
     return Report(
@@ -108,6 +130,7 @@ def report(
         rows=rows,
         peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         notes=notes,
+        quantities=quantities or {},
     )
 
 
@@ -128,6 +151,8 @@ def show(result: Report) -> None:
     console.print(f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}")
     console.print(", ".join(f"{name} {version}" for name, version in result.versions.items()))
     console.print(f"peak memory of the whole run {result.peak_memory_mib:,.0f} MiB")
+    for name, value in result.quantities.items():
+        console.print(f"{name}: {value:,.0f}")
     for note in result.notes:
         console.print(f"- {note}")
 

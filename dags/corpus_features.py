@@ -6,17 +6,21 @@ Turns raw media with transcripts beside them into a dataset of log-mel features 
 `.ttml`, or a JSON Lines manifest). **Writes** a dataset: Parquet shards, and `manifest.json` last, whose sha256 is the
 dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
 
-**Steps.** `scan_corpus` lists the media and cuts them into shards of equal length. For each shard, `prepare_corpus`
-decodes and cuts utterances and `extract_features` computes features. `assemble_dataset` removes repeats, splits by
-programme and writes the manifest.
+**Steps.** `scan_corpus` lists the media, gives every programme its split and cuts them into shards of equal bytes. For
+each shard, `prepare_corpus` decodes and cuts utterances, `match_captions` recognises them (only with *match model*) and
+`extract_features` computes features. `assemble_dataset` drops captions that are not what is said, and repeats, refuses
+a dataset whose splits leak, and writes the card, the report and the manifest.
 
-**What is normal.** Utterances are dropped, each with its reason: the log of `assemble_dataset` tells how many and why.
-A second run over the same media ends within seconds and every step says `cached`.
+**What is normal.** Utterances are dropped, each with its reason: the log of `assemble_dataset` tells how many hours and
+why, and `report.html` beside the manifest shows it with examples. `match_captions` is skipped (pink) without a *match
+model*. A second run over the same media ends within seconds and every step says `cached`.
 
 **When it fails.**
 - `scan_corpus` rejected its input: the prefix is empty or cannot be read. Check the URI in the form.
 - One `prepare_corpus` is red: its log names the file. A damaged file does not fail a shard; a full disk does.
-- `assemble_dataset` has nothing to assemble: every utterance was dropped; its log counts the reasons.
+- `match_captions` rejected its input: the *match model* is not found. Before the first champion, leave it empty.
+- `assemble_dataset` has nothing to assemble: every utterance was dropped; its log counts the reasons. With a *match
+  model*, look at the match errors in the log of `match_captions`: a weak recogniser needs a higher bound.
 
 **To resume**, clear the failed task (with downstream). What is finished is found by its key and not done again, so
 clearing too much costs seconds.
@@ -31,6 +35,7 @@ from airflow.sdk import DAG, Param, XComArg, task_group
 from dags.common.assets import DATASET
 from dags.common.settings import settings
 from dags.common.step import step
+from tasks.contract.arguments import AssembleDataset
 
 with DAG(
     dag_id="corpus_features",
@@ -71,6 +76,21 @@ with DAG(
             title="Features",
             description="Feature configuration; it must be the one of the models to be trained",
         ),
+        "match_model": Param(
+            None,
+            type=["null", "string"],
+            minLength=1,
+            examples=["models:/acoustic-model@champion"],
+            title="Match model",
+            description="Recogniser to hold the captions against; empty takes them at their word",
+        ),
+        "max_match_error": Param(
+            AssembleDataset.model_fields["max_match_error"].default,
+            type="number",
+            minimum=0,
+            title="Largest match error",
+            description="Drop captions of which a larger share of characters differs from what was recognised",
+        ),
         "shards": Param(
             4, type="integer", minimum=1, maximum=800, title="Shards", description="Cut the work into at most so many"
         ),
@@ -84,7 +104,21 @@ with DAG(
     def shard(name: Any, uri: Any) -> Any:
         """One shard, from media to features."""
         prepared = step("prepare-corpus", item=name, shard=uri, language="{{ params.language }}")
-        extracted = step("extract-features", item=name, prepared=prepared.output, features="{{ params.features }}")
+        matched = step(
+            "match-captions",
+            item=name,
+            prepared=prepared.output,
+            model="{{ params.match_model }}",
+            skip_without="model",
+        )
+        extracted = step(
+            "extract-features",
+            item=name,
+            prepared=prepared.output,
+            matched=matched.output,
+            features="{{ params.features }}",
+            trigger_rule="none_failed",
+        )
         return extracted.output
 
     step(
@@ -92,5 +126,6 @@ with DAG(
         scan=XComArg(scan, "result"),
         extracted=shard.expand_kwargs(scan.output),
         name="{{ params.name }}",
+        max_match_error="{{ params.max_match_error }}",
         outlets=[DATASET],
     )

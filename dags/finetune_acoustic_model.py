@@ -6,42 +6,42 @@ Fine-tunes an acoustic model on a dataset, compares it with the champion, and pr
 manifest and a base model. **Writes** checkpoints and the model to storage, and a version in MLflow's registry with its
 evaluation and model card. When the alias `champion` moves, the asset `champion` starts `nightly_transcription`.
 
-**Steps.** `train` → `evaluate_challenger` and `evaluate_champion` on the same test split → `compare_models` (paired
-bootstrap over programmes) → `register_model` → `decide` → `promote_model`.
+**Steps.** `train` → `convert_model` (Whisper to CTranslate2, behind a parity gate; a CTC model has nothing to be
+converted) → `evaluate_challenger` and `evaluate_champion` on the same test split → `compare_models` (paired bootstrap
+over programmes) → `register_model` → `decide` → `promote_model`.
 
 **What is normal.** The log of `train` begins with the address of its MLflow run, where losses and error rates appear
-while it trains. Without a champion yet, the base model stands in for it. `promote_model` skipped (pink) means that the
-champion stayed: the decision and its reason are in its log and in MLflow. With *promote* `ask`, `decide` waits for an
-answer under *Required actions* for a day, then the champion stays.
+while it trains. Without a champion yet, the base model stands in for it. `register_model` has the run's report behind
+its button. `promote_model` skipped (pink) means that the champion stayed: the decision and its reason are in its log
+and in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions* for a day, then the champion
+stays.
 
 **When it fails.**
 - `choose_dataset`: there is no dataset yet. Run `corpus_features`, or give a manifest in the form.
 - `train` rejected its input: the base model is not found, or its features are not the dataset's. Its log says which.
 - `train` was preempted: nothing to do, the next try goes on from its last checkpoint.
-- `train` diverged: lower the learning rate and start again.
+- `train` diverged: lower the learning rate and start again; its last good checkpoint is kept.
+- `convert_model` rejected its input: the converted model reads worse than the original. Its log has both figures.
 
 **To resume**, clear the failed task (with downstream). A trained model is found by its key and not trained again.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import DAG, Param, XComArg
 
-from dags.common.approval import ASK, PromotionGate
+from dags.common.approval import ASK, QUESTION, PromotionGate
 from dags.common.assets import CHAMPION, DATASET, choose_dataset
+from dags.common.links import ReportLink
+from dags.common.recipe_form import FIGURES, recipe_params
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import Promotion, Train
+from tasks.contract.arguments import PresetName, Promotion
 
-DEFAULTS = Train.model_fields
-
-QUESTION = """
-{%- set metrics = ti.xcom_pull(task_ids='compare_models', key='metrics') -%}
-Word error rate on the test split: **{{ '%.2f' | format(100 * metrics.challenger_wer) }} %** for the new model,
-**{{ '%.2f' | format(100 * metrics.champion_wer) }} %** for the champion. The rule says
-**{{ ti.xcom_pull(task_ids='compare_models', key='decision') }}**:
-{{ ti.xcom_pull(task_ids='compare_models', key='reason') }}.
-"""
+MANIFEST = "^(file:///|s3://).+/manifest[.]json$"
+BASE = f"{{{{ params.base or ('{settings().base_model}' if params.preset == 'demo' else '') }}}}"
 
 with DAG(
     dag_id="finetune_acoustic_model",
@@ -57,42 +57,32 @@ with DAG(
         "dataset": Param(
             None,
             type=["null", "string"],
-            pattern="^(file:///|s3://).+/manifest[.]json$",
+            pattern=MANIFEST,
             title="Dataset",
             description="URI of a dataset's manifest.json; empty takes the newest",
         ),
-        "base": Param(
-            settings().base_model,
+        "preset": Param(
+            PresetName.DEMO.value,
             type="string",
+            enum=[preset.value for preset in PresetName],
+            title="Preset",
+            description="Recipe that is taken where the fields below are empty (`training/presets/`)",
+        ),
+        "base": Param(
+            None,
+            type=["null", "string"],
             minLength=1,
             title="Base model",
-            description="A folder, an s3:// prefix, models:/name@alias, models:/name/version or a hub name",
+            description="A folder, an s3:// prefix, models:/name@alias or a hub name; empty takes the preset's,"
+            " for `demo` AIRSCRIPT_BASE_MODEL",
         ),
-        "steps": Param(
-            DEFAULTS["steps"].default,
-            type="integer",
-            minimum=1,
-            maximum=1_000_000,
-            title="Steps",
-            description="Optimizer steps",
-        ),
-        "learning_rate": Param(
-            DEFAULTS["learning_rate"].default,
-            type="number",
-            exclusiveMinimum=0,
-            maximum=0.1,
-            title="Learning rate",
-            description="At its peak",
-        ),
-        "batch_seconds": Param(
-            DEFAULTS["batch_seconds"].default,
-            type="number",
-            exclusiveMinimum=0,
-            title="Batch (seconds)",
-            description="Seconds of audio in a batch, padding counted",
-        ),
-        "seed": Param(
-            0, type="integer", minimum=0, title="Seed", description="Of the order, the augmentation and the dropout"
+        **recipe_params(),
+        "out_of_domain": Param(
+            None,
+            type=["null", "string"],
+            pattern=MANIFEST,
+            title="Out of domain",
+            description="manifest.json of a dataset that is not trained on; the new model must not get worse on it",
         ),
         "promote": Param(
             Promotion.IF_BETTER.value,
@@ -104,28 +94,28 @@ with DAG(
     },
 ):
     dataset = choose_dataset()
-    trained = step(
-        "train",
-        dataset=dataset,
-        base="{{ params.base }}",
-        steps="{{ params.steps }}",
-        learning_rate="{{ params.learning_rate }}",
-        batch_seconds="{{ params.batch_seconds }}",
-        seed="{{ params.seed }}",
-    )
-    challenger = step("evaluate", task_id="evaluate_challenger", model=trained.output, dataset=dataset)
+    figures: dict[str, Any] = {name: f"{{{{ params.{name} }}}}" for name in FIGURES}
+    trained = step("train", dataset=dataset, base=BASE, preset="{{ params.preset }}", **figures)
+    converted = step("convert-model", trained=trained.output)
+    on: dict[str, Any] = {"dataset": dataset, "out_of_domain": "{{ params.out_of_domain }}"}
+    challenger = step("evaluate", task_id="evaluate_challenger", model=XComArg(converted, "model"), **on)
     champion = step(
         "evaluate",
         task_id="evaluate_champion",
         model="models:/acoustic-model@champion",
-        fallback="{{ params.base }}",
-        dataset=dataset,
+        fallback=XComArg(trained, "base_uri"),
+        **on,
     )
-    trained >> champion  # side by side with the challenger, not beside the training
+    converted >> champion  # side by side with the challenger, not beside the training
     compared = step("compare-models", challenger=challenger.output, champion=champion.output)
     registered = step(
-        "register-model", trained=trained.output, evaluation=challenger.output, comparison=compared.output
+        "register-model",
+        trained=trained.output,
+        converted=converted.output,
+        evaluation=challenger.output,
+        comparison=compared.output,
     )
+    registered.operator_extra_links = (ReportLink(),)
     decision = PromotionGate(
         task_id="decide",
         promote="{{ params.promote }}",

@@ -3,20 +3,26 @@
 Transcribes what is new in the inbox with the champion, and publishes transcripts for people and other systems.
 
 **Starts** every night at 01:00 UTC, when a new champion was promoted, or by hand. **Reads** the media below the
-form's *inbox*. **Writes** for each programme `.txt`, `.srt`, `.vtt`, `.json` and, last, `manifest.json` below
-*transcripts*. A folder there without a manifest is not finished.
+form's *inbox*, and beside `news.mp4` the words and names to expect, one a line, in `news.vocabulary.txt`. **Writes**
+for each programme nine formats (`.txt`, `.srt`, `.vtt`, `.ttml`, `.stl`, `.json`, …) and, last, `manifest.json` below
+*transcripts*. A folder there without a manifest is not finished. The button *Report* of `report_night` shows the night.
 
 **Steps.** `plan_night` finds what is new (programme and model version) and cuts it into batches of equal work. For
-each batch: `prepare_media` → `recognise` → `publish`. `report_night` says what became of every programme. All batches
-of a night use the model version that `plan_night` found.
+each batch: `prepare_media` → `recognise` and, beside it, `diarize` → `publish`. `report_night` says what became of
+every programme. All batches of a night use the model version and the diarizer that `plan_night` found.
 
 **What is normal.** Nothing new: the batches are skipped, `report_night` says so, the run is green. A file that is no
 audio is quarantined with its reason: the run is green, and `report_night` warns in its log (and in its XCom
 `warnings`). A new champion makes new transcripts beside the old.
 
+**Alerts**, one a run and not one a file: a night that failed or left programmes behind, and one that is not through by
+06:00 UTC (five hours after it was queued). They stand in the logs, and go where `AIRSCRIPT_ALERT_URL` says.
+
 **When it fails.**
 - `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`, or name a model in the form.
   `report_night` is red too then: it has no plan to report on.
+- `diarize` is red: its programmes are published all the same, without speakers and with a warning. Clear it with
+  downstream, and transcripts with speakers are published beside them.
 - A batch is red: the others go on and are published, and `report_night` counts what is missing. Clear the red task.
 - `night_complete` is red while all batches are green: see `report_night`.
 
@@ -25,14 +31,15 @@ audio is quarantined with its reason: the run is green, and `report_night` warns
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
 
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, XComArg, task_group
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
+from dags.common.alerts import deadline, night_ended
 from dags.common.assets import CHAMPION
 from dags.common.settings import settings
 from dags.common.step import step
+from dags.common.transcription import transcribe
 
 with DAG(
     dag_id="nightly_transcription",
@@ -43,6 +50,9 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args={"owner": "speech-platform"},
+    on_success_callback=night_ended,
+    on_failure_callback=night_ended,
+    deadline=deadline(timedelta(hours=5), needed_by="06:00 UTC, or five hours after its start"),
     tags=["airscript", "transcription"],
     params={
         "inbox": Param(
@@ -66,6 +76,14 @@ with DAG(
             title="Model",
             description="models:/name@alias, models:/name/version, a folder or an s3:// prefix",
         ),
+        "diarizer": Param(
+            settings().diarizer,
+            type="string",
+            minLength=1,
+            examples=["embedded", "s3://models/speaker-diarization-community-1"],
+            title="Diarizer",
+            description="Who tells speakers apart: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
+        ),
         "batches": Param(
             4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut the night into at most so many"
         ),
@@ -76,31 +94,8 @@ with DAG(
         inbox="{{ params.inbox }}",
         transcripts="{{ params.transcripts }}",
         model="{{ params.model }}",
+        diarizer="{{ params.diarizer }}",
         batches="{{ params.batches }}",
     )
 
-    @task_group
-    def batch(name: Any, uri: Any) -> Any:
-        """One batch of programmes, from media to transcripts."""
-        prepared = step("prepare-media", item=name, batch=uri)
-        recognised = step("recognise", item=name, prepared=prepared.output, model=XComArg(plan, "model"))
-        published = step(
-            "publish",
-            item=name,
-            batch=uri,
-            prepared=prepared.output,
-            recognised=recognised.output,
-            transcripts="{{ params.transcripts }}",
-        )
-        return published.output
-
-    published = batch.expand_kwargs(plan.output)
-    # It reports what there is, whatever became of the batches; the last task keeps a failed batch from looking well.
-    report = step(
-        "report-night",
-        plan=XComArg(plan, "result"),
-        published=published,
-        transcripts="{{ params.transcripts }}",
-        trigger_rule="all_done",
-    )
-    [published, report] >> EmptyOperator(task_id="night_complete", trigger_rule="none_failed")
+    transcribe(plan)

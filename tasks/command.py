@@ -6,12 +6,17 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from importlib import import_module
 
 import structlog
 
 from tasks.contract import STEPS, ExitCode, Misconfigured, Reason, StepDefinition, StepError, from_argv
 from tasks.progress import BarProgress, progress_for
 from tasks.step import run_step
+
+COMMANDS = {"stream": "tasks.streaming.command", "announce": "tasks.streaming.announce"}
+"""What is no step: live captions' workers, and telling Kafka of new media."""
 
 
 def main(program: str, argv: list[str] | None = None) -> int:
@@ -23,6 +28,8 @@ def main(program: str, argv: list[str] | None = None) -> int:
         print(_overview(program, steps))
         return ExitCode.DONE
     log = structlog.get_logger()
+    if program == "tasks" and argv[0] in COMMANDS:
+        return _run_command(argv[0], argv[1:])
     try:
         definition = _find(program, steps, argv[0])
         arguments = from_argv(definition.arguments, argv[1:], prog=f"python -m {program} {definition.name}")
@@ -48,6 +55,16 @@ def main(program: str, argv: list[str] | None = None) -> int:
     return ExitCode.DONE
 
 
+def _run_command(name: str, argv: list[str]) -> int:
+    """Run a command that is no step: it may go on for ever, and has no result."""
+    try:
+        command: Callable[[list[str]], int] = import_module(COMMANDS[name]).main
+        return command(argv)
+    except StepError as error:
+        structlog.get_logger().error(f"{name} failed", reason=str(error.reason), error=str(error))
+        return error.exit_code
+
+
 def _find(program: str, steps: dict[str, StepDefinition], name: str) -> StepDefinition:
     if name not in steps:
         raise Misconfigured(
@@ -62,6 +79,8 @@ def _find(program: str, steps: dict[str, StepDefinition], name: str) -> StepDefi
 def _overview(program: str, steps: dict[str, StepDefinition]) -> str:
     lines = [f"usage: python -m {program} <step> [--flag=value ...]", "", "steps:"]
     lines += [f"  {name:<18} {(step.arguments.__doc__ or '').splitlines()[0]}" for name, step in steps.items()]
+    if program == "tasks":
+        lines += ["", "commands that are no steps:", *(f"  {name}" for name in COMMANDS)]
     return "\n".join([*lines, "", f"python -m {program} <step> --help lists a step's flags."])
 
 

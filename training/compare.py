@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tasks.contract import InputRejected, Reason
 from tasks.contract.arguments import CompareModels
 from tasks.step import StepContext, StepOutput, load_result
 
-VERSION = 1
+if TYPE_CHECKING:
+    from training.comparison.rule import Comparison, PartComparison
+
+VERSION = 2
 COMPARISON = "comparison.json"
+MOST_WORSE = 3
 
 
 def inputs(arguments: CompareModels) -> dict[str, str]:
@@ -18,8 +24,8 @@ def inputs(arguments: CompareModels) -> dict[str, str]:
 
 
 def run(arguments: CompareModels, context: StepContext) -> StepOutput:
-    from training.comparison.rule import compare
-    from training.evaluation.records import SliceKind, load_evaluation, load_utterances
+    from training.comparison.rule import Judged, compare
+    from training.evaluation.records import OUT_OF_DOMAIN, SliceKind, load_evaluation, load_utterances
 
     challenger, champion = load_evaluation(arguments.challenger), load_evaluation(arguments.champion)
     for what in ("dataset_version", "split", "normaliser"):
@@ -31,9 +37,25 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
                 subject=arguments.challenger,
                 next_step="evaluate both models on the same split of the same dataset",
             )
-    found = compare(
-        challenger, champion, list(load_utterances(arguments.challenger)), list(load_utterances(arguments.champion))
-    )
+    guards = [e.out_of_domain.dataset_version if e.out_of_domain else "none" for e in (challenger, champion)]
+    if guards[0] != guards[1]:
+        raise InputRejected(
+            f"the two evaluations do not compare: out of domain, one heard {guards[0]} and the other {guards[1]}",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=arguments.challenger,
+            next_step="evaluate both models with the same --out-of-domain",
+        )
+    sides = [
+        Judged(
+            evaluation,
+            list(load_utterances(uri)),
+            list(load_utterances(uri, OUT_OF_DOMAIN)),
+            load_result(uri).metrics["rtfx"],
+            load_result(uri).labels["hardware"],
+        )
+        for evaluation, uri in ((challenger, arguments.challenger), (champion, arguments.champion))
+    ]
+    found = compare(*sides)
     n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
     warnings: tuple[str, ...] = ()
     if found.resampled == "utterance":
@@ -50,6 +72,10 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
             "difference_low": found.difference_low,
             "difference_high": found.difference_high,
             "p_better": found.p_better,
+            "challenger_invented_per_minute": found.challenger_invented_per_minute,
+            "champion_invented_per_minute": found.champion_invented_per_minute,
+            "challenger_rtfx": found.challenger_rtfx,
+            "champion_rtfx": found.champion_rtfx,
         },
         labels={
             "decision": found.decision.value,
@@ -57,6 +83,19 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
             "challenger": found.challenger,
             "champion": found.champion,
             "resampled": f"{found.n_resampled} {found.resampled}s",
+            "most_worse": most_worse(found),
+            "out_of_domain": _both(found.out_of_domain) if found.out_of_domain else "not looked at",
         },
         warnings=warnings,
     )
+
+
+def most_worse(found: Comparison) -> str:
+    """The parts of the split in which the challenger lost most, for a person who decides."""
+    worse = sorted(found.slices, key=lambda part: part.champion_wer - part.challenger_wer)[:MOST_WORSE]
+    lost = [f"{part.kind} {part.value} {_both(part)}" for part in worse if part.challenger_wer > part.champion_wer]
+    return "; ".join(lost) or "none"
+
+
+def _both(part: PartComparison) -> str:
+    return f"{100 * part.challenger_wer:.2f} % against {100 * part.champion_wer:.2f} %"

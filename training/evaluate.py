@@ -8,12 +8,13 @@ from tasks.corpus.dataset import load_manifest
 from tasks.models import ModelReference, fetch, resolve
 from tasks.step import StepContext, StepOutput
 
-VERSION = 1
+VERSION = 2
 
 
 def inputs(arguments: Evaluate) -> dict[str, str]:
     _, version = load_manifest(arguments.dataset)
-    return {"dataset": version, "model": resolve_or_fall_back(arguments)[0].digest}
+    guard = {"out_of_domain": load_manifest(arguments.out_of_domain)[1]} if arguments.out_of_domain else {}
+    return {"dataset": version, "model": resolve_or_fall_back(arguments)[0].digest, **guard}
 
 
 def resolve_or_fall_back(arguments: Evaluate) -> tuple[ModelReference, bool]:
@@ -31,8 +32,9 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
     from training.content import content_digest
     from training.evaluation.measure import listen, rate_intervals
     from training.evaluation.nonspeech import find_invented_words
-    from training.evaluation.records import EVALUATION, UTTERANCES, Evaluation
+    from training.evaluation.records import EVALUATION, OUT_OF_DOMAIN, UTTERANCES, Evaluation, OutOfDomain
     from training.evaluation.slices import cut_slices
+    from training.evaluation.sound import word_times
     from training.evaluation.units import choose_unit
     from training.hardware import hardware, use_all_cores
     from training.scoring.errors import total
@@ -45,6 +47,18 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
     engine = load_engine(folder)
     heard = listen(engine, manifest, arguments.split, arguments.dataset, context.progress)
     wer, cer = rate_intervals(heard.utterances)
+    guard = None
+    if arguments.out_of_domain:
+        other, other_version = load_manifest(arguments.out_of_domain)
+        elsewhere = listen(engine, other, "test", arguments.out_of_domain, context.progress)
+        guard = OutOfDomain(
+            dataset_name=other.name,
+            dataset_version=other_version,
+            utterances=len(elsewhere.utterances),
+            words=total(u.words for u in elsewhere.utterances),
+        )
+        context.publish(OUT_OF_DOMAIN, "".join(u.model_dump_json() + "\n" for u in elsewhere.utterances).encode())
+    times = word_times([u.edges for u in heard.utterances if u.edges])
     evaluation = Evaluation(
         model_version=reference.version,
         model_digest=content_digest(folder),
@@ -62,6 +76,8 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
         cer=cer,
         slices=cut_slices(heard.utterances),
         invented=find_invented_words(engine),
+        word_times=times,
+        out_of_domain=guard,
     )
     context.publish(EVALUATION, evaluation.model_dump_json(indent=1).encode() + b"\n")
     context.publish(UTTERANCES, "".join(u.model_dump_json() + "\n" for u in heard.utterances).encode())
@@ -81,6 +97,8 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
             "rtfx": heard.rtfx,
             "invented_words_per_minute": evaluation.invented_words_per_minute,
             "hours": evaluation.hours,
+            **({"word_time_error_ms": times.median_ms} if times else {}),
+            **({"out_of_domain_wer": guard.words.rate} if guard else {}),
         },
         labels={
             "model": reference.version,

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-
-def use_all_cores() -> None:
-    """Torch's threads on every core that this process may use, unless `OMP_NUM_THREADS` says otherwise."""
+if TYPE_CHECKING:
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+
+def use_all_cores(n_processes: int = 1) -> None:
+    """Torch's threads on this process's share of the cores, unless `OMP_NUM_THREADS` says otherwise."""
+    import torch
+
+    cores = max(1, len(os.sched_getaffinity(0)) // n_processes)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores))
+
+
+def spare_threads(n_processes: int = 1) -> int:
+    """Threads for making batches beside each training process: a quarter of its cores, one at least, eight at most."""
+    return min(8, max(1, len(os.sched_getaffinity(0)) // n_processes // 4))
 
 
 @contextlib.contextmanager
@@ -26,6 +37,16 @@ def denormals_flushed() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def gpu_busy(device: torch.device) -> float:
+    """The share of the last moments in which the GPU was computing, as NVML counts it; NaN where nothing tells."""
+    import torch
+
+    try:
+        return torch.cuda.utilization(device) / 100
+    except (ModuleNotFoundError, RuntimeError):  # without nvidia-ml-py, or a GPU that does not say
+        return math.nan
 
 
 def hardware() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tasks.contract import Reason, StepError
+from tasks.contract import Misconfigured, Reason
 
 SMOOTHING = 0.95
 SETTLING_STEPS = 20
@@ -26,7 +26,7 @@ class LossHealth:
         """Take in one step's figures; false means that the step must not be applied.
 
         Raises:
-            StepError: DIVERGED, after several bad steps in a row or when the loss has grown far above where it began.
+            Misconfigured: DIVERGED, after several bad steps in a row, or the loss has grown far above where it began.
         """
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             self.n_bad += 1
@@ -44,8 +44,9 @@ class LossHealth:
         return True
 
 
-def _diverged(message: str) -> StepError:
-    return StepError(
+def _diverged(message: str) -> Misconfigured:
+    """No fault of the moment: the same steps would be taken again."""
+    return Misconfigured(
         message,
         reason=Reason.DIVERGED,
         subject="training",

@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from threading import Event
 from typing import Any
 
@@ -16,12 +17,16 @@ import structlog
 import torch
 
 from tasks.contract import Preempted
+from tasks.contract.arguments import Precision
 from tasks.progress import ProgressHook
 from training.checkpoints import CheckpointManifest, Checkpoints
 from training.data.loader import BatchLoader
 from training.data.order import Position
 from training.families import AcousticModel, Batch
+from training.hardware import gpu_busy
 from training.health import LossHealth
+from training.peers import Peers
+from training.recipe import Recipe
 from training.schedule import learning_rate
 from training.validation import ValidationSample
 
@@ -35,14 +40,12 @@ CHECKPOINT_TIME_SHARE = 0.05  # saving takes at most this share of the time: lar
 Metrics = Callable[[int, dict[str, float]], None]
 
 
-@dataclass(frozen=True)
-class Course:
-    """What decides a run's course, besides model and data."""
+class Verdict(StrEnum):
+    """What rank 0 says after a step."""
 
-    steps: int
-    learning_rate: float
-    validate_every: int
-    seed: int
+    GO_ON = "go on"
+    STOP = "stop"
+    ENOUGH = "enough"
 
 
 @dataclass
@@ -63,6 +66,10 @@ class RunState:
     waited_s: float = 0.0
     health: LossHealth = field(default_factory=LossHealth)
 
+    def is_stale(self, patience: int) -> bool:
+        """Whether so many validations in a row, the last ones, were no better than the best."""
+        return 0 < patience <= sum(step > self.best_step for step, _ in self.wers)
+
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -73,82 +80,96 @@ class RunState:
 
 
 class Trainer:
-    """Brings a model along a course. Everything that a resumed run needs passes through `Checkpoints`."""
+    """Trains a model as the recipe says. Everything that a resumed run needs passes through `Checkpoints`.
+
+    Every process of a run has one. They take the same steps; that of rank 0 decides, validates, reports and saves.
+    """
 
     def __init__(
         self,
         model: AcousticModel,
-        course: Course,
+        recipe: Recipe,
         sample: ValidationSample | None,
         checkpoints: Checkpoints,
         *,
+        peers: Peers | None = None,
         metrics: Metrics,
         progress: ProgressHook,
         stop: Event,
     ) -> None:
-        self._model, self._course, self._sample, self._checkpoints = model, course, sample, checkpoints
+        self._model, self._recipe, self._sample, self._checkpoints = model, recipe, sample, checkpoints
         self._metrics, self._progress, self._stop = metrics, progress, stop
+        self._peers = peers or Peers()
+        model.network = self._peers.network(model.module)
         self._parameters = [p for p in model.module.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=course.learning_rate, betas=BETAS, fused=True)
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=recipe.learning_rate, betas=BETAS, fused=True)
         self._device = self._parameters[0].device
         self._last_saved, self._saving_s, self._waited_s = time.monotonic(), 0.0, 0.0
         self.state = RunState()
 
     def resume(self) -> bool:
         """Take over the newest complete checkpoint, if there is one."""
-        found = self._checkpoints.newest()
-        if found is None:
-            torch.manual_seed(self._course.seed)
-            return False
-        self._restore(found)
-        return True
+        found = self._peers.told(self._checkpoints.newest() if self._peers.leads else None)
+        if found is not None:
+            self._restore(found)
+        return found is not None
 
     def run(self, loader: BatchLoader[Batch]) -> None:
-        """Train to the course's end, and leave the best weights in the model.
+        """Train to the end, and leave the best weights in the model.
 
         Raises:
             Preempted: asked to stop; a checkpoint was written.
-            StepError: DIVERGED.
+            Misconfigured: DIVERGED.
         """
         state = self.state
         if state.step == 0 and not state.wers:
             self._validate()
-        if state.step < self._course.steps:
+        if self._peers.told(self._verdict()) is not Verdict.ENOUGH:
             self._steps(loader)
-        if state.best and state.best_step != state.step:
+        if self._peers.leads and state.best and state.best_step != state.step:
             load_weights(self._model.module, self._checkpoints.best_weights(state.best))
 
     def _steps(self, loader: BatchLoader[Batch]) -> None:
-        state, course = self.state, self._course
+        state, recipe = self.state, self._recipe
         for loaded in loader:
             began = time.monotonic()
-            self._step(loaded.batch)
+            audio_s = self._step(loaded.batch)
             state.step += 1
             state.position = Position(loaded.position.epoch, loaded.position.batch + 1)
-            state.audio_s += loaded.batch.audio_s
-            self._report(loaded.batch, time.monotonic() - began, loader.waited_s)
-            last = state.step >= course.steps
-            if last or state.step % course.validate_every == 0:
+            state.audio_s += audio_s
+            self._report(audio_s, time.monotonic() - began, loader.waited_s)
+            if state.step == recipe.steps or state.step % recipe.validate_every == 0:
                 self._validate()
-            if self._stop.is_set() and not last:
-                self.save()
-                raise Preempted(f"stopped on request after step {state.step} of {course.steps}, checkpoint saved")
-            if last:
-                self.save()
-                return
+            match self._peers.told(self._verdict()):
+                case Verdict.ENOUGH:
+                    self.save()
+                    return
+                case Verdict.STOP:
+                    self.save()
+                    raise Preempted(f"stopped on request after step {state.step} of {recipe.steps}, checkpoint saved")
             if time.monotonic() - self._last_saved > max(CHECKPOINT_EVERY_S, self._saving_s / CHECKPOINT_TIME_SHARE):
                 self.save()
 
-    def _step(self, batch: Batch) -> None:
-        state = self.state
-        rate = learning_rate(state.step, self._course.steps, self._course.learning_rate)
+    def _verdict(self) -> Verdict:
+        if self.state.step >= self._recipe.steps or self.state.is_stale(self._recipe.patience):
+            return Verdict.ENOUGH
+        return Verdict.STOP if self._stop.is_set() and self.state.step else Verdict.GO_ON
+
+    def _step(self, batch: Batch) -> float:
+        """One step on the batch of which this is a share. Returns the audio seconds of the whole."""
+        state, peers = self.state, self._peers
+        rate = learning_rate(state.step, self._recipe.steps, self._recipe.learning_rate)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        # Dropout is a function of the step as well: no generator's state needs saving.
+        torch.manual_seed(_step_seed(self._recipe.seed, state.step, peers.share.rank))
+        weight, audio_s = peers.sum(batch.weight, batch.audio_s)
         with self._autocast():
             loss = self._model.loss(batch)
-        loss.backward()
+        loss = loss * (batch.weight / weight)  # its part in the mean over the whole batch
+        (loss * peers.world).backward()  # DDP takes the mean over processes
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
-        value = float(loss.detach())
+        (value,) = peers.sum(float(loss.detach()))
         if state.health.follow(value, float(norm)):
             self._optimizer.step()
             state.losses.append(value)
@@ -156,27 +177,34 @@ class Trainer:
             log.warning("step skipped: loss or gradient is not a number", step=state.step + 1)
             state.losses.append(math.nan)
         self._optimizer.zero_grad(set_to_none=True)
+        return audio_s
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         """bfloat16 where it is fast; on a CPU it was slower than float32 (measured)."""
-        if self._device.type == "cuda":
-            return torch.autocast("cuda", dtype=torch.bfloat16)
+        precision = self._recipe.precision
+        if precision is Precision.BFLOAT16 or (precision is Precision.AUTO and self._device.type == "cuda"):
+            return torch.autocast(self._device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    def _report(self, batch: Batch, seconds: float, waited_s: float) -> None:
-        state, steps = self.state, self._course.steps
+    def _report(self, audio_s: float, seconds: float, waited_s: float) -> None:
+        state, steps = self.state, self._recipe.steps
         waited = waited_s - self._waited_s
         self._waited_s = waited_s
         state.waited_s += waited
         state.train_s += seconds + waited
+        if not self._peers.leads:
+            return
         speed = state.audio_s / max(state.train_s, 1e-9)
         figures = {
             "loss": state.losses[-1],
             "learning_rate": self._optimizer.param_groups[0]["lr"],
-            "audio_seconds_per_second": batch.audio_s / max(seconds + waited, 1e-9),
+            "audio_hours_per_hour": audio_s / max(seconds + waited, 1e-9),
             "waiting_share": waited / max(seconds + waited, 1e-9),
             "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2,  # Linux counts in KiB
         }
+        if self._device.type == "cuda":
+            figures["gpu_memory_gb"] = torch.cuda.max_memory_allocated(self._device) / 1024**3
+            figures["gpu_busy_share"] = gpu_busy(self._device)
         self._metrics(state.step, {name: value for name, value in figures.items() if math.isfinite(value)})
         wer = f", WER {100 * state.wers[-1][1]:.1f} %" if state.wers else ""
         self._progress(
@@ -184,7 +212,7 @@ class Trainer:
         )
 
     def _validate(self) -> None:
-        if self._sample is None:
+        if self._sample is None or not self._peers.leads:
             return
         state = self.state
         wer = self._sample.score(self._model).rate
@@ -197,16 +225,13 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this very moment, unless the last step was bad: what is kept is known to be good."""
-        if self.state.health.n_bad:
+        if self.state.health.n_bad or not self._peers.leads:
             return
         began = time.monotonic()
-        rng = {"torch": torch.get_rng_state()}
-        if self._device.type == "cuda":
-            rng["cuda"] = torch.cuda.get_rng_state(self._device)
         self._checkpoints.save(
             self.state.step,
             weights_of(self._model.module),
-            {"optimizer": self._optimizer.state_dict(), "rng": rng, "run": self.state.to_plain()},
+            {"optimizer": self._optimizer.state_dict(), "run": self.state.to_plain()},
             self.state.best,
         )
         self._last_saved = time.monotonic()
@@ -216,10 +241,11 @@ class Trainer:
         load_weights(self._model.module, self._checkpoints.weights(found))
         saved = self._checkpoints.state(found)
         self._optimizer.load_state_dict(saved["optimizer"])
-        torch.set_rng_state(saved["rng"]["torch"])
-        if self._device.type == "cuda" and "cuda" in saved["rng"]:
-            torch.cuda.set_rng_state(saved["rng"]["cuda"], self._device)
         self.state = RunState.from_plain(saved["run"])
+
+
+def _step_seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -7,11 +7,14 @@ the step looks again and decides again.
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 
 from tasks.contract import InputRejected, Reason, canonical_json
 from tasks.contract.arguments import PromoteModel, Promotion
+from tasks.contract.events import ModelPromoted
 from tasks.models import resolve
 from tasks.step import StepContext, StepOutput, load_result
+from tasks.streaming import kafka
 
 VERSION = 1
 PROMOTION = "promotion.json"
@@ -60,6 +63,18 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
         "champion_before": before,
     }
     context.publish(PROMOTION, canonical_json(labels))
+    if promoted != "no":
+        # Said again when a step that had moved the alias is run again.
+        kafka.publish(
+            ModelPromoted(
+                produced_at=datetime.now(UTC),
+                name=name,
+                version=version,
+                before=before if promoted == "yes" else "",
+                decided_by=arguments.decided_by,
+                because=reason,
+            )
+        )
     return StepOutput(labels=labels)
 
 

@@ -12,13 +12,14 @@ from tasks.step import StepContext, StepOutput, load_result, output_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-VERSION = 1
+VERSION = 2
 REGISTERED = "registered.json"
 
 
 def inputs(arguments: RegisterModel) -> dict[str, str]:
     results = {
         "trained": arguments.trained,
+        "converted": arguments.converted,
         "evaluation": arguments.evaluation,
         "comparison": arguments.comparison,
     }
@@ -26,15 +27,18 @@ def inputs(arguments: RegisterModel) -> dict[str, str]:
 
 
 def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
+    from tasks.contract import InputRejected, Reason
     from tasks.corpus.dataset import load_manifest
     from tasks.models import fetch, resolve
     from training import tracking
     from training.compare import COMPARISON
     from training.comparison.rule import Comparison
     from training.content import content_digest
-    from training.evaluation.records import load_evaluation
+    from training.evaluation.records import EVALUATION, load_evaluation
+    from training.fine_tuning import RECIPE
+    from training.recipe import Recipe
     from training.registry import versions
-    from training.registry.card import model_card
+    from training.registry.card import Sources, model_card
     from training.registry.packaging import CARD, pack
     from training.report.gather import REPORT, build_report
 
@@ -45,9 +49,19 @@ def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
         storage.read_bytes(output_uri(arguments.comparison, compared, COMPARISON))
     )
     manifest, _ = load_manifest(trained.labels["dataset"])
-    model = fetch(resolve(arguments.trained), context.scratch)
+    recipe = Recipe.model_validate_json(storage.read_bytes(output_uri(arguments.trained, trained, RECIPE)))
+    converted = load_result(arguments.converted)
+    model = fetch(resolve(converted.labels["model"]), context.scratch)
     digest = content_digest(model)
-    card = model_card(arguments.name, trained, manifest, evaluation, evaluated, comparison)
+    if digest != evaluation.model_digest:
+        raise InputRejected(
+            f"the evaluation is of another model: {evaluation.model_version}",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=arguments.evaluation,
+            next_step="evaluate the model that convert-model's label `model` names",
+        )
+    sources = Sources(arguments.name, trained, recipe, converted, manifest)
+    card = model_card(sources, evaluation, evaluated, comparison)
     facts = {
         "family": trained.labels["family"],
         "base": trained.labels["base"],
@@ -63,7 +77,8 @@ def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
     run_id = _run_of(client, trained.labels["mlflow_run"], arguments.name)
     found = versions.find_by_digest(client, arguments.name, digest)
     if found is None:
-        package = pack(model, card, {**facts, "model_digest": digest}, context.scratch)
+        kept = {EVALUATION: evaluation.model_dump_json(indent=1), RECIPE: recipe.model_dump_json(indent=1)}
+        package = pack(model, {CARD: card, **kept}, {**facts, "model_digest": digest}, context.scratch)
         registration = versions.register(client, arguments.name, digest, package, run_id, facts, card)
     else:
         registration = versions.Registration(int(found.version), is_new=False)
@@ -84,6 +99,7 @@ def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
             "model": f"models:/{arguments.name}/{registration.version}",
             "registered": "yes" if registration.is_new else "already",
             "report": report,
+            "page": tracking.artifact_url(client.get_run(run_id).info.experiment_id, run_id, REPORT) or report,
             "url": tracking.version_url(arguments.name, registration.version),
         },
     )

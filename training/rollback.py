@@ -7,11 +7,14 @@ rule does not promote it again. The next night transcribes with the old model.
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from tasks.contract import StepError
+from tasks.contract.events import ModelPromoted
+from tasks.streaming import kafka
 
 
 def main(
@@ -25,6 +28,11 @@ def main(
 
     try:
         left, taken = roll_back(connect(), name, by, because, to)
+        now = datetime.now(UTC)
+        version, before = str(taken), str(left)
+        kafka.publish(
+            ModelPromoted(produced_at=now, name=name, version=version, before=before, decided_by=by, because=because)
+        )
     except StepError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(error.exit_code) from None

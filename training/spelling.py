@@ -11,14 +11,14 @@ from pathlib import Path
 
 from tasks.recognition import load_engine
 from tasks.recognition.beam import search
-from tasks.recognition.spelling import FILE_NAME, SpellingModel
+from tasks.recognition.spelling import FILE_NAME, SpellingGuide, SpellingModel
 from training.scoring.errors import total, word_errors
 from training.scoring.normaliser import normalise
 from training.validation import ValidationSample
 
 WEIGHTS = (0.3, 0.5, 0.8, 1.1)
 BONUS = 1.25  # a symbol, times the weight: measured best around it, flat from 1 to 1.5
-MOST_UTTERANCES = 16  # each is decoded once for every weight
+MOST_UTTERANCES = 64  # each is decoded once for every weight
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample)
 
     greedy_wer = wer(str(tokenizer.decode(frames.argmax(-1).tolist())) for _, frames in heard)
     best = SpellingChoice(0.0, greedy_wer, greedy_wer)
+    guide = SpellingGuide(spelling)
     for weight in WEIGHTS:
         spelling.weight, spelling.bonus = weight, BONUS * weight
-        found = wer(
-            str(tokenizer.decode(search(frames, engine.blank, spelling), group_tokens=False)) for _, frames in heard
-        )
+        symbols = search([frames for _, frames in heard], engine.blank, [guide])
+        found = wer(str(tokenizer.decode(ids, group_tokens=False)) for ids in symbols)
         if found < best.wer:
             best = SpellingChoice(weight, found, greedy_wer)
     if best.weight:

@@ -153,6 +153,11 @@ def run_url(experiment: str, run_id: str) -> str:
     return f"{uri} run {run_id} (mlflow ui --backend-store-uri {uri})"
 
 
+def artifact_url(experiment: str, run_id: str, path: str) -> str:
+    """Where a browser shows one of the run's artifacts; empty where no server does."""
+    return f"{run_url(experiment, run_id)}/artifacts/{path}" if tracking_uri().startswith("http") else ""
+
+
 class LiveRun:
     """One MLflow run that takes metrics at any time."""
 

@@ -17,6 +17,28 @@ ASK = "ask"
 _PROMOTE, _KEEP = "Promote", "Keep the champion"
 _RESPONSE_TIMEOUT = timedelta(hours=24)
 
+QUESTION = """
+{%- set compared = ti.xcom_pull(task_ids='compare_models', key='metrics') -%}
+{%- macro told(task, key) -%}{{ ti.xcom_pull(task_ids=task, key=key) }}{%- endmacro -%}
+The rule says **{{ told('compare_models', 'decision') }}**: {{ told('compare_models', 'reason') }}.
+
+| on the test split | new model | champion |
+|---|---:|---:|
+| word error rate | {{ '%.2f' | format(100 * compared.challenger_wer) }} % | \
+{{ '%.2f' | format(100 * compared.champion_wer) }} % |
+| words a minute heard where nobody speaks | {{ '%.1f' | format(compared.challenger_invented_per_minute) }} | \
+{{ '%.1f' | format(compared.champion_invented_per_minute) }} |
+| times real time | {{ '%.0f' | format(compared.challenger_rtfx) }} | {{ '%.0f' | format(compared.champion_rtfx) }} |
+
+The difference lies between {{ '%.2f' | format(100 * compared.difference_low) }} and \
+{{ '%.2f' | format(100 * compared.difference_high) }} points (95 %, over {{ told('compare_models', 'resampled') }}). \
+It lost most in: {{ told('compare_models', 'most_worse') }}. \
+Out of domain: {{ told('compare_models', 'out_of_domain') }}.
+
+Version {{ told('register_model', 'model') }}: {{ told('register_model', 'url') }}. The whole report: \
+{{ told('register_model', 'report') }}
+"""
+
 
 class PromotionGate(HITLOperator):
     """Ask a person whether to promote, if the form said `ask`; else pass on what the form said.

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Asset, task
+from airflow.sdk import Asset, AssetWatcher, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags.common.failures import RETRY_DELAY
+from dags.common.settings import settings
 
 DATASET = Asset(name="dataset", group="airscript")
 """A speech dataset. Its events carry the facts of assemble-dataset: `manifest` (URI), `version`, hours, utterances."""
 
 CHAMPION = Asset(name="champion", group="airscript")
 """The acoustic model that transcribes. An event means that the alias `champion` moved."""
+
+
+def _watchers() -> list[AssetWatcher]:
+    # Kafka's client is imported only where there is a Kafka.
+    if not settings().kafka:
+        return []
+    from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
+
+    return [AssetWatcher(name="media_arrived", trigger=MediaArrivedTrigger(dlq_topic=DEAD_LETTERS))]
+
+
+def arrivals() -> Asset:
+    """Media in the inbox. Each event of `media.arrived` is an event of this asset."""
+    return Asset(name="arrivals", group="airscript", watchers=_watchers())
+
+
+@task(retries=3, retry_delay=RETRY_DELAY)
+def choose_arrived(**context: Any) -> list[str]:
+    """URIs of what arrived since the last run, each once; none when the run was started by hand."""
+    events = context["triggering_asset_events"] or {}
+    payloads = [event.extra["payload"] for name in events for event in events[name] if "payload" in event.extra]
+    return sorted({str(payload["uri"]) for payload in payloads})
 
 
 @task(inlets=[DATASET], retries=3, retry_delay=RETRY_DELAY)

@@ -53,7 +53,14 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
     template_fields = (*KubernetesPodOperator.template_fields, *StepLauncher.step_fields)
 
     def __init__(
-        self, *, step: str, step_arguments: dict[str, Any], item: Any = "", skip_if_no: str = "", **kwargs: Any
+        self,
+        *,
+        step: str,
+        step_arguments: dict[str, Any],
+        item: Any = "",
+        skip_if_no: str = "",
+        skip_without: str = "",
+        **kwargs: Any,
     ) -> None:
         placement = PLACEMENTS[step]
         profile = placement.profile
@@ -114,6 +121,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         self.step_arguments = step_arguments
         self.item = item
         self.skip_if_no = skip_if_no
+        self.skip_without = skip_without
 
     def profile(self, context: Context | None) -> Profile:
         """The step's profile, or the one that earlier failures ask for: larger, or not on Spot."""

@@ -33,6 +33,7 @@ class StepLauncher(Operator):
     step_arguments: dict[str, Any]
     item: Any
     skip_if_no: str
+    skip_without: str
 
     step_fields: Sequence[str] = ("step_arguments", "item")
 
@@ -63,6 +64,12 @@ class StepLauncher(Operator):
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
             raise StepMisconfigured(f"{self.step}: {faults}") from None
+
+    def pre_execute(self, context: Context) -> None:
+        """Airflow calls this when templates are rendered. Raises AirflowSkipException for want of `skip_without`."""
+        super().pre_execute(context)
+        if self.skip_without and not getattr(self.arguments_model(context), self.skip_without):
+            raise AirflowSkipException(f"{self.step}: no {self.skip_without}, so there is nothing to do")
 
     def command(self, context: Context) -> list[str]:
         """What follows the interpreter, the same words in a process and in a pod: `-m tasks scan-corpus --…`."""

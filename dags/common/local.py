@@ -35,13 +35,21 @@ class LocalStepOperator(StepLauncher, BaseOperator):
     ui_color = "#e8f1fa"
 
     def __init__(
-        self, *, step: str, step_arguments: dict[str, Any], item: Any = "", skip_if_no: str = "", **kwargs: Any
+        self,
+        *,
+        step: str,
+        step_arguments: dict[str, Any],
+        item: Any = "",
+        skip_if_no: str = "",
+        skip_without: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.step = step
         self.step_arguments = step_arguments
         self.item = item
         self.skip_if_no = skip_if_no
+        self.skip_without = skip_without
         self._leash: Leash | None = None
         self._killed = False
 

@@ -20,7 +20,12 @@ def receipt_uri(storage: str, context: Context) -> str:
     """
     ti = context["ti"]
     mapped = f"-{ti.map_index}" if ti.map_index is not None and ti.map_index >= 0 else ""
-    return f"{storage}/runs/{ti.dag_id}/{run_folder(ti.run_id)}/{ti.task_id}{mapped}.json"
+    return uri_of(storage, ti.dag_id, ti.run_id, f"{ti.task_id}{mapped}")
+
+
+def uri_of(storage: str, dag_id: str, run_id: str, task: str) -> str:
+    """The same, of any task of any run."""
+    return f"{storage}/runs/{dag_id}/{run_folder(run_id)}/{task}.json"
 
 
 def read_receipt(uri: str) -> Receipt | None:

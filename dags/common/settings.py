@@ -16,6 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 Runtime = Literal["local", "kubernetes"]
 
 POD_SETTINGS = (
+    "AIRSCRIPT_KAFKA",
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "MLFLOW_TRACKING_URI",
@@ -33,6 +34,13 @@ class Settings:
     inbox: str
     transcripts: str
     base_model: str
+    diarizer: str
+    """Who tells speakers apart: `embedded`, a folder, an `s3://` prefix or a hub name."""
+    cpu_hour_price: float
+    gpu_hour_price: float
+    """What an hour of a pod costs, for the night's report; 0: not told."""
+    kafka: str
+    """Brokers, host:port; empty: no Kafka, and nothing waits for it."""
     worker_python: str
     """Interpreter of the worker environment (local runtime)."""
     namespace: str
@@ -57,6 +65,10 @@ class Settings:
             inbox=as_uri(environ.get("AIRSCRIPT_INBOX") or f"{storage}/inbox"),
             transcripts=as_uri(environ.get("AIRSCRIPT_TRANSCRIPTS") or f"{storage}/transcripts"),
             base_model=environ.get("AIRSCRIPT_BASE_MODEL") or str(CHECKOUT / "training" / "base" / "weights"),
+            diarizer=environ.get("AIRSCRIPT_DIARIZER") or "embedded",
+            cpu_hour_price=float(environ.get("AIRSCRIPT_CPU_HOUR_PRICE") or 0),
+            gpu_hour_price=float(environ.get("AIRSCRIPT_GPU_HOUR_PRICE") or 0),
+            kafka=environ.get("AIRSCRIPT_KAFKA", ""),
             worker_python=environ.get("AIRSCRIPT_WORKER_PYTHON") or sys.executable,
             namespace=environ.get("AIRSCRIPT_NAMESPACE") or "airscript-jobs",
             cpu_image=_image(environ, "AIRSCRIPT_CPU_IMAGE", "worker-cpu"),

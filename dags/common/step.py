@@ -27,13 +27,15 @@ def step(
     outlets: Sequence[Asset] = (),
     trigger_rule: str = "all_success",
     skip_if_no: str = "",
+    skip_without: str = "",
     **arguments: Any,
 ) -> BaseOperator:
     """A task that runs the step `name` with `arguments`.
 
     Arguments may be values, templates, outputs of other tasks, or arguments of a mapped task group. `item` names a
     mapped task after its shard or batch. With `skip_if_no`, the task ends as skipped, and its outlets do not change,
-    when the result's label of that name says no.
+    when the result's label of that name says no; with `skip_without`, it is skipped, and nothing is launched, when its
+    argument of that name comes out empty.
 
     Raises:
         ValueError: the step has no such argument, or lacks one; while the DAG file is parsed.
@@ -52,6 +54,7 @@ def step(
         step_arguments=arguments,
         item=item,
         skip_if_no=skip_if_no,
+        skip_without=skip_without,
         outlets=list(outlets),
         trigger_rule=trigger_rule,
         retries=RETRIES,

@@ -9,10 +9,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 # Form fields and templates give "" or "None" for what was left empty.
 OptionalText = Annotated[str, BeforeValidator(lambda value: "" if value in (None, "None") else value)]
+_left_out = BeforeValidator(lambda value: None if value in ("", "None") else value)
+OptionalInt = Annotated[int | None, _left_out]
+OptionalFloat = Annotated[float | None, _left_out]
+OptionalBool = Annotated[bool | None, _left_out]
 
 OPERATIONAL = frozenset({"output", "receipt", "workers", "tracking"})
 
@@ -69,54 +73,133 @@ class PrepareCorpus(ReadsByContent):
     max_characters_per_s: float = Field(25.0, gt=0, description="utterances with more text are dropped")
 
 
+class MatchCaptions(ReadsByContent):
+    """Recognise one shard's utterances and measure how far what is heard is from what their captions say."""
+
+    LOCATIONS = frozenset({"prepared", "model"})
+
+    prepared: str = Field(description="URI of prepare-corpus's result.json")
+    model: OptionalText = Field(description="recogniser: models:/name@alias, a folder, an s3:// prefix or a hub name")
+
+
 class ExtractFeatures(ReadsByContent):
     """Turn one shard's utterances into log-mel features."""
 
-    LOCATIONS = frozenset({"prepared"})
+    LOCATIONS = frozenset({"prepared", "matched"})
 
     prepared: str = Field(description="URI of prepare-corpus's result.json")
+    matched: OptionalText = Field("", description="URI of match-captions' result.json; empty: captions are believed")
     features: str = Field("parakeet-80-20ms", description="name of the feature configuration")
     with_audio: bool = Field(True, description="keep the FLAC audio beside the features")
 
 
 class AssembleDataset(ReadsByContent):
-    """Drop repeats, check the splits for leaks and write the dataset's manifest, card and report."""
+    """Drop repeats and what does not match, check the splits for leaks, write the manifest, card and report."""
 
     LOCATIONS = frozenset({"scan", "extracted"})
 
     scan: str = Field(description="URI of scan-corpus's result.json")
     extracted: tuple[str, ...] = Field(description="URIs of extract-features' result.json, one a shard")
     name: str = Field("corpus", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="name of the dataset")
+    max_match_error: float = Field(
+        0.5, ge=0, description="share of a caption's characters that may differ from what was recognised, if it was"
+    )
 
 
 # ---- dataset → model --------------------------------------------------------------------------------------------
 
 
-class Train(ReadsByContent):
-    """Fine-tune an acoustic model on a dataset."""
+class Precision(StrEnum):
+    """What a training step calculates in; weights and optimizer are float32 in any case."""
 
-    LOCATIONS = frozenset({"dataset", "base"})
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class PresetName(StrEnum):
+    """The files of `training/presets/`."""
+
+    DEMO = "demo"
+    WHISPER_SMALL_LORA = "whisper-small-lora"
+    WHISPER_LARGE_V3_TURBO = "whisper-large-v3-turbo"
+    PARAKEET_CTC = "parakeet-ctc"
+
+
+class RecipeFields(BaseModel):
+    """How a model is trained, as forms, command lines and presets give it: what is left out comes from the preset."""
+
+    steps: OptionalInt = Field(None, ge=1, description="optimizer steps at most")
+    learning_rate: OptionalFloat = Field(None, gt=0, lt=1, description="peak learning rate")
+    batch_seconds: OptionalFloat = Field(
+        None, gt=0, description="audio seconds in a step's batch, padding counted, over all accelerators together"
+    )
+    seed: OptionalInt = Field(None, ge=0, description="seed of order, augmentation and dropout")
+    lora_rank: OptionalInt = Field(
+        None, ge=0, le=512, description="train adapters of this rank instead of all weights; 0: all"
+    )
+    augment: OptionalBool = Field(
+        None, description="warp voices, hide parts of the features, mix in sounds without speech"
+    )
+    speed_share: OptionalFloat = Field(
+        None, ge=0, le=1, description="share of the utterances that are played faster or slower, where there is audio"
+    )
+    noise_share: OptionalFloat = Field(
+        None, ge=0, le=1, description="share of the utterances that get noise behind them, where there is audio"
+    )
+    precision: Annotated[Precision | None, _left_out] = Field(
+        None, description="auto (bfloat16 on a GPU), float32 or bfloat16"
+    )
+    gradient_checkpointing: OptionalBool = Field(
+        None, description="compute activations twice instead of keeping them: a third slower, a fraction of the memory"
+    )
+    validations: OptionalInt = Field(None, ge=1, description="how often the sample is scored over the whole run")
+    patience: OptionalInt = Field(None, ge=0, description="validations without a better WER that end a run; 0: none")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are set."""
+        return {name: value for name in RecipeFields.model_fields if (value := getattr(self, name)) is not None}
+
+
+class Train(RecipeFields, ReadsByContent):
+    """Fine-tune an acoustic model on a dataset.
+
+    The key depends on the recipe that comes of preset and fields (`training.train.inputs`), not on how it was given.
+    """
+
+    LOCATIONS = frozenset({"dataset", "base", "preset"}) | frozenset(RecipeFields.model_fields)
 
     dataset: str = Field(description="URI of a dataset's manifest.json")
-    base: str = Field(description="base model: a folder, an s3:// prefix, models:/name@alias or a hub name")
-    steps: int = Field(500, ge=1, description="optimizer steps")
-    learning_rate: float = Field(2e-3, gt=0, lt=1, description="peak learning rate")
-    batch_seconds: float = Field(20.0, gt=0, description="audio seconds in a batch, padding counted")
-    seed: int = Field(0, ge=0, description="seed of order, augmentation and dropout")
-    lora_rank: int = Field(0, ge=0, le=512, description="train adapters of this rank instead of all weights; 0: all")
-    augment: bool = Field(True, description="warp voices, hide parts of the features, mix in sounds without speech")
+    base: OptionalText = Field(
+        "", description="a folder, an s3:// prefix, models:/name@alias or a hub name; without it the preset's"
+    )
+    preset: PresetName = Field(PresetName.DEMO, description="recipe of training/presets/ for what is not set")
+    workers: int = Field(0, ge=0, le=64, description="processes that train together; 0: one for each GPU")
     experiment: str = Field("acoustic-model", description="MLflow experiment")
+
+
+class ConvertModel(ReadsByContent):
+    """Convert a Whisper to CTranslate2, and take the conversion only if it reads a fixed set as the original does."""
+
+    LOCATIONS = frozenset({"trained"})
+
+    trained: str = Field(description="URI of train's result.json")
+    quantization: str = Field("float16", pattern="^(float32|float16|int8|int8_float16)$", description="of the weights")
+    max_wer_change: float = Field(0.005, ge=0, description="WER on the fixed set may be this much higher than before")
 
 
 class Evaluate(ReadsByContent):
     """Score a model on one split of a dataset."""
 
-    LOCATIONS = frozenset({"dataset", "fallback"})
+    LOCATIONS = frozenset({"dataset", "fallback", "out_of_domain"})
 
-    model: str = Field(description="a train step's result.json, a folder, an s3:// prefix or models:/name@alias")
+    model: str = Field(description="a result.json with a model, a folder, an s3:// prefix or models:/name@alias")
     fallback: OptionalText = Field("", description="model to score when an alias of `model` does not exist yet")
     dataset: str = Field(description="URI of a dataset's manifest.json")
     split: str = Field("test", pattern="^(train|validation|test)$", description="split to score")
+    out_of_domain: OptionalText = Field(
+        "", description="manifest.json of a dataset that was not fine-tuned on; its test split is scored too"
+    )
 
 
 class CompareModels(ReadsByContent):
@@ -131,9 +214,10 @@ class CompareModels(ReadsByContent):
 class RegisterModel(ReadsByContent):
     """Make a model version in MLflow that carries everything needed to use it offline."""
 
-    LOCATIONS = frozenset({"trained", "evaluation", "comparison"})
+    LOCATIONS = frozenset({"trained", "converted", "evaluation", "comparison"})
 
     trained: str = Field(description="URI of train's result.json")
+    converted: str = Field(description="URI of convert-model's result.json for it")
     evaluation: str = Field(description="URI of evaluate's result.json for it")
     comparison: str = Field(description="URI of compare-models' result.json")
     name: str = Field("acoustic-model", description="registered model's name")
@@ -170,8 +254,12 @@ class PlanNight(StepArguments):
     inbox: str = Field(description="URI prefix of arrived media")
     transcripts: str = Field(description="URI prefix under which transcripts are published")
     model: str = Field("models:/acoustic-model@champion", description="model to transcribe with")
+    diarizer: str = Field("embedded", description="tells speakers apart: embedded, a folder, s3:// prefix or hub name")
     batches: int = Field(4, ge=1, le=800, description="at most this many batches")
     settle_s: float = Field(10.0, ge=0, description="a file that changed within this time is looked at again after it")
+    arrived: Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(sorted(set(uris))))] = Field(
+        (), description="only these media of the inbox, those that events told of; none: all of it"
+    )
 
 
 class PrepareMedia(ReadsByContent):
@@ -193,14 +281,24 @@ class Recognise(ReadsByContent):
     language: OptionalText = Field("en", description="language of models that do not tell it (BCP 47)")
 
 
+class Diarize(ReadsByContent):
+    """Tell the speakers of one prepared batch apart."""
+
+    LOCATIONS = frozenset({"prepared"})
+
+    prepared: str = Field(description="URI of prepare-media's result.json")
+    diarizer: str = Field("embedded", description="embedded, or what plan-night's result says")
+
+
 class Publish(ReadsByContent):
     """Write one batch's transcripts in every format, each programme's manifest last."""
 
-    LOCATIONS = frozenset({"batch", "prepared", "recognised"})
+    LOCATIONS = frozenset({"batch", "prepared", "recognised", "diarized"})
 
     batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
     prepared: str = Field(description="URI of prepare-media's result.json")
     recognised: str = Field(description="URI of recognise's result.json")
+    diarized: OptionalText = Field("", description="URI of diarize's result.json; without it words have no speakers")
     transcripts: str = Field(description="URI prefix under which transcripts are published")
 
 
@@ -213,3 +311,5 @@ class ReportNight(ReadsByContent):
     published: tuple[str, ...] = Field((), description="URIs of publish's result.json, one a batch")
     transcripts: str = Field(description="URI prefix under which transcripts are published")
     night: OptionalText = Field("", pattern="^[A-Za-z0-9_.-]*$", description="what people call it, such as its date")
+    cpu_hour_price: float = Field(0.0, ge=0, description="what an hour of a pod without accelerator costs; 0: not told")
+    gpu_hour_price: float = Field(0.0, ge=0, description="what an hour of a pod with one costs")

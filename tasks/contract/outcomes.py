@@ -75,6 +75,7 @@ class Reason(StrEnum):
     INVALID_ARGUMENT = "invalid_argument"
     MODEL_NOT_FOUND = "model_not_found"
     DIVERGED = "diverged"
+    CONVERSION_DIFFERS = "conversion_differs"
     # faults
     DISK_FULL = "disk_full"
     PREEMPTED = "preempted"

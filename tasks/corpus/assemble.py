@@ -1,4 +1,5 @@
-"""`assemble-dataset`: repeats out, no leak between splits, and the manifest that makes shards a dataset.
+"""`assemble-dataset`: captions that do not match and repeats out, no leak between splits, and the manifest that makes
+shards a dataset.
 
 Shards stay where they are; only those that lose rows are written again. The manifest comes last.
 """
@@ -7,18 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from tasks import storage
-from tasks.contract import InputRejected, ItemOutcome, Reason, canonical_json
+from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason, canonical_json
 from tasks.contract.arguments import AssembleDataset
 from tasks.corpus.dataset import LOCATIONS, MANIFEST, DatasetManifest, Shard, reference
-from tasks.corpus.extract import ACCOUNT, INDEX_NAME, ShardAccount
+from tasks.corpus.extracted import Extracted, common_account, indexes, read_shard
 from tasks.corpus.feature_names import features_named
-from tasks.corpus.records import SAMPLE_RATE_HZ, Split
-from tasks.corpus.summary import Drops, Summary, Tally, counts_of, hours_of, merge, total
+from tasks.corpus.prepare import OUTCOMES
+from tasks.corpus.records import SAMPLE_RATE_HZ, Split, read_outcomes
+from tasks.corpus.summary import (
+    MAX_EXAMPLES,
+    Drops,
+    Examples,
+    Summary,
+    Tally,
+    counts_of,
+    examples_of,
+    hours_of,
+    merge,
+    merge_examples,
+    total,
+)
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 
 if TYPE_CHECKING:
@@ -26,24 +39,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tasks.contract import StepResult
-    from tasks.corpus.repeats import Rows
+    from tasks.corpus.selection import Rows, Selection
 
-VERSION = 1
+VERSION = 2
 STEP = "assemble-dataset"
 
 CARD, REPORT = "README.md", "report.html"
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """One shard: extract-features' result and what it says of itself."""
-
-    uri: str
-    result: StepResult
-    account: ShardAccount
-
-    def output(self, name: str) -> str:
-        return output_uri(self.uri, self.result, name)
 
 
 def inputs(arguments: AssembleDataset) -> dict[str, str]:
@@ -55,19 +56,19 @@ def inputs(arguments: AssembleDataset) -> dict[str, str]:
 def run(arguments: AssembleDataset, context: StepContext) -> StepOutput:
     import numpy as np
 
-    from tasks.corpus.repeats import find_repeats, rows_of
+    from tasks.corpus.selection import rows_of, select
 
     scan = load_result(arguments.scan)
-    extracted = [_extracted(uri) for uri in arguments.extracted]
-    common = _common(extracted)
-    rows = rows_of(_indexes(extracted, context, "index"))
-    repeats = find_repeats(rows)
-    _check_leaks(rows, ~repeats, extracted, context)
-    summary = _summary(scan, arguments.scan, extracted, rows, repeats)
-    splits, locations = _shards(extracted, rows, repeats, context)
+    extracted = [read_shard(uri) for uri in arguments.extracted]
+    common = common_account(extracted)
+    rows = rows_of(indexes(extracted, context, "index"))
+    selection = select(rows, arguments.max_match_error)
+    used = selection.used
+    _check_leaks(rows, used, extracted, context)
+    summary = _summary(scan, arguments.scan, extracted, selection)
+    splits, locations = _shards(extracted, selection, context)
     if not splits[Split.TRAIN]:
         raise _no_training_data(arguments, summary)
-    used = ~repeats
     manifest = DatasetManifest(
         name=arguments.name,
         language=common.language,
@@ -75,20 +76,62 @@ def run(arguments: AssembleDataset, context: StepContext) -> StepOutput:
         normaliser=common.normaliser,
         features=common.features,
         features_config=asdict(features_named(common.features)),
+        matched_by=tuple(sorted({shard.account.matched_by for shard in extracted} - {""})),
         splits=splits,
         kept={split: _tally(rows, used & (rows.split == code)) for split, code in _codes().items()},
         programmes={
             split: len(np.unique(rows.programme[used & (rows.split == code)])) for split, code in _codes().items()
         },
         account=summary,
-        configuration={scan.step: _without(scan.arguments, "media"), **common.configuration},
+        configuration={
+            scan.step: _without(scan.arguments, "media"),
+            **common.configuration,
+            STEP: {"max_match_error": arguments.max_match_error},
+        },
     )
     data = canonical_json(manifest.model_dump(mode="json")) + b"\n"
     version = hashlib.sha256(data).hexdigest()
     context.publish(LOCATIONS, canonical_json(locations) + b"\n")
-    _publish_report(manifest, version, scan.arguments["media"], extracted, rows, used, context)
+    examples = merge_examples(
+        [
+            examples_of(scan.step, read_outcomes(output_uri(arguments.scan, scan, OUTCOMES))),
+            *(shard.account.examples for shard in extracted),
+            examples_of(STEP, _publish_outcomes(extracted, selection, context)),
+        ]
+    )
+    _publish_report(manifest, version, scan.arguments["media"], extracted, selection, examples, context)
     manifest_uri = context.publish(MANIFEST, data)
     return _output(manifest, version, manifest_uri, context)
+
+
+def _publish_outcomes(extracted: list[Extracted], selection: Selection, context: StepContext) -> list[ItemOutcome]:
+    """Say of each utterance that is dropped here why. Returns the first few of each reason."""
+    told = []
+    path = context.scratch / OUTCOMES
+    with path.open("wb") as sink:
+        for number, table in enumerate(indexes(extracted, context, "outcomes")):
+            for reason, mask in selection.lost.items():
+                dropped = table.filter(_mask(mask[selection.rows.of_shard(number)])).to_pylist()
+                outcomes = [_dropped(row, reason) for row in dropped]
+                sink.writelines(outcome.model_dump_json().encode() + b"\n" for outcome in outcomes)
+                told += outcomes[:MAX_EXAMPLES]
+    context.publish(OUTCOMES, path)
+    return told
+
+
+def _dropped(row: dict[str, Any], reason: Reason) -> ItemOutcome:
+    details = {
+        Reason.MATCH_ERROR: f"{row['match_error'] or 0:.2f}: the caption says {row['text'][:80]!r}, "
+        f"heard was {(row['heard'] or '')[:80]!r}",
+        Reason.DUPLICATE: f"another utterance has the same audio: {row['text'][:80]!r}",
+    }
+    return ItemOutcome(
+        item=row["utterance_id"],
+        outcome=Outcome.REJECTED,
+        reason=reason,
+        detail=details[reason],
+        duration_s=row["duration_s"],
+    )
 
 
 def _publish_report(
@@ -96,27 +139,37 @@ def _publish_report(
     version: str,
     source: str,
     extracted: list[Extracted],
-    rows: Rows,
-    used: np.ndarray,
+    selection: Selection,
+    examples: Examples,
     context: StepContext,
 ) -> None:
     """The card and the page for people."""
     from tasks.corpus import samples
-    from tasks.corpus.report import card, page
+    from tasks.corpus.card import card
+    from tasks.corpus.report import page
     from tasks.corpus.statistics import Statistics
 
+    rows, used = selection.rows, selection.used
+    chosen = samples.choose(rows, used)
+    doubtful = samples.choose(rows, selection.lost[Reason.MATCH_ERROR], samples.N_DOUBTFUL)
     statistics = Statistics()
-    for number, table in enumerate(_indexes(extracted, context, "report")):
-        statistics.add(table, used[rows.shard == number])
+    heard: dict[int, str] = {}
+    for number, table in enumerate(indexes(extracted, context, "report")):
+        place = rows.of_shard(number)
+        statistics.add(table, used[place])
+        for row in (*chosen, *doubtful):
+            if place.start <= row < place.stop:
+                heard[row] = table.column("heard")[row - place.start].as_py() or ""
     uris = {
         (number, split): shard.output(f"{split}.parquet")
         for number, shard in enumerate(extracted)
         for split in Split
         if f"{split}.parquet" in shard.result.outputs
     }
-    shown = list(samples.read(rows, samples.choose(rows, used), uris))
+    shown = list(samples.read(rows, chosen, uris, heard))
+    dropped = list(samples.read(rows, doubtful, uris, heard))
     context.publish(CARD, card(manifest, version, source, statistics).encode())
-    context.publish(REPORT, page(manifest, version, source, statistics, shown).encode())
+    context.publish(REPORT, page(manifest, version, source, statistics, examples, shown, dropped).encode())
 
 
 def _output(manifest: DatasetManifest, version: str, uri: str, context: StepContext) -> StepOutput:
@@ -144,55 +197,30 @@ def _output(manifest: DatasetManifest, version: str, uri: str, context: StepCont
             "report": storage.join(context.prefix, context.path(REPORT)),
             "features": manifest.features,
         },
-        warnings=tuple(f"the {split} split is empty: too few programmes have usable utterances" for split in empty),
+        warnings=(
+            *(f"the {split} split is empty: too few programmes have usable utterances" for split in empty),
+            *([_mixed_models(manifest)] if len(manifest.matched_by) > 1 else []),
+        ),
     )
 
 
-def _extracted(uri: str) -> Extracted:
-    result = load_result(uri)
-    return Extracted(
-        uri, result, ShardAccount.model_validate_json(storage.read_bytes(output_uri(uri, result, ACCOUNT)))
+def _mixed_models(manifest: DatasetManifest) -> str:
+    return (
+        f"captions were held against different models ({', '.join(manifest.matched_by)}): the champion changed "
+        "meanwhile; clear match_captions to use the newest throughout"
     )
-
-
-def _common(extracted: list[Extracted]) -> ShardAccount:
-    """What all shards must agree on. Raises InputRejected when one was made otherwise."""
-    first = extracted[0]
-    for other in extracted[1:]:
-        if _made(other.account) != _made(first.account):
-            raise InputRejected(
-                f"not made as {first.uri} was: {_made(other.account)} against {_made(first.account)}",
-                reason=Reason.INVALID_ARGUMENT,
-                subject=other.uri,
-                next_step="prepare and extract all shards with the same arguments",
-            )
-    return first.account
-
-
-def _made(account: ShardAccount) -> tuple[object, ...]:
-    return account.language, account.normaliser, account.features, account.configuration
-
-
-def _indexes(extracted: list[Extracted], context: StepContext, stage: str) -> Iterator[pa.Table]:
-    from tasks.corpus.schema import open_parquet
-
-    for number, shard in enumerate(extracted):
-        context.progress(stage, number, len(extracted), "shards")
-        with open_parquet(shard.output(INDEX_NAME)) as file:
-            yield file.read()
-    context.progress(stage, len(extracted), len(extracted), "shards")
 
 
 def _check_leaks(rows: Rows, kept: np.ndarray, extracted: list[Extracted], context: StepContext) -> None:
     """Raises InputRejected when a programme, or the same audio, would be in two splits."""
     from tasks.corpus.identity import hash64
-    from tasks.corpus.repeats import leaking_audio, leaking_programmes
+    from tasks.corpus.selection import leaking_audio, leaking_programmes
 
     if len(leaks := leaking_programmes(rows)):
         hashes = set(leaks[:1000].tolist())
         names = {
             name
-            for table in _indexes(extracted, context, "leaks")
+            for table in indexes(extracted, context, "leaks")
             for name in table.column("programme_id").unique().to_pylist()
             if hash64(name) in hashes
         }
@@ -211,15 +239,15 @@ def _check_leaks(rows: Rows, kept: np.ndarray, extracted: list[Extracted], conte
         )
 
 
-def _summary(scan: StepResult, scan_uri: str, extracted: list[Extracted], rows: Rows, repeats: np.ndarray) -> Summary:
-    """The whole account: what the scan left out, what the shards say, and the repeats found here."""
+def _summary(scan: StepResult, scan_uri: str, extracted: list[Extracted], selection: Selection) -> Summary:
+    """The whole account: what the scan left out, what the shards say, and what is dropped here."""
     summary = total(shard.account.summary for shard in extracted)
     drops: list[Drops] = [summary.dropped]
-    if repeats.any():
-        drops.append({STEP: {Reason.DUPLICATE: _tally(rows, repeats)}})
+    rows = selection.rows
+    drops += [{STEP: {reason: _tally(rows, mask)}} for reason, mask in selection.lost.items() if mask.any()]
     return summary.model_copy(
         update={
-            "kept": _tally(rows, ~repeats),
+            "kept": _tally(rows, selection.used),
             "dropped": merge(drops),
             "rejected": merge([{scan.step: _left_out(scan, scan_uri)}, summary.rejected]),
         }
@@ -227,8 +255,7 @@ def _summary(scan: StepResult, scan_uri: str, extracted: list[Extracted], rows: 
 
 
 def _left_out(scan: StepResult, uri: str) -> dict[Reason, Tally]:
-    with storage.open_reader(output_uri(uri, scan, "outcomes.jsonl")) as file:
-        reasons = Counter(ItemOutcome.model_validate_json(line).reason for line in file)
+    reasons = Counter(outcome.reason for outcome in read_outcomes(output_uri(uri, scan, OUTCOMES)))
     return {reason: Tally(count=n) for reason, n in reasons.items() if reason is not None}
 
 
@@ -237,24 +264,25 @@ def _tally(rows: Rows, mask: np.ndarray) -> Tally:
 
 
 def _shards(
-    extracted: list[Extracted], rows: Rows, repeats: np.ndarray, context: StepContext
+    extracted: list[Extracted], selection: Selection, context: StepContext
 ) -> tuple[dict[Split, tuple[Shard, ...]], dict[str, str]]:
     """The shards of each split and where they lie. Those that lose rows are written again, under this step."""
     splits: dict[Split, list[Shard]] = {split: [] for split in Split}
     locations: dict[str, str] = {}
+    rows, used = selection.rows, selection.used
     for number, source in enumerate(extracted):
         for split in Split:
             artifact = source.result.outputs.get(f"{split}.parquet")
             places = rows.places(number, split)
-            lost = repeats[places]
-            if artifact is None or lost.all():
+            kept = used[places]
+            if artifact is None or not kept.any():
                 continue
             name = f"{split}/{number:05d}.parquet"
             uri = source.output(f"{split}.parquet")
-            if lost.any():
-                uri = _rewrite(uri, ~lost, name, context)
+            if not kept.all():
+                uri = _rewrite(uri, kept, name, context)
                 artifact = context.outputs[name]
-            tally = Tally(count=int((~lost).sum()), ms=int(rows.duration_ms[places[~lost]].sum()))
+            tally = Tally(count=int(kept.sum()), ms=int(rows.duration_ms[places[kept]].sum()))
             splits[split].append(
                 Shard(
                     name=name,
@@ -298,7 +326,11 @@ def _no_training_data(arguments: AssembleDataset, summary: Summary) -> InputReje
         f"no utterance is left to train on ({told or 'the transcripts gave none'})",
         reason=Reason.NO_INPUT,
         subject=arguments.scan,
-        next_step="read outcomes.jsonl of the prepare-corpus steps, which names each file and reason",
+        next_step=(
+            "ask for a higher --max-match-error, or match with a better model"
+            if Reason.MATCH_ERROR in summary.dropped.get(STEP, {})
+            else "read outcomes.jsonl of the prepare-corpus steps, which names each file and reason"
+        ),
     )
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.contract import Reason
+from tasks.corpus.language import other_language
 from tasks.corpus.records import Supervision
 from tasks.corpus.text import Normaliser
+from tasks.media.languages import same_language
 
 PAD_MS = 100  # captions are timed by hand: a word often begins a little before its cue
 MAX_GAP_MS = 800  # captions further apart do not belong to one utterance
@@ -72,6 +74,8 @@ def cut(supervisions: Sequence[Supervision], rules: CutRules, *, join: bool) -> 
         if cue.start_ms < 0 or (cue.end_ms is not None and cue.end_ms <= cue.start_ms):
             empty = replace(cue, end_ms=cue.start_ms)
             dropped.append(Dropped(empty, Reason.TRANSCRIPT_OUT_OF_RANGE, f"from {cue.start_ms} to {cue.end_ms} ms"))
+        elif supervision.language and not same_language(supervision.language, rules.normaliser.language):
+            dropped.append(Dropped(cue, Reason.LANGUAGE, f"is {supervision.language!r}: {supervision.text[:60]!r}"))
         elif not cue.text:
             dropped.append(Dropped(cue, Reason.TRANSCRIPT_EMPTY, f"nothing said in {supervision.text[:60]!r}"))
         elif strange := rules.normaliser.strange(cue.text):
@@ -100,6 +104,8 @@ def check(utterance: Utterance, rules: CutRules) -> Dropped | None:
     rate = len(utterance.text) / (duration_ms / 1000)
     if not rules.min_characters_per_s <= rate <= rules.max_characters_per_s:
         return Dropped(utterance, Reason.CHARACTER_RATE, f"{rate:.1f} characters a second: {utterance.text[:60]!r}")
+    if other := other_language(utterance.text, rules.normaliser.language):
+        return Dropped(utterance, Reason.LANGUAGE, f"looks like {other!r}: {utterance.text[:60]!r}")
     return None
 
 

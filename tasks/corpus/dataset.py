@@ -48,6 +48,7 @@ class DatasetManifest(Frozen):
     normaliser: str
     features: str
     features_config: dict[str, Any]
+    matched_by: tuple[str, ...] = Field(default=(), description="models that the captions were held against, if any")
     splits: dict[Split, tuple[Shard, ...]]
     kept: dict[Split, Tally] = Field(description="utterances and their length")
     programmes: dict[Split, int]

@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tasks import storage
-from tasks.contract import Frozen, InputRejected, Reason
+from tasks.contract import Frozen, InputRejected, ItemOutcome, Outcome, Reason
 from tasks.contract.arguments import ExtractFeatures
 from tasks.corpus.feature_names import features_named
-from tasks.corpus.prepare import UTTERANCES
-from tasks.corpus.records import Split, whole_ms
-from tasks.corpus.summary import SUMMARY, Drops, Summary, Tally, counts_of, hours_of, merge
+from tasks.corpus.match import read_matches
+from tasks.corpus.prepare import OUTCOMES, UTTERANCES
+from tasks.corpus.records import Split, read_outcomes, whole_ms
+from tasks.corpus.summary import (
+    SUMMARY,
+    Drops,
+    Examples,
+    Summary,
+    Tally,
+    counts_of,
+    examples_of,
+    hours_of,
+    merge,
+    merge_examples,
+)
 from tasks.features.config import FeaturesConfig
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 
@@ -28,7 +40,7 @@ if TYPE_CHECKING:
     from tasks.corpus.schema import RowWriter
     from tasks.features.logmel import LogMel
 
-VERSION = 1
+VERSION = 2
 STEP = "extract-features"
 
 INDEX_NAME = "index.parquet"
@@ -47,6 +59,8 @@ class ShardAccount(Frozen):
     language: str
     normaliser: str
     features: str
+    examples: Examples = Field(description="some of what was dropped so far, for the report")
+    matched_by: str = Field(default="", description="version of the model that the captions were held against")
     configuration: dict[str, dict[str, Any]] = Field(description="arguments of the steps that made it")
 
 
@@ -71,7 +85,8 @@ class _Files:
 
 def inputs(arguments: ExtractFeatures) -> dict[str, str]:
     features_named(arguments.features)
-    return {"prepared": load_result(arguments.prepared).content_digest}
+    results = {"prepared": arguments.prepared} | ({"matched": arguments.matched} if arguments.matched else {})
+    return {name: load_result(uri).content_digest for name, uri in results.items()}
 
 
 def run(arguments: ExtractFeatures, context: StepContext) -> StepOutput:
@@ -84,10 +99,12 @@ def run(arguments: ExtractFeatures, context: StepContext) -> StepOutput:
     torch.set_num_threads(1)
     config = features_named(arguments.features)
     prepared = load_result(arguments.prepared)
+    matches = read_matches(arguments.matched, prepared.content_digest) if arguments.matched else {}
     extractor = LogMel(config, "cuda" if torch.cuda.is_available() else "cpu")
-    schema = dataset_schema(config.n_mels, with_audio=arguments.with_audio)
+    schema = dataset_schema(config.n_features, with_audio=arguments.with_audio)
     index_path = context.scratch / INDEX_NAME
     tallies: dict[Split, Tally] = {}
+    dropped: list[ItemOutcome] = []
     drops: list[Drops] = []
     with ExitStack() as stack:
         files = _Files(context, schema, stack, {})
@@ -96,7 +113,9 @@ def run(arguments: ExtractFeatures, context: StepContext) -> StepOutput:
             split, ms = Split(row["split"]), whole_ms(row["duration_s"])
             if fault := _fault(config, row["duration_s"], len(features)):
                 drops.append({STEP: {fault: Tally(count=1, ms=ms)}})
+                dropped.append(_dropped(row, fault, len(features)))
                 continue
+            row |= matches.get(row["utterance_id"], {})
             row |= {"input_features": features.cpu().numpy(), "features_config": config.to_json()}
             files.writer(split).write(row)
             index.write(row)
@@ -105,6 +124,7 @@ def run(arguments: ExtractFeatures, context: StepContext) -> StepOutput:
         if split in files.writers:
             context.publish(f"{split}.parquet", context.scratch / f"{split}.parquet")
     context.publish(INDEX_NAME, index_path)
+    context.publish(OUTCOMES, b"".join(outcome.model_dump_json().encode() + b"\n" for outcome in dropped))
     before = Summary.model_validate_json(storage.read_bytes(output_uri(arguments.prepared, prepared, SUMMARY)))
     summary = before.model_copy(
         update={"kept": sum(tallies.values(), Tally()), "dropped": merge([before.dropped, *drops])}
@@ -115,8 +135,22 @@ def run(arguments: ExtractFeatures, context: StepContext) -> StepOutput:
         language=prepared.arguments["language"],
         normaliser=prepared.labels["normaliser"],
         features=arguments.features,
+        examples=merge_examples(
+            [
+                examples_of(prepared.step, read_outcomes(output_uri(arguments.prepared, prepared, OUTCOMES))),
+                examples_of(STEP, dropped),
+            ]
+        ),
         configuration={prepared.step: prepared.arguments, STEP: arguments.canonical()},
     )
+    if arguments.matched:
+        matched = load_result(arguments.matched)
+        account = account.model_copy(
+            update={
+                "matched_by": matched.labels["model_version"],
+                "configuration": account.configuration | {matched.step: matched.arguments},
+            }
+        )
     context.publish(ACCOUNT, account.model_dump_json().encode())
     return StepOutput(
         counts={
@@ -168,6 +202,16 @@ def _fault(config: FeaturesConfig, duration_s: float, n_frames: int) -> Reason |
     if config.window_samples and duration_s * config.sample_rate_hz > config.window_samples:
         return Reason.TOO_LONG  # the window would cut words off that the text still has
     return None
+
+
+def _dropped(row: dict[str, Any], reason: Reason, n_frames: int) -> ItemOutcome:
+    return ItemOutcome(
+        item=row["utterance_id"],
+        outcome=Outcome.REJECTED,
+        reason=reason,
+        detail=f"{n_frames} frames of features from {row['duration_s']:g} s",
+        duration_s=row["duration_s"],
+    )
 
 
 def _corrupt(uri: str, utterance_id: str) -> InputRejected:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.contract import Misconfigured, Reason
-from tasks.features.config import FeaturesConfig, parakeet, whisper
+from tasks.features.config import FeaturesConfig, parakeet, wav2vec2_bert, whisper
 
 FEATURES = {
     "parakeet-80-10ms": parakeet(hop_samples=160),
@@ -11,6 +11,7 @@ FEATURES = {
     "parakeet-128-10ms": parakeet(hop_samples=160, n_mels=128),
     "whisper-80": whisper(80),
     "whisper-128": whisper(128),
+    "wav2vec2-bert": wav2vec2_bert(),
 }
 
 

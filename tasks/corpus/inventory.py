@@ -31,7 +31,7 @@ BATCH = 5000
 _TABLES = """
 CREATE TABLE media (stem TEXT, uri TEXT, size INTEGER, etag TEXT);
 CREATE TABLE transcript (stem TEXT, rank INTEGER, uri TEXT, etag TEXT);
-CREATE TABLE entry (media TEXT, start_s REAL, end_s REAL, text TEXT, speaker TEXT, manifest TEXT);
+CREATE TABLE entry (media TEXT, start_s REAL, end_s REAL, text TEXT, speaker TEXT, language TEXT, manifest TEXT);
 CREATE TABLE earlier (programme_id TEXT PRIMARY KEY, shard INTEGER, split INTEGER) WITHOUT ROWID;
 """
 # One programme a stem: of several renditions the one that a manifest names, then the largest.
@@ -198,11 +198,11 @@ class Inventory:
                     yield uri, f"names {found.media[:200]!r}, which the corpus does not hold"
                 else:
                     s = found.supervision
-                    rows.append((media, s.start_s, s.end_s, s.text, s.speaker, uri))
+                    rows.append((media, s.start_s, s.end_s, s.text, s.speaker, s.language, uri))
                 if len(rows) >= BATCH:
-                    self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+                    self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                     rows = []
-        self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _resolve(self, manifest: str, name: str) -> str:
         """The listed medium that a manifest names: by URI, or by path from the manifest's folder or the root."""
@@ -220,10 +220,11 @@ class Inventory:
 
     def _supervisions(self, media: str) -> Iterator[Supervision]:
         rows = self._database.execute(
-            "SELECT start_s, end_s, text, speaker FROM entry WHERE media = ? ORDER BY start_s, end_s, rowid", (media,)
+            "SELECT start_s, end_s, text, speaker, language FROM entry WHERE media = ? ORDER BY start_s, end_s, rowid",
+            (media,),
         )
-        for start_s, end_s, text, speaker in rows:
-            yield Supervision(start_s=start_s, end_s=end_s, text=text, speaker=speaker)
+        for start_s, end_s, text, speaker, language in rows:
+            yield Supervision(start_s=start_s, end_s=end_s, text=text, speaker=speaker, language=language)
 
     def _flush(self) -> None:
         self._write("INSERT INTO media VALUES (?, ?, ?, ?)", self._pending_media)

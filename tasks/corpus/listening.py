@@ -9,31 +9,31 @@ from pathlib import Path
 import numpy as np
 
 from tasks import storage
+from tasks.contract import Reason
 from tasks.corpus.cutting import PAD_MS
 from tasks.corpus.records import Programme
-from tasks.media.decode import AudioReader, open_audio
-from tasks.media.isolated import IsolatedAudio, open_audio_isolated
+from tasks.media.findings import MediaRejected
+from tasks.media.isolated import Decoder, IsolatedAudio
+from tasks.media.languages import same_language
 from tasks.media.speech_activity import SpeechActivityOptions, speech_segments
 from tasks.media.tracks import TrackPolicy
 
-# A child process takes a third of a second to start: nothing for a programme, and ten times a single word's decoding.
-ISOLATED_FROM_BYTES = 1 << 20
-
 
 @contextmanager
-def open_programme(programme: Programme, language: str, scratch: Path) -> Iterator[AudioReader | IsolatedAudio]:
-    """The programme's track in `language`, decoded in a child process unless it is a short clip.
+def open_programme(programme: Programme, language: str, decoder: Decoder, scratch: Path) -> Iterator[IsolatedAudio]:
+    """The programme's track in `language`, decoded in a process of its own.
 
-    Raises MediaRejected. An object that is not a local file is copied to `scratch` and removed again.
+    Raises MediaRejected: also when all its tracks are tagged with other languages, for then captions in `language` are
+    a translation. An object that is not a local file is copied to `scratch` and removed again.
     """
-    policy = TrackPolicy(languages=(language,))
-    if programme.size < ISOLATED_FROM_BYTES:
-        with storage.open_reader(programme.media) as file, open_audio(file, policy) as audio:
-            yield audio
-        return
     path = storage.local_copy(programme.media, scratch)
     try:
-        with open_audio_isolated(path, policy) as audio:
+        with decoder.open_audio(path, TrackPolicy(languages=(language,))) as audio:
+            spoken = audio.choice.language
+            if spoken and not same_language(spoken, language):
+                raise MediaRejected(
+                    Reason.LANGUAGE, f"its audio is tagged {spoken!r}, the transcripts are {language!r}"
+                )
             yield audio
     finally:
         if path.is_relative_to(scratch):

@@ -15,9 +15,10 @@ from tasks.corpus.summary import SUMMARY, Summary, counts_of, hours_of, total
 from tasks.corpus.text import LETTERS, Normaliser, normaliser_for
 from tasks.step import StepContext, StepOutput
 
-VERSION = 1
+VERSION = 2
 UTTERANCES = "utterances.parquet"
 OUTCOMES = "outcomes.jsonl"
+MEDIA = "media.jsonl"
 GROUP_ROWS, GROUP_BYTES = 256, 16 << 20
 MAX_WARNINGS = 10
 
@@ -29,23 +30,28 @@ def inputs(arguments: PrepareCorpus) -> dict[str, str]:
 def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     from tasks.corpus.programme import prepare_programme
     from tasks.corpus.schema import PREPARED, RowWriter
+    from tasks.media.isolated import Decoder
 
     rules = cut_rules(arguments)
     programmes = list(read_programmes(arguments.shard))
-    parquet, outcomes = context.scratch / UTTERANCES, context.scratch / OUTCOMES
+    parquet, outcomes, media = (context.scratch / name for name in (UTTERANCES, OUTCOMES, MEDIA))
     summaries: list[Summary] = []
     lost: list[ItemOutcome] = []
     with (
         RowWriter(parquet, PREPARED, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES) as writer,
         outcomes.open("wb") as sink,
+        media.open("wb") as heard,
+        Decoder() as decoder,
     ):
         for done, programme in enumerate(programmes):
             context.progress("prepare", done, len(programmes), "programmes", programme.programme_id)
-            prepared = prepare_programme(programme, rules, context.scratch)
+            prepared = prepare_programme(programme, rules, decoder, context.scratch)
             for row in prepared.rows():
                 writer.write(row)
             for outcome in (prepared.outcome, *prepared.dropped):
                 sink.write(outcome.model_dump_json().encode() + b"\n")
+            if prepared.medium:
+                heard.write(prepared.medium.model_dump_json().encode() + b"\n")
             summaries.append(prepared.summary)
             if not prepared.outcome.outcome.is_done:
                 lost.append(prepared.outcome)
@@ -53,6 +59,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     summary = total(summaries)
     context.publish(UTTERANCES, parquet)
     context.publish(OUTCOMES, outcomes)
+    context.publish(MEDIA, media)
     context.publish(SUMMARY, summary.model_dump_json().encode())
     return StepOutput(
         counts={

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks import storage
-from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason
+from tasks.contract import Frozen, InputRejected, ItemOutcome, Outcome, Reason
 from tasks.corpus import flac
 from tasks.corpus.captions import Transcript, read_transcript
 from tasks.corpus.cutting import CutRules, Dropped, Utterance, check, covered_ms, cut
@@ -22,12 +22,25 @@ from tasks.corpus.schema import PREPARED
 from tasks.corpus.slicing import SAMPLES_PER_MS, Slicer
 from tasks.corpus.summary import Drops, Summary, Tally, merge
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
+from tasks.media.isolated import Decoder
+from tasks.media.tracks import TrackChoice
 
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
 CLIPPED_END_MS = 500  # a last caption often stays a little longer than the programme
 SILENT_PEAK = 6  # of 16 bit, -75 dBFS: nobody speaks there
 UNTIMED_ALLOWANCE = 3  # so many times the longest utterance is looked at in a file without times, for its silences
+
+
+class DecodedMedium(Frozen):
+    """What was listened to, and what the decode found: a line of `media.jsonl`."""
+
+    programme_id: str
+    media: str
+    container: str
+    start_timecode: str | None
+    choice: TrackChoice
+    findings: AudioFindings
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class Prepared:
     outcome: ItemOutcome
     dropped: tuple[ItemOutcome, ...]
     summary: Summary
+    medium: DecodedMedium | None = None
     spool: Path | None = None
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -48,14 +62,14 @@ class Prepared:
                 yield from file.get_batch(number).to_pylist()
 
 
-def prepare_programme(programme: Programme, rules: CutRules, scratch: Path) -> Prepared:
+def prepare_programme(programme: Programme, rules: CutRules, decoder: Decoder, scratch: Path) -> Prepared:
     """Decode and cut one programme. What is wrong with it ends in its outcome; faults of the machine are raised."""
     try:
         changed = _changed(programme)
         if changed:
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme)
-        return _cut_programme(programme, transcript, rules, scratch / "programme.arrow")
+        return _cut_programme(programme, transcript, rules, decoder, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
         return _without_rows(outcome)
@@ -80,14 +94,16 @@ def _transcript(programme: Programme) -> Transcript:
     return read_transcript(programme.transcript)
 
 
-def _cut_programme(programme: Programme, transcript: Transcript, rules: CutRules, spool: Path) -> Prepared:
+def _cut_programme(
+    programme: Programme, transcript: Transcript, rules: CutRules, decoder: Decoder, spool: Path
+) -> Prepared:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
     limit_ms = UNTIMED_ALLOWANCE * rules.max_duration_ms
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
     kept: list[Utterance] = []
     language = rules.normaliser.language
-    with open_programme(programme, language, spool.parent) as audio, _Spool(spool) as rows:
+    with open_programme(programme, language, decoder, spool.parent) as audio, _Spool(spool) as rows:
         for utterance, samples in slicer.slice(audio):
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:
@@ -99,6 +115,14 @@ def _cut_programme(programme: Programme, transcript: Transcript, rules: CutRules
             kept.append(utterance)
             rows.write(_row(programme, utterance, pcm))
         findings = audio.findings
+        medium = DecodedMedium(
+            programme_id=programme.programme_id,
+            media=programme.media,
+            container=audio.probe.container,
+            start_timecode=audio.probe.start_timecode,
+            choice=audio.choice,
+            findings=findings,
+        )
     media_ms = slicer.n_samples // SAMPLES_PER_MS
     if not kept and any(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped):
         return _lost(
@@ -110,6 +134,7 @@ def _cut_programme(programme: Programme, transcript: Transcript, rules: CutRules
         outcome=_outcome(programme, findings, transcript, kept, dropped),
         dropped=tuple(_dropped(programme, d) for d in dropped),
         summary=_account(kept, dropped, media_ms),
+        medium=medium,
         spool=spool,
     )
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from tasks import storage
-from tasks.contract import Frozen, InputRejected, Reason
+from tasks.contract import Frozen, InputRejected, ItemOutcome, Reason
 
 SAMPLE_RATE_HZ = 16_000
 MAX_S = 1e7  # no transcript goes on for a third of a year
@@ -32,6 +32,7 @@ class Supervision(Frozen):
     end_s: float | None = Field(allow_inf_nan=False, lt=MAX_S, gt=-MAX_S)
     text: str
     speaker: str = ""
+    language: str = Field(default="", description="BCP 47, where the transcript tells")
 
 
 class Programme(Frozen):
@@ -64,3 +65,10 @@ def read_programmes(uri: str) -> Iterator[Programme]:
                     subject=uri,
                     next_step="run scan-corpus again",
                 ) from None
+
+
+def read_outcomes(uri: str) -> Iterator[ItemOutcome]:
+    """A step's `outcomes.jsonl`, one at a time."""
+    with storage.open_reader(uri) as file:
+        for line in file:
+            yield ItemOutcome.model_validate_json(line)

@@ -9,26 +9,27 @@ import numpy as np
 from tasks.corpus.dataset import feature_arrays
 from tasks.corpus.planning import SPLIT_CODES
 from tasks.corpus.records import Split
-from tasks.corpus.repeats import Rows
 from tasks.corpus.report import Sample
 from tasks.corpus.schema import open_parquet
+from tasks.corpus.selection import Rows
 
-N_SAMPLES = 6
+N_SAMPLES, N_DOUBTFUL = 6, 4
 MAX_DURATION_MS = 15_000  # a page with all of them inside stays under two megabytes
 
 
-def choose(rows: Rows, kept: np.ndarray) -> list[int]:
-    """Numbers of up to `N_SAMPLES` kept rows, at random by their digests, of different programmes where there are."""
-    candidates = np.flatnonzero(kept & (rows.duration_ms <= MAX_DURATION_MS))
+def choose(rows: Rows, among: np.ndarray, n_samples: int = N_SAMPLES) -> list[int]:
+    """Numbers of up to `n_samples` rows `among` those, at random by their digests, of different programmes where there
+    are."""
+    candidates = np.flatnonzero(among & (rows.duration_ms <= MAX_DURATION_MS))
     candidates = candidates[np.argsort(rows.digest[candidates, 0], kind="stable")]
     _, first = np.unique(rows.programme[candidates], return_index=True)
     one_each = candidates[np.sort(first)]
     others = candidates[~np.isin(np.arange(len(candidates)), first)]
-    return np.concatenate([one_each, others])[:N_SAMPLES].tolist()
+    return np.concatenate([one_each, others])[:n_samples].tolist()
 
 
-def read(rows: Rows, chosen: list[int], uris: dict[tuple[int, Split], str]) -> Iterator[Sample]:
-    """The chosen rows out of the shards' files; `uris` by shard and split."""
+def read(rows: Rows, chosen: list[int], uris: dict[tuple[int, Split], str], heard: dict[int, str]) -> Iterator[Sample]:
+    """The chosen rows out of the shards' files; `uris` by shard and split, what was `heard` by row."""
     splits = {code: split for split, code in SPLIT_CODES.items()}
     for number in chosen:
         uri = uris[int(rows.shard[number]), splits[int(rows.split[number])]]
@@ -44,6 +45,8 @@ def read(rows: Rows, chosen: list[int], uris: dict[tuple[int, Split], str]) -> I
                         duration_s=batch.column("duration_s")[row].as_py(),
                         features=feature_arrays(batch)[row],
                         audio=batch.column("audio")[row].as_py() if "audio" in batch.schema.names else b"",
+                        match_error=batch.column("match_error")[row].as_py(),
+                        heard=heard.get(number, ""),
                     )
                     break
                 row -= n_rows

@@ -35,7 +35,7 @@ from tasks.corpus.records import Programme
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
-VERSION = 1
+VERSION = 2
 MIN_DATES = 20  # with fewer days than this, splitting by day is too coarse: each programme stands for itself
 REPORT_EVERY = 10_000
 SPLITS = {code: split for split, code in SPLIT_CODES.items()}

@@ -30,9 +30,13 @@ UTTERANCE = [
 AUDIO = pa.field("audio", pa.binary(), nullable=False)  # FLAC, 16 bit, mono
 DIGEST = pa.field("sha256", pa.string(), nullable=False)  # of the samples as 16-bit little-endian PCM
 SPLIT = pa.field("split", pa.string(), nullable=False)
+# Character errors a character of the caption, against what a recogniser heard; null where none was asked.
+MATCH_ERROR = pa.field("match_error", pa.float32())
+HEARD = pa.field("heard", pa.string())
 
 PREPARED = pa.schema([*UTTERANCE, SPLIT, AUDIO, DIGEST])
-INDEX = pa.schema([*UTTERANCE, SPLIT, DIGEST])  # a shard's rows without what is large
+MATCH = pa.schema([UTTERANCE[0], HEARD, MATCH_ERROR, pa.field("word_error", pa.float32())])
+INDEX = pa.schema([*UTTERANCE, SPLIT, DIGEST, MATCH_ERROR, HEARD])  # a shard's rows without what is large
 
 
 def dataset_schema(n_mels: int, *, with_audio: bool) -> pa.Schema:
@@ -45,6 +49,7 @@ def dataset_schema(n_mels: int, *, with_audio: bool) -> pa.Schema:
             pa.field("input_features", frames, nullable=False),
             pa.field("features_config", pa.string(), nullable=False),
             DIGEST,
+            MATCH_ERROR,
         ]
     )
 
@@ -57,6 +62,8 @@ def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         compression=COMPRESSION,
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=[name for name in DICTIONARIES if name in schema.names],
+        # The least and the greatest value of all features tell nobody anything, and take a third of the writing.
+        write_statistics=[field.name for field in schema if not pa.types.is_nested(field.type)],
         write_page_index=True,
     )
 
@@ -80,10 +87,12 @@ class RowWriter:
         self._writer.close()
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row: a value for each column; `input_features` as an array `(n_frames, n_mels)`."""
-        for name, values in self._rows.items():
-            values.append(row[name])
-            self._n_bytes += _n_bytes(row[name])
+        """Append one row: a value for each column, but those that may be null; `input_features` as an array
+        `(n_frames, n_mels)`."""
+        for field in self._schema:
+            value = row.get(field.name) if field.nullable else row[field.name]
+            self._rows[field.name].append(value)
+            self._n_bytes += _n_bytes(value)
         self.n_rows += 1
         if len(self._rows[self._schema.names[0]]) >= self._max_rows or self._n_bytes >= self._max_bytes:
             self._flush()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DURATION_EDGES_S = np.arange(0, 31, 1.0)
 RATE_EDGES = np.arange(0, 32, 1.0)
 WORDS_EDGES = np.arange(0, 310, 10.0)
+MATCH_EDGES = np.arange(0, 41) / 40
 MAX_SPEAKERS = 1_000_000
 
 
@@ -25,6 +26,8 @@ class Statistics:
     durations: np.ndarray = field(default_factory=lambda: np.zeros(len(DURATION_EDGES_S) - 1, np.int64))
     characters_per_s: np.ndarray = field(default_factory=lambda: np.zeros(len(RATE_EDGES) - 1, np.int64))
     words_per_minute: np.ndarray = field(default_factory=lambda: np.zeros(len(WORDS_EDGES) - 1, np.int64))
+    match_errors: np.ndarray = field(default_factory=lambda: np.zeros(len(MATCH_EDGES) - 1, np.int64))
+    """Of all rows, also of those that are dropped for it."""
     hours_by_source: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     speakers: set[str] = field(default_factory=set)
     n_words: int = 0
@@ -32,6 +35,8 @@ class Statistics:
 
     def add(self, table: pa.Table, kept: np.ndarray) -> None:
         """Take one shard's index; `kept`, `(n_rows,)` bool, says which rows stay."""
+        errors = table.column("match_error").drop_null().to_numpy()
+        self.match_errors += _histogram(errors, MATCH_EDGES)
         table = table.filter(kept)
         texts = table.column("text").to_pylist()
         duration_s = table.column("duration_s").to_numpy()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from tasks.contract import Frozen, Reason
+from tasks.contract import Frozen, ItemOutcome, Reason
 
 SUMMARY = "summary.json"
 
@@ -28,6 +28,12 @@ class Tally(Frozen):
 
 Drops = dict[str, dict[Reason, Tally]]
 """What was dropped, per step and reason."""
+
+
+Examples = dict[str, dict[Reason, tuple[ItemOutcome, ...]]]
+"""Some of what was dropped, per step and reason."""
+
+MAX_EXAMPLES = 3  # of a step and reason, for people to look at
 
 
 class Summary(Frozen):
@@ -88,3 +94,22 @@ def hours_of(drops: Drops, prefix: str) -> dict[str, float]:
         for reason, tally in reasons.items():
             ms[f"hours_{prefix}:{reason}"] += tally.ms
     return {name: value / 3_600_000 for name, value in sorted(ms.items())}
+
+
+def examples_of(step: str, outcomes: Iterable[ItemOutcome]) -> Examples:
+    """The first few outcomes of each reason."""
+    found: dict[Reason, list[ItemOutcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.reason is not None and not outcome.outcome.is_done and len(found[outcome.reason]) < MAX_EXAMPLES:
+            found[outcome.reason].append(outcome)
+    return {step: {reason: tuple(some) for reason, some in sorted(found.items()) if some}}
+
+
+def merge_examples(parts: Iterable[Examples]) -> Examples:
+    """The first few of all parts."""
+    merged: dict[str, dict[Reason, tuple[ItemOutcome, ...]]] = defaultdict(dict)
+    for part in parts:
+        for step, reasons in part.items():
+            for reason, some in reasons.items():
+                merged[step][reason] = (*merged[step].get(reason, ()), *some)[:MAX_EXAMPLES]
+    return {step: dict(sorted(reasons.items())) for step, reasons in sorted(merged.items())}

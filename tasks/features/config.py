@@ -12,16 +12,17 @@ from typing import Any
 class Family(StrEnum):
     """The model families whose features differ in more than their numbers."""
 
-    PARAKEET = "parakeet"  # FastConformer: pre-emphasis, natural logarithm, one mean and deviation per mel
+    PARAKEET = "parakeet"  # FastConformer: pre-emphasis over the whole signal, frames around their centre
     WHISPER = "whisper"  # 30-second window, base-10 logarithm, clamped to 8 below the loudest
+    KALDI = "kaldi"  # wav2vec2-BERT: whole frames only, offset removed and pre-emphasis in each, Kaldi's mel scale
 
 
 @dataclass(frozen=True)
 class FeaturesConfig:
     """Parameters of one extractor. Equal configurations give equal features, on any device.
 
-    `n_frames` of an utterance of `n_samples` is `n_samples // hop_samples` (Parakeet), or
-    `window_samples // hop_samples` whatever its length (Whisper).
+    The frames of an utterance of `n_samples` are `n_samples // hop_samples` (Parakeet), those that fit into it whole
+    (Kaldi), or `window_samples // hop_samples` whatever its length (Whisper); each `stride` of them make one.
     """
 
     family: Family
@@ -33,10 +34,11 @@ class FeaturesConfig:
     preemphasis: float = 0.0
     window_samples: int = 0  # every utterance is cut or filled to this length; 0 keeps its own
     per_feature_norm: bool = False
+    stride: int = 1  # so many frames side by side are one frame of the model's; a rest is left out
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", Family(self.family))
-        for name in ("n_mels", "hop_samples", "win_samples", "n_fft", "sample_rate_hz"):
+        for name in ("n_mels", "hop_samples", "win_samples", "n_fft", "sample_rate_hz", "stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"features: {name} must be at least 1, not {getattr(self, name)}")
         if self.win_samples > self.n_fft:
@@ -45,11 +47,22 @@ class FeaturesConfig:
             raise ValueError(f"features: {self.window_samples} samples are no multiple of hop {self.hop_samples}")
 
     @property
+    def n_features(self) -> int:
+        """Values of a frame."""
+        return self.n_mels * self.stride
+
+    @property
     def frame_rate_hz(self) -> float:
-        return self.sample_rate_hz / self.hop_samples
+        return self.sample_rate_hz / (self.hop_samples * self.stride)
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of an utterance of `n_samples`."""
+        return self.n_spectra(n_samples) // self.stride
+
+    def n_spectra(self, n_samples: int) -> int:
+        """Frames before `stride` of them are put together."""
+        if self.family is Family.KALDI:
+            return max(0, 1 + (n_samples - self.win_samples) // self.hop_samples)
         return (self.window_samples or n_samples) // self.hop_samples
 
     def to_json(self) -> str:
@@ -90,3 +103,22 @@ def whisper(n_mels: int = 80) -> FeaturesConfig:
         n_fft=400,
         window_samples=30 * 16_000,
     )
+
+
+def kaldi(n_mels: int = 23, *, per_feature_norm: bool = False, stride: int = 1) -> FeaturesConfig:
+    """`compute-fbank-feats --dither=0` with Kaldi's own defaults."""
+    return FeaturesConfig(
+        family=Family.KALDI,
+        n_mels=n_mels,
+        hop_samples=160,
+        win_samples=400,
+        n_fft=512,
+        preemphasis=0.97,
+        per_feature_norm=per_feature_norm,
+        stride=stride,
+    )
+
+
+def wav2vec2_bert() -> FeaturesConfig:
+    """wav2vec2-BERT's and SeamlessM4T's features: Kaldi's, normalised, two frames in one: 160 values every 20 ms."""
+    return kaldi(80, per_feature_norm=True, stride=2)

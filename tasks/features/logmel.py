@@ -1,20 +1,22 @@
 """Log-mel features in torch: one implementation for every model family and device.
 
-All utterances of a batch are laid one after the other in one signal, each starting at a multiple
-of the hop, so that a strided view yields every frame without padding anyone to the longest. The
-frames then pass in blocks through one rfft and one matrix product. A block is small enough to
-stay in a core's cache; on a GPU it is large.
+The utterances of a group are laid one after the other in one signal, each starting at a multiple of the hop, so that a
+strided view yields every frame without padding anyone to the longest. The frames then pass in blocks through one rfft
+and a few matrix products. On a processor groups and blocks are so small that an utterance stays in a core's cache from
+its first sample to its last feature; on a GPU they are large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from tasks.features.config import Family, FeaturesConfig
-from tasks.features.mel import mel_filters
+from tasks.features.mel import kaldi_filters, slaney_filters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,131 +25,223 @@ PARAKEET_LOG_GUARD = 2.0**-24  # added before the logarithm (NeMo)
 PARAKEET_NORM_GUARD = 1e-5  # added to the deviation (NeMo)
 WHISPER_FLOOR = 1e-10  # least mel power before the logarithm
 WHISPER_RANGE = 8.0  # decades kept below the loudest value
+KALDI_FULL_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
+KALDI_FLOOR = torch.finfo(torch.float32).eps  # least mel power before the logarithm
+KALDI_NORM_GUARD = 1e-7  # added to the variance (transformers)
 
-BLOCK_FRAMES = {"cpu": 512, "cuda": 65_536}
+# Each filter hears few bins, so the product is cut into bands of filters: on a core it takes half as long.
+BANDS = 5
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """How much is computed at once. Both are in frames."""
+
+    block: int
+    group: int
+
+
+BLOCK_SIZES = {"cpu": BlockSizes(block=512, group=1024), "cuda": BlockSizes(block=65_536, group=1 << 20)}
 
 
 class LogMel:
     """Extracts features of one configuration on one device.
 
-    Window and filters are made once. Instances hold no state of an utterance: one may serve many
-    threads.
+    Window and filters are made once. Instances hold no state of an utterance: one may serve many threads.
     """
 
     def __init__(self, config: FeaturesConfig, device: str | torch.device = "cpu") -> None:
         self.config = config
         self.device = torch.device(device)
-        periodic = config.family is Family.WHISPER  # torch's own default; NeMo asks for the symmetric window
-        window = torch.hann_window(config.win_samples, periodic=periodic, dtype=torch.float64)
-        margin = (config.n_fft - config.win_samples) // 2
-        padded = torch.zeros(config.n_fft, dtype=torch.float64)
-        padded[margin : margin + config.win_samples] = window
-        self._window = padded.to(self.device, torch.float32)
-        filters = mel_filters(config.n_mels, config.n_fft, config.sample_rate_hz)
-        # Each filter twice, once for a bin's real part and once for its imaginary part: the matrix product then adds
-        # the two squares as well. Summing pairs in a pass of its own takes longer than the larger product.
-        self._filters = torch.from_numpy(filters).repeat_interleave(2, dim=0).to(self.device, torch.float32)
-        self._block_frames = BLOCK_FRAMES.get(self.device.type, BLOCK_FRAMES["cuda"])
+        self._sizes = BLOCK_SIZES.get(self.device.type, BLOCK_SIZES["cuda"])
+        # Frames of Kaldi's begin at a multiple of the hop, those of the others have their centre there.
+        self._margin = 0 if config.family is Family.KALDI else config.n_fft // 2
+        # transformers' Kaldi is NumPy's in double precision. In single precision, what one loud formant leaves of
+        # rounding stands out where speech is quiet: up to 2e-3 on read speech.
+        self._dtype = torch.float64 if config.family is Family.KALDI else torch.float32
+        self._window = _window(config, self._dtype).to(self.device)
+        self._bands = [
+            (bins, mels, filters.to(self.device)) for bins, mels, filters in _banded(_filters(config), BANDS)
+        ]
 
     def __call__(self, waveforms: Sequence[np.ndarray | torch.Tensor]) -> list[torch.Tensor]:
-        """Features of mono float waveforms at `config.sample_rate_hz`: one `(n_frames, n_mels)` float32 each.
+        """Features of mono float waveforms at `config.sample_rate_hz`: one `(n_frames, n_features)` float32 each.
 
-        An utterance shorter than one hop has no frames in the Parakeet family. Whisper's window cuts
-        what is longer than itself.
+        An utterance too short for a frame has none. Whisper's window cuts what is longer than itself.
         """
         signals = [self._signal(waveform) for waveform in waveforms]
-        if self.config.family is Family.WHISPER:
-            return self._whisper(signals)
-        return self._parakeet(signals)
+        return [features for group in self._groups(signals) for features in self._extract(group)]
 
     def _signal(self, waveform: np.ndarray | torch.Tensor) -> torch.Tensor:
-        signal = torch.as_tensor(waveform).to(self.device, torch.float32)
+        signal = torch.as_tensor(waveform).to(torch.float32)
         if signal.dim() != 1:
             raise ValueError(f"features: a waveform must be mono, (n_samples,), not {tuple(signal.shape)}")
         return signal[: self.config.window_samples] if self.config.window_samples else signal
 
-    def _parakeet(self, signals: list[torch.Tensor]) -> list[torch.Tensor]:
-        half = self.config.n_fft // 2
-        n_frames = [self.config.n_frames(len(signal)) for signal in signals]
-        line, starts = self._line([len(signal) for signal in signals], n_frames)
-        for signal, start in zip(signals, starts, strict=True):
-            place = line[start + half : start + half + len(signal)]
-            place.copy_(signal)
-            if self.config.preemphasis:
-                place[1:].sub_(signal[:-1], alpha=self.config.preemphasis)
-        powers = self._mel_powers(line)
-        logs = powers.add_(PARAKEET_LOG_GUARD).log_()
-        features = self._split(logs, starts, n_frames)
-        return [per_feature_norm(f) for f in features] if self.config.per_feature_norm else features
+    def _groups(self, signals: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+        group: list[torch.Tensor] = []
+        n_frames = 0
+        for signal in signals:
+            group.append(signal)
+            n_frames += len(signal) // self.config.hop_samples
+            if n_frames >= self._sizes.group:
+                yield group
+                group, n_frames = [], 0
+        if group:
+            yield group
 
-    def _whisper(self, signals: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Frames that touch no sample are constant: they are filled in, not computed."""
-        half, hop, window = self.config.n_fft // 2, self.config.hop_samples, self.config.window_samples
-        total_frames = window // hop
-        n_frames = [min(total_frames, -(-(len(signal) + half) // hop)) for signal in signals]
-        line, starts = self._line([min(window, len(signal) + half) for signal in signals], n_frames)
-        for signal, start in zip(signals, starts, strict=True):
-            place = line[start : start + half + min(window, len(signal) + half) + half]
-            place[half : half + len(signal)] = signal
-            place[:half] = place[half + 1 : 2 * half + 1].flip(0)  # the window's start, mirrored
-            if len(signal) > window - half:  # and its end, where sound reaches it
-                end = half + window
-                place[end : end + half] = place[end - half - 1 : end - 1].flip(0)
-        logs = self._mel_powers(line).clamp_(min=WHISPER_FLOOR).log10_()
-        floor = torch.tensor(WHISPER_FLOOR).log10().item()
+    def _extract(self, signals: list[torch.Tensor]) -> list[torch.Tensor]:
+        line, starts = self._line(signals)
+        logs = self._log_mels(line.to(self.device))
         features = []
-        for found in self._split(logs, starts, n_frames):
-            full = found.new_full((total_frames, self.config.n_mels), floor)
-            full[: len(found)] = found
-            lowest = full.max() - WHISPER_RANGE
-            features.append(full.maximum(lowest).add_(4.0).div_(4.0))
+        for signal, start in zip(signals, starts, strict=True):
+            first = start // self.config.hop_samples
+            found = logs[first : first + self._n_heard(len(signal))]
+            if self.config.family is Family.WHISPER:
+                features.append(_whisper_range(found, self.config.n_frames(len(signal))))
+                continue
+            if self.config.per_feature_norm:
+                found = per_feature_norm(found, self.config.family)
+            features.append(_stacked(found, self.config.stride))
         return features
 
-    def _line(self, lengths: list[int], n_frames: list[int]) -> tuple[torch.Tensor, list[int]]:
-        """Zeros to lay all signals on with half a window around each; starts are multiples of the hop."""
-        hop, n_fft = self.config.hop_samples, self.config.n_fft
+    def _n_heard(self, n_samples: int) -> int:
+        """Frames to compute. Those of Whisper's window that touch no sample are all the same."""
+        n_spectra = self.config.n_spectra(n_samples)
+        if self.config.family is Family.WHISPER:
+            return min(n_spectra, -(-(n_samples + self._margin) // self.config.hop_samples))
+        return n_spectra
+
+    def _line(self, signals: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
+        """All signals with silence around each, and where each one's first frame begins, a multiple of the hop."""
+        hop, margin = self.config.hop_samples, self._margin
         starts, end = [], 0
-        for length, frames in zip(lengths, n_frames, strict=True):
+        for signal in signals:
             starts.append(end)
-            room = max(length + n_fft, frames * hop)
+            last_frame = max(0, self._n_heard(len(signal)) - 1) * hop
+            room = max(len(signal) + 3 * margin, last_frame + self.config.n_fft)  # Whisper's mirror is the third
             end += -(-room // hop) * hop
-        return torch.zeros(end, device=self.device), starts
+        line = torch.zeros(end, dtype=self._dtype, device=signals[0].device)
+        for signal, start in zip(signals, starts, strict=True):
+            place = line[start + margin : start + margin + len(signal)]
+            if self.config.family is Family.PARAKEET and len(signal):
+                place[0] = signal[0]
+                # Rounded twice, as in the reference: one operation would round once.
+                torch.mul(signal[:-1], self.config.preemphasis, out=place[1:])
+                torch.sub(signal[1:], place[1:], out=place[1:])
+            else:
+                place.copy_(signal)
+            if self.config.family is Family.WHISPER:
+                _mirror(line[start:], margin, len(signal), self.config.window_samples)
+        return line, starts
 
-    def _mel_powers(self, line: torch.Tensor) -> torch.Tensor:
-        """Mel powers of all frames of the line, `(n_frames, n_mels)`."""
-        if len(line) < self.config.n_fft:
-            return line.new_zeros(0, self.config.n_mels)
-        n_fft, hop = self.config.n_fft, self.config.hop_samples
-        frames = line.unfold(0, n_fft, hop)  # (n_frames, n_fft), a view
-        powers = line.new_empty(len(frames), self.config.n_mels)
-        windowed = line.new_empty(min(self._block_frames, len(frames)), n_fft)
-        for block, out in zip(frames.split(self._block_frames), powers.split(self._block_frames), strict=True):
-            spectrum = torch.fft.rfft(torch.mul(block, self._window, out=windowed[: len(block)]))
-            parts = torch.view_as_real(spectrum).view(len(block), -1)  # (n_block, 2 * n_bins): re, im, re, im, ...
-            torch.mm(parts.square_(), self._filters, out=out)
-        return powers
+    def _log_mels(self, line: torch.Tensor) -> torch.Tensor:
+        """Logarithms of the mel powers of all frames of the line, `(n_frames, n_mels)`."""
+        frames = line.unfold(0, self.config.n_fft, self.config.hop_samples)  # (n_frames, n_fft), a view
+        n_blocks = -(-len(frames) // self._sizes.block)
+        blocks = frames.chunk(n_blocks)
+        logs = line.new_empty(len(frames), self.config.n_mels, dtype=torch.float32)
+        windowed = line.new_empty(len(blocks[0]), self.config.n_fft)
+        for block, out in zip(blocks, logs.chunk(n_blocks), strict=True):
+            cut = torch.mul(block, self._window, out=windowed[: len(block)])
+            if self.config.family is Family.KALDI:
+                self._emphasise(block, cut)
+            spectrum = torch.view_as_real(torch.fft.rfft(cut)).view(len(block), -1).float()  # re, im, re, im, ...
+            spectrum.square_()
+            for bins, mels, filters in self._bands:
+                torch.mm(spectrum[:, bins], filters, out=out[:, mels])
+            if self.config.family is Family.PARAKEET:
+                out.add_(PARAKEET_LOG_GUARD).log_()
+            elif self.config.family is Family.WHISPER:
+                out.clamp_(min=WHISPER_FLOOR).log10_()
+            else:
+                out.clamp_(min=KALDI_FLOOR).log_()
+        return logs
 
-    def _split(self, logs: torch.Tensor, starts: list[int], n_frames: list[int]) -> list[torch.Tensor]:
-        hop = self.config.hop_samples
-        return [logs[start // hop : start // hop + frames] for start, frames in zip(starts, n_frames, strict=True)]
+    def _emphasise(self, block: torch.Tensor, windowed: torch.Tensor) -> None:
+        """Each frame's mean taken away and each sample emphasised against the one before, as Kaldi does, in frames
+        that have their window already."""
+        n_win, share = self.config.win_samples, self.config.preemphasis
+        windowed[:, 1:n_win].addcmul_(block[:, : n_win - 1], self._window[1:n_win], value=-share)
+        windowed.addr_(block[:, :n_win].mean(dim=1), self._window, alpha=share - 1)
 
 
-def per_feature_norm(features: torch.Tensor) -> torch.Tensor:
+def _mirror(line: torch.Tensor, margin: int, n_samples: int, window: int) -> None:
+    """Whisper's window goes on mirrored before its start, and behind its end where sound reaches that far."""
+    line[:margin] = line[margin + 1 : 2 * margin + 1].flip(0)
+    if n_samples > window - margin:
+        end = margin + window
+        line[end : end + margin] = line[end - margin - 1 : end - 1].flip(0)
+
+
+def _window(config: FeaturesConfig, dtype: torch.dtype) -> torch.Tensor:
+    """`(n_fft,)` with zeros around the window. Computed in the reference's precision, so that rounding is the same."""
+    periodic = config.family is Family.WHISPER  # torch's own default; NeMo and Kaldi ask for the symmetric window
+    window = torch.hann_window(config.win_samples, periodic=periodic, dtype=dtype)
+    if config.family is Family.KALDI:
+        # Povey's window. Its first value is 0, so what a frame's first sample is emphasised against does not matter.
+        return torch.nn.functional.pad(window**0.85, (0, config.n_fft - config.win_samples))
+    margin = (config.n_fft - config.win_samples) // 2
+    return torch.nn.functional.pad(window, (margin, config.n_fft - config.win_samples - margin))
+
+
+def _filters(config: FeaturesConfig) -> torch.Tensor:
+    """`(2 * n_bins, n_mels)` float32: each weight twice, for a bin's real part and for its imaginary part. The product
+    then adds the two squares as well: summing pairs in a pass of its own takes longer than the larger product."""
+    if config.family is Family.KALDI:
+        filters = kaldi_filters(config.n_mels, config.n_fft, config.sample_rate_hz) * KALDI_FULL_SCALE**2
+    else:
+        filters = slaney_filters(config.n_mels, config.n_fft, config.sample_rate_hz)
+    return torch.from_numpy(filters).float().repeat_interleave(2, dim=0)
+
+
+def _banded(filters: torch.Tensor, n_bands: int) -> list[tuple[slice, slice, torch.Tensor]]:
+    """The filters as bands of neighbours: rows that they hear, their columns, and the weights between them."""
+    n_mels = filters.shape[1]
+    edges = [round(n_mels * number / n_bands) for number in range(n_bands + 1)]
+    bands = []
+    for first, last in itertools.pairwise(edges):
+        heard = filters[:, first:last].any(dim=1).nonzero().flatten().tolist()
+        if first < last:
+            rows = slice(heard[0], heard[-1] + 1) if heard else slice(0, 1)
+            bands.append((rows, slice(first, last), filters[rows, first:last].contiguous()))
+    return bands
+
+
+def _whisper_range(logs: torch.Tensor, n_frames: int) -> torch.Tensor:
+    """Whisper's clamp and scale, and the rest of its window, `(n_frames, n_mels)`. Overwrites `logs`."""
+    lowest = logs.amax() - WHISPER_RANGE
+    full = logs.new_empty(n_frames, logs.shape[1])
+    full[len(logs) :] = lowest.clamp(min=torch.tensor(WHISPER_FLOOR).log10().item()).add(4.0).div(4.0)
+    torch.maximum(logs, lowest, out=full[: len(logs)]).add_(4.0).div_(4.0)
+    return full
+
+
+def per_feature_norm(features: torch.Tensor, family: Family = Family.PARAKEET) -> torch.Tensor:
     """Each mel to zero mean and unit deviation over an utterance's frames, `(n_frames, n_mels)`.
 
-    As NeMo's `per_feature`, with Bessel's correction. A single frame has no deviation (the reference
-    yields NaN there); it becomes zeros.
+    With Bessel's correction, as NeMo's `per_feature` and transformers' `do_normalize_per_mel_bins`; they differ in
+    what keeps the divisor from 0. A single frame has no deviation (the references yield NaN there); it becomes zeros.
     """
     if not len(features):
         return features
-    shifted = features - features[0]  # exact zeros for a constant, where a rounded mean would leave noise
-    centred = shifted - shifted.mean(dim=0)
-    deviation = (centred.square().sum(dim=0) / max(len(features) - 1, 1)).sqrt()
-    return centred / (deviation + PARAKEET_NORM_GUARD)
+    centred = features - features[0]  # exact zeros for a constant, where a rounded mean would leave noise
+    centred -= centred.mean(dim=0)
+    variance = centred.square().sum(dim=0) / max(len(features) - 1, 1)
+    if family is Family.KALDI:
+        return centred.div_((variance + KALDI_NORM_GUARD).sqrt_())
+    return centred.div_(variance.sqrt_() + PARAKEET_NORM_GUARD)
+
+
+def _stacked(features: torch.Tensor, stride: int) -> torch.Tensor:
+    """Each `stride` frames side by side: `(n_frames // stride, stride * n_mels)`. transformers pads the rest to a frame
+    that its attention mask hides."""
+    n_frames, n_mels = len(features) // stride, features.shape[1]
+    return features[: n_frames * stride].reshape(n_frames, stride * n_mels)
 
 
 def pad_batch(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of several lengths as one batch: `(batch, n_frames, n_mels)` with zeros behind, and the boolean
+    """Features of several lengths as one batch: `(batch, n_frames, n_features)` with zeros behind, and the boolean
     attention mask `(batch, n_frames)`."""
     lengths = torch.tensor([len(f) for f in features])
     batch = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)

@@ -43,7 +43,7 @@ def open_audio(
 
     Raises `MediaRejected`, here when it is no usable medium, or out of the loop: when a limit is passed, and at the
     end when nothing was decoded or too much of it was lost. Input that may crash FFmpeg goes through
-    `isolated.open_audio_isolated`.
+    `isolated.Decoder`.
     """
     policy, limits = policy or TrackPolicy(), limits or MediaLimits()
     stopwatch = Stopwatch(limits.wall_clock_s)

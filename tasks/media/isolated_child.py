@@ -1,49 +1,110 @@
-"""The child of `isolated`: decodes its standard input, within limits that it sets itself before it reads a byte."""
+"""The other side of `isolated`: a process that forks for each medium, and what the fork does."""
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
+import select
+import signal
+import socket
 import sys
 import traceback
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import numpy as np
 
 from tasks.contract import Frozen, Reason
 from tasks.media.decode import open_audio
 from tasks.media.findings import MediaRejected
-from tasks.media.isolated import Kind, Opened, Rejection, Request
+from tasks.media.isolated import STATUS_BYTES, Kind, Opened, Rejection, Request
 from tasks.media.limits import MediaLimits
 
 CRASHED = 70  # EX_SOFTWARE
+MAX_REQUEST_BYTES = 1 << 16
 
 
 def main() -> int:
-    """Answer with messages on standard output; see `isolated`."""
-    request = Request.model_validate_json(sys.argv[1])
-    # Whatever a library prints goes to standard error; the messages have the descriptor for themselves.
-    with os.fdopen(os.dup(1), "wb", buffering=0) as output:
-        os.dup2(2, 1)
-        media = os.fdopen(os.dup(0), "rb", buffering=0)
-        import soxr  # noqa: F401  (loaded now, so that the limit counts from after it)
+    """Serve requests until the other side closes the socket whose descriptor is the only argument."""
+    import soxr  # noqa: F401  (loaded once, here)
 
-        _limit_resources(request.limits)
+    gc.freeze()  # a collection in the fork would touch, and so copy, every object that is shared
+    control = socket.socket(fileno=int(sys.argv[1]))
+    ended: int | None = None  # a process of which only the exit status is left: it keeps its id
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 3)
+        if ended is not None:
+            os.waitpid(ended, 0)
+        if not request:
+            return 0
+        pid = os.fork()
+        if not pid:
+            control.close()
+            _become_decoder(request, *descriptors)
+        os.setpgid(pid, pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
         try:
-            _decode(media, request, output)
-        except MediaRejected as rejected:
-            _send(output, Kind.REJECTED, Rejection(
-                reason=rejected.reason, detail=rejected.detail, findings=rejected.findings
-            ))  # fmt: skip
-        except MemoryError:
-            detail = f"decoding needs more than {request.limits.memory_bytes} bytes of memory"
-            _send(output, Kind.REJECTED, Rejection(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
-        except BrokenPipeError:
-            return 0  # the parent has heard enough
-        except Exception:
-            traceback.print_exc()
-            return CRASHED
+            _tell(control, pid)
+            _wait(control, pid)
+            ended = pid
+            status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            assert status is not None
+            _tell(control, status.si_status if status.si_code == os.CLD_EXITED else -status.si_status)
+        except OSError:
+            return 0  # the other side is gone
+
+
+def _tell(control: socket.socket, number: int) -> None:
+    control.send(number.to_bytes(STATUS_BYTES, "little", signed=True))
+
+
+def _wait(control: socket.socket, pid: int) -> None:
+    """Until the decoder ends. When the other side is gone it is killed: nobody hears it any more."""
+    process = os.pidfd_open(pid)
+    try:
+        ready, _, _ = select.select([process, control.fileno()], [], [])
+        if process not in ready:
+            os.killpg(pid, signal.SIGKILL)
+            select.select([process], [], [])
+    finally:
+        os.close(process)
+
+
+def _become_decoder(told: bytes, media: int, output: int, errors: int) -> NoReturn:
+    """Decode, answer and exit. Whatever happens, this process does not go on as its parent would."""
+    code = CRASHED
+    try:
+        os.setpgid(0, 0)
+        request = Request.model_validate_json(told)
+        # Whatever a library prints goes to standard error; the messages have a descriptor for themselves.
+        os.dup2(errors, 1)
+        os.dup2(errors, 2)
+        sys.stderr = os.fdopen(2, "w")
+        with os.fdopen(media, "rb", buffering=0) as file, os.fdopen(output, "wb", buffering=0) as answers:
+            file.seek(0)
+            _limit_resources(request.limits)
+            code = _answer(file, request, answers)
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _answer(media: IO[bytes], request: Request, output: IO[bytes]) -> int:
+    try:
+        _decode(media, request, output)
+    except MediaRejected as rejected:
+        rejection = Rejection(reason=rejected.reason, detail=rejected.detail, findings=rejected.findings)
+        _send(output, Kind.REJECTED, rejection)
+    except MemoryError:
+        detail = f"decoding needs more than {request.limits.memory_bytes} bytes of memory"
+        _send(output, Kind.REJECTED, Rejection(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
+    except BrokenPipeError:
+        return 0  # the other side has heard enough
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
     return 0
 
 

@@ -131,6 +131,17 @@ class SpeechNetwork:
         self._cell = np.zeros((1, 1, N_STATE), np.float32)
         self._context = np.zeros((1, N_CONTEXT), np.float32)
 
+    @property
+    def state(self) -> np.ndarray:
+        """All that it remembers, `(2 * N_STATE + N_CONTEXT,)` float32; may be set."""
+        return np.concatenate([self._hidden.ravel(), self._cell.ravel(), self._context.ravel()])
+
+    @state.setter
+    def state(self, state: np.ndarray) -> None:
+        hidden, cell, context = np.split(state.astype(np.float32), [N_STATE, 2 * N_STATE])
+        self._hidden, self._cell = hidden.reshape(1, 1, -1), cell.reshape(1, 1, -1)
+        self._context = context.reshape(1, -1)
+
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         if max(float(windows.max()), -float(windows.min())) < SILENT_PEAK:
             self.reset()

@@ -11,8 +11,8 @@ from tasks.contract import RESULT_NAME, InputRejected, Misconfigured, Reason, di
 from tasks.models.registry import REGISTERED, find_version
 from tasks.step import load_result
 
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-CONFIG_NAME = "config.json"  # transformers and CTranslate2 both write it
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")
+CONFIG_NAMES = ("config.json", "config.yaml")  # transformers and CTranslate2 write the one, pyannote the other
 MODEL_FOLDER = "model/"  # a train step's outputs below this name are the model
 
 
@@ -64,8 +64,9 @@ def _trained(uri: str) -> ModelReference:
 
 def _folder(uri: str) -> ModelReference:
     """A folder's digest is over its content: a copied folder is the same model. S3's etags stand for content."""
-    if not storage.exists(storage.join(uri, CONFIG_NAME)):
-        raise model_not_found(uri, f"no folder with a {CONFIG_NAME}", "check the path, or train a model first")
+    if not any(storage.exists(storage.join(uri, name)) for name in CONFIG_NAMES):
+        message = f"no folder with a {' or a '.join(CONFIG_NAMES)}"
+        raise model_not_found(uri, message, "check the path, or train a model first")
     files = {}
     for found in storage.list_objects(uri):
         name = found.uri.removeprefix(uri).lstrip("/")
@@ -76,13 +77,17 @@ def _folder(uri: str) -> ModelReference:
     return ModelReference(uri, f"folder-{digest[:12]}", digest)
 
 
-def _hub(name: str) -> ModelReference:
-    """The local copy counts if there is one (`HF_HUB_OFFLINE`), else the hub is asked for its newest revision."""
+def _hub(uri: str) -> ModelReference:
+    """The local copy counts if there is one (`HF_HUB_OFFLINE`), else the hub is asked for its newest revision.
+
+    A name may carry its revision behind an @, as a reference's own URI does.
+    """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    name, _, revision = uri.partition("@")
     try:
-        revision = Path(snapshot_download(name, local_files_only=True)).name
+        revision = revision or Path(snapshot_download(name, local_files_only=True)).name
     except LocalEntryNotFoundError:
         try:
             revision = HfApi().model_info(name).sha or "main"

@@ -1,4 +1,4 @@
 """A night's work: what is new in the inbox is decoded, recognised and published; each programme ends with an outcome.
 
-`plan` → `prepare` → `recognise` → `publish` (mapped over batches) → `report`.
+`plan` → `prepare` → `recognise` beside `diarize` → `publish` (mapped over batches) → `report`.
 """

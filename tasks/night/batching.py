@@ -33,6 +33,8 @@ BYTES_PER_S = {
 OTHER_BYTES_PER_S = 200_000
 # What a programme costs whatever its length: opening, publishing.
 FIXED_S = 20.0
+# A batch of less is not worth a pod, nor on a laptop the nine seconds of a core that its libraries take to load.
+LEAST_BATCH_S = 150.0
 
 
 def estimated_s(arrival: Arrival) -> float:
@@ -41,7 +43,8 @@ def estimated_s(arrival: Arrival) -> float:
 
 
 def balanced(arrivals: Iterable[Arrival], n_batches: int) -> list[tuple[Arrival, ...]]:
-    """At most `n_batches` batches, none empty, largest first to the least loaded (Graham's LPT: 4/3 of the best).
+    """At most `n_batches` batches that are worth a process, none empty, largest first to the least loaded (Graham's
+    LPT: 4/3 of the best).
 
     Files of equal size stay together: they may be copies, and a batch decodes its copies once. The same arrivals in
     any order give the same batches; inside a batch they are ordered by URI.
@@ -50,7 +53,8 @@ def balanced(arrivals: Iterable[Arrival], n_batches: int) -> list[tuple[Arrival,
     for arrival in arrivals:
         alike[arrival.n_bytes].append(arrival)
     groups = sorted(alike.values(), key=lambda group: (-sum(map(estimated_s, group)), min(a.uri for a in group)))
-    batches: list[list[Arrival]] = [[] for _ in range(min(n_batches, len(groups)))]
+    worthwhile = int(sum(estimated_s(arrival) for group in groups for arrival in group) // LEAST_BATCH_S)
+    batches: list[list[Arrival]] = [[] for _ in range(min(n_batches, len(groups), max(1, worthwhile)))]
     loads = [(0.0, index) for index in range(len(batches))]
     for group in groups:
         load_s, index = heapq.heappop(loads)

@@ -15,25 +15,38 @@ def covered_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = RE
 
     The reach allows for what lies between words and for the imprecision of their ends.
     """
-    return sum(overlap_ms(speech, _widened(words, reach_ms)))
+    return sum(span.duration_ms for shared in speech_within(speech, _widened(words, reach_ms)) for span in shared)
 
 
-def speech_within(speech: Sequence[Span], spans: Iterable[Span]) -> list[int]:
-    """Milliseconds of speech in each of `spans`, which are in order and do not overlap."""
-    return list(overlap_ms(speech, spans))
+def longest_passed_over_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS) -> int:
+    """The longest stretch of `speech` that is out of reach of every word."""
+    longest_ms = 0
+    reached = iter(_widened(words, reach_ms))
+    near = next(reached, None)
+    for stretch in speech:
+        at_ms = stretch.start_ms
+        while near is not None and near.start_ms < stretch.end_ms:
+            longest_ms = max(longest_ms, near.start_ms - at_ms)
+            at_ms = max(at_ms, near.end_ms)
+            if near.end_ms > stretch.end_ms:
+                break  # it reaches into the next stretch
+            near = next(reached, None)
+        longest_ms = max(longest_ms, stretch.end_ms - at_ms)
+    return longest_ms
 
 
-def overlap_ms(speech: Sequence[Span], spans: Iterable[Span]) -> Iterator[int]:
-    """Milliseconds that each span shares with `speech`. Linear: both in order, neither overlapping itself."""
+def speech_within(speech: Sequence[Span], spans: Iterable[Span]) -> Iterator[tuple[Span, ...]]:
+    """What each of `spans` shares with `speech`. Linear: both in order, neither overlapping itself."""
     first = 0
     for span in spans:
         while first < len(speech) and speech[first].end_ms <= span.start_ms:
             first += 1
-        shared_ms, index = 0, first
+        shared, index = [], first
         while index < len(speech) and speech[index].start_ms < span.end_ms:
-            shared_ms += min(speech[index].end_ms, span.end_ms) - max(speech[index].start_ms, span.start_ms)
+            start_ms, end_ms = max(speech[index].start_ms, span.start_ms), min(speech[index].end_ms, span.end_ms)
+            shared.append(Span(start_ms=start_ms, end_ms=end_ms))
             index += 1
-        yield shared_ms
+        yield tuple(shared)
 
 
 def _widened(words: Iterable[Span], reach_ms: int) -> Iterator[Span]:

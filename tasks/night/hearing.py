@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.night.coverage import covered_ms
+from tasks.night.coverage import covered_ms, longest_passed_over_ms
 from tasks.night.records import Doubt, Preparation, RecognisedProgramme, Span, SpokenWord, read_one
 from tasks.night.shelf import Shelf
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tasks.recognition import Recognition
+    from tasks.recognition import Hints, Recognition, Word
     from tasks.recognition.quality import Sign
+
+
+FEWEST_BALLOTS, MOST_BALLOTS = 3, 12
 
 
 def words_name(arrival: str) -> str:
@@ -28,12 +32,14 @@ class Hearing:
     def __init__(self, preparation: Preparation, language: str | None) -> None:
         self.preparation = preparation
         self._engine, self._language = "", language
+        self._language_share: float | None = None
         self.chunks: tuple[Span, ...] = ()
         self._n_heard = 0
         self.n_words = self.n_chunks = self.n_doubts = self.redecoded_ms = 0
         self._words: list[SpokenWord] = []
         self._doubts: list[Doubt] = []
         self._languages: Counter[str] = Counter()  # milliseconds
+        self._voted: str | None = None
 
     @property
     def programme(self) -> str:
@@ -43,7 +49,7 @@ class Hearing:
     def is_complete(self) -> bool:
         return self._n_heard == len(self.chunks)
 
-    def cut(self, longest_s: float) -> None:
+    def cut(self, longest_s: float, join_pause_s: float) -> None:
         """Decide what the engine will hear: chunks that cover all of the speech, cut at pauses."""
         from tasks.media.chunks import chunks
         from tasks.media.speech_activity import Pause, SpeechSegment
@@ -54,8 +60,34 @@ class Hearing:
         )
         self.chunks = tuple(
             Span(start_ms=chunk.start_ms, end_ms=chunk.end_ms)
-            for chunk in chunks(segments, max_ms=int(longest_s * 1000))
+            for chunk in chunks(segments, max_ms=int(longest_s * 1000), join_ms=int(join_pause_s * 1000))
         )
+
+    @property
+    def hints(self) -> Hints:
+        """What each of its chunks is told."""
+        from tasks.recognition import Hints
+
+        return Hints(self._voted, self.preparation.vocabulary)
+
+    @property
+    def ballots(self) -> tuple[Span, ...]:
+        """The chunks that vote on the language: from the beginning to the end, one in six, as far as that is no more
+        than needed and no less. Each costs a pass of the encoder.
+        """
+        n_chunks = len(self.chunks)
+        n_ballots = min(n_chunks, max(FEWEST_BALLOTS, min(MOST_BALLOTS, n_chunks // 6)))
+        return tuple(self.chunks[(2 * n + 1) * n_chunks // (2 * n_ballots)] for n in range(n_ballots))
+
+    def vote(self, languages: Iterable[dict[str, float]]) -> None:
+        """Settle the language: the most probable one over all ballots, the longer counting more."""
+        total: dict[str, float] = defaultdict(float)
+        for ballot, probabilities in zip(self.ballots, languages, strict=False):
+            for name, probability in probabilities.items():
+                total[name] += probability * ballot.duration_ms
+        if total:
+            self._voted = max(total, key=lambda name: (total[name], name))
+            self._language_share = round(total[self._voted] / sum(total.values()), 4)
 
     def add(self, engine: str, piece: Piece, recognition: Recognition, signs: tuple[Sign, ...], again: bool) -> None:
         """Take one chunk's words at their place in the programme. Chunks come in order."""
@@ -96,6 +128,7 @@ class Hearing:
             arrival=self.preparation.arrival.arrival,
             engine=self._engine,
             language=spoken,
+            language_share=self._language_share,
             words=tuple(self._words),
             chunks=len(self.chunks),
             doubts=tuple(self._doubts),
@@ -117,6 +150,20 @@ class Piece:
 
     hearing: Hearing
     span: Span
-    speech_ms: int
+    speech: tuple[Span, ...]
+    """Inside `span`, on the programme's time line."""
     samples: np.ndarray
     """`(n_samples,)` float32, 16 kHz."""
+
+    @property
+    def speech_ms(self) -> int:
+        return sum(stretch.duration_ms for stretch in self.speech)
+
+    def doubts(self, words: Sequence[Word]) -> tuple[Sign, ...]:
+        """What speaks against `words` as its recognition."""
+        from tasks.recognition.quality import doubts
+
+        at_ms = self.span.start_ms
+        spans = (Span(start_ms=at_ms + word.start_ms, end_ms=at_ms + word.end_ms) for word in words)
+        passed_over_s = longest_passed_over_ms(self.speech, spans) / 1000
+        return doubts(words, self.span.duration_ms / 1000, self.speech_ms / 1000, passed_over_s)

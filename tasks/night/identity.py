@@ -5,10 +5,11 @@ from __future__ import annotations
 from tasks.contract import Frozen, digest_of
 from tasks.transcripts.document import SCHEMA_VERSION
 
-# Raised when a step's output would change. The three together are the pipeline's version.
+# Raised when a step's output would change. They together are the pipeline's version.
 PREPARE_VERSION = 1
-RECOGNISE_VERSION = 1
-PUBLISH_VERSION = 1
+RECOGNISE_VERSION = 2
+DIARIZE_VERSION = 1
+PUBLISH_VERSION = 2
 
 
 class Pipeline(Frozen):
@@ -18,14 +19,18 @@ class Pipeline(Frozen):
     """`models:/name/version` or another URI without an alias."""
     model_version: str
     model_digest: str
-    versions: tuple[int, int, int] = (PREPARE_VERSION, RECOGNISE_VERSION, PUBLISH_VERSION)
+    diarizer: str = "embedded"
+    diarizer_digest: str = ""
+    versions: tuple[int, int, int, int] = (PREPARE_VERSION, RECOGNISE_VERSION, DIARIZE_VERSION, PUBLISH_VERSION)
     schema_version: int = SCHEMA_VERSION
 
     @property
     def digest(self) -> str:
         """Where a model came from does not count, only which it is."""
-        return digest_of(self.model_dump(mode="json", exclude={"model", "model_version"}))
+        return digest_of(self.model_dump(mode="json", exclude={"model", "model_version", "diarizer"}))
 
-    def transcript_key(self, media_sha256: str, track: int) -> str:
-        """A transcript's identity, 64 hexadecimal digits."""
-        return digest_of({"media": media_sha256, "track": track, "pipeline": self.digest})
+    def transcript_key(self, content: str, track: int, diarized: bool = True) -> str:
+        """A transcript's identity, 64 hexadecimal digits. Where diarization failed it is another transcript, so that
+        the one with speakers can still be published."""
+        identity = {"media": content, "track": track, "pipeline": self.digest}
+        return digest_of(identity if diarized else identity | {"speakers": "none"})

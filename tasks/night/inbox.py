@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from tasks import storage
@@ -58,29 +60,68 @@ COMPANION_SUFFIXES = frozenset(
 UNFINISHED_SUFFIXES = frozenset(
     [".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart", ".!ut", ".aria2"]
 )
+VOCABULARY_SUFFIX = ".vocabulary.txt"
 LONGEST_NAME_BYTES = 100
 
 
-def media_files(inbox: str) -> Iterator[ObjectInfo]:
-    """Files that may be media, unfinished ones too, as a stream. Hidden files and companions are passed over."""
+@dataclass(frozen=True)
+class Listing:
+    """What lies in the inbox."""
+
+    media: list[ObjectInfo]
+    """Files that may be media, unfinished ones too. Hidden files and companions are passed over."""
+    vocabularies: dict[str, ObjectInfo]
+    """Lists of words, by the URI of their media without its suffix."""
+
+    def vocabulary_of(self, found: ObjectInfo) -> ObjectInfo | None:
+        """`news.vocabulary.txt` belongs to `news.mp4`."""
+        return self.vocabularies.get(found.uri.removesuffix(PurePosixPath(found.uri).suffix))
+
+
+def look(inbox: str) -> Listing:
+    """List the inbox."""
+    listing = Listing([], {})
     for found in storage.list_objects(inbox):
         name = storage.name_of(found.uri)
-        if not name.startswith(".") and suffix(name) not in COMPANION_SUFFIXES:
-            yield found
+        if name.startswith("."):
+            continue
+        if found.uri.endswith(VOCABULARY_SUFFIX):
+            listing.vocabularies[found.uri.removesuffix(VOCABULARY_SUFFIX)] = found
+        elif suffix(name) not in COMPANION_SUFFIXES:
+            listing.media.append(found)
+    return listing
+
+
+def look_at(uris: Iterable[str], inbox: str) -> Listing:
+    """The same for objects whose names are known. What lies elsewhere, or is gone, is passed over."""
+    listing = Listing([], {})
+    for uri in uris:
+        name = storage.name_of(uri)
+        inside = uri.startswith(inbox.rstrip("/") + "/") and ".." not in uri.split("/")
+        if not inside or name.startswith(".") or suffix(name) in COMPANION_SUFFIXES:
+            continue
+        with contextlib.suppress(InputRejected):
+            listing.media.append(storage.info(uri))
+            stem = uri.removesuffix(PurePosixPath(uri).suffix)
+            listing.vocabularies[stem] = storage.info(stem + VOCABULARY_SUFFIX)
+    return listing
 
 
 def suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def arrival_of(found: ObjectInfo, inbox: str) -> Arrival:
+def arrival_of(found: ObjectInfo, inbox: str, vocabulary: ObjectInfo | None = None) -> Arrival:
     identity = {"uri": found.uri, "size": found.size, "etag": found.etag}
+    if vocabulary:
+        identity["vocabulary"] = vocabulary.etag
     return Arrival(
         arrival=digest_of(identity)[:ARRIVAL_DIGITS],
         programme=programme_name(found.uri, inbox),
         uri=found.uri,
         n_bytes=found.size,
         etag=found.etag,
+        vocabulary=vocabulary.uri if vocabulary else "",
     )
 
 

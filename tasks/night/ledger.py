@@ -1,7 +1,8 @@
 """What was done in earlier nights, kept beside the transcripts so that planning reads no media.
 
     <transcripts>/_ledger/<pipeline>/arrivals/<arrival>.json    this file, as it is, was transcribed by this pipeline
-    <transcripts>/_ledger/<pipeline>/contents/<sha256>.json     these bytes were, whatever the file is called
+    <transcripts>/_ledger/<pipeline>/contents/<digest>.json     these bytes (and their list of words) were, whatever
+                                                                the file is called
     <transcripts>/_ledger/<pipeline>/failures/<n>-<arrival>.json    it failed for the n-th time, by no fault of its own
     <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
 
@@ -69,18 +70,18 @@ class Ledger:
         """How many nights each arrival has failed in, by faults of the moment."""
         return Counter(_last_digits(o.uri) for o in storage.list_objects(storage.join(self._prefix, "failures")))
 
-    def manifest_of(self, sha256: str) -> str:
-        """URI of the manifest of these bytes' transcript, under whatever name; empty if there is none."""
+    def manifest_of(self, content: str) -> str:
+        """URI of the manifest of this content's transcript, under whatever name; empty if there is none."""
         try:
-            manifest = read_one(Entry, self._content(sha256)).manifest
+            manifest = read_one(Entry, self._content(content)).manifest
         except InputRejected:
             return ""
         return manifest if storage.exists(manifest) else ""
 
-    def enter(self, arrival: Arrival, sha256: str, manifest: str) -> None:
+    def enter(self, arrival: Arrival, content: str, manifest: str) -> None:
         """Remember that a transcript stands. Its manifest must be there already."""
         entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
-        _write_once(self._content(sha256), entry)
+        _write_once(self._content(content), entry)
         _write_once(storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json"), entry)
 
     def fail(self, record: QuarantineRecord) -> bool:
@@ -99,8 +100,8 @@ class Ledger:
         _write_once(uri, record.model_dump_json().encode() + b"\n")
         return uri
 
-    def _content(self, sha256: str) -> str:
-        return storage.join(self._prefix, "contents", f"{sha256}.json")
+    def _content(self, content: str) -> str:
+        return storage.join(self._prefix, "contents", f"{content}.json")
 
 
 def in_uri(name: str, prefix: str) -> str:

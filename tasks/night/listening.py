@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.contract import ItemOutcome, Preempted
 from tasks.media.findings import outcome_of
-from tasks.media.isolated import SAMPLE_RATE_HZ, open_audio_isolated
+from tasks.media.isolated import SAMPLE_RATE_HZ, Decoder
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
 from tasks.night.records import Speech
 
@@ -27,10 +27,10 @@ class Heard:
     speech: tuple[Speech, ...]
 
 
-def listen_to(media: Path, flac: Path, stop: threading.Event) -> Heard:
+def listen_to(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) -> Heard:
     """Decode `media` to `flac` (16 kHz, mono, 16 bit) and find the speech in it.
 
-    FFmpeg runs in a child process: a file that crashes or hangs it is rejected like any other.
+    FFmpeg runs in the decoder's process: a file that crashes or hangs it is rejected like any other.
 
     Raises:
         MediaRejected: it gives no usable audio.
@@ -41,7 +41,7 @@ def listen_to(media: Path, flac: Path, stop: threading.Event) -> Heard:
     activity = SpeechActivity()
     segments: list[SpeechSegment] = []
     with (
-        open_audio_isolated(media) as audio,
+        decoder.open_audio(media) as audio,
         soundfile.SoundFile(flac, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sink,
     ):
         for block in audio:

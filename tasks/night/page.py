@@ -34,8 +34,10 @@ COLUMNS = (
     ("Words/min", "number"),
     ("Coverage", "number"),
     ("Confidence", "number"),
+    ("Heard again", "number"),
     ("Suspect", "number"),
     ("RTFx", "number"),
+    ("Cost", "number"),
     ("Transcript", ""),
 )
 
@@ -47,6 +49,7 @@ def render_page(report: NightReport) -> str:
         (str(len(report.rows)), "programmes"),
         (f"{report.hours:.2f} h", "transcribed"),
         (f"{report.words:,}", "words"),
+        (f"{report.cost:.2f}" if report.cost is not None else clock(report.compute_s), "cost"),
         *((str(n), outcome.replace("_", " ")) for outcome, n in report.outcomes.items()),
     ]
     figures = "".join(f"<li><b>{escape(value)}</b>{escape(label)}</li>" for value, label in counts)
@@ -72,8 +75,10 @@ def _row(row: NightRow) -> str:
         _figure(row.words_a_minute, ".0f"),
         _figure(row.coverage, ".0%"),
         _figure(row.confidence, ".2f"),
+        f"{row.redecoded_s:.0f} s" if row.redecoded_s else "",
         f"{row.suspect_s:.0f} s" if row.suspect_s else "",
         _figure(row.rtfx, ".0f"),
+        _cost(row),
         link if row.transcript else "",
     )
     return (
@@ -92,6 +97,13 @@ def _kind(outcome: Outcome) -> str:
 def _remark(row: NightRow) -> str:
     text = ": ".join(part for part in ((row.reason or "").replace("_", " "), row.detail) if part)
     return f"<small>{escape(text)}</small>" if text else ""
+
+
+def _cost(row: NightRow) -> str:
+    """In money where prices are known, else in the time of machines."""
+    if row.cost is not None:
+        return f"{row.cost:.2f}"
+    return "" if row.compute_s is None else clock(row.compute_s)
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks import models
-from tasks.contract import MappedItem, Outcome, Reason, digest_of
+from tasks import diarization, models
+from tasks.contract import MappedItem, Outcome, Reason, StepError, digest_of
 from tasks.contract.arguments import PlanNight
+from tasks.models import ModelReference
 from tasks.night.batching import balanced, estimated_s
 from tasks.night.identity import Pipeline
-from tasks.night.inbox import arrival_of, media_files, wait_for_uploads
+from tasks.night.inbox import arrival_of, look, look_at, wait_for_uploads
 from tasks.night.ledger import Ledger
 from tasks.night.records import Arrival, Batch, Publication, in_brief, to_lines
 from tasks.step import StepContext, StepOutput
+from tasks.storage import ObjectInfo
 
 VERSION = 1
 DEFERRED = "deferred.jsonl"
@@ -28,6 +30,8 @@ class Survey:
     """Still being uploaded: their turn comes in a later night."""
     n_transcribed: int
     n_quarantined: int
+    without_speakers: str = ""
+    """Why nobody will tell speakers apart."""
 
     @property
     def digest(self) -> str:
@@ -43,29 +47,50 @@ class Survey:
         )
 
 
+def _diarizer(uri: str) -> tuple[ModelReference, str]:
+    """The diarizer, and what is wrong with it: then the night is transcribed without speakers, and when it is put
+    right, once more with them."""
+    try:
+        return diarization.resolve(uri), ""
+    except StepError as error:
+        return ModelReference(uri, uri, ""), f"speakers will not be told apart: {error}"
+
+
 def survey(arguments: PlanNight) -> Survey:
     """Look at the inbox. Memory grows with the names in it, by about 1 kB each."""
     model = models.resolve(arguments.model)
-    pipeline = Pipeline(model=model.uri, model_version=model.version, model_digest=model.digest)
+    diarizer, without_speakers = _diarizer(arguments.diarizer)
+    pipeline = Pipeline(
+        model=model.uri,
+        model_version=model.version,
+        model_digest=model.digest,
+        diarizer=diarizer.uri,
+        diarizer_digest=diarizer.digest,
+    )
     ledger = Ledger(arguments.transcripts, pipeline)
     transcribed, quarantined = ledger.transcribed(), ledger.quarantined()
     known = transcribed | quarantined
     unknown, n_transcribed, n_quarantined = [], 0, 0
-    for found in media_files(arguments.inbox):
-        arrival = arrival_of(found, arguments.inbox).arrival
+    listing = look_at(arguments.arrived, arguments.inbox) if arguments.arrived else look(arguments.inbox)
+
+    def arrive(found: ObjectInfo) -> Arrival:
+        return arrival_of(found, arguments.inbox, listing.vocabulary_of(found))
+
+    for found in listing.media:
+        arrival = arrive(found).arrival
         n_transcribed += arrival in transcribed
         n_quarantined += arrival in quarantined and arrival not in transcribed
         if arrival not in known:
             unknown.append(found)
     settled, growing = wait_for_uploads(unknown, arguments.settle_s)
     failures = ledger.failures()
-    new = (arrival_of(found, arguments.inbox) for found in settled)
     return Survey(
         pipeline=pipeline,
-        new=tuple(arrival.model_copy(update={"failures": failures[arrival.arrival]}) for arrival in new),
-        growing=tuple(arrival_of(found, arguments.inbox) for found in growing),
+        new=tuple(a.model_copy(update={"failures": failures[a.arrival]}) for a in map(arrive, settled)),
+        growing=tuple(map(arrive, growing)),
         n_transcribed=n_transcribed,
         n_quarantined=n_quarantined,
+        without_speakers=without_speakers,
     )
 
 
@@ -105,9 +130,15 @@ def run(arguments: PlanNight, context: StepContext) -> StepOutput:
         labels={
             "model": found.pipeline.model,
             "model_version": found.pipeline.model_version,
+            "diarizer": found.pipeline.diarizer,
             "news": news(found, arguments.inbox),
         },
-        warnings=in_brief([f"{a.uri} is still being uploaded: left for the next night" for a in found.growing]),
+        warnings=in_brief(
+            [
+                *filter(None, [found.without_speakers]),
+                *(f"{a.uri} is still being uploaded: left for the next night" for a in found.growing),
+            ]
+        ),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 
 import structlog
 
@@ -13,11 +15,23 @@ from tasks import storage
 from tasks.contract import InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
+from tasks.media.isolated import Decoder
 from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
 from tasks.night.listening import listen_to
-from tasks.night.records import PASSING, PREPARED, Arrival, Batch, Preparation, in_brief, read_one, to_lines
+from tasks.night.records import (
+    PASSING,
+    PREPARED,
+    Arrival,
+    Batch,
+    Preparation,
+    content_digest,
+    in_brief,
+    read_one,
+    to_lines,
+)
 from tasks.night.shelf import Shelf
+from tasks.recognition.vocabulary import LARGEST_LIST_BYTES, parse
 from tasks.step import StepContext, StepOutput
 
 log = structlog.get_logger()
@@ -62,8 +76,11 @@ def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Pr
     alike: dict[int, list[Arrival]] = defaultdict(list)
     for arrival in batch.programmes:
         alike[arrival.n_bytes].append(arrival)
-    with ThreadPoolExecutor(workers) as pool:
-        running = [pool.submit(Preparer(batch, context).prepare_each, group) for group in alike.values()]
+    with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
+        decoders: SimpleQueue[Decoder] = SimpleQueue()
+        for _ in range(workers):
+            decoders.put(stack.enter_context(Decoder()))
+        running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in alike.values()]
         try:
             for done in as_completed(running):
                 yield from done.result()
@@ -76,8 +93,8 @@ def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Pr
 class Preparer:
     """Prepares programmes one after the other; a bad one costs only itself."""
 
-    def __init__(self, batch: Batch, context: StepContext) -> None:
-        self._context = context
+    def __init__(self, batch: Batch, context: StepContext, decoders: SimpleQueue[Decoder]) -> None:
+        self._context, self._decoders = context, decoders
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._shelf = Shelf(context)
         self._by_content: dict[str, Preparation] = {}
@@ -102,7 +119,7 @@ class Preparer:
 
     def _remember(self, preparation: Preparation) -> Preparation:
         if preparation.sha256 and not (preparation.published or preparation.same_as):
-            self._by_content.setdefault(preparation.sha256, preparation)
+            self._by_content.setdefault(preparation.content, preparation)
         return preparation
 
     def _prepare_anew(self, arrival: Arrival) -> Preparation:
@@ -132,11 +149,16 @@ class Preparer:
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:
             return rejected(arrival, Reason.CHANGED_WHILE_READ, "not the file any more that was planned", sha256)
-        if known := self._ledger.manifest_of(sha256):
-            return Preparation(arrival=arrival, outcome=Outcome.DONE, sha256=sha256, published=known)
-        if twin := self._by_content.get(sha256):
+        vocabulary = read_vocabulary(arrival.vocabulary) if arrival.vocabulary else ()
+        content = content_digest(sha256, vocabulary)
+        if known := self._ledger.manifest_of(content):
+            return Preparation(
+                arrival=arrival, outcome=Outcome.DONE, sha256=sha256, vocabulary=vocabulary, published=known
+            )
+        if twin := self._by_content.get(content):
             return self._same_as(twin, arrival)
-        return self._listen(arrival, media, sha256, folder / "audio.flac")
+        preparation = self._listen(arrival, media, sha256, folder / "audio.flac")
+        return preparation.model_copy(update={"vocabulary": vocabulary})
 
     def _same_as(self, twin: Preparation, arrival: Arrival) -> Preparation:
         """A copy ends as the first did, and has its transcript."""
@@ -144,10 +166,13 @@ class Preparer:
         return twin.model_copy(update={"arrival": arrival, "same_as": same_as, "speech": ()})
 
     def _listen(self, arrival: Arrival, media: Path, sha256: str, flac: Path) -> Preparation:
+        decoder = self._decoders.get()  # there are as many as workers
         try:
-            heard = listen_to(media, flac, self._context.stop)
+            heard = listen_to(media, flac, self._context.stop, decoder)
         except MediaRejected as error:
             return rejected(arrival, error.reason, error.detail, sha256)
+        finally:
+            self._decoders.put(decoder)
         if storage.info(arrival.uri).etag != arrival.etag:
             return rejected(arrival, Reason.CHANGED_WHILE_READ, "it changed while it was being decoded", sha256)
         preparation = Preparation(
@@ -164,6 +189,15 @@ class Preparer:
         )
         self._shelf.keep_file(preparation.audio, flac)
         return preparation
+
+
+def read_vocabulary(uri: str) -> tuple[str, ...]:
+    """The phrases of a list beside the media. A list that went away since the listing says nothing."""
+    try:
+        with storage.open_reader(uri) as file:
+            return parse(file.read(LARGEST_LIST_BYTES).decode(errors="replace"))
+    except InputRejected:
+        return ()
 
 
 def rejected(arrival: Arrival, reason: Reason, detail: str, sha256: str = "") -> Preparation:

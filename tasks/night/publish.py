@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tasks import storage
 from tasks.contract import InputRejected, Misconfigured, Outcome, Reason, StepResult
 from tasks.contract.arguments import Publish
+from tasks.night.diarize import turns_name
+from tasks.night.events import events_of
 from tasks.night.hearing import words_name
 from tasks.night.identity import PUBLISH_VERSION
 from tasks.night.ledger import Ledger, QuarantineRecord
@@ -13,6 +17,7 @@ from tasks.night.records import (
     PASSING,
     PREPARED,
     Batch,
+    DiarizedProgramme,
     Preparation,
     Publication,
     RecognisedProgramme,
@@ -23,6 +28,7 @@ from tasks.night.records import (
 )
 from tasks.night.transcript import build, row
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
+from tasks.streaming import kafka
 from tasks.transcripts.document import WarningCode
 
 VERSION = PUBLISH_VERSION
@@ -34,6 +40,7 @@ def inputs(arguments: Publish) -> dict[str, str]:
         "batch": storage.digest(arguments.batch),
         "prepared": load_result(arguments.prepared).content_digest,
         "recognised": load_result(arguments.recognised).content_digest,
+        "diarized": load_result(arguments.diarized).content_digest if arguments.diarized else "",
     }
 
 
@@ -47,18 +54,21 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
             next_step="give plan-night and publish the same prefix",
         )
     prepared, recognised = load_result(arguments.prepared), load_result(arguments.recognised)
-    publisher = Publisher(batch, arguments.recognised, recognised)
+    publisher = Publisher(batch, Findings(arguments.recognised, recognised), speakers_found(arguments.diarized))
     rows: list[Publication] = []
     for preparation in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)):
         rows.append(publisher.publish(preparation))
         context.progress("publish", len(rows), len(batch.programmes), "programmes", preparation.arrival.programme)
     context.publish(PUBLISHED, to_lines(rows))
+    kafka.publish(*events_of(rows))
     done = [r for r in rows if r.outcome.is_done]
     return StepOutput(
         counts=count(rows),
         metrics={
             "hours": round(sum(r.duration_s for r in done) / 3600, 4),
             "rtfx": recognised.metrics.get("rtfx", 0.0),
+            "cpu_s": prepared.seconds,
+            "gpu_s": recognised.seconds + (publisher.diarized.result.seconds if publisher.diarized else 0.0),
         },
         labels={"model": batch.pipeline.model, "model_version": batch.pipeline.model_version},
         warnings=in_brief(
@@ -72,11 +82,28 @@ def count(rows: list[Publication]) -> dict[str, int]:
     return {str(outcome): n for outcome in Outcome if (n := sum(r.outcome is outcome for r in rows))}
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What a step before this one found, by programme."""
+
+    uri: str
+    result: StepResult
+
+    def find(self, name: str) -> str:
+        """The URI of an output; empty if there is none of that name."""
+        return output_uri(self.uri, self.result, name) if name in self.result.outputs else ""
+
+
+def speakers_found(uri: str) -> Findings | None:
+    """The diarization, if it did not fail."""
+    return Findings(uri, load_result(uri)) if uri else None
+
+
 class Publisher:
     """Publishes the programmes of one batch, one after the other."""
 
-    def __init__(self, batch: Batch, recognised_uri: str, recognised: StepResult) -> None:
-        self._batch, self._uri, self._recognised = batch, recognised_uri, recognised
+    def __init__(self, batch: Batch, recognised: Findings, diarized: Findings | None) -> None:
+        self._batch, self._recognised, self.diarized = batch, recognised, diarized
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._manifests: dict[str, str] = {}
 
@@ -98,8 +125,10 @@ class Publisher:
             if not manifest:
                 return base.model_copy(update={"outcome": Outcome.FAILED, "detail": "its twin was not published"})
             return self._enter(preparation, base, manifest)
-        transcript = build(preparation, self._words(preparation), self._batch.pipeline, code_version())
-        key = self._batch.pipeline.transcript_key(preparation.sha256, preparation.track)
+        diarized = self._speakers(preparation)
+        transcript = build(preparation, self._words(preparation), self._batch.pipeline, code_version(), diarized)
+        has_speakers = diarized is not None and diarized.outcome.is_done
+        key = self._batch.pipeline.transcript_key(preparation.content, preparation.track, has_speakers)
         manifest = publish_transcript(transcript, arrival.programme, key, self._batch.transcripts)
         return self._enter(preparation, base, manifest)
 
@@ -120,7 +149,7 @@ class Publisher:
         """The row comes from what stands there: another publisher may have won with other words."""
         manifest, transcript = published_transcript(manifest_uri)
         self._manifests[preparation.arrival.arrival] = manifest_uri
-        self._ledger.enter(preparation.arrival, preparation.sha256, manifest_uri)
+        self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)
         found = row(transcript, base).model_copy(
             update={"transcript": storage.parent(manifest_uri), "key": manifest.key, "model": manifest.model}
         )
@@ -137,12 +166,16 @@ class Publisher:
         return found
 
     def _words(self, preparation: Preparation) -> RecognisedProgramme:
-        name = words_name(preparation.arrival.arrival)
-        if name not in self._recognised.outputs:
+        uri = self._recognised.find(words_name(preparation.arrival.arrival))
+        if not uri:
             raise InputRejected(
                 f"nothing was recognised for {preparation.arrival.programme}",
                 reason=Reason.CORRUPT,
-                subject=self._uri,
+                subject=self._recognised.uri,
                 next_step="give the recognise result of this batch",
             )
-        return read_one(RecognisedProgramme, output_uri(self._uri, self._recognised, name))
+        return read_one(RecognisedProgramme, uri)
+
+    def _speakers(self, preparation: Preparation) -> DiarizedProgramme | None:
+        uri = self.diarized.find(turns_name(preparation.arrival.arrival)) if self.diarized else ""
+        return read_one(DiarizedProgramme, uri) if uri else None

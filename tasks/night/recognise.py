@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks import models
@@ -49,10 +50,11 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
 
         engine = load_engine(models.fetch(reference, context.scratch))
         load_s = time.monotonic() - started
-        for hearing in unheard:
-            hearing.cut(engine.longest_chunk_s)
-        chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
         audio = AudioSource(arguments.prepared, prepared, context.scratch)
+        for hearing in unheard:
+            hearing.cut(engine.longest_chunk_s, engine.join_pause_s)
+            hearing.vote(engine.languages(audio.read(hearing.preparation, hearing.ballots)))
+        chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
         for window in ahead(windows(listen(unheard, audio), WINDOW_S)):
             for piece, recognition, signs, again in hear(engine, window):
                 piece.hearing.add(engine.name, piece, recognition, signs, again)
@@ -86,27 +88,30 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
 def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:
     """Each piece with what was recognised, the signs that speak against it, and whether it was decoded again.
 
-    What fails the gate is decoded once more in two halves, which breaks a loop and gives each half levels of its own.
-    The second decoding counts if fewer signs speak against it; what stays doubtful is kept and marked.
+    What fails the gate goes down a ladder: in two halves, each in the language heard in it, which breaks a loop and
+    gives each half levels of its own; then carefully. A later hearing counts if fewer signs speak against it; what
+    stays doubtful is kept and marked.
     """
-    from tasks.recognition.quality import doubts
-    from tasks.recognition.retry import halves, joined
-
-    found = engine.recognise([piece.samples for piece in window])
-    signs = [
-        doubts(r.words, piece.span.duration_ms / 1000, piece.speech_ms / 1000)
-        for piece, r in zip(window, found, strict=True)
-    ]
+    found = engine.recognise([piece.samples for piece in window], [piece.hearing.hints for piece in window])
+    signs = [piece.doubts(r.words) for piece, r in zip(window, found, strict=True)]
     doubted = [index for index, shown in enumerate(signs) if shown]
-    cuts = [halves(window[index].samples) for index in doubted]
-    second = engine.recognise([half for pair in cuts for half in pair]) if doubted else []
-    for place, index in enumerate(doubted):
-        piece = window[index]
-        first_half_ms = len(cuts[place][0]) // SAMPLES_PER_MS
-        again = joined(second[2 * place], second[2 * place + 1], first_half_ms)
-        left = doubts(again.words, piece.span.duration_ms / 1000, piece.speech_ms / 1000)
-        if len(left) < len(signs[index]):
-            found[index], signs[index] = again, left
+    for careful in (False, True):
+        failing = [index for index in doubted if signs[index]]
+        for index, again in zip(failing, hear_again(engine, [window[i] for i in failing], careful), strict=True):
+            left = window[index].doubts(again.words)
+            if len(left) < len(signs[index]):
+                found[index], signs[index] = again, left
     again_heard = set(doubted)
     for index, piece in enumerate(window):
         yield piece, found[index], signs[index], index in again_heard
+
+
+def hear_again(engine: Engine, pieces: list[Piece], careful: bool) -> Iterator[Recognition]:
+    """Each piece in two halves."""
+    from tasks.recognition.retry import halves, joined
+
+    cuts = [halves(piece.samples) for piece in pieces]
+    hints = [replace(piece.hearing.hints, language=None) for piece in pieces for _ in range(2)]
+    second = engine.recognise([half for pair in cuts for half in pair], hints, careful) if pieces else []
+    for place, (first_half, _) in enumerate(cuts):
+        yield joined(second[2 * place], second[2 * place + 1], len(first_half) // SAMPLES_PER_MS)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from tasks import storage
-from tasks.contract import Frozen, InputRejected, Outcome, Reason
+from tasks.contract import Frozen, InputRejected, Outcome, Reason, digest_of
 from tasks.night.identity import Pipeline
 from tasks.transcripts.document import WordTiming
 
@@ -29,6 +29,7 @@ class Arrival(Frozen):
     n_bytes: int
     etag: str
     failures: int = Field(default=0, description="nights in which it failed; so a new night is no repetition")
+    vocabulary: str = Field(default="", description="URI of the list of words that lies beside it")
 
 
 class Batch(Frozen):
@@ -71,6 +72,12 @@ class Preparation(Frozen):
     start_timecode: str | None = None
     timecode_rate: str = "25"
     speech: tuple[Speech, ...] = Field(default=(), description="in order, without overlap")
+    vocabulary: tuple[str, ...] = Field(default=(), description="words and names to expect")
+
+    @property
+    def content(self) -> str:
+        """What was transcribed: the media's bytes, and what was said about them."""
+        return content_digest(self.sha256, self.vocabulary)
 
     @property
     def speech_ms(self) -> int:
@@ -85,6 +92,11 @@ class Preparation(Frozen):
     def audio(self) -> str:
         """Name of the output with its audio: 16 kHz mono FLAC on the programme's own time line."""
         return f"audio/{self.arrival.arrival}.flac"
+
+
+def content_digest(sha256: str, vocabulary: tuple[str, ...]) -> str:
+    """The media's own digest, unless a list of words belongs to them."""
+    return digest_of({"media": sha256, "vocabulary": vocabulary}) if sha256 and vocabulary else sha256
 
 
 class SpokenWord(Frozen):
@@ -111,11 +123,29 @@ class RecognisedProgramme(Frozen):
     arrival: str
     engine: str
     language: str | None
+    language_share: float | None = Field(default=None, description="of the vote that settled the language")
     words: tuple[SpokenWord, ...]
     chunks: int = Field(default=0, description="pieces in which it was heard")
     doubts: tuple[Doubt, ...] = ()
     covered_ms: int = Field(default=0, description="speech that has words")
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
+
+
+class SpeakerTurn(Span):
+    """One speaker talks."""
+
+    speaker: str
+
+
+class DiarizedProgramme(Frozen):
+    """One programme's speakers, S1, S2, … in the order in which they first speak."""
+
+    arrival: str
+    diarizer: str = Field(description="as a transcript's provenance names it")
+    outcome: Outcome = Outcome.DONE
+    detail: str = Field(default="", description="what went wrong")
+    turns: tuple[SpeakerTurn, ...] = Field(default=(), description="as heard: several may speak at once")
+    exclusive: tuple[SpeakerTurn, ...] = Field(default=(), description="one speaker at a time, for words")
 
 
 class Publication(Frozen):
@@ -137,6 +167,7 @@ class Publication(Frozen):
     coverage: float | None = Field(default=None, description="share of the speech that has words, none without speech")
     confidence: float | None = Field(default=None, description="mean over the words")
     suspect_s: float = 0.0
+    redecoded_s: float = Field(default=0.0, description="speech that was decoded again")
 
 
 def in_brief(troubles: Sequence[str], most: int = 10) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class NightRow(Publication):
     words_a_minute: float | None = Field(default=None, description="words a minute of speech")
     rtfx: float | None = Field(default=None, description="audio seconds recognised a second, over its batch")
     text: str = Field(default="", description="URI of the plain text")
+    compute_s: float | None = Field(default=None, description="its share of the time that its batch's steps took")
+    cost: float | None = Field(default=None, description="the same in money, where prices are known")
 
 
 class NightReport(Frozen):
@@ -43,6 +45,8 @@ class NightReport(Frozen):
     quarantined_before: int
     hours: float = Field(description="of the programmes that are done")
     words: int
+    compute_s: float = Field(description="of prepare, diarize and recognise, over all batches")
+    cost: float | None = None
     rows: tuple[NightRow, ...]
 
 
@@ -56,7 +60,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     deferred = output_uri(arguments.plan, plan, DEFERRED)
     rows = [night_row(row, None) for row in read_lines(Publication, deferred)]
     for uri in arguments.published:
-        rows += batch_rows(uri, load_result(uri))
+        rows += batch_rows(uri, load_result(uri), arguments)
     rows += missing_rows(arguments.plan, plan, {row.media for row in rows})
     rows.sort(key=lambda row: (row.programme, row.media))
     report = summary(arguments, plan, rows, context.key)
@@ -70,7 +74,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     troubled = [row for row in rows if not row.outcome.is_done]
     return StepOutput(
         counts={"programmes": len(rows), **report.outcomes},
-        metrics={"hours": report.hours},
+        metrics={"hours": report.hours, "compute_hours": round(report.compute_s / 3600, 3)},
         labels={
             "model": report.model_version,
             "news": report.news,
@@ -81,10 +85,24 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     )
 
 
-def batch_rows(uri: str, result: StepResult) -> list[NightRow]:
-    """The rows of one publish step."""
+def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightRow]:
+    """The rows of one publish step, each with its share of what the batch took: by duration, as the work goes."""
     rtfx = result.metrics.get("rtfx") or None
-    return [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
+    cpu_s, gpu_s = result.metrics.get("cpu_s", 0.0), result.metrics.get("gpu_s", 0.0)
+    cost = (cpu_s * prices.cpu_hour_price + gpu_s * prices.gpu_hour_price) / 3600
+    rows = [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
+    total_s = sum(row.duration_s for row in rows)
+    return [
+        row.model_copy(
+            update={
+                "compute_s": round((cpu_s + gpu_s) * row.duration_s / total_s, 1),
+                "cost": round(cost * row.duration_s / total_s, 4) if cost else None,
+            }
+        )
+        if row.duration_s
+        else row
+        for row in rows
+    ]
 
 
 def missing_rows(plan_uri: str, plan: StepResult, reported: set[str]) -> list[NightRow]:
@@ -126,5 +144,7 @@ def summary(arguments: ReportNight, plan: StepResult, rows: list[NightRow], key:
         quarantined_before=plan.counts["quarantined_before"],
         hours=round(sum(row.duration_s for row in done) / 3600, 4),
         words=sum(row.words for row in done),
+        compute_s=round(sum(row.compute_s or 0.0 for row in rows), 1),
+        cost=round(sum(row.cost or 0.0 for row in rows), 2) if any(row.cost for row in rows) else None,
         rows=tuple(rows),
     )

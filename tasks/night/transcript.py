@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from tasks.night.identity import Pipeline
-from tasks.night.records import Preparation, Publication, RecognisedProgramme
+from tasks.night.records import DiarizedProgramme, Preparation, Publication, RecognisedProgramme
 from tasks.transcripts.document import (
     Coverage,
     Media,
@@ -15,8 +16,9 @@ from tasks.transcripts.document import (
     WarningCode,
     Word,
 )
-from tasks.transcripts.merging import Span, in_order, into_segments
+from tasks.transcripts.merging import Span, in_order, into_segments, speakers_in, with_speakers
 from tasks.transcripts.sentences import with_capitals
+from tasks.transcripts.spans import Turn
 from tasks.transcripts.text import clean
 from tasks.transcripts.timecode import Clock, FrameRate
 
@@ -24,12 +26,21 @@ NORMALISER = "sentence-capitals-1"
 UNKNOWN_LANGUAGE = "und"
 # Less of the speech with words than this is worth a warning.
 LOW_COVERAGE = 0.8
+# A language with less of the vote than this may not be the only one, or not the one.
+DOUBTFUL_LANGUAGE = 0.6
+# More words than this share without a speaker are worth a warning.
+MANY_DOUBTFUL = 0.1
 
 
 def build(
-    preparation: Preparation, recognised: RecognisedProgramme, pipeline: Pipeline, code_version: str
+    preparation: Preparation,
+    recognised: RecognisedProgramme,
+    pipeline: Pipeline,
+    code_version: str,
+    diarized: DiarizedProgramme | None = None,
 ) -> Transcript:
-    """The transcript. Its words have no speaker: nobody has looked for speakers yet."""
+    """The transcript. Where diarization failed its words have no speakers, and a warning says so."""
+    has_speakers = diarized is not None and diarized.outcome.is_done
     found = tuple(
         Word(
             text=text,
@@ -44,7 +55,11 @@ def build(
     )
     language = recognised.language or UNKNOWN_LANGUAGE
     ordered = in_order(found, preparation.duration_ms)
-    words = with_capitals(ordered, language)
+    if diarized is not None and has_speakers:
+        turns = [Turn(turn.start_ms, turn.end_ms, turn.speaker) for turn in diarized.exclusive]
+        words = with_capitals(with_speakers(ordered, turns), language)
+    else:
+        words = with_capitals(ordered, language)
     suspect = [Span(doubt.start_ms, doubt.end_ms) for doubt in recognised.doubts]
     start_timecode, rate = _clock(preparation)
     speech_ms = preparation.speech_ms
@@ -63,16 +78,20 @@ def build(
             engine=recognised.engine or "none: no speech to recognise",
             code_version=code_version,
             normaliser=NORMALISER,
+            diarizer=diarized.diarizer if diarized is not None and has_speakers else None,
         ),
         language=language,
-        speakers=(),
+        speakers=speakers_in(words),
         segments=into_segments(words, suspect),
         coverage=Coverage(
             speech_ms=speech_ms,
             covered_ms=min(recognised.covered_ms, speech_ms),
             redecoded_ms=recognised.redecoded_ms,
         ),
-        warnings=tuple(_warnings(preparation, recognised, speech_ms, moved=ordered != found)),
+        warnings=(
+            *_warnings(preparation, recognised, speech_ms, moved=ordered != found),
+            *_speaker_warnings(diarized, words, speech_ms),
+        ),
     )
 
 
@@ -91,10 +110,27 @@ def _warnings(
         signs = sorted({reason for doubt in recognised.doubts for reason in doubt.reasons})
         detail = f"{len(recognised.doubts)} passages: {', '.join(signs)}"
         warnings.append(TranscriptWarning(code=WarningCode.SUSPECT_SEGMENTS, detail=detail))
+    if recognised.language_share is not None and recognised.language_share < DOUBTFUL_LANGUAGE:
+        share = f"{100 * recognised.language_share:.0f} % of what was heard for it is {recognised.language}"
+        warnings.append(TranscriptWarning(code=WarningCode.LANGUAGE_DOUBTFUL, detail=share))
     if moved:
         warnings.append(TranscriptWarning(code=WarningCode.TIMES_REPAIRED, detail="words were moved into order"))
-    warnings.append(TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail="speakers were not told apart"))
     return warnings
+
+
+def _speaker_warnings(
+    diarized: DiarizedProgramme | None, words: Sequence[Word], speech_ms: int
+) -> list[TranscriptWarning]:
+    if not speech_ms:
+        return []
+    if diarized is None or not diarized.outcome.is_done:
+        detail = f"speakers were not told apart: {diarized.detail if diarized else 'diarization failed'}"
+        return [TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail=detail)]
+    n_doubtful = sum(word.speaker is None for word in words)
+    if n_doubtful > MANY_DOUBTFUL * len(words):
+        detail = f"{n_doubtful} of {len(words)} words have no speaker"
+        return [TranscriptWarning(code=WarningCode.SPEAKERS_DOUBTFUL, detail=detail)]
+    return []
 
 
 def _clock(preparation: Preparation) -> tuple[str | None, FrameRate]:
@@ -126,5 +162,6 @@ def row(transcript: Transcript, base: Publication) -> Publication:
         "coverage": round(coverage.covered_ms / coverage.speech_ms, 4) if coverage.speech_ms else None,
         "confidence": round(sum(confidences) / len(confidences), 4) if confidences else None,
         "suspect_s": round(suspect_ms / 1000, 3),
+        "redecoded_s": round(coverage.redecoded_ms / 1000, 3),
     }
     return base.model_copy(update=figures)

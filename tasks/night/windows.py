@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,18 +31,31 @@ class AudioSource:
     prepared: StepResult
     scratch: Path
 
-    def read(self, preparation: Preparation, chunks: Iterable[Span]) -> Iterator[np.ndarray]:
-        """Chunks of a programme, `(n_samples,)` float32 each."""
+    @contextmanager
+    def opened(self, preparation: Preparation) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """A programme's samples from one millisecond to another, `(n_samples,)` float32; fewer at its end."""
         import soundfile
 
         uri = output_uri(self.prepared_uri, self.prepared, preparation.audio)
         path = storage.local_copy(uri, self.scratch)
-        with soundfile.SoundFile(path) as audio:
+        try:
+            with soundfile.SoundFile(path) as audio:
+
+                def read(start_ms: int, end_ms: int) -> np.ndarray:
+                    audio.seek(min(start_ms * SAMPLES_PER_MS, audio.frames))
+                    samples: np.ndarray = audio.read((end_ms - start_ms) * SAMPLES_PER_MS, dtype="float32")
+                    return samples
+
+                yield read
+        finally:
+            if not uri.startswith("file://"):
+                path.unlink()
+
+    def read(self, preparation: Preparation, chunks: Iterable[Span]) -> Iterator[np.ndarray]:
+        """Chunks of a programme, `(n_samples,)` float32 each."""
+        with self.opened(preparation) as read:
             for chunk in chunks:
-                audio.seek(chunk.start_ms * SAMPLES_PER_MS)
-                yield audio.read(chunk.duration_ms * SAMPLES_PER_MS, dtype="float32")
-        if not uri.startswith("file://"):
-            path.unlink()
+                yield read(chunk.start_ms, chunk.end_ms)
 
 
 def listen(hearings: Iterable[Hearing], audio: AudioSource) -> Iterator[Piece]:
@@ -49,10 +63,10 @@ def listen(hearings: Iterable[Hearing], audio: AudioSource) -> Iterator[Piece]:
     for hearing in hearings:
         if not hearing.chunks:
             continue
-        speech = speech_within(hearing.preparation.speech, hearing.chunks)
+        within = speech_within(hearing.preparation.speech, hearing.chunks)
         samples = audio.read(hearing.preparation, hearing.chunks)
-        for span, speech_ms, chunk in zip(hearing.chunks, speech, samples, strict=True):
-            yield Piece(hearing, span, speech_ms, chunk)
+        for span, speech, chunk in zip(hearing.chunks, within, samples, strict=True):
+            yield Piece(hearing, span, speech, chunk)
 
 
 def windows(pieces: Iterator[Piece], window_s: float) -> Iterator[list[Piece]]:

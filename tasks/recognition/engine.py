@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SAMPLE_RATE_HZ = 16_000
+CONVERTED = "ctranslate2"  # a model's subfolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ class Recognition:
         return " ".join(word.text for word in self.words)
 
 
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What is known of a chunk before it is heard."""
+
+    language: str | None = None
+    """BCP 47. None: to be heard in the chunk itself, where the model can."""
+    vocabulary: tuple[str, ...] = ()
+    """Words and names that may be said."""
+
+
 class Engine(Protocol):
     """A loaded model."""
 
@@ -53,16 +64,29 @@ class Engine(Protocol):
     def longest_chunk_s(self) -> float:
         """Longer chunks are not understood whole."""
 
-    def recognise(self, chunks: Sequence[np.ndarray]) -> list[Recognition]:
+    @property
+    def join_pause_s(self) -> float:
+        """Speech parted by a shorter pause goes into one chunk, where it fits."""
+
+    def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
+        """For each chunk, how probable each language is (BCP 47). A model that cannot tell takes no chunk and gives
+        nothing."""
+
+    def recognise(
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False
+    ) -> list[Recognition]:
         """One recognition for each chunk, `(n_samples,)` float32 mono at 16 kHz, in the order given.
 
         The more chunks at once, the better they pack; memory grows with the batch that fits the device, not with
-        their number.
+        their number. `hints` has one for each chunk. `careful` is for chunks on which the usual way has failed:
+        nothing is used that may have misled it, and no loop is allowed.
         """
 
 
 def load_engine(folder: Path, device: str = "auto") -> Engine:
     """The engine for a model's folder: `model.bin` is CTranslate2's Whisper, else `config.json` names the family.
+
+    A Whisper that convert-model made brings its CTranslate2 form along, in a folder of its own.
 
     `device` is `cpu`, `cuda` or `auto`: an accelerator where there is one.
 
@@ -70,12 +94,13 @@ def load_engine(folder: Path, device: str = "auto") -> Engine:
         InputRejected: the folder holds no model that can be loaded.
         Misconfigured: a model of a family that no engine serves.
     """
-    if (folder / "model.bin").is_file():
-        from tasks.recognition.whisper import WhisperEngine
+    for converted_folder in (folder, folder / CONVERTED):
+        if (converted_folder / "model.bin").is_file():
+            from tasks.recognition.whisper import WhisperEngine
 
-        return WhisperEngine(folder, device)
+            return WhisperEngine(converted_folder, device)
     family = _family(folder)
-    if family == "parakeet_ctc":
+    if family in ("parakeet_ctc", "wav2vec2-bert"):
         from tasks.recognition.ctc import CtcEngine
 
         return CtcEngine(folder, device)
@@ -87,7 +112,7 @@ def load_engine(folder: Path, device: str = "auto") -> Engine:
         f"no engine for model type {family!r}",
         reason=Reason.INVALID_ARGUMENT,
         subject=str(folder),
-        next_step="give a Parakeet CTC or a Whisper model",
+        next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,6 +71,8 @@ def emissions(symbols: np.ndarray, posteriors: np.ndarray, blank: int) -> list[E
 def words(found: Iterable[Emission], symbols: Sequence[Symbol], frame_ms: float, duration_ms: int) -> tuple[Word, ...]:
     """Emissions as words.
 
+    Signs that are read aloud (`%`, `€`, `&`, `+`) are words like any other; marks are not.
+
     Frame `i` is centred on `i · frame_ms`, so a word begins half a frame before its first and ends half a frame
     after its last. Its confidence is the geometric mean of its symbols'.
     """
@@ -77,7 +80,7 @@ def words(found: Iterable[Emission], symbols: Sequence[Symbol], frame_ms: float,
     last_ms = 0
     for group in _grouped(found, symbols):
         text = b"".join(symbols[e.symbol].text for e in group).decode(errors="replace")
-        if not any(character.isalnum() for character in text):
+        if not any(map(_is_read_aloud, text)):
             # A mark on its own is the last word's, if that has none yet; else it is noise.
             if spelled and spelled[-1].text[-1].isalnum():
                 spelled[-1] = replace(spelled[-1], text=spelled[-1].text + text)
@@ -88,6 +91,10 @@ def words(found: Iterable[Emission], symbols: Sequence[Symbol], frame_ms: float,
         spelled.append(Word(text, start_ms, end_ms, min(confidence, 1.0), WordTiming.CTC))
         last_ms = end_ms
     return tuple(spelled)
+
+
+def _is_read_aloud(character: str) -> bool:
+    return character.isalnum() or character in "%&@#" or unicodedata.category(character) in ("Sc", "Sm", "So")
 
 
 def _grouped(found: Iterable[Emission], symbols: Sequence[Symbol]) -> Iterator[list[Emission]]:

@@ -1,7 +1,7 @@
 """Is a chunk's recognition to be believed? Signs of text that was invented, repeated or missed.
 
-The first two bounds are Whisper's own (Radford et al., 2022, section 4.5); the rest were set where real speech of
-the development folders never reaches.
+The first two bounds are Whisper's own (Radford et al., 2022, section 4.5); the rest were set above what the real speech
+of the development folders showed. Other speech may pass them: it is then decoded again and marked, not thrown away.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Sign(StrEnum):
     IMPROBABLE = "improbable"  # the model itself was unsure
     TOO_FAST = "too_fast"  # more characters than anyone says in the time
     SPEECH_WITHOUT_WORDS = "speech_without_words"
+    SPEECH_PASSED_OVER = "speech_passed_over"  # words, and a stretch of speech between them that has none
     WORDS_WITHOUT_SPEECH = "words_without_speech"
 
 
@@ -35,11 +36,17 @@ class Gate:
     characters_per_s: float = 30.0
     repeats: int = 5  # of one to four words, one after the other
     silent_speech_s: float = 2.0  # this much speech must have a word
+    passed_over_s: float = 4.0  # so much in a row, where there are words
     speech_share: float = 0.1  # of the time of the words
 
 
-def doubts(words: Sequence[Word], duration_s: float, speech_s: float, gate: Gate | None = None) -> tuple[Sign, ...]:
-    """The signs that a chunk of `duration_s` with `speech_s` of speech shows."""
+def doubts(
+    words: Sequence[Word], duration_s: float, speech_s: float, passed_over_s: float = 0.0, gate: Gate | None = None
+) -> tuple[Sign, ...]:
+    """The signs that a chunk of `duration_s` with `speech_s` of speech shows.
+
+    `passed_over_s` is the longest stretch of speech that is far from any word.
+    """
     gate = gate or Gate()
     if not words:
         return (Sign.SPEECH_WITHOUT_WORDS,) if speech_s >= gate.silent_speech_s else ()
@@ -50,6 +57,7 @@ def doubts(words: Sequence[Word], duration_s: float, speech_s: float, gate: Gate
         Sign.REPEATED_WORDS: longest_repeat([word.text for word in words]) >= gate.repeats,
         Sign.IMPROBABLE: mean_log_probability(words) < gate.mean_log_probability,
         Sign.TOO_FAST: len(text) > gate.characters_per_s * max(duration_s, 0.1),
+        Sign.SPEECH_PASSED_OVER: passed_over_s >= gate.passed_over_s,
         Sign.WORDS_WITHOUT_SPEECH: speech_s < gate.speech_share * spoken_s,
     }
     return tuple(sign for sign, shown in signs.items() if shown)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+
+from tasks.recognition.guide import Table
 
 FILE_NAME = "spelling.json.gz"
 ORDER = 9
@@ -35,7 +38,6 @@ class SpellingModel:
     order: int = ORDER
     weight: float = 0.0
     bonus: float = 0.0
-    _cache: dict[str, list[float]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def learn(cls, texts: Iterable[Sequence[int]], n_symbols: int, order: int = ORDER) -> SpellingModel:
@@ -62,23 +64,32 @@ class SpellingModel:
         """The context after one more symbol."""
         return (context + chr(symbol + _FIRST))[-(self.order - 1) :]
 
-    def log_probabilities(self, context: str) -> list[float]:
-        """Natural logarithms for each symbol to come next, `n_symbols` of them."""
-        found = self._cache.get(context)
-        if found is None:
-            found = self._cache[context] = [math.log(p) for p in self._probabilities(context)]
-        return found
+    def known(self, context: str) -> str:
+        """The part of a context that says something: its longest end that occurs in the texts.
 
-    def _probabilities(self, context: str) -> list[float]:
+        Whatever follows, the longer context would never say more.
+        """
+        while context and context not in self.counts:
+            context = context[1:]
+        return context
+
+    def probabilities(self, context: str) -> np.ndarray:
+        """Of each symbol to come next after a known context, `(n_symbols,)` float64."""
+        mixed = np.full(self.n_symbols, 1 / self.n_symbols)
+        for start in range(len(context), -1, -1):
+            mixed = self.mix(context[start:], mixed)
+        return mixed
+
+    def mix(self, context: str, shorter: np.ndarray) -> np.ndarray:
+        """The probabilities after `context`, from those after the context that is one symbol shorter."""
         following = self.counts.get(context)
-        if following is None:
-            return self._probabilities(context[1:]) if context else [1 / self.n_symbols] * self.n_symbols
-        shorter = self._probabilities(context[1:]) if context else [1 / self.n_symbols] * self.n_symbols
+        if not following:
+            return shorter
         kinds = len(following)
         total = sum(following.values()) + kinds
-        mixed = [kinds * p / total for p in shorter]
-        for character, count in following.items():
-            mixed[ord(character) - _FIRST] += count / total
+        mixed = shorter * (kinds / total)
+        symbols = [ord(character) - _FIRST for character in following]
+        mixed[symbols] += np.fromiter(following.values(), dtype=np.float64) / total
         return mixed
 
     def save(self, folder: Path) -> None:
@@ -102,3 +113,43 @@ class SpellingModel:
 
 def _encode(ids: Sequence[int]) -> str:
     return "".join(chr(symbol + _FIRST) for symbol in ids)
+
+
+class SpellingGuide:
+    """The spelling model in a beam search: its places are known contexts."""
+
+    def __init__(self, model: SpellingModel) -> None:
+        self._model = model
+        self._table = self._empty_table()
+
+    def _empty_table(self) -> Table[str]:
+        return Table(self._model.n_symbols, self._log_probabilities, self._successor)
+
+    @property
+    def start(self) -> int:
+        if self._table.is_full:
+            self._table = self._empty_table()  # between two searches, when nobody holds a state
+        return self._table.state(self._model.known(self._model.start))
+
+    def scores(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        """See `Guide.scores`."""
+        return self._model.weight * self._table.values[states[:, :, None], symbols[:, None, :]] + self._model.bonus
+
+    def follow(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        """See `Guide.follow`."""
+        return self._table.follow(states, symbols)
+
+    def close(self, states: np.ndarray) -> np.ndarray:
+        """See `Guide.close`: nothing is known of ends."""
+        return np.zeros(states.shape)
+
+    def _successor(self, context: str, symbol: int) -> str:
+        return self._model.known(self._model.extend(context, symbol))
+
+    def _log_probabilities(self, context: str) -> np.ndarray:
+        if context:
+            state = self._table.state(self._model.known(context[1:]))
+            shorter = np.exp(self._table.values[state].astype(np.float64))
+        else:
+            shorter = np.full(self._model.n_symbols, 1 / self._model.n_symbols)
+        return np.asarray(np.log(self._model.mix(context, shorter)))

@@ -5,19 +5,23 @@ Its own voice activity and its chunking are not used, and nothing is carried fro
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.contract import InputRejected, Reason, digest_of
-from tasks.recognition.engine import SAMPLE_RATE_HZ, Recognition, Word
+from tasks.recognition.engine import SAMPLE_RATE_HZ, Hints, Recognition, Word
+from tasks.recognition.vocabulary import written
 from tasks.transcripts.document import WordTiming
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
 BEAM_SIZE = 5
+ONLY_LANGUAGE = "en"  # of the models that are not multilingual
 # What faster-whisper needs beside the weights; without a tokenizer it would ask the hub.
 COMPANIONS = ("tokenizer.json", "preprocessor_config.json")
 
@@ -35,8 +40,7 @@ COMPANIONS = ("tokenizer.json", "preprocessor_config.json")
 class WhisperEngine:
     """A converted Whisper of any size."""
 
-    def __init__(self, folder: Path, device: str = "auto", language: str | None = None) -> None:
-        """`language` (BCP 47) spares the detection."""
+    def __init__(self, folder: Path, device: str = "auto") -> None:
         import ctranslate2
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
@@ -56,7 +60,6 @@ class WhisperEngine:
         )
         self._pipeline = BatchedInferencePipeline(self._model)
         self._batch_chunks = BATCH_CHUNKS[device]
-        self._language = language
         self._compute_type = COMPUTE_TYPES[device]
 
     @property
@@ -67,35 +70,61 @@ class WhisperEngine:
     def longest_chunk_s(self) -> float:
         return float(WINDOW_S)
 
-    def recognise(self, chunks: Sequence[np.ndarray]) -> list[Recognition]:
-        """See `Engine.recognise`. Each chunk is decoded in the language that is heard in it."""
+    @property
+    def join_pause_s(self) -> float:
+        """A window costs the same however little is said in it; but long silence in it invites invention."""
+        return 3.0
+
+    def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
+        """See `Engine.languages`. Each chunk costs one pass of the encoder."""
+        from faster_whisper.audio import pad_or_trim
+
+        if not self._model.model.is_multilingual:
+            return []
+        found: list[dict[str, float]] = []
+        coming = iter(chunks)
+        while batch := list(islice(coming, self._batch_chunks)):
+            features = [pad_or_trim(self._model.feature_extractor(chunk)[..., :-1]) for chunk in batch]
+            guesses = self._model.model.detect_language(self._model.encode(np.stack(features)))
+            found += [{token[2:-2]: p for token, p in likely_first} for likely_first in guesses]  # "<|en|>"
+        return found
+
+    def recognise(
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False
+    ) -> list[Recognition]:
+        """See `Engine.recognise`. A chunk without a language in its hints is decoded in the one heard in it.
+
+        Carefully is without prompt, and no four tokens may come twice. Sampling at rising temperatures, upstream's own
+        way out of a loop, would give other words each time.
+        """
         recognitions = [Recognition(())] * len(chunks)
-        for language, indexes in self._by_language(chunks).items():
+        for known, indexes in self._alike(chunks, hints, careful).items():
             for first in range(0, len(indexes), self._batch_chunks):
                 batch = indexes[first : first + self._batch_chunks]
-                found = self._decode([chunks[index] for index in batch], language)
+                found = self._decode([chunks[index] for index in batch], known, careful)
                 for index, recognition in zip(batch, found, strict=True):
                     recognitions[index] = recognition
         return recognitions
 
-    def _by_language(self, chunks: Sequence[np.ndarray]) -> dict[str, list[int]]:
-        """Indexes of the chunks that hold a sample, by language."""
-        from faster_whisper.audio import pad_or_trim
+    def _alike(
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None, careful: bool
+    ) -> dict[Hints, list[int]]:
+        """Indexes of the chunks that hold a sample, by what is known of them, the longest first.
 
-        heard = [index for index, chunk in enumerate(chunks) if len(chunk)]
-        if self._language or not self._model.model.is_multilingual:
-            return {self._language or "en": heard}
-        groups: dict[str, list[int]] = defaultdict(list)
-        for first in range(0, len(heard), self._batch_chunks):
-            batch = heard[first : first + self._batch_chunks]
-            features = [pad_or_trim(self._model.feature_extractor(chunks[index])[..., :-1]) for index in batch]
-            guesses = self._model.model.detect_language(self._model.encode(np.stack(features)))
-            for index, likely_first in zip(batch, guesses, strict=True):
-                token, _ = likely_first[0]  # "<|en|>"
-                groups[token[2:-2]].append(index)
+        Neighbours in length say about as much: a batch takes as long as its longest text.
+        """
+        given = list(hints) if hints else [Hints()] * len(chunks)
+        vague = [index for index, hint in enumerate(given) if len(chunks[index]) and not hint.language]
+        heard = self.languages(chunks[index] for index in vague) or [{} for _ in vague]
+        for index, likely in zip(vague, heard, strict=True):
+            given[index] = replace(given[index], language=max(likely, key=likely.__getitem__, default=ONLY_LANGUAGE))
+        groups: dict[Hints, list[int]] = defaultdict(list)
+        for index in sorted(range(len(chunks)), key=lambda i: -len(chunks[i])):
+            if len(chunks[index]):
+                groups[replace(given[index], vocabulary=()) if careful else given[index]].append(index)
         return groups
 
-    def _decode(self, chunks: Sequence[np.ndarray], language: str) -> list[Recognition]:
+    def _decode(self, chunks: Sequence[np.ndarray], known: Hints, careful: bool) -> list[Recognition]:
         """One batch. Each chunk gets a window of its own on one line, so that a segment's place says whose it is."""
         line = np.zeros(len(chunks) * WINDOW_SAMPLES, dtype=np.float32)
         clips, lengths_s = [], []
@@ -106,19 +135,22 @@ class WhisperEngine:
             clips.append({"start": index * WINDOW_S, "end": index * WINDOW_S + lengths_s[-1]})
         segments, _ = self._pipeline.transcribe(
             line,
-            language=language,
+            language=known.language,
             beam_size=BEAM_SIZE,
             word_timestamps=True,
             vad_filter=False,
             clip_timestamps=clips,
             batch_size=len(clips),
+            hotwords=", ".join(known.vocabulary) or None,
+            repetition_penalty=1.2 if careful else 1.0,
+            no_repeat_ngram_size=4 if careful else 0,
         )
         heard: list[list[Segment]] = [[] for _ in chunks]
         frames_per_window = WINDOW_S * self._model.frames_per_second
         for segment in segments:
             heard[segment.seek // frames_per_window].append(segment)
         return [
-            Recognition(_words(heard[index], index * WINDOW_S, length_s), language)
+            Recognition(written(_words(heard[index], index * WINDOW_S, length_s), known.vocabulary), known.language)
             for index, length_s in enumerate(lengths_s)
         ]
 
@@ -128,14 +160,32 @@ def _words(segments: Iterable[Segment], offset_s: float, length_s: float) -> tup
     words: list[Word] = []
     start_ms = end_ms = 0
     length_ms = int(length_s * 1000)
-    for word in (word for segment in segments for word in segment.words or ()):
-        text = word.word.strip()
-        if not text:
-            continue
-        start_ms = min(max(round((word.start - offset_s) * 1000), start_ms), length_ms)
-        end_ms = min(max(round((word.end - offset_s) * 1000), start_ms, end_ms), length_ms)
-        words.append(Word(text, start_ms, end_ms, min(max(word.probability, 0.0), 1.0), WordTiming.ATTENTION))
+    for text, start_s, end_s, probability, timing in (word for segment in segments for word in _timed(segment)):
+        start_ms = min(max(round((start_s - offset_s) * 1000), start_ms), length_ms)
+        end_ms = min(max(round((end_s - offset_s) * 1000), start_ms, end_ms), length_ms)
+        words.append(Word(text, start_ms, end_ms, min(max(float(probability), 0.0), 1.0), timing))
     return tuple(words)
+
+
+def _timed(segment: Segment) -> Iterator[tuple[str, float, float, float, WordTiming]]:
+    """Text, start, end, probability and timing of each word, in seconds of the line.
+
+    Where the attention gave no words for a text, they share the segment by their length: text is never lost.
+    """
+    if segment.words:
+        for word in segment.words:
+            if text := word.word.strip():
+                yield text, word.start, word.end, word.probability, WordTiming.ATTENTION
+        return
+    texts = segment.text.split()
+    n_characters = sum(map(len, texts))
+    said = 0
+    for text in texts:
+        start, end = (
+            segment.start + (segment.end - segment.start) * n / n_characters for n in (said, said + len(text))
+        )
+        yield text, start, end, math.exp(segment.avg_logprob), WordTiming.CHUNK
+        said += len(text)
 
 
 def converted(folder: Path) -> Path:

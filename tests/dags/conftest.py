@@ -26,7 +26,7 @@ if "airflow" not in sys.modules:
 
 CHECKOUT = Path(__file__).parents[2]
 DAGS = CHECKOUT / "dags"
-DAG_IDS = {"corpus_features", "finetune_acoustic_model", "nightly_transcription"}
+DAG_IDS = {"corpus_features", "finetune_acoustic_model", "nightly_transcription", "transcribe_on_arrival"}
 
 # A cluster's settings as a company would set them; the golden manifests show these.
 CLUSTER = {
@@ -127,6 +127,7 @@ def task_context() -> Callable[..., dict[str, Any]]:
             max_tries=task.retries,
             pushed=pushed,
             xcom_push=lambda key, value: pushed.__setitem__(key, value),
+            xcom_pull=lambda task_ids, map_indexes: f"s3://speech/work/{task_ids.split('.')[-1]}/result.json",
         )
         params = {name: param.value for name, param in task.dag.params.items()} if task.has_dag() else {}
         return {

@@ -8,7 +8,10 @@ from airflow.dag_processing.dagbag import DagBag
 
 if __name__ == "__main__":
     dag_id, form = sys.argv[1], json.loads(sys.argv[2])
-    run = DagBag(dag_folder=os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags[dag_id].test(run_conf=form)
+    dag = DagBag(dag_folder=os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags[dag_id]
+    # Airflow 3.3.2's dag.test() looks a deadline's definition up as if it were its number. miss_deadline.py tests it.
+    dag.deadline = None
+    run = dag.test(run_conf=form)
     tasks = {
         task.task_id
         if task.map_index < 0

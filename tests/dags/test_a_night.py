@@ -17,6 +17,7 @@ from tasks.contract import StepResult
 pytestmark = pytest.mark.slow
 
 RUN_DAG = Path(__file__).with_name("run_dag.py")
+MISS_DEADLINE = Path(__file__).with_name("miss_deadline.py")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,9 @@ def run_night(airflow_home: Path, step_worker: Callable[..., None], tmp_path: Pa
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        assert not shown.returncode, shown.stderr
         found: dict[str, Any] = json.loads(shown.stdout.splitlines()[-1])
         return found
 
@@ -67,13 +69,46 @@ def test_one_bad_batch_stops_no_other_and_does_not_look_well(
         "batch.prepare_media part-1": "failed",
         "batch.recognise part-0": "success",
         "batch.recognise 1": "upstream_failed",
+        "batch.diarize part-0": "success",
+        "batch.diarize 1": "upstream_failed",
+        "batch.diarized_or_not 0": "success",
+        "batch.diarized_or_not 1": "success",
         "batch.publish part-0": "success",
         "batch.publish 1": "upstream_failed",
         "report_night": "success",
         "night_complete": "upstream_failed",
     }
     work = tmp_path / "home" / "storage" / "work"
+    (published,) = (StepResult.from_bytes(file.read_bytes()) for file in work.glob("publish/*/result.json"))
+    assert any("/diarize/" in uri for uri in published.inputs)
     (recognised,) = (StepResult.from_bytes(file.read_bytes()) for file in work.glob("recognise/*/result.json"))
     assert recognised.arguments["model"] == "models:/acoustic-model/1", "the version that plan-night found"
     (report,) = (StepResult.from_bytes(file.read_bytes()) for file in work.glob("report-night/*/result.json"))
     assert sum("/publish/" in uri for uri in report.inputs) == 1, "it reports the batch that went well"
+
+
+def test_speakers_that_cannot_be_told_apart_cost_no_transcript(
+    run_night: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    night = run_night(n_batches=1, diarize="misconfigure")
+    assert night["run"] == "success"
+    assert night["tasks"]["batch.diarize part-0"] == "failed"
+    assert night["tasks"]["batch.publish part-0"] == "success"
+    work = tmp_path / "home" / "storage" / "work"
+    (published,) = (StepResult.from_bytes(file.read_bytes()) for file in work.glob("publish/*/result.json"))
+    assert not any("/diarize/" in uri for uri in published.inputs)
+
+
+def test_a_late_night_is_told_of(airflow_home: Path, tmp_path: Path) -> None:
+    """Airflow's own way from a run's start to the callback, on SQLite."""
+    shown = subprocess.run(
+        [sys.executable, MISS_DEADLINE],
+        env={**os.environ, "AIRFLOW_HOME": str(airflow_home)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(shown.stdout.splitlines()[-1])
+    assert found == {"after_s": 5 * 3600, "states": ["running", "success"]}
+    assert "nightly_transcription late is late" in shown.stdout + shown.stderr

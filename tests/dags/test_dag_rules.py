@@ -17,6 +17,7 @@ from dags.common.failures import RETRIES, StepRetryPolicy
 from dags.common.launch import StepLauncher
 from dags.common.profiles import PLACEMENTS, PROFILES
 from tasks.contract import STEPS, from_argv
+from tests.dags.conftest import DAG_IDS
 
 DAGS = Path(__file__).parents[2] / "dags"
 FILES = sorted(DAGS.glob("[a-z]*.py"))
@@ -63,6 +64,13 @@ def test_every_step_keeps_the_rules(runtime: str, load_dags: Load) -> None:
             assert task.doc_md
             mapped = task.get_closest_mapped_task_group() is not None
             assert (task.map_index_template is not None) == mapped, "mapped tasks are named after their item"
+
+
+def test_what_follows_a_step_that_may_be_skipped_runs_all_the_same(runtime: str, load_dags: Load) -> None:
+    optional = [task for dag in load_dags().values() for task in steps_of(dag) if task.skip_without]
+    assert optional
+    for task in optional:
+        assert {after.trigger_rule for after in task.downstream_list} == {"none_failed"}, task.task_id
 
 
 def test_every_step_is_launched_by_some_dag(environment: object, load_dags: Load) -> None:
@@ -125,7 +133,7 @@ def test_placements_name_every_step() -> None:
 
 
 def test_dag_files_are_short_and_the_only_ones() -> None:
-    assert [file.stem for file in FILES] == ["corpus_features", "finetune_acoustic_model", "nightly_transcription"]
+    assert {file.stem for file in FILES} == DAG_IDS
     for file in FILES:
         assert 60 <= len(file.read_text().splitlines()) <= 150, file.name
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
-from dags.common.approval import PromotionGate
+from dags.common.approval import QUESTION, PromotionGate
 from dags.common.assets import DATASET, choose_dataset
 from tasks.contract.arguments import PromoteModel
+from tests.dags.stand_in_worker import COMPARED
 
 
 def events(*manifests: str) -> list[Any]:
@@ -96,3 +97,34 @@ def test_an_answer_becomes_a_decision(
     decision = task.execute_complete(task_context(task), event)
     assert decision == {"promote": promote, "decided_by": decided_by}
     assert takes(decision).promote == promote
+
+
+def test_the_question_shows_the_reports_figures() -> None:
+    from jinja2 import Environment, StrictUndefined
+
+    shown = {
+        "metrics": dict.fromkeys(COMPARED, 0.25) | {"challenger_wer": 0.0567, "champion_rtfx": 137.2},
+        "decision": "keep",
+        "reason": "worse in genre sport",
+        "resampled": "31 utterances",
+        "most_worse": "genre sport 12.00 % against 9.00 %",
+        "out_of_domain": "not looked at",
+        "model": "models:/acoustic-model/7",
+        "url": "http://mlflow/7",
+        "report": "s3://speech/report.html",
+    }
+
+    class Pulled:
+        def xcom_pull(self, task_ids: str, key: str) -> Any:
+            return shown[key]
+
+    text = Environment(undefined=StrictUndefined).from_string(QUESTION).render(ti=Pulled())
+    for told in (
+        "5.67 %",
+        "137",
+        "**keep**: worse in genre sport",
+        "12.00 % against 9.00 %",
+        "s3://speech/report.html",
+    ):
+        assert told in text
+    assert len([line for line in text.splitlines() if line.count("|") == 4]) == 5, "a header and three rows"

@@ -32,6 +32,20 @@ def test_the_runtime_decides_the_operator_and_the_pool(environment: Callable[...
     assert (type(pod).__name__, pod.pool) == ("KubernetesStepOperator", "gpu")
 
 
+@pytest.mark.parametrize("runtime", ["local", "kubernetes"])
+def test_a_step_without_what_it_needs_is_skipped_before_anything_starts(
+    environment: Callable[..., None], task_context: Callable[..., Any], runtime: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    environment(AIRSCRIPT_RUNTIME=runtime)
+    task: Any = step("match-captions", prepared="s3://p/result.json", model="None", skip_without="model")
+    with pytest.raises(AirflowSkipException, match="no model"):
+        task.pre_execute(task_context(task))  # an empty field of a form, as a template renders it
+    task.step_arguments = {**task.step_arguments, "model": "models:/acoustic-model@champion"}
+    task.pre_execute(task_context(task))
+
+
 def test_default_places(tmp_path: Path) -> None:
     found = Settings.from_environment({"AIRSCRIPT_HOME": str(tmp_path)})
     assert found.storage == (tmp_path / "storage").as_uri()

@@ -17,7 +17,7 @@ from tasks.contract import InputRejected, Misconfigured, Reason, Receipt, Status
 from tasks.corpus import flac
 from tasks.models import fetch, resolve
 from tasks.step import load_result, output_uri
-from tests.training.tones import Steps, say, use_mlflow
+from tests.training.tones import LETTER_S, Steps, say, use_mlflow, write_dataset
 
 pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
 
@@ -31,6 +31,7 @@ class Chain:
 
     run: Steps
     trained: Receipt
+    converted: Receipt
     challenger: Receipt
     champion: Receipt
     compared: Receipt
@@ -43,6 +44,7 @@ def chain(
     dataset: str, base_model: Path, empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
+    elsewhere = write_dataset(tmp_path_factory.mktemp("elsewhere"), n_train=1, n_test=20, seed=9)
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as environment:
         # In a language of tones music is speech, and it has never heard noise: only silence is no speech.
@@ -50,14 +52,21 @@ def chain(
         use_mlflow(empty_mlflow, folder / "mlflow", environment)
         run = Steps(folder)
         trained = run("train", dataset=dataset, base=str(base_model), **TRAIN)
-        challenger = run("evaluate", model=trained.result, dataset=dataset)
-        champion = run("evaluate", model="models:/m@champion", fallback=str(base_model), dataset=dataset)
+        converted = run("convert-model", trained=trained.result)
+        both = {"dataset": dataset, "out_of_domain": elsewhere}
+        challenger = run("evaluate", model=converted.labels["model"], **both)
+        champion = run("evaluate", model="models:/m@champion", fallback=str(base_model), **both)
         compared = run("compare-models", challenger=challenger.result, champion=champion.result)
         registered = run(
-            "register-model", trained=trained.result, evaluation=challenger.result, comparison=compared.result, name="m"
+            "register-model",
+            trained=trained.result,
+            converted=converted.result,
+            evaluation=challenger.result,
+            comparison=compared.result,
+            name="m",
         )
         promoted = run("promote-model", registered=registered.result, comparison=compared.result)
-        yield Chain(run, trained, challenger, champion, compared, registered, promoted)
+        yield Chain(run, trained, converted, challenger, champion, compared, registered, promoted)
 
 
 def read(receipt: Receipt, name: str) -> bytes:
@@ -82,7 +91,7 @@ def test_metrics_are_in_mlflow(chain: Chain) -> None:
     wers = client.get_metric_history(run_id, "validation_wer")
     assert {m.step for m in wers} == {0, *range(18, 181, 18)}
     data = client.get_run(run_id).data
-    assert {"learning_rate", "audio_seconds_per_second", "waiting_share", "test_wer"} <= set(data.metrics)
+    assert {"learning_rate", "audio_hours_per_hour", "waiting_share", "test_wer"} <= set(data.metrics)
     assert data.params["dataset_version"] == chain.trained.labels["dataset_version"]
 
 
@@ -90,12 +99,22 @@ def test_an_evaluation_adds_up(chain: Chain) -> None:
     found = json.loads(read(chain.challenger, "evaluation.json"))
     lines = [json.loads(line) for line in read(chain.challenger, "utterances.jsonl").splitlines()]
     assert len(lines) == found["utterances"] == 24
-    for kind in ("programme", "speaker", "duration", "level_range"):
+    for kind in ("programme", "speaker", "duration", "snr"):
         parts = [part for part in found["slices"] if part["kind"] == kind]
         for field in ("substitutions", "deletions", "insertions", "length"):
             assert sum(part["words"][field] for part in parts) == found["words"][field]
             assert sum(line["words"][field] for line in lines) == found["words"][field]
     assert found["wer"]["low"] <= found["wer"]["value"] <= found["wer"]["high"]
+    assert found["out_of_domain"]["utterances"] == 20
+    assert chain.challenger.metrics["out_of_domain_wer"] < 0.4 < chain.champion.metrics["out_of_domain_wer"]
+
+
+def test_the_time_error_of_words_is_that_of_the_tones(chain: Chain) -> None:
+    """Where each tone begins is known: as the letters are as long as four of the model's frames, so far off at most."""
+    found = json.loads(read(chain.challenger, "evaluation.json"))["word_times"]
+    assert found["edges"] > 20
+    assert found["median_ms"] <= found["p90_ms"] < 1000 * LETTER_S
+    assert abs(found["bias_ms"]) <= found["median_ms"]
 
 
 def test_without_a_champion_the_base_is_scored(chain: Chain) -> None:
@@ -120,6 +139,24 @@ def test_a_version_tells_where_it_comes_from(chain: Chain) -> None:
     card = read(chain.registered, "model-card.md").decode()
     assert f"{100 * chain.challenger.metrics['wer']:.2f} %" in card
     assert "too_short: 2" in card
+    assert "Converted to CTranslate2: no" in card
+    assert "ms off at the median" in card
+
+
+def test_a_version_carries_all_that_belongs_to_it_and_no_pickle(chain: Chain, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+
+    folder = Path(download_artifacts(artifact_uri=MlflowClient().get_model_version("m", "1").source))
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    weights = {name for name in names if name.startswith("artifacts/model/")}
+    assert {"artifacts/model/model.safetensors", "artifacts/model/preprocessor_config.json"} <= weights
+    assert {"MLmodel", "model-card.md", "evaluation.json", "recipe.json", "requirements.txt"} <= names
+    assert json.loads((folder / "evaluation.json").read_bytes()) == json.loads(
+        read(chain.challenger, "evaluation.json")
+    )
+    assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth", ".pickle"))]
+    assert not [name for name in weights if name.endswith(".bin")]
 
 
 def test_the_report_stands_alone(chain: Chain) -> None:
@@ -136,15 +173,15 @@ def test_the_report_stands_alone(chain: Chain) -> None:
 def test_everything_is_cached_the_second_time(chain: Chain, dataset: str, base_model: Path) -> None:
     run = chain.run
     trained = run("train", dataset=dataset, base=str(base_model), **TRAIN)
-    challenger = run("evaluate", model=trained.result, dataset=dataset)
     registered = run(
         "register-model",
         trained=trained.result,
-        evaluation=challenger.result,
+        converted=chain.converted.result,
+        evaluation=chain.challenger.result,
         comparison=chain.compared.result,
         name="m",
     )
-    assert {trained.status, challenger.status, registered.status} == {Status.CACHED}
+    assert {trained.status, registered.status} == {Status.CACHED}
     arguments = {"registered": registered.result, "comparison": chain.compared.result}
     assert run("promote-model", **arguments).labels["promoted"] == "already"
     assert run("promote-model", **arguments).status is Status.CACHED
@@ -155,6 +192,7 @@ def test_the_same_model_is_registered_once(chain: Chain, tmp_path: Path) -> None
     again = Steps(tmp_path)(
         "register-model",
         trained=chain.trained.result,
+        converted=chain.converted.result,
         evaluation=chain.challenger.result,
         comparison=chain.compared.result,
         name="m",
@@ -177,6 +215,34 @@ def test_a_version_is_a_pyfunc(chain: Chain, tmp_path: Path) -> None:
     engine = load_engine(fetch(resolve("models:/m@champion"), tmp_path))
     pcm = flac.to_float(flac.to_pcm(speech))
     assert found["text"].tolist() == [engine.recognise([pcm])[0].text]
+
+
+@pytest.mark.slow
+def test_mlflow_predicts_on_a_file_without_a_network(chain: Chain, tmp_path: Path) -> None:
+    """The command as an operator types it, in a process of its own that has no proxy to get out by."""
+    import os
+    import subprocess
+    import sys
+
+    import soundfile
+
+    soundfile.write(tmp_path / "clip.wav", say("abc dea", np.random.default_rng(5)), 16_000)
+    (tmp_path / "clips.csv").write_text(f"audio\n{tmp_path / 'clip.wav'}\n")
+    command = "models predict -m models:/m@champion -t csv -i clips.csv -o said.json --env-manager local"
+    away = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    subprocess.run(
+        [sys.executable, "-m", "mlflow", *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, **away, "HF_HUB_OFFLINE": "1"},
+        check=True,
+        capture_output=True,
+    )
+    (said,) = json.loads((tmp_path / "said.json").read_bytes())["predictions"]
+    from tasks.recognition import load_engine
+
+    engine = load_engine(fetch(resolve("models:/m@champion"), tmp_path))
+    pcm = flac.to_float(flac.to_pcm(say("abc dea", np.random.default_rng(5))))
+    assert said["text"] == engine.recognise([pcm])[0].text != ""
 
 
 def test_a_version_can_be_trained_on(chain: Chain, dataset: str) -> None:
@@ -214,10 +280,33 @@ def test_a_damaged_challenger_is_not_promoted(chain: Chain, dataset: str, tmp_pa
     assert promoted.labels["promoted"] == "already"
 
 
+def test_one_that_talks_on_silence_is_not_promoted(chain: Chain, dataset: str, tmp_path: Path) -> None:
+    """A copy of the champion that would rather say a letter than nothing; that it is better elsewhere is made up."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    talker = shutil.copytree(fetch(resolve("models:/m@champion"), tmp_path), tmp_path / "talker")
+    (talker / "spelling.json.gz").unlink(missing_ok=True)
+    weights = load_file(talker / "model.safetensors")
+    blank = json.loads((talker / "config.json").read_bytes())["pad_token_id"]
+    weights["ctc_head.bias"][blank] -= 30
+    save_file(weights, talker / "model.safetensors", metadata={"format": "pt"})
+    heard = chain.run("evaluate", model=str(talker), dataset=dataset)
+    assert heard.metrics["invented_words_per_minute"] > 0
+    silent = chain.run("evaluate", model="models:/m@champion", dataset=dataset)
+    assert silent.metrics["invented_words_per_minute"] == 0
+    compared = chain.run("compare-models", challenger=heard.result, champion=silent.result)
+    assert compared.labels["decision"] == "keep"
+    assert "1 words in silence, the champion 0" in compared.labels["reason"]
+
+
 def test_the_champion_against_itself_is_the_same(chain: Chain, dataset: str) -> None:
     """Once as the train step's result, once as the registered version: the content decides."""
-    champion = chain.run("evaluate", model="models:/m@champion", dataset=dataset)
-    compared = chain.run("compare-models", challenger=chain.challenger.result, champion=champion.result)
+    champion, challenger = (
+        chain.run("evaluate", model=model, dataset=dataset) for model in ("models:/m@champion", chain.trained.result)
+    )
+    compared = chain.run("compare-models", challenger=challenger.result, champion=champion.result)
     assert compared.labels["decision"] == "same"
 
 
@@ -225,6 +314,21 @@ def test_evaluations_of_different_splits_do_not_compare(chain: Chain, dataset: s
     other = chain.run("evaluate", model=chain.trained.result, dataset=dataset, split="validation")
     with pytest.raises(InputRejected, match="split is validation in one and test in the other"):
         chain.run("compare-models", challenger=other.result, champion=chain.champion.result)
+    without = chain.run("evaluate", model=chain.trained.result, dataset=dataset)
+    with pytest.raises(InputRejected, match="out of domain, one heard none"):
+        chain.run("compare-models", challenger=without.result, champion=chain.champion.result)
+
+
+def test_only_what_was_evaluated_is_registered(chain: Chain) -> None:
+    with pytest.raises(InputRejected, match="the evaluation is of another model"):
+        chain.run(
+            "register-model",
+            trained=chain.trained.result,
+            converted=chain.converted.result,
+            evaluation=chain.champion.result,
+            comparison=chain.compared.result,
+            name="m",
+        )
 
 
 def test_rollback_is_seen_and_respected(chain: Chain, dataset: str, base_model: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import torch
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.corpus.dataset import load_manifest
-from tests.training.tones import write_dataset, write_parakeet, write_whisper
+from tests.training.tones import write_dataset, write_parakeet, write_wav2vec2_bert, write_whisper
 from training.data.shards import ShardReader, Utterance
-from training.families import AcousticModel, Batch, load_acoustic_model
+from training.families import AcousticModel, Batch, Family, load_acoustic_model
 from training.families.acoustic import save_acoustic_model
 from training.families.lora import add_adapters
 from training.loop import load_weights, weights_of
@@ -21,10 +22,17 @@ from training.loop import load_weights, weights_of
 pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
 
 
-@pytest.fixture(scope="module", params=["parakeet", "whisper"])
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "parakeet": write_parakeet,
+    "wav2vec2-bert": write_wav2vec2_bert,
+    "whisper": write_whisper,
+}
+FEATURES = {"parakeet": "parakeet-80-20ms", "wav2vec2-bert": "wav2vec2-bert", "whisper": "whisper-80"}
+
+
+@pytest.fixture(scope="module", params=["parakeet", "wav2vec2-bert", "whisper"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    write: Callable[[Path], Path] = {"parakeet": write_parakeet, "whisper": write_whisper}[request.param]
-    return write(tmp_path_factory.mktemp(request.param) / "model")
+    return WRITERS[request.param](tmp_path_factory.mktemp(request.param) / "model")
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def model(folder: Path) -> AcousticModel:
 
 @pytest.fixture(scope="module")
 def utterances(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
-    features = {"parakeet": "parakeet-80-20ms", "whisper": "whisper-80"}[folder.parent.name.rstrip("0123456789")]
+    features = FEATURES[folder.parent.name.rstrip("0123456789")]
     uri = write_dataset(tmp_path_factory.mktemp("data"), n_train=3, n_test=1, features=features)
     return ShardReader(load_manifest(uri)[0].uris("train")).read(0)
 
@@ -51,6 +59,47 @@ def test_the_loss_falls(model: AcousticModel, utterances: list[Utterance]) -> No
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_checkpointed_activations_give_the_same_gradients(model: AcousticModel, utterances: list[Utterance]) -> None:
+    batch = model.collate(utterances)
+    found = []
+    for checkpointed in (False, True):
+        if checkpointed:
+            model.module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            assert model.module.is_gradient_checkpointing
+        torch.manual_seed(3)
+        model.module.zero_grad()
+        for module in model.module.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                module.momentum = 0.0  # the second pass would move its statistics again
+        loss = model.loss(batch)
+        loss.backward()
+        found.append(
+            (loss.item(), {n: p.grad.clone() for n, p in model.module.named_parameters() if p.grad is not None})
+        )
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    assert found[0][1].keys() == found[1][1].keys()
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(found[1][1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_trained_model_is_recognised_with(model: AcousticModel, folder: Path, tmp_path: Path) -> None:
+    """The engine of nights reads the folder that training saved."""
+    from tasks.features.logmel import LogMel
+    from tasks.recognition import load_engine
+
+    save_acoustic_model(model.module, folder, tmp_path / "saved")
+    engine = load_engine(tmp_path / "saved", "cpu")
+    speech = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
+    (found,) = engine.recognise([speech])
+    assert all(0 <= word.start_ms <= word.end_ms <= 1500 for word in found.words)
+    if model.family is not Family.WHISPER:
+        features = LogMel(model.features)([speech])[0]
+        batch = model.collate([Utterance("u", features.numpy(), "a", 1.5)])
+        model.module.eval()
+        without_specials = re.sub(r"<[^>]*>", "", model.decode(batch)[0])
+        assert "".join(found.text.split()) == "".join(without_specials.split())
 
 
 def test_padding_changes_nothing(model: AcousticModel, utterances: list[Utterance]) -> None:
@@ -80,7 +129,8 @@ def test_weights_come_back_and_tied_ones_stay_tied(model: AcousticModel, folder:
     again = load_acoustic_model(folder, "cpu")
     with torch.no_grad():
         for parameter in again.module.parameters():
-            parameter.add_(1)
+            if parameter.requires_grad:
+                parameter.add_(1)
     load_weights(again.module, kept)
     for name, tensor in model.module.state_dict().items():
         torch.testing.assert_close(again.module.state_dict()[name], tensor)

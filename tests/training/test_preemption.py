@@ -93,16 +93,16 @@ def test_divergence_ends_the_run_and_keeps_what_was_good(
     monkeypatch.setattr(loop, "CHECKPOINT_TIME_SHARE", 1e9)
     original = loop.Trainer._step
 
-    def poisoned(self: loop.Trainer, batch: object) -> None:
+    def poisoned(self: loop.Trainer, batch: object) -> float:
         if self.state.step == 3:
             with loop.torch.no_grad():
                 next(self._model.module.parameters()).fill_(float("nan"))
-        original(self, batch)
+        return original(self, batch)
 
     monkeypatch.setattr(loop.Trainer, "_step", poisoned)
     with pytest.raises(StepError, match="3 steps in a row") as raised:
         train(tmp_path, dataset, base_model, TermAt(-1))
-    assert raised.value.reason is Reason.DIVERGED
+    assert (raised.value.reason, raised.value.exit_code) == (Reason.DIVERGED, ExitCode.MISCONFIGURED)  # no retry
     client = tracking.connect()
     (experiment,) = [e for e in client.search_experiments() if e.name == "acoustic-model"]
     assert client.search_runs([experiment.experiment_id])[0].info.status == "FAILED"

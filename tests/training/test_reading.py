@@ -11,10 +11,10 @@ import pytest
 from tasks.corpus.dataset import load_manifest
 from tests.training.tones import say
 from training.data.augmentation import SpecAugment, VoiceWarp, augmentation_rng
-from training.data.loader import BatchLoader
+from training.data.loader import BatchLoader, Draw
 from training.data.nonspeech import random_nonspeech
 from training.data.order import EpochOrder, Position
-from training.data.shards import ShardReader, Utterance
+from training.data.shards import ShardReader
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def make_loader(reader: ShardReader, start: Position, make: object = None) -> Ba
 
     index = reader.index(parakeet(hop_samples=320), everything)
     order = EpochOrder(index, batch_frames=600, pool_frames=2500, seed=1)
-    return BatchLoader(reader, index, order, start, make or (lambda _, us: [u.utterance_id for u in us]))
+    return BatchLoader(reader, index, order, start, make or (lambda draw: [u.utterance_id for u in draw.utterances]))
 
 
 def test_a_loader_started_in_the_middle_gives_the_rest(reader: ShardReader) -> None:
@@ -80,8 +80,8 @@ def test_a_loader_started_in_the_middle_gives_the_rest(reader: ShardReader) -> N
 
 
 def test_a_fault_in_the_thread_reaches_the_trainer(reader: ShardReader) -> None:
-    def fail(position: Position, utterances: list[Utterance]) -> list[str]:
-        if position.batch == 2:
+    def fail(draw: Draw) -> list[str]:
+        if draw.position.batch == 2:
             raise ZeroDivisionError("in the thread")
         return []
 
@@ -95,7 +95,20 @@ def test_a_closed_loader_leaves_no_thread(reader: ShardReader) -> None:
     loader = make_loader(reader, Position())
     next(iter(loader))
     loader.close()
-    assert "batches" not in {thread.name for thread in threading.enumerate()}
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("batch")]
+
+
+def test_several_threads_keep_the_order(reader: ShardReader) -> None:
+    def slow_at_first(draw: Draw) -> list[str]:
+        threading.Event().wait(0.05 if draw.position.batch % 3 == 0 else 0)
+        return [u.utterance_id for u in draw.utterances]
+
+    one = make_loader(reader, Position())
+    expected = list(islice(one, 12))
+    one.close()
+    several = BatchLoader(reader, one._index, one._order, Position(), slow_at_first, threads=4)
+    assert list(islice(several, 12)) == expected
+    several.close()
 
 
 def test_masks_hide_a_bounded_part_and_nothing_beyond_the_utterance() -> None:
@@ -105,7 +118,7 @@ def test_masks_hide_a_bounded_part_and_nothing_beyond_the_utterance() -> None:
     for batch in range(20):
         features = torch.ones(3, 400, 80) * torch.arange(1, 401)[None, :, None]
         before = features.clone()
-        mask(features, [400, 100, 30], augmentation_rng(0, Position(0, batch)))
+        mask(features, [400, 100, 30], [augmentation_rng(0, Position(0, batch), place) for place in range(3)])
         changed = features != before
         assert not changed[1, 100:].any()
         assert not changed[2, 30:].any()
@@ -113,9 +126,10 @@ def test_masks_hide_a_bounded_part_and_nothing_beyond_the_utterance() -> None:
 
 
 def test_the_same_position_has_the_same_masks() -> None:
-    a, b = (augmentation_rng(3, Position(2, 9)).random(4) for _ in range(2))
+    a, b = (augmentation_rng(3, Position(2, 9), 1).random(4) for _ in range(2))
     np.testing.assert_array_equal(a, b)
-    assert augmentation_rng(3, Position(2, 10)).random() != a[0]
+    assert augmentation_rng(3, Position(2, 10), 1).random() != a[0]
+    assert augmentation_rng(3, Position(2, 9), 2).random() != a[0]
 
 
 def test_a_warp_by_nothing_changes_nothing_and_a_real_one_moves_what_is_there() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.contract import StepResult
 from tests.training.test_rule import evaluation, utterances
-from training.comparison.rule import compare
+from training.comparison.rule import Judged, compare
 from training.evaluation.records import ScoredUtterance
 from training.report.confusions import confusions
 from training.report.curves import curve, smoothed
@@ -23,7 +23,7 @@ def scored(reference: str, hypothesis: str, name: str = "u") -> ScoredUtterance:
         programme_id="p",
         speaker="s",
         duration_s=1.0,
-        level_range_db=20.0,
+        snr_db=20.0,
         reference=reference,
         hypothesis=hypothesis,
         words=word_errors(normalise(reference), normalise(hypothesis)),
@@ -73,7 +73,7 @@ def test_the_page_plays_the_worst_and_escapes_what_was_said() -> None:
         key="k",
         arguments={},
         inputs={},
-        metrics={"rtfx": 50.0, "trained_audio_hours": 1.5, "train_seconds": 90.0, "audio_seconds_per_second": 60.0},
+        metrics={"rtfx": 50.0, "trained_audio_hours": 1.5, "train_seconds": 90.0, "audio_hours_per_hour": 60.0},
         labels={"hardware": "2 cores"},
         finished_at=datetime(2026, 1, 1, tzinfo=UTC),
         code_version="0",
@@ -86,7 +86,7 @@ def test_the_page_plays_the_worst_and_escapes_what_was_said() -> None:
         evaluation=challenger,
         evaluated=result,
         utterances=spoken,
-        comparison=compare(challenger, champion, spoken, spoken),
+        comparison=compare(Judged(challenger, spoken), Judged(champion, spoken)),
     )
     page = run_page(run, {"hostile": b"fLaC", "0-0": b"fLaC"})
     assert "<script>" not in page

@@ -12,18 +12,19 @@ import torch
 
 from tasks import storage
 from tasks.contract import Preempted
+from tasks.contract.arguments import PresetName
 from tasks.corpus.dataset import load_manifest
 from tasks.progress import no_progress
 from training import loop
 from training.checkpoints import Checkpoints
-from training.data.augmentation import augmentation_rng
-from training.data.augmented_batches import Augmenter
+from training.data.batches import BatchMaker
 from training.data.loader import BatchLoader
 from training.data.order import EpochOrder, Position
-from training.data.shards import Utterance
 from training.families import Batch, load_acoustic_model
-from training.fine_tuning import gather
-from training.loop import Course, RunState, Trainer, weights_of
+from training.loop import RunState, Trainer, weights_of
+from training.peers import Peers
+from training.recipe import load_preset
+from training.session import Session, gather, train
 from training.validation import take_sample
 
 pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
@@ -50,9 +51,10 @@ def attempt(
     material, held_out = gather(model, manifest.uris("train")), gather(model, manifest.uris("validation"))
     sample = take_sample(model, held_out.reader, held_out.index, 8.0, 400)
     scratch.mkdir(exist_ok=True)
+    recipe = load_preset(PresetName.DEMO).recipe.model_copy(update={"steps": STEPS, "validations": 3, "seed": seed})
     trainer = Trainer(
         model,
-        Course(steps=STEPS, learning_rate=2e-3, validate_every=5, seed=seed),
+        recipe,
         sample,
         Checkpoints(prefix, name, scratch),
         metrics=metrics,
@@ -61,12 +63,7 @@ def attempt(
     )
     trainer.resume()
     order = EpochOrder(material.index, batch_frames=400, pool_frames=1600, seed=seed)
-    augment = Augmenter(model)
-
-    def make(position: Position, utterances: list[Utterance]) -> Batch:
-        return augment(utterances, augmentation_rng(seed, position))
-
-    loader = BatchLoader(material.reader, material.index, order, trainer.state.position, make)
+    loader = BatchLoader(material.reader, material.index, order, trainer.state.position, BatchMaker(model, recipe))
     try:
         trainer.run(loader)
     finally:
@@ -152,7 +149,7 @@ def test_a_finished_run_trains_no_more(
 
 
 def test_the_model_draws_random_numbers(uninterrupted: Trainer) -> None:
-    """Else the tests above would not show that the generator's state is saved."""
+    """Else the tests above would not show that a step draws the same ones whenever it is made."""
     batch = uninterrupted._sample.batches[0]
     with torch.no_grad():
         assert uninterrupted._model.loss(batch) != uninterrupted._model.loss(batch)
@@ -162,3 +159,29 @@ def test_state_survives_being_saved() -> None:
     state = RunState(step=3, position=Position(1, 2), losses=[1.0, 0.5], wers=[(0, 0.9)], best="x", best_wer=0.9)
     state.health.follow(2.0, 1.0)
     assert RunState.from_plain(state.to_plain()) == state
+
+
+def test_a_run_that_gets_no_better_ends_early(dataset: str, base_model: Path, tmp_path: Path) -> None:
+    """Patience counts validations since the best one, and is kept through a resume."""
+    session = Session(
+        dataset,
+        base_model,
+        load_preset(PresetName.DEMO).recipe.model_copy(
+            update={"steps": 60, "validations": 20, "patience": 2, "learning_rate": 1e-9, "batch_seconds": 8.0}
+        ),
+        storage.file_uri(tmp_path / "checkpoints"),
+        "one",
+        tmp_path,
+    )
+    found = train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
+    assert [step for step, _ in found.state.wers] == [0, 3, 6]
+    assert (found.state.step, found.state.best_step) == (6, 0)
+    again = train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
+    assert again.state.step == 6
+
+
+def test_patience_counts_from_the_best() -> None:
+    state = RunState(wers=[(0, 0.9), (5, 0.5), (10, 0.6), (15, 0.55)], best_step=5)
+    assert state.is_stale(2)
+    assert not state.is_stale(3)
+    assert not state.is_stale(0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.comparison.rule import Comparison, Decision, compare
+from training.comparison.rule import Comparison, Decision, Judged, compare
 from training.evaluation.records import Evaluation, InventedWords, RateInterval, ScoredUtterance
 from training.evaluation.slices import cut_slices
 from training.evaluation.units import MIN_PROGRAMMES, choose_unit
 from training.scoring.errors import ErrorCounts, total
 
 WORDS = 20
+GENRES = ("news", "sport", "drama")
 
 
 def utterances(errors: np.ndarray) -> list[ScoredUtterance]:
@@ -22,7 +23,8 @@ def utterances(errors: np.ndarray) -> list[ScoredUtterance]:
             programme_id=f"programme-{p}",
             speaker=f"speaker-{p % 4}",
             duration_s=4.0 + u % 5,
-            level_range_db=30.0,
+            genre=GENRES[p % len(GENRES)],
+            snr_db=30.0,
             reference="word " * WORDS,
             hypothesis="",
             words=ErrorCounts(substitutions=int(n), length=WORDS),
@@ -33,7 +35,7 @@ def utterances(errors: np.ndarray) -> list[ScoredUtterance]:
     ]
 
 
-def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0) -> Evaluation:
+def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0, silent: bool = True) -> Evaluation:
     words = total(u.words for u in scored)
     rate = RateInterval(value=words.rate, low=0, high=1)
     return Evaluation(
@@ -52,15 +54,26 @@ def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0) -> E
         wer=rate,
         cer=rate,
         slices=cut_slices(scored),
-        invented=(InventedWords(sound="silence", seconds=60.0, words=invented, heard=""),),
+        invented=(InventedWords(sound="x", silent=silent, seconds=60.0, words=invented, heard=""),),
     )
 
 
-def decide(challenger: np.ndarray, champion: np.ndarray, invented: int = 0, same: bool = False) -> Comparison:
-    ours, theirs = utterances(challenger), utterances(champion)
-    return compare(
-        evaluation(ours, "champion" if same else "challenger", invented), evaluation(theirs, "champion"), ours, theirs
-    )
+def decide(
+    challenger: np.ndarray,
+    champion: np.ndarray,
+    invented: int = 0,
+    same: bool = False,
+    silent: bool = True,
+    elsewhere: tuple[np.ndarray, np.ndarray] | None = None,
+    rtfx: tuple[float, float] = (50.0, 50.0),
+) -> Comparison:
+    sides = []
+    for errors, name, place in ((challenger, "champion" if same else "challenger", 0), (champion, "champion", 1)):
+        heard = utterances(errors)
+        other = utterances(elsewhere[place]) if elsewhere else []
+        found = evaluation(heard, name, 0 if place else invented, silent)
+        sides.append(Judged(found, heard, other, rtfx[place], "two cores"))
+    return compare(*sides)
 
 
 @pytest.fixture
@@ -101,9 +114,43 @@ def test_better_on_average_but_worse_in_a_part(champion: np.ndarray) -> None:
 
 
 def test_a_talker_on_silence_is_not_promoted(champion: np.ndarray) -> None:
-    found = decide(champion - 1, champion, invented=30)
+    found = decide(champion - 1, champion, invented=1)
+    assert found.decision is Decision.KEEP
+    assert "hears 1 words in silence, the champion 0" in found.reasons[0]
+
+
+def test_a_talker_over_noise_and_music_is_not_promoted(champion: np.ndarray) -> None:
+    assert decide(champion - 1, champion, invented=2, silent=False).decision is Decision.PROMOTE
+    found = decide(champion - 1, champion, invented=30, silent=False)
     assert found.decision is Decision.KEEP
     assert "nobody speaks" in found.reasons[0]
+
+
+def test_a_genre_given_up_is_seen_though_no_programme_shows_it(champion: np.ndarray) -> None:
+    """A little worse in each of its programmes, too little for any of them, and surely so for all."""
+    challenger = np.maximum(champion - 2, 0)
+    rng = np.random.default_rng(2)
+    challenger[2::3] = champion[2::3] + rng.choice([-1, 0, 1, 2], champion[2::3].shape)
+    found = decide(challenger, champion)
+    assert found.p_better > 0.95
+    assert found.decision is Decision.KEEP
+    assert any("worse in genre drama" in reason for reason in found.reasons)
+
+
+def test_worse_out_of_domain_is_not_promoted(champion: np.ndarray) -> None:
+    assert decide(champion - 1, champion, elsewhere=(champion, champion)).decision is Decision.PROMOTE
+    found = decide(champion - 1, champion, elsewhere=(champion + 2, champion))
+    assert found.decision is Decision.KEEP
+    assert found.out_of_domain is not None
+    assert found.out_of_domain.too_bad
+    assert "worse out of domain" in found.reasons[0]
+
+
+def test_many_times_slower_is_not_promoted(champion: np.ndarray) -> None:
+    assert decide(champion - 1, champion, rtfx=(20.0, 50.0)).decision is Decision.PROMOTE
+    found = decide(champion - 1, champion, rtfx=(2.0, 50.0))
+    assert found.decision is Decision.KEEP
+    assert "too slow: 2.0 times real time, the champion 50.0" in found.reasons[0]
 
 
 def test_few_utterances_prove_nothing() -> None:

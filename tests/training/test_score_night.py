@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tasks.transcripts.builders import said, transcript
 from training.score_night import score_night
 
 
@@ -56,3 +57,25 @@ def test_the_last_row_of_the_wanted_model_counts(night: Path) -> None:
     assert rate("m/1", first, second) == 1
     assert rate("", first, second) == 0
     assert rate("", second, first) == 1
+
+
+def test_words_at_the_wrong_speaker(night: Path) -> None:
+    lines = [
+        {"speaker": "anchor", "text": "Good evening.", "start_ms": 0},
+        {"speaker": "guest", "text": "It's ten o'clock.", "start_ms": 900},
+    ]
+    (night / "references" / "news.json").write_text(json.dumps({"programme": "news", "lines": lines}))
+    uri = index(night, "one", news=("m/1", "good evening it's ten o'clock"))
+
+    def rate(first: str, second: str | None, diarizer: str | None = "a test") -> float | None:
+        words = [*said("good evening it's", first), *said("ten o'clock", second, start_ms=900)]
+        made = transcript(words)
+        provenance = made.provenance.model_copy(update={"diarizer": diarizer})
+        (night / "one-news.json").write_bytes(made.model_copy(update={"provenance": provenance}).to_bytes())
+        (news,) = (s for s in score_night([uri], night / "references").programmes if s.programme == "news")
+        assert news.wer == 0
+        return news.cpwer
+
+    assert rate("S1", "S2") == pytest.approx(2 / 5)  # one word is too much here and missing there
+    assert rate("S1", "S1") == pytest.approx(4 / 5)  # everything at the guest: two are too much, and two are missing
+    assert rate("S1", "S2", diarizer=None) is None

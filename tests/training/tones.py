@@ -17,6 +17,7 @@ from tasks.corpus.feature_names import features_named
 from tasks.corpus.records import Split
 from tasks.corpus.schema import RowWriter, dataset_schema
 from tasks.corpus.summary import Summary, Tally
+from tasks.features.config import wav2vec2_bert
 from tasks.progress import no_progress
 from tasks.step import run_step
 
@@ -51,14 +52,14 @@ def write_dataset(
     from tasks.features.logmel import LogMel
 
     rng = np.random.default_rng(seed)
-    config = features_named(features)
+    config = wav2vec2_bert() if features == "wav2vec2-bert" else features_named(features)
     folder.mkdir(parents=True, exist_ok=True)
     splits, kept, locations = {}, {}, {}
     for split, n in ((Split.TRAIN, n_train), (Split.VALIDATION, n_test), (Split.TEST, n_test)):
         path = folder / f"{split}.parquet"
         n_samples = 0
         logmel = LogMel(config)
-        schema = dataset_schema(config.n_mels, with_audio=True)
+        schema = dataset_schema(config.n_features, with_audio=True)
         with RowWriter(path, schema, max_rows=16, max_bytes=1 << 30) as writer:  # several row groups
             for i in range(n):
                 text = sentence(rng)
@@ -112,6 +113,40 @@ def write_parakeet(folder: Path, hidden_size: int = 48, n_layers: int = 1, seed:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     export(make_model(hidden_size=hidden_size, n_layers=n_layers), folder)
+    return folder
+
+
+def write_wav2vec2_bert(folder: Path, seed: int = 0) -> Path:
+    """A wav2vec2-BERT of one small layer with random weights over the letters of the tones."""
+    import torch
+    from transformers import (
+        SeamlessM4TFeatureExtractor,
+        Wav2Vec2BertConfig,
+        Wav2Vec2BertForCTC,
+        Wav2Vec2BertProcessor,
+        Wav2Vec2CTCTokenizer,
+    )
+
+    folder.mkdir(parents=True)
+    letters = ["<pad>", "<unk>", "|", "'", *(chr(ord("a") + i) for i in range(26))]
+    (folder / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
+    tokenizer = Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
+    torch.manual_seed(seed)
+    model = Wav2Vec2BertForCTC(
+        Wav2Vec2BertConfig(
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=64,
+            conv_depthwise_kernel_size=5,
+        )
+    )
+    model.save_pretrained(folder)
+    extractor = SeamlessM4TFeatureExtractor()
+    Wav2Vec2BertProcessor(extractor, tokenizer).save_pretrained(folder)
+    extractor.save_pretrained(folder)
     return folder
 
 

@@ -1,11 +1,13 @@
 """What makes a little speech go further: other voices and paces by warping features, and hidden parts.
 
 Everything works on log-mel features, so that training reads no audio, and is a pure function of a generator that is
-made from the batch's position: nothing to save, nothing to replay.
+made from the utterance's place in the order: nothing to save, nothing to replay, and the same in however many
+processes a batch is trained on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,13 +35,15 @@ class SpecAugment:
     """Longest time mask."""
     frame_rate_hz: float = 50.0
 
-    def __call__(self, features: torch.Tensor, n_frames: list[int], rng: np.random.Generator) -> torch.Tensor:
+    def __call__(
+        self, features: torch.Tensor, n_frames: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> torch.Tensor:
         """Masks in place the padded batch `(batch, n_frames, n_mels)`, whose rows have `n_frames` each.
 
         A mask takes the row's mean, which after per-feature normalisation is zero.
         """
         n_mels = features.shape[2]
-        for row, n in zip(features, n_frames, strict=True):
+        for row, n, rng in zip(features, n_frames, rngs, strict=True):
             fill = row[:n].mean()
             for _ in range(self.n_mel_masks):
                 start, width = _span(rng, n_mels, int(self.mel_share * n_mels))
@@ -81,9 +85,9 @@ def _interpolated(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
     return rows[lower] * (1 - share) + rows[lower + 1] * share
 
 
-def augmentation_rng(seed: int, position: Position) -> np.random.Generator:
-    """The same numbers for the same batch, whenever it is made."""
-    return np.random.default_rng([seed, position.epoch, position.batch, 1])
+def augmentation_rng(seed: int, position: Position, place: int) -> np.random.Generator:
+    """The same numbers for the same place in the same batch, whenever it is made."""
+    return np.random.default_rng([seed, position.epoch, position.batch, place])
 
 
 def _span(rng: np.random.Generator, length: int, widest: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Batches made ahead of the model by a thread, and how long the model had to wait for them."""
+"""Batches made ahead of the model by threads, and how long the model had to wait for them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,6 +15,31 @@ from training.data.shards import ShardReader, Utterance, UtteranceIndex
 
 AHEAD_BATCHES = 4
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch a process takes, where several train together."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, n: int) -> range:
+        """Its places among `n`."""
+        return range(self.rank, n, self.world)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A batch of the order, and what this process has of it."""
+
+    position: Position
+    n_utterances: int
+    """Of the whole batch."""
+    longest_s: float
+    """The longest utterance of the whole batch."""
+    utterances: list[Utterance]
+    """Those at this process's places."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +53,8 @@ class Loaded(Generic[Made]):
 class BatchLoader(Generic[Made]):
     """Iterates over batches from a position on, without end.
 
-    `make(position, utterances)` turns utterances into what the model takes; it runs in the thread, so what is random
-    in it must depend on the position alone.
+    `make(draw)` turns utterances into what the model takes; it runs in `threads` threads, in any order, so what is
+    random in it must depend on the position alone.
     """
 
     def __init__(
@@ -37,11 +63,15 @@ class BatchLoader(Generic[Made]):
         index: UtteranceIndex,
         order: EpochOrder,
         start: Position,
-        make: Callable[[Position, list[Utterance]], Made],
+        make: Callable[[Draw], Made],
+        share: Share | None = None,
+        threads: int = 1,
     ) -> None:
-        self._reader, self._index, self._order, self._make = reader, index, order, make
+        self._reader, self._index, self._order = reader, index, order
+        self._make, self._share = make, share or Share()
         self._groups: dict[int, list[Utterance]] = {}
-        self._queue: queue.Queue[Loaded[Made] | BaseException] = queue.Queue(AHEAD_BATCHES)
+        self._making = ThreadPoolExecutor(threads, thread_name_prefix="batch")
+        self._queue: queue.Queue[tuple[Position, Future[Made]] | BaseException] = queue.Queue(AHEAD_BATCHES * threads)
         self._closed = threading.Event()
         self.waited_s = 0.0
         self._thread = threading.Thread(target=self._work, args=(start,), name="batches", daemon=True)
@@ -51,17 +81,20 @@ class BatchLoader(Generic[Made]):
         while True:
             began = time.monotonic()
             item = self._queue.get()
-            self.waited_s += time.monotonic() - began
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            position, making = item
+            made = making.result()
+            self.waited_s += time.monotonic() - began
+            yield Loaded(position, made)
 
     def close(self) -> None:
-        """Stop the thread and let its memory go."""
+        """Stop the threads and let their memory go."""
         self._closed.set()
         while self._thread.is_alive():
             self._drain()
             self._thread.join(0.05)
+        self._making.shutdown(cancel_futures=True)
 
     def _drain(self) -> None:
         while not self._queue.empty():
@@ -71,8 +104,10 @@ class BatchLoader(Generic[Made]):
         try:
             for position, pool, batch in self._order.batches_from(start):
                 self._hold(pool)
-                utterances = [self._groups[int(self._index.group[u])][int(self._index.row[u])] for u in batch]
-                made = Loaded(position, self._make(position, utterances))
+                mine = [int(batch[place]) for place in self._share.of(len(batch))]
+                utterances = [self._groups[int(self._index.group[u])][int(self._index.row[u])] for u in mine]
+                longest_s = float(self._index.duration_s[batch].max())
+                made = position, self._making.submit(self._make, Draw(position, len(batch), longest_s, utterances))
                 while not self._closed.is_set():
                     try:
                         self._queue.put(made, timeout=0.2)

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What a model is trained on: `features` is `(n_frames, n_mels)` float16."""
+    """What a model is trained on: `features` is `(n_frames, n_features)` float16, `audio` FLAC where asked for."""
 
     utterance_id: str
     features: np.ndarray
     text: str
     duration_s: float
+    audio: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,12 @@ _TEXT_COLUMNS = ["utterance_id", "text", "duration_s"]
 class ShardReader:
     """Random access to the utterances of a list of shards."""
 
-    def __init__(self, shards: Sequence[str]) -> None:
+    def __init__(self, shards: Sequence[str], *, with_audio: bool = False) -> None:
+        """`with_audio` reads the audio too, where the shards have any."""
         self.groups = tuple(
             RowGroup(shard, number) for shard in shards for number in range(self._file(shard).num_row_groups)
         )
+        self.has_audio = with_audio and all("audio" in self._file(shard).schema_arrow.names for shard in shards)
 
     def index(self, config: FeaturesConfig, judge: Judge) -> UtteranceIndex:
         """Every utterance that `judge` takes. Frames are computed from durations: no features are read."""
@@ -98,11 +101,12 @@ class ShardReader:
 
     def read(self, group: int) -> list[Utterance]:
         """All utterances of a row group, in their order."""
-        batch = self._columns(group, [*_TEXT_COLUMNS, "input_features"])
-        rows = zip(*(batch.column(name).to_pylist() for name in _TEXT_COLUMNS), strict=True)
+        names = [*_TEXT_COLUMNS, *(["audio"] if self.has_audio else [])]
+        batch = self._columns(group, [*names, "input_features"])
+        rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
         return [
-            Utterance(utterance_id, features, text, duration_s)
-            for features, (utterance_id, text, duration_s) in zip(feature_arrays(batch), rows, strict=True)
+            Utterance(utterance_id, features, text, duration_s, *audio)
+            for features, (utterance_id, text, duration_s, *audio) in zip(feature_arrays(batch), rows, strict=True)
         ]
 
     def _columns(self, group: int, columns: list[str]) -> pa.RecordBatch:

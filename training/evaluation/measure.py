@@ -11,16 +11,19 @@ import numpy as np
 from tasks.contract import InputRejected, Reason
 from tasks.corpus.dataset import DatasetManifest, read_batches
 from tasks.progress import ProgressHook
-from tasks.recognition import Engine
+from tasks.recognition import Engine, Hints, Recognition
+from tasks.recognition.engine import SAMPLE_RATE_HZ
 from training.evaluation.records import RateInterval, ScoredUtterance
-from training.evaluation.slices import level_range_db
+from training.evaluation.sound import snr_db, word_edges
 from training.evaluation.units import sum_by_unit
 from training.scoring.bootstrap import rate_interval
 from training.scoring.errors import character_errors, word_errors
 from training.scoring.normaliser import normalise
 
+WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 BLOCK_SECONDS = 600.0  # handed to the engine at once: it packs by length, memory stays at 40 MB
 _COLUMNS = ["utterance_id", "programme_id", "speaker", "text", "duration_s", "audio"]
+_GENRE = "genre"  # a column that a dataset may have
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class _Row:
     text: str
     duration_s: float
     samples: np.ndarray
+    genre: str | None = None
 
 
 def listen(engine: Engine, manifest: DatasetManifest, split: str, dataset: str, progress: ProgressHook) -> Heard:
@@ -55,11 +59,12 @@ def listen(engine: Engine, manifest: DatasetManifest, split: str, dataset: str, 
     n_utterances = sum(shard.utterances for shard in manifest.shards(split))
     scored: list[ScoredUtterance] = []
     recognise_s = 0.0
+    engine.recognise([np.zeros(WARM_UP_SAMPLES, np.float32)])  # the first call takes longer, whatever it hears
     for block in _blocks(_rows(manifest, split, dataset)):
         began = time.monotonic()
-        found = engine.recognise([row.samples for row in block])
+        found = engine.recognise([row.samples for row in block], [Hints(language=manifest.language)] * len(block))
         recognise_s += time.monotonic() - began
-        scored += [_score(row, recognition.text) for row, recognition in zip(block, found, strict=True)]
+        scored += [_score(row, recognition) for row, recognition in zip(block, found, strict=True)]
         progress("recognise", len(scored), n_utterances, "utterances")
     return Heard(scored, recognise_s)
 
@@ -75,18 +80,20 @@ def rate_intervals(utterances: list[ScoredUtterance]) -> tuple[RateInterval, Rat
     return rates[0], rates[1]
 
 
-def _score(row: _Row, hypothesis: str) -> ScoredUtterance:
-    reference, normal = normalise(row.text), normalise(hypothesis)
+def _score(row: _Row, found: Recognition) -> ScoredUtterance:
+    reference, normal = normalise(row.text), normalise(found.text)
     return ScoredUtterance(
         utterance_id=row.utterance_id,
         programme_id=row.programme_id,
         speaker=row.speaker,
         duration_s=row.duration_s,
-        level_range_db=level_range_db(row.samples),
+        genre=row.genre or "",
+        snr_db=snr_db(row.samples),
         reference=row.text,
-        hypothesis=hypothesis,
+        hypothesis=found.text,
         words=word_errors(reference, normal),
         characters=character_errors(reference, normal),
+        edges=word_edges(row.samples, row.text, found.words),
     )
 
 
@@ -103,14 +110,16 @@ def _rows(manifest: DatasetManifest, split: str, dataset: str) -> Iterator[_Row]
             next_step="give assemble-dataset a larger share for it, or more programmes",
         )
     with open_parquet(uris[0]) as file:
-        if "audio" not in file.schema_arrow.names:
+        names = file.schema_arrow.names
+        if "audio" not in names:
             raise InputRejected(
                 "the dataset carries no audio, and an engine hears audio",
                 reason=Reason.NO_INPUT,
                 subject=dataset,
                 next_step="run extract-features with --with-audio=true",
             )
-    for batch in read_batches(manifest, split, _COLUMNS):
+    columns = [*_COLUMNS, _GENRE] if _GENRE in names else _COLUMNS
+    for batch in read_batches(manifest, split, columns):
         for fields in batch.to_pylist():
             yield _Row(samples=flac.to_float(flac.decode(fields.pop("audio"))), **fields)
 

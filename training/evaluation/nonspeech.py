@@ -9,6 +9,7 @@ from training.evaluation.records import InventedWords
 
 SAMPLE_RATE_HZ = 16_000
 SECONDS = 10.0
+SILENT_DB = -60.0  # below full scale
 
 
 def nonspeech_sounds() -> dict[str, np.ndarray]:
@@ -35,9 +36,13 @@ def find_invented_words(engine: Engine) -> tuple[InventedWords, ...]:
     sounds = nonspeech_sounds()
     heard = engine.recognise([sound.astype(np.float32) for sound in sounds.values()])
     return tuple(
-        InventedWords(sound=name, seconds=SECONDS, words=len(found.words), heard=found.text)
-        for name, found in zip(sounds, heard, strict=True)
+        InventedWords(sound=name, silent=_is_silent(sound), seconds=SECONDS, words=len(found.words), heard=found.text)
+        for (name, sound), found in zip(sounds.items(), heard, strict=True)
     )
+
+
+def _is_silent(sound: np.ndarray) -> bool:
+    return float(np.mean(np.square(sound))) < 10 ** (SILENT_DB / 10)
 
 
 def _music(time_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,15 @@ from tasks.contract import Frozen, InputRejected, Reason
 from tasks.step import load_result, output_uri
 from training.scoring.errors import ErrorCounts
 
-EVALUATION, UTTERANCES = "evaluation.json", "utterances.jsonl"
+EVALUATION, UTTERANCES, OUT_OF_DOMAIN = "evaluation.json", "utterances.jsonl", "out-of-domain.jsonl"
+
+
+class WordEdges(Frozen):
+    """How far the first word's start and the last word's end are from the sound's, in ms; positive is late."""
+
+    start_ms: int | None
+    """None where the first word was not understood."""
+    end_ms: int | None
 
 
 class ScoredUtterance(Frozen):
@@ -22,20 +30,23 @@ class ScoredUtterance(Frozen):
     programme_id: str
     speaker: str
     duration_s: float
-    level_range_db: float = Field(description="how far the loud frames stand above the quiet ones")
+    genre: str = ""
+    snr_db: float = Field(description="of speech over what is heard in the pauses, estimated")
     reference: str
     hypothesis: str
     words: ErrorCounts
     characters: ErrorCounts
+    edges: WordEdges | None = Field(None, description="where its sound tells when the speech begins and ends")
 
 
 class SliceKind(StrEnum):
     """By what utterances are grouped to see where a model is weak."""
 
     PROGRAMME = "programme"
+    GENRE = "genre"
     SPEAKER = "speaker"
     DURATION = "duration"
-    LEVEL_RANGE = "level_range"
+    SNR = "snr"
 
 
 class Slice(Frozen):
@@ -56,10 +67,29 @@ class RateInterval(Frozen):
     high: float
 
 
+class WordTimes(Frozen):
+    """Time error of words, over all edges that could be told."""
+
+    edges: int
+    median_ms: float
+    p90_ms: float
+    bias_ms: float = Field(description="median with its sign; positive is late")
+
+
+class OutOfDomain(Frozen):
+    """A dataset that the challenger was not fine-tuned on."""
+
+    dataset_name: str
+    dataset_version: str
+    utterances: int
+    words: ErrorCounts
+
+
 class InventedWords(Frozen):
     """Words recognised in sound that holds no speech."""
 
     sound: str
+    silent: bool = Field(False, description="so faint that there is nothing to be mistaken for speech")
     seconds: float
     words: int
     heard: str
@@ -84,11 +114,17 @@ class Evaluation(Frozen):
     cer: RateInterval
     slices: tuple[Slice, ...]
     invented: tuple[InventedWords, ...]
+    word_times: WordTimes | None = None
+    out_of_domain: OutOfDomain | None = None
 
     @property
     def invented_words_per_minute(self) -> float:
         seconds = sum(found.seconds for found in self.invented)
         return 60 * sum(found.words for found in self.invented) / seconds if seconds else 0.0
+
+    @property
+    def words_in_silence(self) -> int:
+        return sum(found.words for found in self.invented if found.silent)
 
 
 def load_evaluation(result_uri: str) -> Evaluation:
@@ -104,8 +140,11 @@ def load_evaluation(result_uri: str) -> Evaluation:
     return Evaluation.model_validate_json(storage.read_bytes(output_uri(result_uri, result, EVALUATION)))
 
 
-def load_utterances(result_uri: str) -> Iterator[ScoredUtterance]:
-    """The scored utterances behind an evaluate step's result, in the dataset's order."""
-    with storage.open_reader(output_uri(result_uri, load_result(result_uri), UTTERANCES)) as file:
+def load_utterances(result_uri: str, name: str = UTTERANCES) -> Iterator[ScoredUtterance]:
+    """The scored utterances behind an evaluate step's result, in the dataset's order; none if it has no such output."""
+    result = load_result(result_uri)
+    if name not in result.outputs:
+        return
+    with storage.open_reader(output_uri(result_uri, result, name)) as file:
         for line in file:
             yield ScoredUtterance.model_validate_json(line)

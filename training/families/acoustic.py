@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tasks.contract import InputRejected, Misconfigured, Reason
 from training.data.shards import Utterance
 from training.families.lora import merge_adapters
+from training.family import MODEL_TYPES, Family
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +35,17 @@ class Batch:
     texts: tuple[str, ...]
     audio_s: float
     """Seconds of audio, padding not counted."""
+    weight: int
+    """Of how many things the loss is the mean: utterances, or tokens."""
 
 
 class AcousticModel(Protocol):
     """One model under training."""
 
-    family: str
+    family: Family
     module: PreTrainedModel
+    network: torch.nn.Module
+    """What the loss is computed with: the module, or what shares its gradients with other processes."""
     features: FeaturesConfig
     """What the model hears: a dataset of other features is none for it."""
 
@@ -57,8 +62,9 @@ class AcousticModel(Protocol):
         """What the model reads in each utterance, greedily."""
 
 
-def load_acoustic_model(folder: Path, device: str) -> AcousticModel:
-    """The model in `folder` (transformers' layout), in float32 and in training mode.
+def load_acoustic_model(folder: Path, device: str, language: str = "en") -> AcousticModel:
+    """The model in `folder` (transformers' layout), in float32 and in training mode. `language` (BCP 47) is what a
+    multilingual model is to write.
 
     Raises:
         InputRejected: no model can be loaded from there.
@@ -77,25 +83,26 @@ def load_acoustic_model(folder: Path, device: str) -> AcousticModel:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    if model_type == "parakeet_ctc":
-        from training.families.ctc import ParakeetCtc
-
-        return ParakeetCtc(folder, device)
-    if model_type == "whisper":
+    family = MODEL_TYPES.get(model_type)
+    if family is None:
+        raise Misconfigured(
+            f"model type {model_type!r} cannot be fine-tuned",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=str(folder),
+            next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",
+        )
+    if family is Family.WHISPER:
         from training.families.whisper import Whisper
 
-        return Whisper(folder, device)
-    raise Misconfigured(
-        f"model type {model_type!r} cannot be fine-tuned",
-        reason=Reason.INVALID_ARGUMENT,
-        subject=str(folder),
-        next_step="give a Parakeet CTC or a Whisper model",
-    )
+        return Whisper(folder, device, language)
+    from training.families.ctc import CtcModel
+
+    return CtcModel(folder, device, family)
 
 
 def save_acoustic_model(model: PreTrainedModel, base: Path, folder: Path) -> None:
-    """`model` in transformers' layout: weights in the precision that the base was stored in, and the base's tokenizer
-    and processor byte for byte, for fine-tuning changes neither."""
+    """`model` in transformers' layout: weights in the precision that the base was stored in, and the base's
+    configuration, tokenizer and processor byte for byte, for fine-tuning changes none of them."""
     import copy
 
     import torch
@@ -104,7 +111,9 @@ def save_acoustic_model(model: PreTrainedModel, base: Path, folder: Path) -> Non
     for file in sorted(base.iterdir()):
         if file.is_file() and file.suffix not in WEIGHTS and not file.name.endswith(".index.json"):
             shutil.copyfile(file, folder / file.name)
-    stored = json.loads((base / "config.json").read_bytes()).get("dtype") or "float32"
+    config = json.loads((base / "config.json").read_bytes())
+    stored = config.get("dtype") or config.get("torch_dtype") or "float32"  # as it was called before transformers 5
     copied: Any = copy.deepcopy(model)
     merge_adapters(copied)
     copied.to("cpu", getattr(torch, stored)).save_pretrained(folder)
+    shutil.copyfile(base / "config.json", folder / "config.json")

@@ -13,35 +13,41 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tasks.contract import Reason
 from tasks.features.logmel import pad_batch
-from tasks.recognition.ctc import features_of
+from tasks.recognition.ctc import features_of, output_frames
 from training.data.shards import Utterance
 from training.families.acoustic import Batch
+from training.family import Family
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class ParakeetCtc:
-    """`ParakeetForCTC`."""
+class CtcModel:
+    """`ParakeetForCTC` or `Wav2Vec2BertForCTC`."""
 
-    family = "parakeet-ctc"
+    def __init__(self, folder: Path, device: str, family: Family) -> None:
+        from transformers import AutoModelForCTC, AutoTokenizer
 
-    def __init__(self, folder: Path, device: str) -> None:
-        from transformers import AutoTokenizer, ParakeetForCTC
-
-        model: Any = ParakeetForCTC.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model: Any = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        # wav2vec2-BERT is published with the loss of pre-training: a sum, which no learning rate fits for long. What
+        # else it draws at random, it draws outside torch's generator (masks) or differently on each GPU (whole layers).
+        model.config.ctc_loss_reduction, model.config.ctc_zero_infinity = "mean", True
+        if family is Family.WAV2VEC2_BERT_CTC:
+            model.config.apply_spec_augment, model.config.layerdrop = False, 0.0
+            model.wav2vec2_bert.masked_spec_embed.requires_grad_(False)  # what its masks would have put in
+        self.family = family
         self.module: PreTrainedModel = model.to(device).train()
+        self.network: torch.nn.Module = self.module
         self.features = features_of(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._blank = int(model.config.pad_token_id)
-        self._output_length = model._get_subsampling_output_length
         self._device = torch.device(device)
 
     def rejects(self, text: str, duration_s: float) -> Reason | None:
         """CTC writes at most one symbol a frame, and needs a blank between two equal ones. Where that does not fit,
         the loss is infinite and `ctc_zero_infinity` would hide it."""
         n_frames = self.features.n_frames(round(duration_s * self.features.sample_rate_hz))
-        n_output = self._n_output_frames([n_frames])[0] if n_frames else 0
+        n_output = self._n_output_frames(n_frames) if n_frames else 0
         if n_output < 2:
             return Reason.TOO_SHORT
         labels = self._labels(text)
@@ -59,11 +65,12 @@ class ParakeetCtc:
             labels=pad_sequence(labels, batch_first=True, padding_value=self._blank),
             texts=tuple(u.text for u in utterances),
             audio_s=sum(u.duration_s for u in utterances),
+            weight=len(utterances),
         )
 
     def loss(self, batch: Batch) -> torch.Tensor:
         features, mask = self._inputs(batch)
-        loss = self.module(input_features=features, attention_mask=mask, labels=batch.labels.to(self._device)).loss
+        loss = self.network(input_features=features, attention_mask=mask, labels=batch.labels.to(self._device)).loss
         assert isinstance(loss, torch.Tensor)
         return loss
 
@@ -71,7 +78,7 @@ class ParakeetCtc:
     def decode(self, batch: Batch) -> list[str]:
         features, mask = self._inputs(batch)
         best = self.module(input_features=features, attention_mask=mask).logits.argmax(-1).cpu()
-        n_output = self._n_output_frames(batch.n_frames)
+        n_output = [self._n_output_frames(n) for n in batch.n_frames]
         return [str(self._tokenizer.decode(ids[:n])) for ids, n in zip(best.tolist(), n_output, strict=True)]
 
     def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,6 +90,5 @@ class ParakeetCtc:
     def _labels(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
-    def _n_output_frames(self, n_frames: Sequence[int]) -> list[int]:
-        lengths: list[int] = self._output_length(torch.tensor(n_frames)).tolist()
-        return lengths
+    def _n_output_frames(self, n_frames: int) -> int:
+        return output_frames(self.module.config, n_frames)

@@ -9,14 +9,17 @@ from typing import Any
 
 import torch
 
+from training.family import Family
+
 # The linear layers of attention and of the feed-forward blocks, by the names that transformers gives them.
 LINEAR_LAYERS = {
-    "parakeet-ctc": ["q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2"],
-    "whisper": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
+    Family.PARAKEET_CTC: ["q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2"],
+    Family.WAV2VEC2_BERT_CTC: ["linear_q", "linear_k", "linear_v", "linear_out", "intermediate_dense", "output_dense"],
+    Family.WHISPER: ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
 }
 
 
-def add_adapters(module: torch.nn.Module, family: str, rank: int) -> None:
+def add_adapters(module: torch.nn.Module, family: Family, rank: int) -> None:
     """Put adapters of `rank` beside the family's linear layers, in place; nothing else is trained from now on."""
     from peft import LoraConfig, inject_adapter_in_model
 

@@ -15,6 +15,7 @@ from tasks.contract import Reason
 from tasks.features.config import FeaturesConfig, whisper
 from training.data.shards import Utterance
 from training.families.acoustic import Batch
+from training.family import Family
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,13 +26,14 @@ IGNORED_LABEL = -100  # torch's cross entropy leaves it out
 class Whisper:
     """`WhisperForConditionalGeneration`."""
 
-    family = "whisper"
+    family = Family.WHISPER
 
-    def __init__(self, folder: Path, device: str, language: str = "en") -> None:
+    def __init__(self, folder: Path, device: str, language: str) -> None:
         from transformers import AutoTokenizer, WhisperForConditionalGeneration
 
         model: Any = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         self.module: PreTrainedModel = model.to(device).train()
+        self.network: torch.nn.Module = self.module
         self.features = features_of(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._prompt: dict[str, Any] = {}
@@ -58,10 +60,11 @@ class Whisper:
             labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED_LABEL),
             texts=tuple(u.text for u in utterances),
             audio_s=sum(u.duration_s for u in utterances),
+            weight=sum(len(tokens) for tokens in labels),
         )
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        loss = self.module(
+        loss = self.network(
             input_features=batch.features.transpose(1, 2).to(self._device), labels=batch.labels.to(self._device)
         ).loss
         assert isinstance(loss, torch.Tensor)
@@ -72,7 +75,21 @@ class Whisper:
         generated = self._generate(
             input_features=batch.features.transpose(1, 2).to(self._device), num_beams=1, do_sample=False, **self._prompt
         )
-        return [text.strip() for text in self._tokenizer.batch_decode(generated, skip_special_tokens=True)]
+        return self.text_of(generated)
+
+    def text_of(self, ids: Any) -> list[str]:
+        """What sequences of tokens write, special ones left out."""
+        return [text.strip() for text in self._tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    @property
+    def prompt(self) -> list[int]:
+        """The tokens before a text without times: start, language, task."""
+        return list(self._tokenizer("").input_ids[:-1])  # without what ends a text
+
+    @property
+    def longest_text(self) -> int:
+        """Tokens that are generated at most, after the prompt."""
+        return min(int(self.module.generation_config.max_length), self._n_positions - len(self.prompt))
 
     def _labels(self, text: str) -> list[int]:
         return list(self._tokenizer(text).input_ids)

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from tasks.contract import StepResult
 from tasks.corpus.dataset import DatasetManifest
 from training.comparison.rule import Comparison
 from training.evaluation.records import Evaluation, RateInterval
+from training.recipe import Recipe
 
 WORST_SLICES = 5
 MIN_SLICE_WORDS = 50
 
 
-def model_card(
-    name: str,
-    trained: StepResult,
-    manifest: DatasetManifest,
-    evaluation: Evaluation,
-    evaluated: StepResult,
-    comparison: Comparison,
-) -> str:
+@dataclass(frozen=True)
+class Sources:
+    """What a version was made of."""
+
+    name: str
+    trained: StepResult
+    recipe: Recipe
+    converted: StepResult
+    manifest: DatasetManifest
+
+
+def model_card(sources: Sources, evaluation: Evaluation, evaluated: StepResult, comparison: Comparison) -> str:
     """Markdown, after M. Mitchell et al., "Model Cards for Model Reporting" (2019)."""
-    recipe = trained.arguments
+    trained, recipe, manifest = sources.trained, sources.recipe, sources.manifest
+    adapters = f", adapters of rank {recipe.lora_rank}" if recipe.lora_rank else ""
     lines = [
-        f"# {name}: {trained.labels['family']}",
+        f"# {sources.name}: {trained.labels['family']}",
         "",
         f"Fine-tuned from `{trained.labels['base']}` by airscript {trained.code_version}:"
-        f" {trained.counts['steps']} steps of {recipe['batch_seconds']:g} s,"
-        f" peak learning rate {recipe['learning_rate']:g}, seed {recipe['seed']}; the weights after step"
+        f" {trained.counts['steps']} steps of {recipe.batch_seconds:g} s{adapters},"
+        f" peak learning rate {recipe.learning_rate:g}, seed {recipe.seed}; the weights after step"
         f" {trained.labels['best_step']} were kept. {trained.metrics['trained_audio_hours']:.2f} hours of audio were"
         f" seen in {trained.metrics['train_seconds']:.0f} s on {trained.labels['hardware']}.",
+        "",
+        f"Weights are safetensors. Converted to CTranslate2: {sources.converted.labels['converted']}"
+        f" ({sources.converted.labels['reason']}).",
         "",
         "## Data",
         "",
@@ -61,6 +73,7 @@ def model_card(
         f"- CER {_rate(evaluation.cer)}",
         f"- {evaluation.invented_words_per_minute:.1f} words a minute heard in sounds without speech",
         f"- {evaluated.metrics['rtfx']:.0f} times real time on {evaluated.labels['hardware']}",
+        *_measured(evaluation),
         f"- against {comparison.champion}: {'; '.join(comparison.reasons)}",
         "",
         "## Where it is weak",
@@ -83,6 +96,16 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _measured(evaluation: Evaluation) -> Iterator[str]:
+    if times := evaluation.word_times:
+        yield (
+            f"- words are {times.median_ms:.0f} ms off at the median, 9 of 10 within {times.p90_ms:.0f} ms"
+            f" ({times.edges} beginnings and ends of speech)"
+        )
+    if other := evaluation.out_of_domain:
+        yield f"- WER {100 * other.words.rate:.2f} % on {other.dataset_name}, which it was not fine-tuned on"
 
 
 def _rate(rate: RateInterval) -> str:

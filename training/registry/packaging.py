@@ -29,8 +29,9 @@ _REQUIRED = (
 )
 
 
-def pack(model: Path, card: str, facts: dict[str, str], scratch: Path) -> Path:
-    """The folder of a pyfunc around the weights in `model`: code, requirements, signature, card and facts."""
+def pack(model: Path, texts: dict[str, str], facts: dict[str, str], scratch: Path) -> Path:
+    """The folder of a pyfunc around the weights in `model`: code, requirements, signature and facts, and files of
+    text beside them, by name."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
@@ -51,7 +52,8 @@ def pack(model: Path, card: str, facts: dict[str, str], scratch: Path) -> Path:
             signature=ModelSignature(Schema([ColSpec("string", "audio")]), Schema([ColSpec("string", "text")])),
             metadata=facts,
         )
-    (folder / CARD).write_text(card)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
     return folder
 
 

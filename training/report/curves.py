@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 560, 180, 48, 24
+WIDTH, HEIGHT, LEFT, BOTTOM = 560, 180, 64, 24
 
 Point = tuple[float, float]
 
@@ -23,7 +23,7 @@ def curve(points: Sequence[Point], unit: str, *, dots: bool = False) -> str:
         for (x, y), (step, value) in zip(placed, points, strict=True)
     )
     return (
-        f'<svg viewBox="0 -8 {WIDTH + 8} {HEIGHT + BOTTOM + 8}" width="{WIDTH}" role="img">'
+        f'<svg viewBox="0 -8 {WIDTH + 8} {HEIGHT + BOTTOM + 8}" role="img">'
         f'<path d="M{LEFT} 0V{HEIGHT}H{WIDTH}"/><polyline points="{line}"/>{marks if dots else ""}'
         f'<text x="{LEFT - 6}" y="6" text-anchor="end">{highest:.3g} {escape(unit)}</text>'
         f'<text x="{LEFT - 6}" y="{HEIGHT}" text-anchor="end">0</text>'

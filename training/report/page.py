@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from tasks.contract import StepResult
 from training.comparison.rule import Comparison
-from training.evaluation.records import Evaluation, ScoredUtterance
+from training.evaluation.records import Evaluation, ScoredUtterance, SliceKind
 from training.evaluation.slices import members
 from training.report.confusions import confusions
 from training.report.curves import curve, smoothed
@@ -19,15 +20,18 @@ from training.scoring.bootstrap import N_FOR_PARTS, rate_interval
 
 N_WORST = 12
 MIN_SLICE_WORDS = 20
+KIND_NAMES = {SliceKind.SNR: "signal to noise"}
+_NUMBER = re.compile(r"[-+]?\d+([.]\d+)?( %)?( to -?\d+([.]\d+)? %)?")
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 900px; margin: 2rem auto; padding: 0 1rem; color: #1c2330; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem; border-bottom: 1px solid #d8dce5 }
 table { border-collapse: collapse } td, th { padding: .15rem .9rem .15rem 0; text-align: left; vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } code { background: #f1f3f7; padding: 0 .25rem }
-svg { max-width: 100%; font-size: 12px } svg path { stroke: #b9c0cf; fill: none }
+svg { width: 100%; font-size: 14px } svg path { stroke: #b9c0cf; fill: none }
 svg polyline { stroke: #3f5fa8; fill: none; stroke-width: 1.5 } svg circle { fill: #3f5fa8 }
-.grid { display: flex; flex-wrap: wrap; gap: 2rem } audio { height: 32px; vertical-align: middle }
+.grid { display: flex; flex-wrap: wrap; gap: 2rem; align-items: flex-start }
+figure { flex: 1 1 380px; margin: 0 } figcaption { color: #5a6375 } audio { height: 32px; vertical-align: middle }
 .said { color: #1c2330 } .heard { color: #a8323f } .decision { font-weight: 600 }
 """
 
@@ -104,7 +108,26 @@ def _head(run: RunMaterial) -> str:
         f" {escape(run.evaluated.labels['hardware'])}; intervals over {c.n_resampled} {escape(c.resampled)}s;"
         f" {escape(e.split)} split of <code>{escape(e.dataset_name)}</code> {escape(e.dataset_version[:12])},"
         f" {e.utterances} utterances, {60 * e.hours:.1f} minutes.</p>"
+        + "".join(f"<p>{escape(line)}</p>" for line in _beyond(run))
     )
+
+
+def _beyond(run: RunMaterial) -> Iterator[str]:
+    """What else was measured: times of words, speed against the champion, another dataset."""
+    if times := run.evaluation.word_times:
+        yield (
+            f"Where the sound tells when speech begins or ends ({times.edges} times), the word beside it is"
+            f" {times.median_ms:.0f} ms off at the median, 9 of 10 within {times.p90_ms:.0f} ms;"
+            f" bias {times.bias_ms:+.0f} ms."
+        )
+    c = run.comparison
+    if c.champion_rtfx:
+        yield f"Speed: {c.challenger_rtfx:.0f} times real time, the champion {c.champion_rtfx:.0f}."
+    if (other := run.evaluation.out_of_domain) and c.out_of_domain:
+        yield (
+            f"Out of domain, on {other.dataset_name}: WER {_percent(c.out_of_domain.challenger_wer)},"
+            f" the champion {_percent(c.out_of_domain.champion_wer)}."
+        )
 
 
 def _curves(run: RunMaterial) -> str:
@@ -112,7 +135,7 @@ def _curves(run: RunMaterial) -> str:
     trained = run.trained.metrics
     return (
         f"<h2>Training</h2><p>{trained['trained_audio_hours']:.2f} hours of audio in"
-        f" {trained['train_seconds'] / 60:.1f} minutes, {trained['audio_seconds_per_second']:.0f} times real time,"
+        f" {trained['train_seconds'] / 60:.1f} minutes, {trained['audio_hours_per_hour']:.0f} times real time,"
         f" on {escape(run.trained.labels['hardware'])}.</p>"
         f'<div class="grid"><figure>{curve(smoothed(run.losses, window), "")}'
         f"<figcaption>Loss, mean of {window} steps</figcaption></figure>"
@@ -130,7 +153,7 @@ def _slices(utterances: Sequence[ScoredUtterance]) -> str:
             continue
         found = rate_interval(errors, lengths, n_resamples=N_FOR_PARTS)
         interval = f"{_percent(found.low)} to {_percent(found.high)}"
-        rows.append((kind.replace("_", " "), value, str(lengths.sum()), _percent(found.value), interval))
+        rows.append((KIND_NAMES.get(kind, kind), value, str(lengths.sum()), _percent(found.value), interval))
     return _table(("by", "", "words", "WER", "95 % over utterances"), rows)
 
 
@@ -156,14 +179,14 @@ def _utterance(utterance: ScoredUtterance, audio: bytes) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def row(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}{_number(cell)}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    """Columns that hold nothing but numbers stand at the right, their headings with them."""
+    numeric = [all(_NUMBER.fullmatch(row[i]) for row in rows if row[i]) and bool(rows) for i in range(len(header))]
 
-    return "<table>" + row("th", header) + "".join(row("td", cells) for cells in rows) + "</table>"
+    def shown(tag: str, cells: Sequence[str]) -> str:
+        marked = zip(cells, numeric, strict=True)
+        return "<tr>" + "".join(f"<{tag}{' class=n' * n}>{escape(cell)}</{tag}>" for cell, n in marked) + "</tr>"
 
-
-def _number(cell: str) -> str:
-    return ' class="n"' if cell[:1].isdigit() or cell[:2].lstrip("-").isdigit() else ""
+    return "<table>" + shown("th", header) + "".join(shown("td", row) for row in rows) + "</table>"
 
 
 def _percent(rate: float) -> str:

@@ -7,6 +7,7 @@ same field. Lhotse: MonoCut and MultiCut with their recording; mixed cuts join r
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ MANIFEST_EXTENSIONS = (".jsonl", ".jsonl.gz", ".ndjson")
 MEDIA_FIELDS = ("audio_filepath", "path", "audio", "audio_path")
 MAX_LINE_BYTES = 16 << 20
 READ_BYTES = 1 << 20
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
+LANGUAGE_NAMES = {
+    "arabic": "ar", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "italian": "it",
+    "japanese": "ja", "korean": "ko", "mandarin": "zh", "polish": "pl", "portuguese": "pt", "russian": "ru",
+    "spanish": "es", "turkish": "tr",
+}  # fmt: skip
 GZIP = 31  # zlib's number for a gzip header and the largest window
 
 
@@ -68,6 +75,7 @@ def _entries(record: dict[str, Any]) -> Iterator[Entry]:
             end_s=None if whole or duration_s is None else start_s + float(duration_s),
             text=str(record["text"] or ""),
             speaker=_speaker(record.get("speaker")),
+            language=_language(record.get("lang") or record.get("language")),
         ),
     )
 
@@ -85,12 +93,19 @@ def _cut(cut: dict[str, Any]) -> Iterator[Entry]:
                 end_s=round(start_s + float(supervision["duration"]), 3),
                 text=str(supervision.get("text") or ""),
                 speaker=_speaker(supervision.get("speaker")),
+                language=_language(supervision.get("language")),
             ),
         )
 
 
 def _speaker(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _language(value: Any) -> str:
+    """A tag, or one for a name as lhotse's recipes write it ("English"). Empty for what is neither."""
+    told = value.strip() if isinstance(value, str) else ""
+    return told if LANGUAGE_TAG.fullmatch(told) else LANGUAGE_NAMES.get(told.lower(), "")
 
 
 def _lines(file: BinaryIO, compressed: bool) -> Iterator[bytes]:

@@ -114,6 +114,7 @@ class _Reader:
                 end_s=round(float(end_s), 3),
                 text=text,
                 speaker=self._agents.get(agent, ""),
+                language=_language(element),
             )
         )
 
@@ -139,6 +140,12 @@ def _is_cue(element: Element, name: str, end_s: Fraction | None) -> bool:
     if name == "p":
         return not any("begin" in child.attrib for child in element.iter() if child is not element)
     return name == "span" and ("begin" in element.attrib or end_s is not None)
+
+
+def _language(element: Element) -> str:
+    """`xml:lang` of the element or of the nearest around it."""
+    around = (element, *element.iterancestors())
+    return next((tag.strip() for e in around if (tag := e.get(f"{XML}lang")) is not None), "")
 
 
 def _name(element: Element) -> str:

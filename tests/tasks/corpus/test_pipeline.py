@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from tasks import storage
-from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Outcome, Reason, Receipt, Status
+from tasks.contract import STEPS, InputRejected, ItemOutcome, Misconfigured, Outcome, Reason, Receipt, Status
 from tasks.corpus import flac
-from tasks.corpus.dataset import feature_arrays, load_manifest, read_batches
+from tasks.corpus.dataset import LOCATIONS, feature_arrays, load_manifest, read_batches
 from tasks.corpus.records import Split
 from tasks.corpus.summary import Tally
-from tasks.step import load_result, output_uri
+from tasks.progress import no_progress
+from tasks.step import load_result, output_uri, run_step
 
 N_PROGRAMMES = 6
 
@@ -265,37 +267,99 @@ def test_wrong_arguments_are_named(folder) -> None:
         folder.extract(folder.prepare(scan), features="mfcc")
 
 
-@pytest.mark.slow  # a dozen processes
-def test_kill_9_at_random_moments_then_the_same_bytes(folder) -> None:
+@pytest.mark.slow  # thirty processes
+def test_kill_9_at_thirty_random_moments_then_the_same_bytes(folder) -> None:
+    """Ten kills of each step that makes bytes, at a moment within the time that the step takes, then a restart."""
     fill(folder)
-    (item, *_) = folder.scan().items
-    undisturbed = folder.step("prepare-corpus", shard=item.uri)
-    elsewhere = storage.join(folder.root, "killed")
-    command = [sys.executable, "-m", "tasks", "prepare-corpus", f"--shard={item.uri}", f"--output={elsewhere}"]
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(float(rng.uniform(0.2, 3.0)))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
-    (result,) = [i.uri for i in storage.list_objects(elsewhere) if i.uri.endswith("/result.json")]
-    expected = load_result(undisturbed.result).outputs
-    assert {name: a.sha256 for name, a in load_result(result).outputs.items()} == {
-        name: a.sha256 for name, a in expected.items()
+    scan = folder.scan(shards=1)
+    (prepared,) = folder.prepare(scan)
+    (extracted,) = folder.extract([prepared])
+    assembled = folder.assemble(scan, [extracted])
+    arguments = {
+        "prepare-corpus": (prepared, {"shard": scan.items[0].uri}),
+        "extract-features": (extracted, {"prepared": prepared.result}),
+        "assemble-dataset": (assembled, {"scan": scan.result, "extracted": (extracted.result,)}),
     }
+    # Its server has the libraries loaded and forks: a step starts at once, and dies in the midst of its work.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["torch", *(STEPS[name].module for name in arguments), "tasks.corpus.programme"])
+    rng = np.random.default_rng(0)
+    for name, (undisturbed, given) in arguments.items():
+        output = storage.join(folder.root, "killed", name)
+        step = (STEPS[name], STEPS[name].arguments(output=output, **given), no_progress)
+        longest_s, n_killed = min(undisturbed.seconds, 2.0), 0
+        while n_killed < 10:
+            process = processes.Process(target=run_step, args=step)
+            process.start()
+            process.join(float(rng.uniform(0.0, longest_s)))
+            process.kill()
+            process.join()
+            n_killed += process.exitcode == -signal.SIGKILL
+            if process.exitcode == 0:  # it was quicker: begin anew, and kill it sooner
+                longest_s *= 0.7
+                for item in list(storage.list_objects(output)):
+                    storage.delete(item.uri)
+        assert contents(run_step(*step)) == contents(undisturbed)
 
 
-def test_long_media_are_decoded_in_a_child_process(pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.corpus import listening
+def contents(receipt: Receipt) -> dict[str, str]:
+    outputs = load_result(receipt.result).outputs
+    return {name: artifact.sha256 for name, artifact in outputs.items() if name != LOCATIONS}  # other addresses
 
-    pipeline.add("long", seconds=40.0, seed=1)  # 1.3 MB
-    scan = pipeline.scan(shards=1)
-    isolated = pipeline.prepare(scan)
-    monkeypatch.setattr(listening, "ISOLATED_FROM_BYTES", 1 << 40)
-    inside = [pipeline.step("prepare-corpus", shard=scan.items[0].uri, min_duration_s=0.31)]
-    assert digests(isolated, ".parquet") == digests(inside, ".parquet")
-    assert isolated[0].counts["utterances"] > 2
+
+@pytest.mark.parametrize("seconds", [3.0, 40.0])
+def test_a_file_that_crashes_the_decoder_costs_its_own_programme(
+    folder, seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However small it is."""
+    decoder = tmp_path / "decoder"
+    decoder.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        "from tasks.media import isolated_child\n"
+        "decode = isolated_child._decode\n"
+        "def crash(media, request, output):\n"
+        "    media.read(100).endswith(b'?' * 56) and os.abort()\n"
+        "    decode(media, request, output)\n"
+        "isolated_child._decode = crash\n"
+        "sys.argv[1:] = sys.argv[-1:]\n"
+        "sys.exit(isolated_child.main())\n"
+    )
+    decoder.chmod(0o755)
+    fill(folder)
+    folder.add("crash", seconds=seconds, seed=1)
+    crash = storage.join(folder.media, "crash.wav")
+    storage.write(crash, storage.read_bytes(crash)[:44] + b"?" * 56 + storage.read_bytes(crash)[100:])
+    monkeypatch.setattr("tasks.media.isolated.sys.executable", str(decoder))
+    prepared = folder.prepare(folder.scan())
+    found = outcomes(prepared)
+    assert (found["crash"].outcome, found["crash"].reason) == (Outcome.REJECTED, Reason.DECODE_ERROR)
+    assert "SIGABRT" in found["crash"].detail
+    assert sum(receipt.counts["programmes_used"] for receipt in prepared) == N_PROGRAMMES
+
+
+def test_a_programme_in_another_language_is_not_believed_its_captions(folder, captions) -> None:
+    """English captions of German speech are a translation. A track without a tag is taken."""
+    from tests.tasks.media.making import Track, encode, marked
+
+    fill(folder)
+    speech = [Track(marked(6.0)[None], "flac", tags={"language": tag}) for tag in ("ger", "eng")]
+    untagged = Track(marked(6.0, seed=1)[None], "flac")
+    for name, tracks in (("german", speech[:1]), ("both", speech), ("untagged", [untagged])):
+        storage.write(storage.join(folder.media, f"{name}.mkv"), encode("matroska", tracks))
+        storage.write(storage.join(folder.media, f"{name}.srt"), captions(6.0))
+    prepared = folder.prepare(folder.scan())
+    found = outcomes(prepared)
+    assert (found["german"].outcome, found["german"].reason) == (Outcome.REJECTED, Reason.LANGUAGE)
+    assert "'ger'" in found["german"].detail
+    assert found["both"].outcome.is_done
+    assert found["untagged"].outcome.is_done
+    media = [json.loads(line) for receipt in prepared for line in output(receipt, "media.jsonl").splitlines()]
+    (both,) = [medium for medium in media if medium["programme_id"] == "both"]
+    assert both["choice"]["tracks"] == [1]
+    assert both["choice"]["reason"] == "language"
+    assert both["choice"]["passed_over"] == ["0: another track (ger, 1 ch)"]
+    assert len(media) == N_PROGRAMMES + 2
 
 
 def test_features_without_audio_and_for_whisper(folder) -> None:

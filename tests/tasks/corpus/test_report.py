@@ -31,9 +31,12 @@ class Links(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "data", "poster")]
 
 
-def test_a_dataset_comes_with_a_card_and_a_page_of_its_own(folder) -> None:
+def test_a_dataset_comes_with_a_card_and_a_page_of_its_own(folder, captions) -> None:
     for number in range(4):
         folder.add(f"news/<b>&{number}", seed=number)
+    storage.write(storage.join(folder.media, "<i>broken.wav"), b"no audio")
+    storage.write(storage.join(folder.media, "<i>broken.srt"), captions(4.0, "<u>evening"))
+    storage.write(storage.join(folder.media, "news/<b>&0.srt"), captions(12.0, "1987 <u>"))
     assembled = folder.run()
     result = load_result(assembled.result)
     page = storage.read_bytes(output_uri(assembled.result, result, "report.html")).decode()
@@ -45,6 +48,14 @@ def test_a_dataset_comes_with_a_card_and_a_page_of_its_own(folder) -> None:
     assert assembled.labels["version"] in page
     assert "news-b" in page
     assert "<b>" not in page
+    assert "<i>" not in page
+    assert "<u>" not in page
+    # What was dropped, why, how much, and an example of it.
+    for told in ("not media", "alphabet", "no audio or video format that is known", "holds &#x27;1789&#x27;"):
+        assert told in page, told
+    assert re.search(
+        r"<td>alphabet</td><td><code>prepare-corpus</code></td><td class=n>4</td><td class=n>0\.\d+</td>", page
+    )
 
     card = storage.read_bytes(output_uri(assembled.result, result, "README.md")).decode()
     assert assembled.labels["version"] in card

@@ -11,9 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.features.config import Family, FeaturesConfig, parakeet, whisper
+from tasks.features.config import Family, FeaturesConfig, kaldi, parakeet, wav2vec2_bert, whisper
 
-CONFIGS = [parakeet(), parakeet(320), parakeet(per_feature_norm=False), whisper(), whisper(128)]
+CONFIGS = [
+    parakeet(),
+    parakeet(320),
+    parakeet(per_feature_norm=False),
+    whisper(),
+    whisper(128),
+    kaldi(),
+    wav2vec2_bert(),
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.family}-{c.hop_samples}-{c.n_mels}")
@@ -43,6 +51,15 @@ def test_the_digest_is_of_the_canonical_json() -> None:
 def test_frames_by_family(n_samples: int) -> None:
     assert parakeet(320).n_frames(n_samples) == n_samples // 320
     assert whisper().n_frames(n_samples) == 3000
+    n_whole = len(range(0, n_samples - 399, 160))  # those that fit into it
+    assert kaldi().n_frames(n_samples) == n_whole
+    assert wav2vec2_bert().n_frames(n_samples) == n_whole // 2
+
+
+def test_two_frames_in_one_are_half_as_many_and_twice_as_wide() -> None:
+    config = wav2vec2_bert()
+    assert (config.n_features, config.frame_rate_hz) == (160, 50.0)
+    assert (parakeet().n_features, parakeet().frame_rate_hz) == (80, 100.0)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +67,7 @@ def test_frames_by_family(n_samples: int) -> None:
     [
         ({"win_samples": 600}, "window of 600"),
         ({"n_mels": 0}, "n_mels"),
+        ({"stride": 0}, "stride"),
         ({"window_samples": 1001}, "multiple of hop"),
         ({"family": "wavelet"}, "wavelet"),
     ],

@@ -1,16 +1,25 @@
-"""What becomes of every broken, odd and misleading file of the shared collection. One table says it."""
+"""What becomes of broken, odd and misleading media: one table of collected files, one of generated ones.
+
+Playlists, addresses, devices and odd names are in `test_safety.py`; what exactly a damaged medium loses is in
+`test_damage.py`.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasks.contract import Outcome, Reason
 from tasks.media.decode import open_audio
 from tasks.media.findings import MediaRejected, outcome_of
-from tasks.media.isolated import open_audio_isolated
+from tasks.media.isolated import Decoder
+from tasks.media.limits import MediaLimits
+from tests.tasks.media.making import Track, encode, flipped, marked, rf64, wav, with_total_samples
 
 DONE, WARNED, SILENT, REJECTED = (
     Outcome.DONE,
@@ -87,6 +96,119 @@ TABLE: dict[str, tuple[Outcome, Reason | None, float]] = {
 }
 
 
+# What may be wrong with a medium of which any bit may be wrong.
+ANY_DAMAGE = {
+    (DONE, None),
+    (SILENT, Reason.SILENCE),
+    *((WARNED, reason) for reason in (Reason.DAMAGED, Reason.HEADER_MISMATCH, Reason.TRUNCATED)),
+    *(
+        (REJECTED, reason)
+        for reason in (
+            Reason.DAMAGED, Reason.NOT_MEDIA, Reason.TRUNCATED, Reason.EMPTY, Reason.NO_AUDIO_TRACK,
+            Reason.UNSUPPORTED_CODEC, Reason.TOO_LONG,
+        )
+    ),
+}  # fmt: skip
+EMPTY, NOT_MEDIA, BROKEN = (REJECTED, Reason.EMPTY), (REJECTED, Reason.NOT_MEDIA), (REJECTED, Reason.DAMAGED)
+CUT_SHORT, UNSUPPORTED = (WARNED, Reason.TRUNCATED), (REJECTED, Reason.UNSUPPORTED_CODEC)
+LIES = (WARNED, Reason.HEADER_MISMATCH)
+
+# Container, codec: what a truncation at any tenth comes to. Of the first tenth a broken last frame is too much.
+TRUNCATED = {
+    ("wav", "pcm_s16le"): {CUT_SHORT},
+    ("flac", "flac"): {(WARNED, Reason.DAMAGED), LIES, BROKEN},  # cut inside a frame, or between two
+    ("mp3", "libmp3lame"): {LIES},
+    ("mp4", "aac"): {(REJECTED, Reason.TRUNCATED)},  # its index stands at the end, as MOV's does
+    ("mov", "pcm_s24le"): {(REJECTED, Reason.TRUNCATED)},
+    ("adts", "aac"): {(WARNED, Reason.DAMAGED), (DONE, None)},  # nothing in it says how long it should be
+    ("mpegts", "mp2"): {(WARNED, Reason.DAMAGED), (DONE, None)},
+    ("ogg", "libopus"): {(WARNED, Reason.DAMAGED), (DONE, None), BROKEN},
+    ("matroska", "ac3"): {LIES},
+}
+FLIPS = [3 * 4**seed for seed in range(6)]  # bits turned over
+CLAIMS = [0, 1, 1 << 16, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 36) - 1, 1 << 48, (1 << 63) - 1, 1 << 63]  # samples
+MONO = marked(2.0, 16_000)[None]
+
+Outcomes = set[tuple[Outcome, Reason | None]]
+
+
+def generated() -> Iterator[tuple[str, bytes, Outcomes]]:
+    """Name, medium, and the outcomes of which it must have one."""
+    yield "no bytes", b"", {EMPTY}
+    yield "one zero", b"\0", {NOT_MEDIA}
+    yield "a megabyte of zeros", bytes(1 << 20), {NOT_MEDIA}
+    for (container, codec), cut in TRUNCATED.items():
+        medium = encode(container, Track(np.stack([marked(6.0)] * 2), codec, bit_rate=128_000))
+        name = f"{container} {codec}"
+        for tenths in range(1, 10):
+            yield f"{name}, the first {tenths}0 %", medium[: len(medium) * tenths // 10], cut
+        for seed, n_bits in enumerate(FLIPS):
+            yield f"{name}, {n_bits} bits turned", flipped(medium, n_bits, seed), ANY_DAMAGE
+        yield f"{name}, zeros after its header", medium[:1000] + bytes(200_000), ANY_DAMAGE - {(DONE, None)}
+    flac = encode("flac", Track(MONO, "flac", 16_000))
+    for claim in CLAIMS:
+        little = claim <= 1
+        huge = claim >= (1 << 63) - 1  # negative for FFmpeg
+        short = claim == 1 << 16  # what a RIFF of 32 bits can say at all
+        yield (
+            f"wav that claims {claim} samples",
+            wav(MONO, 16_000, claimed_bytes=2 * claim),
+            ({(DONE, None), (SILENT, Reason.SILENCE)} if little else {CUT_SHORT} if short else {(DONE, None)}),
+        )
+        yield (
+            f"rf64 that claims {claim} samples",
+            rf64(MONO, 16_000, claim),
+            ({EMPTY, (SILENT, Reason.SILENCE)} if little else {BROKEN} if huge else {LIES}),
+        )
+        claimed = with_total_samples(flac, min(claim, (1 << 36) - 1))
+        yield f"flac that claims {claim} samples", claimed, {(DONE, None)} if claim == 0 else {LIES}
+    for rate_hz, n_channels, expected in (
+        (0, 1, BROKEN), (1, 1, UNSUPPORTED), (2**31 - 1, 1, UNSUPPORTED), (2**32 - 1, 1, BROKEN),
+        (16_000, 65_535, UNSUPPORTED), (16_000, 0, UNSUPPORTED),
+    ):  # fmt: skip
+        medium = bytearray(wav(MONO, 16_000))
+        medium[22:24], medium[24:28] = n_channels.to_bytes(2, "little"), rate_hz.to_bytes(4, "little")
+        yield f"wav of {n_channels} channels at {rate_hz} Hz", bytes(medium), {expected}
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    with Decoder() as started:
+        yield started
+
+
+LIMITS = MediaLimits(wall_clock_s=60.0, max_duration_s=3600.0, memory_bytes=256 << 20)
+
+
+@pytest.mark.slow  # 190 processes
+def test_every_generated_medium_ends_in_its_outcome(decoder: Decoder, tmp_path: Path):
+    """In a process of its own, within its limits. What is wrong with the table is told at once for all of it."""
+    open_media = partial(decoder.open_audio, limits=LIMITS)
+    wrong: dict[str, object] = {}
+    names = set()
+    n_open = len(list(Path("/proc/self/fd").iterdir()))
+    for name, medium, expected in generated():
+        path = tmp_path / "medium"
+        path.write_bytes(medium)
+        what, reason, _ = outcome(path, open_media)
+        if (what, reason) not in expected:
+            wrong[name] = (what, reason)
+        names.add(name)
+    assert wrong == {}
+    assert len(names) > 170
+    assert len(list(Path("/proc/self/fd").iterdir())) <= n_open + 2, "the decoder's own"
+
+
+def test_hours_of_silence(decoder: Decoder, tmp_path: Path):
+    """Three hours of zeros, of which the disk holds none."""
+    path = tmp_path / "silence.wav"
+    with path.open("wb") as file:
+        file.write(wav(np.zeros((1, 0), np.float32), claimed_bytes=3 * 3600 * 32_000))
+        file.truncate(44 + 3 * 3600 * 32_000)
+    assert outcome(path, decoder.open_audio) == (SILENT, Reason.SILENCE, 3 * 3600)
+    assert outcome(path, partial(decoder.open_audio, limits=LIMITS)) == (REJECTED, Reason.TOO_LONG, 0)
+
+
 def outcome(path: Path, open_media=open_audio) -> tuple[Outcome, Reason | None, float]:
     try:
         with open_media(path) as audio:
@@ -110,7 +232,7 @@ def test_each_ends_in_its_outcome(name: str, speech: Path):
 
 
 @pytest.mark.parametrize("name", ["not-speech/big_buck_bunny_small.mp4", "fuzz/flac_64a18b4b38.flac"])
-def test_a_child_process_comes_to_the_same(name: str, speech: Path):
+def test_a_process_of_its_own_comes_to_the_same(name: str, decoder: Decoder, speech: Path):
     expected, reason, duration_s = TABLE[name]
-    found = outcome(speech / "hostile" / name, open_audio_isolated)
+    found = outcome(speech / "hostile" / name, decoder.open_audio)
     assert found == (expected, reason, pytest.approx(duration_s, abs=0.002))

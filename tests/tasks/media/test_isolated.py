@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +16,21 @@ from tasks.contract import Reason
 from tasks.media import isolated
 from tasks.media.decode import open_audio
 from tasks.media.findings import MediaRejected
-from tasks.media.isolated import open_audio_isolated
+from tasks.media.isolated import Decoder, IsolatedAudio
 from tasks.media.limits import MediaLimits
 from tasks.media.tracks import TrackPolicy
 from tests.tasks.media.making import Track, encode, marked, wav
 
 STEREO = np.stack([marked(12.0), marked(12.0, seed=1)])
+
+
+@contextlib.contextmanager
+def open_isolated(
+    path: Path, policy: TrackPolicy | None = None, limits: MediaLimits | None = None
+) -> Iterator[IsolatedAudio]:
+    """A decoder for one medium alone."""
+    with Decoder() as decoder, decoder.open_audio(path, policy, limits) as audio:
+        yield audio
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +41,33 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rejection(path: Path, limits: MediaLimits | None = None) -> MediaRejected:
-    with pytest.raises(MediaRejected) as rejected, open_audio_isolated(path, limits=limits) as audio:
+    with pytest.raises(MediaRejected) as rejected, open_isolated(path, limits=limits) as audio:
         for _ in audio:
             pass
     return rejected.value
 
 
 def acting_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let the child run `script` instead of decoding."""
+    """Let the process that should decode run `script` instead; `output` is where its answers go."""
     child = tmp_path / "child"
-    child.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{script}\n")
+    lines = [f"#!{sys.executable}", "import os, signal, sys, time", "from tasks.media import isolated_child"]
+    lines += ["def act(media, request, output):", f"    {script}", "isolated_child._decode = act"]
+    lines += ["sys.argv[1:] = sys.argv[-1:]", "sys.exit(isolated_child.main())"]
+    child.write_text("\n".join(lines) + "\n")
     child.chmod(0o755)
     monkeypatch.setattr(isolated.sys, "executable", str(child))
 
 
 def children() -> list[str]:
-    """Processes of this one that are alive or not yet taken in."""
+    """Processes of this one that are alive or not yet taken in; but for those that multiprocessing keeps."""
     tasks = Path(f"/proc/{os.getpid()}/task")
-    return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    pids = [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    return [pid for pid in pids if "multiprocessing" not in (Path("/proc") / pid / "cmdline").read_text()]
 
 
 def test_the_same_blocks_as_in_this_process(path: Path):
     policy = TrackPolicy(channel=1)
-    with open_audio(path, policy) as inside, open_audio_isolated(path, policy) as outside:
+    with open_audio(path, policy) as inside, open_isolated(path, policy) as outside:
         expected = np.concatenate(list(inside))
         np.testing.assert_array_equal(np.concatenate(list(outside)), expected)
         assert (outside.probe, outside.choice, outside.findings) == (inside.probe, inside.choice, inside.findings)
@@ -59,7 +75,7 @@ def test_the_same_blocks_as_in_this_process(path: Path):
 
 
 def test_reading_may_stop_early(path: Path):
-    with open_audio_isolated(path) as audio:
+    with open_isolated(path) as audio:
         next(iter(audio))
         with pytest.raises(RuntimeError, match="when all blocks have been read"):
             _ = audio.findings
@@ -89,7 +105,7 @@ def test_memory_does_not_grow_with_duration(tmp_path: Path):
         file.write(minute[:44])
         for _ in range(30):
             file.write(minute[44:])
-    with open_audio_isolated(path, limits=MediaLimits(memory_bytes=48 << 20)) as audio:
+    with open_isolated(path, limits=MediaLimits(memory_bytes=48 << 20)) as audio:
         assert sum(len(block) for block in audio) == 30 * 60 * 16_000
 
 
@@ -100,10 +116,12 @@ def test_memory_does_not_grow_with_duration(tmp_path: Path):
         ("os.abort()", Reason.DECODE_ERROR, "SIGABRT"),
         ("os.kill(os.getpid(), signal.SIGXCPU)", Reason.TIME_LIMIT, "processor time"),
         ("os.kill(os.getpid(), signal.SIGKILL)", Reason.MEMORY_LIMIT, "out of memory"),
-        ("sys.exit('no such module')", Reason.DECODE_ERROR, "no such module"),
-        ("os.write(1, b'complete nonsense')", Reason.DECODE_ERROR, "no sense"),
-        ("os.write(1, b'B' + (2**31).to_bytes(4, 'little'))", Reason.DECODE_ERROR, "no sense"),
-        ("os.write(1, b'B' + (400).to_bytes(4, 'little') + b'short')", Reason.DECODE_ERROR, "crashed"),
+        ("raise RuntimeError('no such thing')", Reason.DECODE_ERROR, "exit code 70) RuntimeError: no such thing"),
+        ("os._exit(3)", Reason.DECODE_ERROR, "exit code 3"),
+        ("output.write(b'complete nonsense')", Reason.DECODE_ERROR, "no sense"),
+        ("output.write(b'B' + (2**31).to_bytes(4, 'little'))", Reason.DECODE_ERROR, "no sense"),
+        ("output.write(b'B' + (400).to_bytes(4, 'little') + b'short')", Reason.DECODE_ERROR, "exit code 0"),
+        ("os.write(2, b'x' * (1 << 20)); os.abort()", Reason.DECODE_ERROR, "SIGABRT"),
     ],
 )
 def test_a_child_that_dies_or_babbles(
@@ -116,22 +134,26 @@ def test_a_child_that_dies_or_babbles(
     assert not children()
 
 
-def test_a_child_that_hangs_is_killed_with_all_that_it_started(
-    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    child = tmp_path / "child"
-    child.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {tmp_path / 'pid'}\nwait\n")
-    child.chmod(0o755)
-    monkeypatch.setattr(isolated.sys, "executable", str(child))
-    monkeypatch.setattr(isolated, "START_GRACE_S", 3.0)
+def test_one_that_hangs_is_killed_with_all_that_it_started(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    length_s = str(10**6 + os.getpid())  # by which it is known
+    acting_as(f"__import__('subprocess').Popen(['sleep', '{length_s}']); time.sleep(1000)", monkeypatch, tmp_path)
+    monkeypatch.setattr(isolated, "ANSWER_GRACE_S", 1.0)
     rejected = rejection(path, MediaLimits(wall_clock_s=1.0))
     assert rejected.reason is Reason.TIME_LIMIT
     assert not children()
-    grandchild = Path("/proc") / (tmp_path / "pid").read_text().strip()
     patience = time.monotonic() + 10
-    while grandchild.exists() and "State:\tZ" not in (grandchild / "status").read_text():
+    while any(length_s in command for command in commands()):
         assert time.monotonic() < patience, "the grandchild lives"
         time.sleep(0.05)
+
+
+def commands() -> list[str]:
+    """The command lines of all processes."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((process / "cmdline").read_text())
+    return found
 
 
 def test_the_child_gets_no_credentials_and_cannot_write(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -149,6 +171,80 @@ def test_the_child_gets_no_credentials_and_cannot_write(path: Path, monkeypatch:
 
 def test_no_descriptors_are_left_open(path: Path):
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with open_audio_isolated(path) as audio:
+    with open_isolated(path) as audio:
         next(iter(audio))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_one_decoder_serves_many_media_and_outlives_those_that_crash(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """The third of a second that Python takes to start is paid once; a crash costs one medium."""
+    fault = "os.kill(os.getpid(), signal.SIGSEGV) if media.read(1) == b'!' else (media.seek(0), decode(*given))"
+    fault = f"given = media, request, output; {fault}"
+    acting_as(fault, monkeypatch, tmp_path)
+    script = tmp_path / "child"
+    script.write_text(script.read_text().replace("def act(", "decode = isolated_child._decode\ndef act(", 1))
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"!" + path.read_bytes()[1:])
+    with Decoder() as decoder:
+        served = []
+        for media in (path, bad, path, bad, path):
+            try:
+                with decoder.open_audio(media) as audio:
+                    served.append(sum(len(block) for block in audio))
+            except MediaRejected as rejected:
+                served.append(rejected.detail)
+            assert len(children()) == 1
+        crashed = "the decoder crashed (signal SIGSEGV)"
+        assert served == [12 * 16_000, crashed, 12 * 16_000, crashed, 12 * 16_000]
+    assert not children()
+
+
+def test_a_decoder_that_died_in_idleness_is_started_again(path: Path):
+    with Decoder() as decoder:
+        for _ in range(2):
+            with decoder.open_audio(path) as audio:
+                assert sum(len(block) for block in audio) == 12 * 16_000
+            (pid,) = children()
+            os.kill(int(pid), signal.SIGKILL)
+            while is_alive(pid):
+                time.sleep(0.01)
+    assert not children()
+
+
+def test_a_decoder_that_cannot_start_is_no_fault_of_the_medium(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(isolated.sys, "executable", "/bin/false")
+    with pytest.raises(ChildProcessError), open_isolated(path):
+        pass
+
+
+def test_nothing_decodes_on_for_a_caller_that_was_killed(path: Path, tmp_path: Path):
+    """`kill -9` of a step while it decodes: its decoder and the process that decodes end too."""
+    code = (
+        "import os, sys, time\n"
+        "from tasks.media.isolated import Decoder\n"
+        "decoder = Decoder()\n"
+        "with decoder.open_audio(sys.argv[1]) as audio:\n"
+        "    print(decoder._process.pid, audio._child._pid, flush=True)\n"
+        "    time.sleep(1000)\n"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    assert caller.stdout is not None
+    pids = caller.stdout.readline().split()
+    assert len(pids) == 2
+    caller.kill()
+    caller.wait()
+    caller.stdout.close()
+    patience = time.monotonic() + 10
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < patience, "it lives"
+        time.sleep(0.05)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether it runs. Nobody may have taken in what is left of it."""
+    try:
+        return "State:\tZ" not in (Path("/proc") / pid / "status").read_text()
+    except OSError:
+        return False

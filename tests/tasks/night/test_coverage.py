@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.night.coverage import covered_ms, speech_within
+from tasks.night.coverage import covered_ms, longest_passed_over_ms, speech_within
 from tasks.night.records import Span
 
 
@@ -39,4 +39,17 @@ def test_it_is_what_counting_milliseconds_gives(speech: list[int], words: list[i
 def test_speech_within_spans(speech: list[int], others: list[int]) -> None:
     speaking = {ms for s in spans(speech) for ms in range(s.start_ms, s.end_ms)}
     expected = [len(speaking & set(range(o.start_ms, o.end_ms))) for o in spans(others)]
-    assert speech_within(spans(speech), spans(others)) == expected
+    found = [sum(span.duration_ms for span in shared) for shared in speech_within(spans(speech), spans(others))]
+    assert found == expected
+
+
+@given(edges, edges, st.integers(0, 40))
+def test_the_longest_stretch_without_a_word(speech: list[int], words: list[int], reach_ms: int) -> None:
+    near = {ms for w in spans(words) for ms in range(max(0, w.start_ms - reach_ms), w.end_ms + reach_ms)}
+    longest = 0
+    for stretch in spans(speech):
+        run = 0
+        for ms in range(stretch.start_ms, stretch.end_ms):
+            run = 0 if ms in near else run + 1
+            longest = max(longest, run)
+    assert longest_passed_over_ms(spans(speech), spans(words), reach_ms) == longest

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import storage
-from tasks.night.inbox import arrival_of, media_files, programme_name, wait_for_uploads
+from tasks.night.inbox import arrival_of, look, programme_name, wait_for_uploads
 
 
 def names(found) -> list[str]:
@@ -30,7 +30,7 @@ def test_companions_and_hidden_files_are_no_media(storage_root: str) -> None:
         "poster.jpg",
     ):
         storage.write(storage.join(inbox, name), b"x")
-    assert names(media_files(inbox)) == ["news.mp4", "noext", "odd.bogus"]
+    assert names(look(inbox).media) == ["news.mp4", "noext", "odd.bogus"]
 
 
 def test_a_changed_file_is_another_arrival(storage_root: str) -> None:
@@ -43,6 +43,27 @@ def test_a_changed_file_is_another_arrival(storage_root: str) -> None:
     assert first == again
     assert changed.arrival != first.arrival
     assert changed.programme == first.programme == "news"
+
+
+def test_a_list_of_words_belongs_to_the_media_of_its_name(storage_root: str) -> None:
+    inbox = storage.join(storage_root, "inbox")
+    for name in ("news.mp4", "news.vocabulary.txt", "news.late.mp4", "film.mp4", "film.txt"):
+        storage.write(storage.join(inbox, name), name.encode())
+    listing = look(inbox)
+    arrivals = {
+        n: arrival_of(found, inbox, listing.vocabulary_of(found))
+        for n, found in zip(names(listing.media), listing.media, strict=True)
+    }
+    assert {n: storage.name_of(a.vocabulary) if a.vocabulary else "" for n, a in arrivals.items()} == {
+        "news.mp4": "news.vocabulary.txt",
+        "news.late.mp4": "",
+        "film.mp4": "",
+    }
+    # Another list is another arrival: what it helps with is to be transcribed again.
+    storage.write(storage.join(inbox, "news.vocabulary.txt"), b"David Ellis")
+    listing = look(inbox)
+    (news,) = [found for found in listing.media if found.uri.endswith("/news.mp4")]
+    assert arrival_of(news, inbox, listing.vocabulary_of(news)).arrival != arrivals["news.mp4"].arrival
 
 
 @pytest.mark.parametrize(
@@ -66,7 +87,7 @@ def test_programme_names(path: str, name: str) -> None:
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
     path.write_bytes(b"x")
-    (found,) = media_files(tmp_path.as_uri())
+    (found,) = look(tmp_path.as_uri()).media
     assert arrival_of(found, tmp_path.as_uri()).programme == "caf"
 
 
@@ -95,7 +116,7 @@ def test_what_is_still_growing_waits(tmp_path: Path) -> None:
     uploader = threading.Thread(target=upload)
     uploader.start()
     try:
-        settled, waiting = wait_for_uploads(list(media_files(tmp_path.as_uri())), settle_s=0.4)
+        settled, waiting = wait_for_uploads(look(tmp_path.as_uri()).media, settle_s=0.4)
     finally:
         stop.set()
         uploader.join()
@@ -108,7 +129,7 @@ def test_settled_files_cost_no_wait(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     os.utime(path, (1, 1))
     started = time.monotonic()
-    settled, waiting = wait_for_uploads(list(media_files(tmp_path.as_uri())), settle_s=600)
+    settled, waiting = wait_for_uploads(look(tmp_path.as_uri()).media, settle_s=600)
     assert (len(settled), waiting) == (1, [])
     assert time.monotonic() - started < 60
 
@@ -116,6 +137,6 @@ def test_settled_files_cost_no_wait(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_between_the_looks_waits_too(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"x")
-    found = list(media_files(tmp_path.as_uri()))
+    found = look(tmp_path.as_uri()).media
     path.unlink()
     assert wait_for_uploads(found, settle_s=0.1) == ([], found)

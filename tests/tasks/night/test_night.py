@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 
 from tasks import storage
-from tasks.contract import STEPS, Outcome, Receipt, Status
+from tasks.contract import STEPS, InputRejected, Outcome, Reason, Receipt, Status
+from tasks.contract.arguments import ReportNight
+from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
+from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
-from tasks.night.records import Batch, read_one
-from tasks.night.report import NightReport
+from tasks.night.records import Batch, Publication, read_one, to_lines
+from tasks.night.report import NightReport, batch_rows
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
 from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+from tests.tasks.night.results import write_result
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +84,12 @@ class Station:
         published = []
         for item in plan.items:
             prepared = self.step("prepare-media", batch=item.uri).result
-            recognised = self.step("recognise", prepared=prepared, model=plan.labels["model"]).result
-            published.append(
-                self.step(
-                    "publish", batch=item.uri, prepared=prepared, recognised=recognised, transcripts=transcripts
-                ).result
-            )
+            found = {
+                "recognised": self.step("recognise", prepared=prepared, model=plan.labels["model"]).result,
+                "diarized": self.step("diarize", prepared=prepared, diarizer=plan.labels["diarizer"]).result,
+            }
+            arguments = {"batch": item.uri, "prepared": prepared, "transcripts": transcripts, **found}
+            published.append(self.step("publish", **arguments).result)
         report = self.step("report-night", plan=plan.result, published=tuple(published), transcripts=transcripts)
         return plan, read_one(NightReport, output_uri(report.result, load_result(report.result), "report.json"))
 
@@ -130,6 +134,8 @@ def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], spe
     assert transcript.media.duration_ms == pytest.approx(len(speech_wav) / 32, abs=30)
     assert transcript.coverage.speech_ms > 2_000
     assert transcript.provenance.engine.startswith("transformers ParakeetForCTC")
+    assert transcript.provenance.diarizer == resolve(plan.labels["diarizer"]).version
+    assert rows["news"].speakers in (0, 1)  # one voice; a model of random weights may have found no word of it
     index = storage.read_bytes(station.at("transcripts", "_nights", report.night, "index.jsonl")).splitlines()
     assert [json.loads(line)["programme"] for line in index] == sorted(found)
     page = storage.read_bytes(station.at("transcripts", "_nights", report.night, "report.html")).decode()
@@ -165,6 +171,51 @@ def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], spe
     assert len(after) == len(before) + 3
 
 
+def test_another_list_of_words_makes_another_transcript(two_models: tuple[str, str], tmp_path: Path) -> None:
+    station = Station((tmp_path / "storage").as_uri())
+    rng = np.random.default_rng(3)
+    station.deliver("news.wav", wav(rng.normal(0, 0.05, 3 * SAMPLE_RATE_HZ)))
+    station.deliver("news.vocabulary.txt", b"David Ellis\n")
+    station.night(two_models[0])
+    assert len(station.transcript_sets()) == 1
+    assert station.plan(two_models[0]).counts["new"] == 0
+    station.deliver("news.vocabulary.txt", b"David Ellis\nClara Bennett\n")
+    _, report = station.night(two_models[0])
+    assert [row.programme for row in report.rows] == ["news"]
+    assert len(station.transcript_sets()) == 2
+
+
+def test_three_hundred_programmes_are_planned_and_told_of(two_models: tuple[str, str], tmp_path: Path) -> None:
+    """Whatever becomes of their batches, each is in the report by name."""
+    station = Station((tmp_path / "storage").as_uri())
+    for n in range(300):
+        station.deliver(f"{n % 7}/programme-{n:03d}.wav", b"x" * (1 + n))
+    plan = station.plan(two_models[0], batches=16)
+    batches = [read_one(Batch, item.uri) for item in plan.items]
+    assert len(batches) == 16
+    assert sum(len(batch.programmes) for batch in batches) == 300
+    report = station.step("report-night", plan=plan.result, transcripts=station.at("transcripts"))
+    assert report.counts == {"programmes": 300, "failed": 300}
+    assert len(report.warnings) == 11, "ten, and how many more"
+    index = storage.read_bytes(report.labels["index"]).splitlines()
+    assert len({json.loads(line)["programme"] for line in index}) == 300
+
+
+def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
+    station = Station((tmp_path / "storage").as_uri())
+    rows = [
+        Publication(programme=n, media=n, outcome=Outcome.DONE, duration_s=s) for n, s in (("a", 60.0), ("b", 180.0))
+    ]
+    bad = Publication(programme="c", media="c", outcome=Outcome.QUARANTINED, reason=Reason.NOT_MEDIA)
+    metrics = {"cpu_s": 360.0, "gpu_s": 720.0, "rtfx": 90.0}
+    uri = write_result(station.at("publish"), "publish", {PUBLISHED: to_lines([*rows, bad])}, metrics=metrics)
+    prices = ReportNight(output="", plan="", transcripts="", cpu_hour_price=0.2, gpu_hour_price=1.5)
+    found = {row.programme: (row.compute_s, row.cost) for row in batch_rows(uri, load_result(uri), prices)}
+    assert found == {"a": (270.0, 0.08), "b": (810.0, 0.24), "c": (None, None)}
+    free = ReportNight(output="", plan="", transcripts="")
+    assert [row.cost for row in batch_rows(uri, load_result(uri), free)] == [None] * 3
+
+
 def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, two_models: tuple[str, str]) -> None:
     station = Station(storage_root)
     station.deliver("a.wav", b"x")
@@ -183,7 +234,7 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
     station.deliver("a.wav", wav(np.zeros(SAMPLE_RATE_HZ)))
     attempts: list[Path] = []
 
-    def broken(media: Path, flac: Path, stop: object) -> None:
+    def broken(media: Path, flac: Path, stop: object, decoder: object) -> None:
         attempts.append(media)
         raise RuntimeError("a bug of ours")
 
@@ -219,3 +270,18 @@ def test_a_plan_is_for_one_version_of_the_model(storage_root: str, two_models: t
     assert Ledger(station.at("transcripts"), batch.pipeline).transcribed() == set()
     assert station.plan(two_models[0]).status is Status.CACHED
     assert station.plan(two_models[1]).status is Status.DONE
+
+
+def test_a_diarizer_that_is_not_there_costs_the_speakers_only(
+    storage_root: str, two_models: tuple[str, str], speech_wav: bytes
+) -> None:
+    station = Station(storage_root)
+    station.deliver("news.wav", speech_wav)
+    arguments = {"inbox": station.at("inbox"), "transcripts": station.at("transcripts"), "model": two_models[0]}
+    missing = station.step("plan-night", diarizer=station.at("no", "such", "diarizer"), settle_s=0, **arguments)
+    (warning,) = missing.warnings
+    assert warning.startswith("speakers will not be told apart")
+    prepared = station.step("prepare-media", batch=missing.items[0].uri).result
+    with pytest.raises(InputRejected, match="config"):
+        station.step("diarize", prepared=prepared, diarizer=missing.labels["diarizer"])
+    assert station.step("plan-night", settle_s=0, **arguments).warnings == ()

@@ -10,6 +10,7 @@ import pytest
 
 from tasks import storage
 from tasks.contract import Artifact, Reason
+from tasks.media.isolated import Decoder
 from tasks.night import prepare, recognise
 from tasks.night.hearing import words_name
 from tasks.night.listening import Heard, listen_to
@@ -58,12 +59,12 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
     arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
     decoded: list[str] = []
 
-    def listening(media: Path, flac: Path, stop: threading.Event) -> Heard:
+    def listening(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) -> Heard:
         if len(decoded) == 2:
             decoded.append("killed")
             raise Killed
         decoded.append(media.name[-5:])
-        return listen_to(media, flac, stop)
+        return listen_to(media, flac, stop, decoder)
 
     monkeypatch.setattr(prepare, "listen_to", listening)
     with pytest.raises(Killed):
@@ -83,12 +84,15 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
 class Parrot:
     """An engine that says how long each chunk was, and dies at the n-th window."""
 
-    name, longest_chunk_s = "parrot", 30.0
+    name, longest_chunk_s, join_pause_s = "parrot", 30.0, 0.6
 
     def __init__(self, dies_at: int) -> None:
         self.dies_at, self.n_windows, self.n_chunks = dies_at, 0, 0
 
-    def recognise(self, chunks: list[np.ndarray]) -> list[Recognition]:
+    def languages(self, chunks: object) -> list[dict[str, float]]:
+        return []
+
+    def recognise(self, chunks: list[np.ndarray], hints: object = None, careful: bool = False) -> list[Recognition]:
         self.n_windows += 1
         if self.n_windows == self.dies_at:
             raise Killed

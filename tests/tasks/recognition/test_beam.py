@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.recognition.beam import align, search
-from tasks.recognition.spelling import FILE_NAME, SpellingModel
+from tasks.recognition.beam import BEAM, align, search
+from tasks.recognition.spelling import FILE_NAME, SpellingGuide, SpellingModel
 
 BLANK = 0
 N_SYMBOLS = 3
@@ -21,6 +21,11 @@ def log_posteriors(n_frames: int, seed: int, n_symbols: int = N_SYMBOLS) -> np.n
     rng = np.random.default_rng(seed)
     logits = rng.standard_normal((n_frames, n_symbols)) * 2
     return (logits - np.log(np.exp(logits).sum(-1, keepdims=True))).astype(np.float32)
+
+
+def best(frames: np.ndarray, spelling: SpellingModel | None = None, beam: int = BEAM) -> list[int]:
+    (found,) = search([frames], BLANK, [SpellingGuide(spelling)] if spelling else [], beam)
+    return found
 
 
 def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
@@ -39,9 +44,8 @@ def texts_by_probability(frames: np.ndarray) -> dict[tuple[int, ...], float]:
 @given(n_frames=st.integers(1, 6), seed=st.integers(0, 10_000))
 def test_without_a_say_of_spelling_the_most_likely_text_is_found(n_frames: int, seed: int) -> None:
     frames = log_posteriors(n_frames, seed)
-    silent = SpellingModel.learn([], N_SYMBOLS)
     probabilities = texts_by_probability(frames)
-    found = tuple(search(frames, BLANK, silent, beam=500))
+    found = tuple(best(frames, beam=500))
     assert probabilities[found] == pytest.approx(max(probabilities.values()), rel=0.02)
 
 
@@ -54,7 +58,7 @@ def test_the_alignment_is_the_most_likely_path_of_the_text(n_frames: int, seed: 
         score = float(sum(frames[n, symbol] for n, symbol in enumerate(path)))
         paths.setdefault(collapse(path), []).append((score, path))
     for text, ways in paths.items():
-        found = align(frames, text, BLANK)
+        (found,) = align([frames], [text], BLANK)
         assert tuple(emission.symbol for emission in found) == text
         spoken = [BLANK] * n_frames
         for emission in found:
@@ -65,35 +69,79 @@ def test_the_alignment_is_the_most_likely_path_of_the_text(n_frames: int, seed: 
 
 
 def test_a_text_longer_than_the_audio_has_no_alignment() -> None:
-    assert align(log_posteriors(2, 0), [1, 1], BLANK) == []
-    assert align(log_posteriors(2, 0), [], BLANK) == []
+    fits, longer, empty = align([log_posteriors(2, 0)] * 3, [[1, 2], [1, 1], []], BLANK)
+    assert [emission.symbol for emission in fits] == [1, 2]
+    assert longer == empty == []
 
 
 def test_no_frames_say_nothing() -> None:
-    assert search(np.zeros((0, N_SYMBOLS), np.float32), BLANK, SpellingModel.learn([], N_SYMBOLS)) == []
+    nothing = np.zeros((0, N_SYMBOLS), np.float32)
+    assert search([nothing, log_posteriors(3, 1), nothing], BLANK, []) == [[], best(log_posteriors(3, 1)), []]
+    assert search([], BLANK, []) == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=6), seed=st.integers(0, 1000))
+def test_company_changes_nothing(lengths: list[int], seed: int) -> None:
+    """Utterances of any lengths searched and aligned together come to what each comes to alone."""
+    frames = [log_posteriors(length, seed + n, n_symbols=6) for n, length in enumerate(lengths)]
+    spelling = SpellingModel.learn([[1, 2, 3, 4, 5] * 3, [2, 2, 4]], n_symbols=6)
+    spelling.weight = 0.7
+    guides = [SpellingGuide(spelling)]
+    together = search(frames, BLANK, guides)
+    assert together == [search([utterance], BLANK, guides)[0] for utterance in frames]
+    aligned = align(frames, together, BLANK)
+    assert aligned == [align([f], [text], BLANK)[0] for f, text in zip(frames, together, strict=True)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(n_frames=st.integers(1, 5), seed=st.integers(0, 10_000), weight=st.floats(0, 1.5))
+def test_the_best_text_by_audio_and_spelling_together(n_frames: int, seed: int, weight: float) -> None:
+    """Against every text there is, its audio and its spelling scored one by one."""
+    frames = log_posteriors(n_frames, seed)
+    spelling = SpellingModel.learn([[1, 2, 1, 2, 2], [2, 1]], N_SYMBOLS, order=3)
+    spelling.weight, spelling.bonus = weight, 0.3
+
+    def score(text: tuple[int, ...], probability: float) -> float:
+        context, said = spelling.start, 0.0
+        for symbol in text:
+            said += weight * np.log(spelling.probabilities(spelling.known(context))[symbol]) + spelling.bonus
+            context = spelling.extend(context, symbol)
+        return float(np.log(probability) + said)
+
+    scores = {text: score(text, p) for text, p in texts_by_probability(frames).items()}
+    # Symbols less likely than a thousandth are not tried: the best of the rest is all but the best.
+    assert scores[tuple(best(frames, spelling, beam=500))] == pytest.approx(max(scores.values()), abs=0.02)
+
+
+def test_silence_says_nothing() -> None:
+    """Runs of certain blanks are left out; what stands between them is not joined."""
+    certain, letter = [0.9996, 0.0002, 0.0002], [0.1, 0.85, 0.05]
+    frames = np.log(np.array([certain] * 5 + [letter] + [certain] * 7 + [letter] + [certain], dtype=np.float32))
+    assert best(frames) == [1, 1]
 
 
 def test_spelling_decides_where_the_audio_is_in_doubt() -> None:
     """The audio hears 1, then 2 a little more than 3; the texts know only 1 3."""
     doubt = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.02, 0.01, 0.50, 0.47]], dtype=np.float32))
     spelling = SpellingModel.learn([[1, 3]] * 20, n_symbols=4)
-    assert search(doubt, BLANK, spelling) == [1, 2]
+    assert best(doubt, spelling) == [1, 2]
     spelling.weight = 0.5
-    assert search(doubt, BLANK, spelling) == [1, 3]
+    assert best(doubt, spelling) == [1, 3]
 
 
 def test_spelling_does_not_overrule_clear_audio() -> None:
     clear = np.log(np.array([[0.001, 0.997, 0.001, 0.001], [0.001, 0.001, 0.997, 0.001]], dtype=np.float32))
     spelling = SpellingModel.learn([[1, 3]] * 20, n_symbols=4)
     spelling.weight = 0.5
-    assert search(clear, BLANK, spelling) == [1, 2]
+    assert best(clear, spelling) == [1, 2]
 
 
 @settings(max_examples=50)
 @given(texts=st.lists(st.lists(st.integers(0, 4), max_size=12), max_size=6), context=st.text('\x1f !"#$', max_size=12))
 def test_probabilities_are_a_distribution_after_any_context(texts: list[list[int]], context: str) -> None:
     spelling = SpellingModel.learn(texts, n_symbols=5, order=4)
-    probabilities = np.exp(spelling.log_probabilities(context[-3:]))
+    probabilities = spelling.probabilities(spelling.known(context[-3:]))
     assert probabilities.sum() == pytest.approx(1)
     assert (probabilities > 0).all()
 
@@ -103,7 +151,7 @@ def test_witten_bell_on_a_case_by_hand() -> None:
     spelling = SpellingModel.learn([[1, 2, 1, 2]], n_symbols=4, order=2)
     unigram = 2 / 6 + (2 / 6) * (1 / 4)  # two of four symbols seen, two kinds, uniform below
     expected = 1 / 2 + (1 / 2) * unigram  # one symbol seen after the start, of one kind
-    assert np.exp(spelling.log_probabilities(spelling.start)[1]) == pytest.approx(expected)
+    assert spelling.probabilities(spelling.start)[1] == pytest.approx(expected)
 
 
 def test_a_model_is_saved_and_loaded_the_same(tmp_path: Path) -> None:
@@ -114,9 +162,8 @@ def test_a_model_is_saved_and_loaded_the_same(tmp_path: Path) -> None:
     loaded = SpellingModel.load(tmp_path)
     assert loaded is not None
     assert loaded == spelling
-    assert loaded.log_probabilities(loaded.extend(loaded.start, 2)) == spelling.log_probabilities(
-        spelling.extend(spelling.start, 2)
-    )
+    context = spelling.known(spelling.extend(spelling.start, 2))
+    assert np.array_equal(loaded.probabilities(context), spelling.probabilities(context))
     spelling.save(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == first
 
@@ -125,9 +172,25 @@ def test_without_a_model_there_is_none(tmp_path: Path) -> None:
     assert SpellingModel.load(tmp_path) is None
 
 
+@settings(max_examples=30)
+@given(
+    texts=st.lists(st.lists(st.integers(0, 4), max_size=12), max_size=6), said=st.lists(st.integers(0, 4), max_size=9)
+)
+def test_the_guide_says_what_the_model_says(texts: list[list[int]], said: list[int]) -> None:
+    spelling = SpellingModel.learn(texts, n_symbols=5, order=4)
+    spelling.weight, spelling.bonus = 0.8, 0.5
+    guide = SpellingGuide(spelling)
+    state, context = np.array([[guide.start]]), spelling.start
+    for symbol in said:
+        expected = 0.8 * np.log(spelling.probabilities(spelling.known(context))) + 0.5
+        assert guide.scores(state, np.arange(5)[None])[0, 0] == pytest.approx(expected, abs=1e-4)
+        state = guide.follow(state[0], np.array([symbol]))[None]
+        context = spelling.extend(context, symbol)
+
+
 def test_a_long_text_is_aligned_in_order() -> None:
     frames = log_posteriors(600, 3, n_symbols=31)
     text = [1 + n % 30 for n in range(250)]
-    found = align(frames, text, BLANK)
+    (found,) = align([frames], [text], BLANK)
     assert [emission.symbol for emission in found] == text
     assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(found))

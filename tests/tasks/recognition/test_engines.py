@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tasks.contract import InputRejected, Misconfigured, Reason
-from tasks.recognition import Engine, load_engine
+from tasks.recognition import Engine, Hints, load_engine
+from tasks.transcripts.document import WordTiming
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -105,24 +106,57 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         load_engine(tmp_path)
 
 
-def test_whisper_hears_each_chunks_own_language(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
+class Detector:
+    """The model, but for what it hears. CTranslate2 takes one with so few tokens for English-only."""
+
+    is_multilingual = True
+
+    def __init__(self, model: object, languages: list[str]) -> None:
+        self._model, self._languages = model, iter(languages)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+    def detect_language(self, encoded: object) -> list[list[tuple[str, float]]]:
+        return [[(f"<|{language}|>", 0.9), ("<|fr|>", 0.1)] for language in self._languages]
+
+
+def test_whisper_hears_a_chunks_own_language_if_none_is_known(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = [noise(1.0, 1), noise(0.0), noise(1.0, 2), noise(1.0, 3)]
-    languages = iter(["de", "en", "de"])
+    model = seq2seq._model.model
+    monkeypatch.setattr(seq2seq._model, "model", Detector(model, ["de", "en"]))
+    found = seq2seq.recognise(chunks, [Hints(), Hints(), Hints("sv"), Hints()])
+    assert [r.language for r in found] == ["de", None, "sv", "en"]
+    monkeypatch.setattr(seq2seq._model, "model", Detector(model, ["de", "en"]))
+    assert seq2seq.languages(iter([chunks[0], chunks[2]])) == [{"de": 0.9, "fr": 0.1}, {"en": 0.9, "fr": 0.1}]
 
-    class Detector:
-        """The model, but for what it hears. CTranslate2 takes one with so few tokens for English-only."""
 
-        is_multilingual = True
+def test_who_cannot_tell_a_language_reads_nothing(ctc: Engine) -> None:
+    chunks = iter([noise(1.0)])
+    assert ctc.languages(chunks) == []
+    assert next(chunks) is not None
 
-        def __init__(self, model: object) -> None:
-            self._model = model
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._model, name)
+def test_hints_are_each_chunks_own(engine: Engine) -> None:
+    """What helps one chunk changes no other, and order does not matter."""
+    chunks = [noise(seconds, seed) for seed, seconds in enumerate((0.7, 2.0, 1.3))]
+    hints = [Hints("en"), Hints("en", ("Anna", "BBC")), Hints("en")]
+    plain, helped = engine.recognise(chunks, [Hints("en")] * 3), engine.recognise(chunks, hints)
+    assert [helped[0], helped[2]] == [plain[0], plain[2]]
+    assert engine.recognise(chunks[::-1], hints[::-1]) == helped[::-1]
+    assert engine.recognise(chunks, hints, careful=True) == engine.recognise(chunks, hints, careful=True)
 
-        def detect_language(self, encoded: object) -> list[list[tuple[str, float]]]:
-            return [[(f"<|{language}|>", 0.9)] for language in languages]
 
-    monkeypatch.setattr(seq2seq._model, "model", Detector(seq2seq._model.model))
-    found = seq2seq.recognise(chunks)
-    assert [r.language for r in found] == ["de", None, "en", "de"]
+def test_text_that_attention_cannot_place_is_kept() -> None:
+    from faster_whisper.transcribe import Segment
+
+    from tasks.recognition.whisper import _words
+
+    segment = Segment(1, 0, 31.0, 32.0, " 50 % off", [], -0.1, 1.0, 0.0, [], None)
+    found = _words([segment], 30.0, 2.0)
+    assert [(w.text, w.start_ms, w.end_ms) for w in found] == [
+        ("50", 1000, 1333),
+        ("%", 1333, 1500),
+        ("off", 1500, 2000),
+    ]
+    assert {w.timing for w in found} == {WordTiming.CHUNK}

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.recognition.greedy import Emission, emissions, vocabulary, words
+from tasks.transcripts.document import WordTiming
 
 CHARACTERS = ["<blank>", "<unk>", " ", ".", "a", "b", "c"]
 BLANK = 0
@@ -13,7 +14,12 @@ BLANK = 0
 
 def decode(frames: list[int], tokens: list[str] = CHARACTERS, duration_ms: int = 60_000):
     posteriors = np.full(len(frames), 0.9)
-    return words(emissions(np.array(frames), posteriors, BLANK), vocabulary(tokens, {0, 1}), 40.0, duration_ms)
+    return words(
+        emissions(np.array(frames), posteriors, BLANK),
+        vocabulary(tokens, {0, 1} if tokens[1] == "<unk>" else {0}),
+        40.0,
+        duration_ms,
+    )
 
 
 def test_repeats_join_and_a_blank_parts_equal_letters() -> None:
@@ -76,3 +82,12 @@ def test_a_mark_on_its_own_belongs_to_the_word_before() -> None:
     assert [w.text for w in decode([4, 2, 3, 2, 5])] == ["a.", "b"]
     assert [w.text for w in decode([4, 3, 2, 3, 2, 5])] == ["a.", "b"]
     assert decode([0, 3, 2, 0, 3]) == ()
+
+
+def test_signs_that_are_read_aloud_are_words() -> None:
+    tokens = ["<blank>", " ", "5", "%", "€", "&", "a", ","]
+    found = decode([2, 1, 3, 1, 4, 1, 5, 1, 6, 1, 7], tokens)
+    assert [w.text for w in found] == ["5", "%", "€", "&", "a,"]
+    times = [time for word in found for time in (word.start_ms, word.end_ms)]
+    assert times == sorted(times)
+    assert {w.timing for w in found} == {WordTiming.CTC}

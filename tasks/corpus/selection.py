@@ -1,4 +1,7 @@
-"""Repeats and leaks: the rows of all shards as a few numbers each, so that ten thousand hours fit in memory."""
+"""Which rows make a dataset, and whether its splits leak.
+
+The rows of all shards are a few numbers each, so that ten thousand hours fit in memory.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.contract import Reason
 from tasks.corpus.identity import hash64
 from tasks.corpus.planning import SPLIT_CODES
 from tasks.corpus.records import Split, whole_ms
@@ -22,7 +26,7 @@ _RANK = np.array([KEPT_FIRST.index(split) for split in sorted(SPLIT_CODES, key=l
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a dataset to be, parallel arrays `(n_rows,)`. 57 bytes a row: four million take 230 MB."""
+    """All rows of a dataset to be, parallel arrays `(n_rows,)`. 61 bytes a row: four million take 245 MB."""
 
     digest: np.ndarray  # (n_rows, 4) uint64: the audio's sha256
     programme: np.ndarray  # int64: hash of the programme's name
@@ -30,13 +34,20 @@ class Rows:
     shard: np.ndarray  # int32
     row: np.ndarray  # int32: number inside the shard's file of that split
     duration_ms: np.ndarray  # int64
+    match_error: np.ndarray  # float32; NaN where the caption was held against nothing
 
     def __len__(self) -> int:
         return len(self.split)
 
+    def of_shard(self, shard: int) -> slice:
+        """The rows of one shard: they lie together."""
+        first, end = np.searchsorted(self.shard, [shard, shard + 1])
+        return slice(int(first), int(end))
+
     def places(self, shard: int, split: Split) -> np.ndarray:
         """The numbers of the rows in one shard's file of one split, in the file's order."""
-        return np.flatnonzero((self.shard == shard) & (self.split == SPLIT_CODES[split]))
+        rows = self.of_shard(shard)
+        return rows.start + np.flatnonzero(self.split[rows] == SPLIT_CODES[split])
 
 
 def rows_of(indexes: Iterable[pa.Table]) -> Rows:
@@ -57,16 +68,42 @@ def rows_of(indexes: Iterable[pa.Table]) -> Rows:
                 np.full(len(codes), shard, np.int32),
                 row,
                 np.array([whole_ms(s) for s in table.column("duration_s").to_pylist()], np.int64),
+                table.column("match_error").to_numpy().astype(np.float32),
             )
         )
     return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def find_repeats(rows: Rows) -> np.ndarray:
-    """Which rows repeat another's audio, `(n_rows,)` bool: all copies but the first by `KEPT_FIRST`, shard and row."""
+@dataclass(frozen=True)
+class Selection:
+    """Which rows make the dataset, and why the others do not. Arrays are `(n_rows,)` bool."""
+
+    rows: Rows
+    lost: dict[Reason, np.ndarray]
+
+    @property
+    def used(self) -> np.ndarray:
+        return ~np.logical_or.reduce(list(self.lost.values()))
+
+
+def select(rows: Rows, max_match_error: float) -> Selection:
+    """Leave out captions that do not match, then repeats.
+
+    In that order: a copy whose caption does not match is no reason to drop the one whose caption does.
+    """
+    mismatched = rows.match_error > max_match_error  # never true of NaN
+    return Selection(rows, {Reason.MATCH_ERROR: mismatched, Reason.DUPLICATE: find_repeats(rows, ~mismatched)})
+
+
+def find_repeats(rows: Rows, candidates: np.ndarray) -> np.ndarray:
+    """Which of the `candidates` repeat another one's audio: all copies but the first by `KEPT_FIRST`, shard and row.
+
+    Both are `(n_rows,)` bool.
+    """
     digest = rows.digest
     keys = (rows.row, rows.shard, _RANK[rows.split], digest[:, 3], digest[:, 2], digest[:, 1], digest[:, 0])
     order = np.lexsort(keys)  # the last key counts most
+    order = order[candidates[order]]
     ordered = digest[order]
     repeats = np.zeros(len(rows), bool)
     repeats[order[1:]] = (ordered[1:] == ordered[:-1]).all(axis=1)

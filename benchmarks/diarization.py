@@ -1,0 +1,194 @@
+"""Who speaks when: the embedded diarizer's speed beside pyannote's own networks, and its errors on human speech.
+
+Speed: half a minute of two synthetic voices on one core, each pipeline as it is configured; pyannote's networks
+(PyanNet and XVectorSincNet) have random weights, which cost as much as trained ones.
+
+Errors: every folder of `diarization/` below `AIRSCRIPT_SPEECH`, by the night's own way: voice activity, then the
+diarizer. `--weights NAME=DIR` scores other weights beside those that come with the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.measure import Report, processor_seconds, race, report, show
+from tasks.transcripts.spans import Span
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation, Timeline
+
+    from tasks.diarization.diarizer import Diarizer
+
+SAMPLE_RATE_HZ = 16_000
+TALK_S = 30
+REPEATS = 3
+OURS, PEER = "airscript embedded", "pyannote PyanNet + XVectorSincNet"
+COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A talk, and who really speaks in it."""
+
+    samples: np.ndarray
+    reference: Annotation
+    scored: Timeline | None
+
+
+def measure(weights: dict[str, Path]) -> Report:
+    import torch
+
+    from tasks.diarization.diarizer import load_diarizer
+
+    torch.set_num_threads(1)
+    talk = dialogue(TALK_S)
+    contenders: dict[str, Callable[[], object]] = {
+        OURS: whole(load_diarizer(weights[OURS], OURS), talk),
+        PEER: whole(pyannotes(), talk),
+    }
+    rows = race(contenders, PEER, TALK_S, REPEATS, clock=processor_seconds)
+    return report(
+        "diarization",
+        f"{TALK_S} s of two voices, one thread, processor seconds",
+        "x real time",
+        PEER,
+        ("pyannote.audio", "pyannote.metrics", "torch"),
+        rows,
+        [line for name, folder in weights.items() for line in errors(name, folder)],
+    )
+
+
+def dialogue(seconds: float) -> np.ndarray:
+    """Two synthetic voices by turns, `(n_samples,)` float32."""
+    import soxr
+
+    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
+    from training.synthesis.espeak import speak
+    from training.synthesis.sentences import SentenceGenerator
+    from training.synthesis.voices import VoiceSet, random_voice
+
+    rng = random.Random(1)
+    voices, sentences = [random_voice(VoiceSet.CHANNEL_INBOX, rng) for _ in range(2)], SentenceGenerator(1)
+    pieces, n_samples, turn = [], 0, 0
+    while n_samples < seconds * SAMPLE_RATE_HZ:
+        spoken = speak(f"{sentences.sentence()} {sentences.sentence()}", voices[turn % 2])
+        pieces.append(soxr.resample(spoken, ESPEAK_RATE_HZ, SAMPLE_RATE_HZ))
+        n_samples, turn = n_samples + len(pieces[-1]), turn + 1
+    return np.concatenate(pieces)[: int(seconds * SAMPLE_RATE_HZ)]
+
+
+def whole(diarizer: Diarizer, samples: np.ndarray) -> Callable[[], object]:
+    """The diarization of all of `samples`, as a call."""
+    speech = [Span(0, len(samples) // 16)]
+    return lambda: diarizer.diarize(lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16], speech)
+
+
+def pyannotes() -> Diarizer:
+    """pyannote's pipeline around its own networks: windows of 10 s every second, as its models are published."""
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+    from pyannote.audio.models.embedding import XVectorSincNet
+    from pyannote.audio.models.segmentation import PyanNet
+    from pyannote.audio.pipelines import SpeakerDiarization
+
+    from tasks.diarization.diarizer import Diarizer
+    from tasks.diarization.embedded import NoPLDA
+
+    segmentation = PyanNet(lstm={"num_layers": 4})
+    segmentation.specifications = Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=10.0,
+        classes=["1", "2", "3"],
+        powerset_max_classes=2,
+        permutation_invariant=True,
+    )
+    segmentation.build()
+    embedding = XVectorSincNet()
+    embedding.specifications = Specifications(
+        problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=10.0
+    )
+    pipeline = SpeakerDiarization(
+        segmentation=segmentation, embedding=embedding, plda=NoPLDA(), clustering="AgglomerativeClustering"
+    )
+    clustering = {"method": "centroid", "threshold": 0.7, "min_cluster_size": 12}
+    pipeline.instantiate({"clustering": clustering, "segmentation": {"min_duration_off": 0.0}})
+    return Diarizer(pipeline, PEER, "cpu")
+
+
+def errors(name: str, folder: Path) -> Iterator[str]:
+    """A line for each folder of talks."""
+    from tasks.diarization.diarizer import load_diarizer
+    from training.scoring.speakers import SpeakerErrors, annotation_of, speaker_errors
+
+    speech = os.environ.get("AIRSCRIPT_SPEECH")
+    if not speech:
+        yield f"{name}: set AIRSCRIPT_SPEECH for error rates on human speech"
+        return
+    diarizer = load_diarizer(folder, name, "cpu")
+    for talks in sorted((Path(speech) / "diarization").iterdir()):
+        bare, collared, right, n = SpeakerErrors(), SpeakerErrors(), 0, 0
+        for recording in recordings(talks):
+            found = diarizer.diarize(reader(recording.samples), listen(recording.samples))
+            answer = annotation_of(found.turns)
+            bare += speaker_errors(recording.reference, answer, recording.scored)
+            collared += speaker_errors(recording.reference, answer, recording.scored, COLLAR_S, without_overlap=True)
+            right += len(found.speakers) == len(recording.reference.labels())
+            n += 1
+        shares = ", ".join(
+            f"{kind} {100 * getattr(bare, f'{field}_s') / bare.scored_s:.1f}"
+            for kind, field in (("missed", "missed"), ("false alarm", "false_alarm"), ("confusion", "confusion"))
+        )
+        yield (
+            f"{name}, {talks.name}: DER {100 * bare.rate:.1f} % without collar, overlap scored ({shares}); "
+            f"{100 * collared.rate:.1f} % with {COLLAR_S} s on each side, without overlap; "
+            f"number of speakers right in {right} of {n}"
+        )
+
+
+def recordings(folder: Path) -> Iterator[Recording]:
+    import soundfile
+
+    from training.scoring.speakers import read_rttm, read_uem
+
+    for path in sorted(folder.glob("*.rttm")):
+        samples, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32")
+        uem = path.with_suffix(".uem")
+        yield Recording(samples, read_rttm(path), read_uem(uem) if uem.exists() else None)
+
+
+def reader(samples: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    return lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16]
+
+
+def listen(samples: np.ndarray) -> list[Span]:
+    """Where the night hears speech."""
+    from tasks.media.speech_activity import speech_segments
+
+    return [Span(segment.start_ms, segment.end_ms) for segment in speech_segments([samples])]
+
+
+def main() -> None:
+    from tasks.diarization.finding import WEIGHTS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the report here")
+    parser.add_argument("--weights", action="append", default=[], metavar="NAME=DIR", help="score these too")
+    options = parser.parse_args()
+    others = (pair.partition("=") for pair in options.weights)
+    result = measure({OURS: WEIGHTS} | {name: Path(folder) for name, _, folder in others})
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""Live captions at real time: how long after the end of a word it is committed, and what a session costs.
+
+    python -m benchmarks.streaming [--sessions 1 2 4 8] [--seconds 60] [--model DIR] [--json FILE]
+
+One worker of each component, each a process; the brokers are `KAFKA_BOOTSTRAP`'s, or librdkafka's mock cluster in this
+process. Sessions are synthetic speech, fed at real time in blocks of 200 ms. A word's latency runs from the moment when
+its last sound was fed to the arrival of its caption at a reader. The batch path hears the same audio for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import Machine, this_machine
+
+BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
+COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
+BLOCK_MS = 200
+START_S = 120.0
+DRAIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What one session hears."""
+
+    samples: np.ndarray
+    rate_hz: int
+    text: str
+
+
+@dataclass(frozen=True)
+class LiveRow:
+    """One number of sessions."""
+
+    sessions: int
+    words: int
+    p50_s: float
+    p95_s: float
+    worst_s: float
+    partial_p50_s: float
+    """Until the first word of an utterance is seen in a partial caption: the age of its audio then."""
+    cores_per_session: float
+    memory_mib_per_session: float
+    """What the workers together hold, over the sessions."""
+    wer: float
+    batch_wer: float
+    complete: bool
+    """Whether every session came to its end in time."""
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    machine: Machine
+    model: str
+    seconds: float
+    brokers: str
+    rows: list[LiveRow]
+    memory_mib: dict[str, float]
+    """Of each worker at the end, what it shares with others counted in part (PSS)."""
+
+
+def speech(seed: int, seconds: float) -> Spoken:
+    """About so many seconds of the demo's news: an anchor, and a reporter now and then."""
+    from training.synthesis.espeak import SAMPLE_RATE_HZ, speak
+    from training.synthesis.grammar import Side
+    from training.synthesis.script import Kind, write_script
+
+    rng = random.Random(seed)
+    script = write_script("news", Kind.NEWS, Side.INBOX, seconds, rng)
+    parts: list[np.ndarray] = []
+    for line in script.lines:
+        pause_s = rng.uniform(0.25, 0.9)
+        parts += [speak(line.text, script.cast[line.speaker]), np.zeros(int(pause_s * SAMPLE_RATE_HZ), np.float32)]
+    return Spoken(np.concatenate(parts), SAMPLE_RATE_HZ, " ".join(line.text for line in script.lines))
+
+
+def batch_text(spoken: Spoken, engine: Any) -> str:
+    """What the batch path makes of it: speech activity, chunks cut at pauses, the same engine."""
+    import soxr
+
+    from tasks.media.chunks import chunks
+    from tasks.media.speech_activity import speech_segments
+
+    samples = soxr.resample(spoken.samples, spoken.rate_hz, 16_000, quality="HQ")
+    cuts = list(chunks(speech_segments([samples]), max_ms=int(engine.longest_chunk_s * 1000)))
+    found = engine.recognise([samples[cut.start_ms * 16 : cut.end_ms * 16] for cut in cuts])
+    return " ".join(recognition.text for recognition in found)
+
+
+def feed(spoken: Spoken, session: str, began: list[float]) -> None:
+    """At real time; notes when it began."""
+    from tasks.streaming import kafka
+    from tasks.streaming.messages import AudioBlock, pcm
+
+    client = kafka.producer()
+    n_block = spoken.rate_hz * BLOCK_MS // 1000
+    starts = range(0, len(spoken.samples), n_block)
+    began.append(time.time())
+    for number, start in enumerate(starts):
+        time.sleep(max(0.0, began[0] + (number + 1) * BLOCK_MS / 1000 - time.time()))
+        block = AudioBlock(
+            session=session,
+            sequence=number,
+            start_ms=number * BLOCK_MS,
+            sample_rate_hz=spoken.rate_hz,
+            audio=pcm(spoken.samples[start : start + n_block]),
+            captured_at=time.time(),
+            is_last=number == len(starts) - 1,
+        )
+        kafka.send(client, block.TOPIC, session, block.to_bytes())
+    client.flush(30)
+
+
+class Reader:
+    """Everything that comes out, with its time of arrival."""
+
+    def __init__(self) -> None:
+        from confluent_kafka import TopicPartition
+
+        from tasks.streaming import kafka
+
+        topics = ["captions.final", "captions.partial", "transcript.published"]
+        counts = kafka.wait_for(topics)
+        self._consumer = kafka.consumer(f"benchmark-{uuid.uuid4().hex}")
+        self._consumer.assign([TopicPartition(topic, n, 0) for topic, count in counts.items() for n in range(count)])
+        self.captions: dict[str, dict[int, tuple[float, dict[str, Any]]]] = {}
+        self.partials: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self.ended: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while not self._stop.is_set():
+            message = self._consumer.poll(0.1)
+            if message is None or message.error():
+                continue
+            now, session = time.time(), (message.key() or b"").decode()
+            said = json.loads(message.value() or b"{}")
+            if message.topic() == "captions.final":
+                self.captions.setdefault(session, {}).setdefault(said["sequence"], (now, said))
+            elif message.topic() == "captions.partial":
+                self.partials.setdefault(session, []).append((now, said))
+            else:
+                self.ended.add(session)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+
+def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], engine: Any) -> LiveRow:
+    """Feed `n` sessions at once."""
+    from training.scoring.errors import total, word_errors
+    from training.scoring.normaliser import normalise
+
+    names = [f"bench-{n}-{number}-{uuid.uuid4().hex[:6]}" for number in range(n)]
+    began: list[list[float]] = [[] for _ in names]
+    threads = [
+        threading.Thread(target=feed, args=(spoken[number], name, began[number])) for number, name in enumerate(names)
+    ]
+    before_s = sum(_cpu_s(worker) for worker in workers)
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+        time.sleep(0.37)  # channels do not breathe together
+    for thread in threads:
+        thread.join()
+    deadline = time.monotonic() + DRAIN_S
+    while not set(names) <= reader.ended and time.monotonic() < deadline:
+        time.sleep(0.1)
+    used_s, took_s = sum(_cpu_s(worker) for worker in workers) - before_s, time.monotonic() - started
+    memory_mib = sum(_memory_mib(worker) for worker in workers)
+    latencies, firsts, errors, batch_errors = [], [], [], []
+    for number, name in enumerate(names):
+        origin = began[number][0]
+        captions = [caption for _, caption in sorted(reader.captions.get(name, {}).items())]
+        latencies += [at - origin - word["end_ms"] / 1000 for at, said in captions for word in said["words"]]
+        firsts += [
+            at - origin - said["words"][-1]["end_ms"] / 1000
+            for at, said in reader.partials.get(name, [])
+            if said["words"]
+        ]
+        reference = normalise(spoken[number].text)
+        errors.append(word_errors(reference, normalise(" ".join(said["text"] for _, said in captions))))
+        batch_errors.append(word_errors(reference, normalise(batch_text(spoken[number], engine))))
+    latencies.sort()
+    return LiveRow(
+        sessions=n,
+        words=len(latencies),
+        p50_s=round(statistics.median(latencies), 2),
+        p95_s=round(latencies[int(0.95 * (len(latencies) - 1))], 2),
+        worst_s=round(latencies[-1], 2),
+        partial_p50_s=round(statistics.median(firsts), 2) if firsts else 0.0,
+        cores_per_session=round(used_s / took_s / n, 3),
+        memory_mib_per_session=round(memory_mib / n, 1),
+        wer=round(total(errors).rate or 0.0, 4),
+        batch_wer=round(total(batch_errors).rate or 0.0, 4),
+        complete=set(names) <= reader.ended,
+    )
+
+
+def _cpu_s(worker: subprocess.Popen[bytes]) -> float:
+    import psutil
+
+    times = psutil.Process(worker.pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def _memory_mib(worker: subprocess.Popen[bytes]) -> float:
+    import psutil
+
+    return float(psutil.Process(worker.pid).memory_full_info().pss) / 2**20
+
+
+def start_workers(folder: Path, model: Path) -> list[subprocess.Popen[bytes]]:
+    """One of each, when all of them have their partitions."""
+    flags = {
+        "features": [f"--model={model}"],
+        "recognise": [f"--model={model}"],
+        "captions": [f"--live={(folder / 'live').as_uri()}", f"--transcripts={(folder / 'transcripts').as_uri()}"],
+    }
+    workers = []
+    for name in COMPONENTS:
+        log = (folder / f"{name}.log").open("wb")
+        command = [sys.executable, "-m", "tasks", "stream", name, *flags.get(name, [])]
+        workers.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+    deadline = time.monotonic() + START_S
+    for name in COMPONENTS:
+        while b"partitions assigned" not in (folder / f"{name}.log").read_bytes():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{name} did not start:\n{(folder / f'{name}.log').read_text()}")
+            time.sleep(0.2)
+    return workers
+
+
+def brokers() -> tuple[str, Any]:
+    """Their addresses, what to call them, and what keeps them alive."""
+    if real := os.environ.get("KAFKA_BOOTSTRAP"):
+        return real, None
+    from confluent_kafka import Producer
+
+    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
+    found = cluster.list_topics().brokers.values()
+    return ",".join(f"{broker.host}:{broker.port}" for broker in found), cluster
+
+
+def show(result: LiveReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = (
+        "sessions",
+        "words",
+        "p50 s",
+        "p95 s",
+        "worst s",
+        "partial p50 s",
+        "cores/session",
+        "MiB/session",
+        "WER live",
+        "WER batch",
+    )
+    table = Table(*columns, title=f"{result.seconds:g} s at real time, {result.model}")
+    for row in result.rows:
+        table.add_row(
+            f"{row.sessions}{'' if row.complete else ' (not through)'}",
+            str(row.words),
+            f"{row.p50_s:.2f}",
+            f"{row.p95_s:.2f}",
+            f"{row.worst_s:.2f}",
+            f"{row.partial_p50_s:.2f}",
+            f"{row.cores_per_session:.3f}",
+            f"{row.memory_mib_per_session:,.0f}",
+            f"{100 * row.wer:.1f} %",
+            f"{100 * row.batch_wer:.1f} %",
+        )
+    console = Console(width=120)
+    console.print(table)
+    machine = result.machine
+    console.print(f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}")
+    console.print(f"brokers: {result.brokers}; MiB: {result.memory_mib}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="latency, cost and errors of live captions")
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--model", type=Path, default=BASE)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    import torch
+
+    from tasks.recognition import load_engine
+
+    torch.set_num_threads(1)
+    address, cluster = brokers()
+    os.environ["AIRSCRIPT_KAFKA"] = address
+    spoken = [speech(number, options.seconds) for number in range(max(options.sessions))]
+    engine = load_engine(options.model)
+    with tempfile.TemporaryDirectory() as folder:
+        workers = start_workers(Path(folder), options.model)
+        try:
+            reader = Reader()
+            rows = [measure(n, spoken, reader, workers, engine) for n in options.sessions]
+            memory = {name: round(_memory_mib(w)) for name, w in zip(COMPONENTS, workers, strict=True)}
+            reader.close()
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait(30)
+    kind = "librdkafka's mock cluster" if cluster else "KAFKA_BOOTSTRAP"
+    result = LiveReport(this_machine(), options.model.name, options.seconds, kind, rows, memory)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Peak memory of a night's steps on one programme of four hours, beside that on one of ten minutes.
+
+Each step runs in a process of its own, with the base CTC model in the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import Report, Row, report, run
+from benchmarks.transcription import make_programme
+from tasks.step import load_result
+
+SHORT_MINUTES, LONG_MINUTES = 10, 240
+BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
+
+_STEP = """
+import json, resource, sys
+from tasks.command import main
+code = main("tasks", sys.argv[1:])
+own, children = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(json.dumps({"code": code, "mib": own, "decoder_mib": children}))
+"""
+
+
+def peak_mib(minutes: int, folder: Path) -> dict[str, float]:
+    """Peak memory of each step on one programme of so many minutes, each in a process of its own."""
+    inbox, transcripts = folder / "inbox", (folder / "transcripts").as_uri()
+    inbox.mkdir(parents=True)
+    make_programme(inbox / "programme.aac", minutes)
+    peaks: dict[str, float] = {}
+
+    def step(name: str, **arguments: str) -> str:
+        output = folder / "work" / name
+        flags = [f"--{flag}={value}" for flag, value in ({"output": output.as_uri()} | arguments).items()]
+        done = subprocess.run([sys.executable, "-c", _STEP, name, *flags], check=True, capture_output=True, text=True)
+        told = json.loads(done.stdout.splitlines()[-1])
+        peaks[name] = told["mib"]
+        if told["decoder_mib"]:
+            peaks[f"{name}'s decoder"] = told["decoder_mib"]
+        return next(output.glob("*/result.json")).as_uri()
+
+    plan = step(
+        "plan-night",
+        inbox=inbox.as_uri(),
+        transcripts=transcripts,
+        model=str(BASE),
+        diarizer=str(BASE),  # resolved, and not run
+        **{"settle-s": "0"},
+    )
+    batch = f"{plan.removesuffix('/result.json')}/{load_result(plan).items[0].path}"
+    prepared = step("prepare-media", batch=batch)
+    recognised = step("recognise", prepared=prepared, model=str(BASE))
+    step("publish", batch=batch, prepared=prepared, recognised=recognised, transcripts=transcripts)
+    return peaks
+
+
+def measure() -> Report:
+    rows, peaks = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for minutes in (SHORT_MINUTES, LONG_MINUTES):
+            started = time.perf_counter()
+            peaks.append(peak_mib(minutes, Path(folder) / str(minutes)))
+            seconds = time.perf_counter() - started
+            rate = 60 * minutes / seconds
+            rows.append(
+                Row(f"{minutes} minutes", seconds, (seconds, seconds), rate, rate / rows[0].rate if rows else 1.0)
+            )
+    short, long = peaks
+    notes = [
+        f"{name}: {short[name]:,.0f} → {long[name]:,.0f} MiB, {long[name] / short[name]:.2f} times" for name in long
+    ]
+    return report(
+        "transcription_memory",
+        "plan, prepare, recognise and publish one programme, 48 kHz stereo AAC, base CTC model",
+        "x real time",
+        rows[0].name,
+        ("av", "soxr", "torch", "transformers", "soundfile"),
+        rows,
+        notes,
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", measure)

@@ -1,0 +1,53 @@
+"""What a night and an arrival have in common: batches of programmes, from media to transcripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import XComArg, task_group
+
+from dags.common.links import ReportLink
+from dags.common.settings import settings
+from dags.common.step import step
+
+
+def transcribe(plan: Any) -> None:
+    """Every batch of a plan, the report, and a last task that keeps a failed batch from looking well.
+
+    The DAG's form has `transcripts`.
+    """
+
+    @task_group
+    def batch(name: Any, uri: Any) -> Any:
+        """One batch of programmes, from media to transcripts."""
+        prepared = step("prepare-media", item=name, batch=uri)
+        recognised = step("recognise", item=name, prepared=prepared.output, model=XComArg(plan, "model"))
+        diarized = step("diarize", item=name, prepared=prepared.output, diarizer=XComArg(plan, "diarizer"))
+        # Publishing waits for the speakers, and does without them where telling them apart failed.
+        diarized_or_not = EmptyOperator(task_id="diarized_or_not", trigger_rule="all_done")
+        published = step(
+            "publish",
+            item=name,
+            batch=uri,
+            prepared=prepared.output,
+            recognised=recognised.output,
+            diarized="{{ ti.xcom_pull(task_ids='batch.diarize', map_indexes=ti.map_index) or '' }}",
+            transcripts="{{ params.transcripts }}",
+        )
+        diarized >> diarized_or_not >> published
+        return published.output
+
+    published = batch.expand_kwargs(plan.output)
+    # It reports what there is, whatever became of the batches.
+    report = step(
+        "report-night",
+        plan=XComArg(plan, "result"),
+        published=published,
+        transcripts="{{ params.transcripts }}",
+        cpu_hour_price=settings().cpu_hour_price,
+        gpu_hour_price=settings().gpu_hour_price,
+        trigger_rule="all_done",
+    )
+    report.operator_extra_links = (ReportLink(),)
+    [published, report] >> EmptyOperator(task_id="night_complete", trigger_rule="none_failed")

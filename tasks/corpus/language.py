@@ -1,0 +1,79 @@
+"""Whether a text is in another language than it should be, as far as its commonest words tell.
+
+Captions are seldom tagged with a language, and a file of the wrong one looks well to every other filter. Names and
+loans are no evidence; several articles and prepositions of one other language, and hardly any of the own, are.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MIN_WORDS = 3  # different ones of the other language
+MIN_SHARE = 0.25  # of all words; running text has nearly one in two, and languages share some
+MIN_RATIO = 4  # to the words that speak for the own language alone
+
+
+def _plain(text: str) -> str:
+    """Without accents: an English normaliser has taken them from a French text already."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).replace("ı", "i")
+
+
+_COMMON = {
+    "de": """
+        aber als am an auch auf aus bei bin bis das dass dem den der des die dies durch ein eine einem einen
+        einer er es für haben hat ich ihr im in ist ja kann mit nach nicht noch nur oder sein sich sie sind
+        so über um und uns vom von vor war was wenn wer werden wie wir wird zu zum zur
+    """,
+    "en": """
+        a about all am an and any are as at be been but by can come could did do for from get go had has
+        have he her here him his how i if in into is it its just know like me more my no not now of on one
+        or our out over said see she so some than that the their them then there they this time to today two
+        up us was we were what when where which who will with would yes you your
+    """,
+    "es": """
+        a al como con cuando de del desde donde el ella ellos en entre era es esta este está fue ha han hasta
+        hay la las le lo los más me mi muy no nos o para pero por porque que qué se ser si sin sobre son su
+        sus también un una y ya yo
+    """,
+    "fr": """
+        à au aussi aux avec ce cette comme dans de des du elle elles en est et été être eu fait il ils je la
+        le les leur lui mais mes moi ne nous on ou où par pas plus pour qu que qui sa se ses si son sont sur
+        tout très tu un une vous y
+    """,
+    "it": """
+        ai al alla anche che chi come con da dal dalla dei del della delle di dove e è era gli ha hanno i il
+        in io la le lei lo loro lui ma mi nel nella no noi non o per perché più quando questa questo se sei
+        si sia sono sta su sul tra un una uno
+    """,
+    "nl": """
+        aan al als bij daar dan dat de deze die dit door een en er geen had hebben heeft heel het hier hij
+        hoe ik in is je kan maar me meer met mijn moet naar niet nog nu of om ook op over te toch tot uit
+        van veel voor waar was wat we wel wij wordt ze zich zij zijn zo
+    """,
+    "pt": """
+        a ao aos as até com como da das de dela dele do dos e é ela ele eles em entre era essa esse esta
+        este eu foi há isso já lhe mais mas me muito na nas não nem no nos o os ou para pela pelo por quando
+        que quem se sem ser seu são só sua também tem um uma você
+    """,
+    "tr": """
+        ama ancak bana ben beni bir biz bu bugün büyük çok da daha de değil diye dün en gibi hem hep her
+        için ile ise kadar kendi ki mi mu mı ne neden nasıl o olan olarak oldu olduğu onu sen siz son sonra
+        şey şu var ve veya ya yeni yok
+    """,
+}
+COMMON = {language: frozenset(_plain(words).split()) for language, words in _COMMON.items()}
+
+
+def other_language(text: str, language: str) -> str:
+    """The language that `text` (as a normaliser writes it) is in rather than in `language`; empty without evidence."""
+    words = re.findall(r"[^\W\d_]+", _plain(text.lower()))
+    own = COMMON.get(language, frozenset())
+    likeliest, most = "", 0
+    for other in sorted(COMMON.keys() - {language}):
+        told = [word for word in words if word in COMMON[other] - own]
+        contradicted = sum(word in own - COMMON[other] for word in words)
+        enough = len(set(told)) >= MIN_WORDS and len(told) >= max(MIN_SHARE * len(words), MIN_RATIO * contradicted)
+        if enough and len(told) > most:
+            likeliest, most = other, len(told)
+    return likeliest

@@ -1,0 +1,54 @@
+"""`python -m tasks announce`: tell Kafka that media have arrived."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks import storage
+from tasks.contract import ExitCode, Misconfigured, Reason, from_argv
+from tasks.contract.events import MediaArrived
+from tasks.storage import ObjectInfo
+from tasks.streaming import kafka
+
+
+class Announce(BaseModel):
+    """Say that a medium is complete: an event media.arrived for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    media: tuple[str, ...] = Field(description="URI of a medium; may be given more than once")
+    programme: str = Field("", description="its programme; without it the file's name")
+    metadata: tuple[str, ...] = Field((), description="name=value, passed on as it is; may be given more than once")
+
+
+def main(argv: list[str]) -> int:
+    arguments = from_argv(Announce, argv, prog="python -m tasks announce")
+    metadata = dict(_pair(text) for text in arguments.metadata)
+    kafka.base_config()
+    kafka.publish(*(arrived(storage.info(uri), arguments.programme, metadata) for uri in arguments.media))
+    structlog.get_logger().info("announced", media=len(arguments.media))
+    return ExitCode.DONE
+
+
+def arrived(found: ObjectInfo, programme: str = "", metadata: dict[str, str] | None = None) -> MediaArrived:
+    """The event for an object as storage shows it."""
+    return MediaArrived(
+        uri=found.uri,
+        n_bytes=found.size,
+        etag=found.etag,
+        programme=programme or storage.name_of(found.uri).encode("utf-8", "replace").decode(),
+        metadata=metadata or {},
+        produced_at=datetime.now(UTC),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise Misconfigured(
+            "not name=value", reason=Reason.INVALID_ARGUMENT, subject=text, next_step="give --metadata=channel=one"
+        )
+    return name, value

@@ -1,0 +1,141 @@
+"""Media that Kafka tells of: good events, bad ones, doubled and reordered ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dags.common.assets import choose_arrived
+from tasks.contract.events import MediaArrived
+
+
+def event(name: str = "news") -> bytes:
+    return MediaArrived(
+        uri=f"s3://inbox/{name}.mp4",
+        n_bytes=7,
+        etag="abc",
+        programme=name,
+        produced_at=datetime(2026, 3, 23, tzinfo=UTC),
+    ).to_bytes()
+
+
+def fired(values: list[bytes]) -> list[dict[str, Any]]:
+    from dags.common.arrivals import MediaArrivedTrigger
+
+    async def stream() -> AsyncIterator[bytes]:
+        for value in values:
+            yield value
+
+    async def collect() -> list[dict[str, Any]]:
+        return [found.payload async for found in MediaArrivedTrigger().filter_shared_stream(stream())]
+
+    return asyncio.run(collect())
+
+
+def test_what_does_not_parse_is_rejected_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rejected: list[int] = []
+    monkeypatch.setattr("dags.common.arrivals.reject_shared_stream_event", lambda: rejected.append(1))
+    found = fired([event("a"), b"\xff{", b"", b'{"uri": "s3://inbox/x.mp4"}', event("b")])
+    assert [payload["uri"] for payload in found] == ["s3://inbox/a.mp4", "s3://inbox/b.mp4"]
+    assert len(rejected) == 3
+    json.dumps(found)
+
+
+def test_the_trigger_comes_back_from_the_database() -> None:
+    from airflow.sdk.module_loading import import_string
+
+    from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
+
+    path, settings = MediaArrivedTrigger(dlq_topic=DEAD_LETTERS).serialize()
+    again = import_string(path)(**settings)
+    assert isinstance(again, MediaArrivedTrigger)
+    assert again.serialize() == (path, settings)
+    assert settings["dlq_topic"] == "media.arrived.dead"
+
+
+def chosen(*payloads: dict[str, Any]) -> list[str]:
+    events = [SimpleNamespace(extra={"from_trigger": True, "payload": payload}) for payload in payloads]
+    uris: list[str] = choose_arrived.function(triggering_asset_events={"arrivals": events})
+    return uris
+
+
+def test_doubled_and_reordered_events_are_one_batch() -> None:
+    a, b = {"uri": "s3://inbox/a.mp4"}, {"uri": "s3://inbox/b.mp4"}
+    assert chosen(b, a, b, a) == chosen(a, b) == ["s3://inbox/a.mp4", "s3://inbox/b.mp4"]
+
+
+def test_by_hand_the_whole_inbox_is_looked_at() -> None:
+    assert choose_arrived.function(triggering_asset_events={}) == []
+
+
+def test_without_kafka_nothing_waits_for_it(
+    environment: Callable[..., None], load_dags: Callable[[], dict[str, Any]]
+) -> None:
+    environment()
+    (asset,) = load_dags()["transcribe_on_arrival"].timetable.asset_condition.objects
+    assert asset.watchers == []
+
+
+def test_with_kafka_the_asset_is_watched(
+    environment: Callable[..., None], load_dags: Callable[[], dict[str, Any]]
+) -> None:
+    environment(AIRSCRIPT_KAFKA="broker:9092")
+    (asset,) = load_dags()["transcribe_on_arrival"].timetable.asset_condition.objects
+    (watcher,) = asset.watchers
+    assert type(watcher.trigger).__name__ == "MediaArrivedTrigger"
+
+
+def test_an_offset_is_committed_when_the_event_is_stored_and_bad_ones_go_to_the_dead_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Airflow's own producer for the shared stream, against a broker."""
+    from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
+
+    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
+    brokers = ",".join(f"{broker.host}:{broker.port}" for broker in cluster.list_topics().brokers.values())
+    settings = {
+        "bootstrap.servers": brokers,
+        "group.id": "airscript-arrivals",
+        "enable.auto.commit": "false",
+        "session.timeout.ms": 6000,
+        "auto.offset.reset": "earliest",
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AIRSCRIPT_KAFKA", json.dumps({"conn_type": "kafka", "extra": settings}))
+    sender = Producer({"bootstrap.servers": brokers})
+    values = [event("a"), b"torn {", event("b")]
+    for value in values:
+        sender.produce(MediaArrived.TOPIC, value=value, key="news")
+    sender.flush(10)
+    _, kwargs = MediaArrivedTrigger(dlq_topic=DEAD_LETTERS, poll_timeout=0.2).serialize()
+
+    async def take(n: int) -> list[Any]:
+        producer = MediaArrivedTrigger.create_shared_stream_producer(kwargs)
+        taken = []
+        async for value, payload in producer.open_stream():
+            taken.append((value, payload))
+            if len(taken) == n:
+                break
+        outcomes = [AdvanceOutcome(acked=int(v != values[1]), rejected=int(v == values[1]), failed=0) for v, _ in taken]
+        # Airflow has stored the first and was told to refuse the second. It crashed before it stored the third.
+        items = [AdvanceItem(payload, outcome) for (_, payload), outcome in zip(taken, outcomes, strict=True)]
+        await producer.advance(items[:2])
+        await producer.aclose()
+        return [value for value, _ in taken]
+
+    assert asyncio.run(take(3)) == values
+    assert asyncio.run(take(1)) == values[2:]
+    reader = Consumer({"bootstrap.servers": brokers, "group.id": "test", "auto.offset.reset": "earliest"})
+    reader.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in range(4)])
+    dead = reader.poll(10)
+    assert dead is not None
+    assert dead.value() == values[1]
+    reader.close()

@@ -1,0 +1,98 @@
+"""Reports and transcripts in the browser: what is shown, to whom, and the button that leads there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dags.common.links import ReportLink, page_url
+from dags.common.receipts import uri_of
+from dags.common.settings import settings
+from tasks import storage
+from tasks.contract import Receipt, Status
+
+RUN = "scheduled__2026-11-22T01:00:00+00:00"
+
+
+@pytest.fixture
+def transcripts(environment: Callable[..., None], tmp_path: Path) -> Path:
+    environment(AIRSCRIPT_STORAGE=str(tmp_path / "storage"))
+    root = tmp_path / "storage" / "transcripts"
+    (root / "_nights" / "1").mkdir(parents=True)
+    (root / "news" / "0123").mkdir(parents=True)
+    (root / "news" / "0123" / "news <1>.txt").write_text("Good evening.")
+    (root / "_nights" / "1" / "report.html").write_text(
+        f'<a href="{settings().transcripts}/news/0123/news.txt">text</a>, <a href="https://elsewhere/">no</a>'
+    )
+    (tmp_path / "storage" / "secret.txt").write_text("secret")
+    (root / "leads-away.txt").symlink_to(tmp_path / "storage" / "secret.txt")
+    return root
+
+
+@pytest.fixture
+def browser(transcripts: Path) -> Any:
+    """Of somebody who may see the runs."""
+    from airflow.api_fastapi.core_api import security
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    from dags.plugins import pages
+
+    app = FastAPI()
+    app.mount("/airscript", pages.app)
+    (guard,) = [r.dependencies[0].dependency for r in pages.app.routes if r.path.startswith("/transcripts")]
+    pages.app.dependency_overrides = {guard: lambda: None, security.get_user: lambda: None}
+    yield TestClient(app)
+    pages.app.dependency_overrides = {}
+
+
+def test_a_report_links_what_the_browser_can_open(browser: Any) -> None:
+    page = browser.get("/airscript/transcripts/_nights/1/report.html")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert 'href="/airscript/transcripts/news/0123/news.txt"' in page.text
+    assert 'href="https://elsewhere/"' in page.text
+
+
+def test_a_folder_is_listed_and_its_files_shown(browser: Any) -> None:
+    listing = browser.get("/airscript/transcripts/news/0123/").text
+    assert "news &lt;1&gt;.txt" in listing
+    link = listing.split('href="')[1].split('"')[0]
+    assert browser.get(link).text == "Good evening."
+    assert browser.get(link).headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../secret.txt", "..%2Fsecret.txt", "news/../../secret.txt", "leads-away.txt", "no/such", "%2Fetc%2Fpasswd"],
+)
+def test_nothing_else_is_shown(browser: Any, path: str) -> None:
+    found = browser.get(f"/airscript/transcripts/{path}")
+    assert found.status_code == 404
+    assert "secret" not in found.text
+
+
+def test_strangers_see_nothing(transcripts: Path) -> None:
+    from fastapi.testclient import TestClient
+
+    from dags.plugins import pages
+
+    found = TestClient(pages.app).get("/transcripts/_nights/1/report.html")
+    assert found.status_code in (401, 403)
+
+
+def test_the_button_of_report_night(transcripts: Path, load_dags: Callable[[], dict[str, Any]]) -> None:
+    task = load_dags()["nightly_transcription"].get_task("report_night")
+    assert [link.name for link in task.operator_extra_links] == ["Report"]
+    key = SimpleNamespace(dag_id="nightly_transcription", run_id=RUN, task_id="report_night")
+    assert ReportLink().get_link(task, ti_key=key) == ""
+    page = f"{settings().transcripts}/_nights/1/report.html"
+    told = Receipt(step="report-night", status=Status.DONE, labels={"page": page})
+    storage.write(uri_of(settings().storage, key.dag_id, RUN, key.task_id), told.model_dump_json().encode())
+    assert ReportLink().get_link(task, ti_key=key) == "/airscript/transcripts/_nights/1/report.html"
+    assert page_url("s3://elsewhere/report.html") == "s3://elsewhere/report.html"

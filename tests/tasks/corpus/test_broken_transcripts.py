@@ -1,0 +1,212 @@
+"""Transcripts as they really come: one table of formats and what is wrong with them, and what is cut from each.
+
+The programme has twelve seconds; every good transcript says "good evening." from 1 s to 4 s and "here is the news."
+from 6 s to 9 s, and the utterances are padded by a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import defaultdict
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks import storage
+from tasks.contract import ItemOutcome, Outcome, Reason
+from tasks.step import load_result, output_uri
+from tests.tasks.corpus.conftest import Pipeline, sound
+
+FIRST, SECOND = (900, 4100, "good evening."), (5900, 9100, "here is the news.")
+BOTH = [FIRST, SECOND]
+
+SRT = "1\n00:00:01,000 --> 00:00:04,000\nGood evening.\n\n2\n00:00:06,000 --> 00:00:09,000\nHere is the news.\n"
+VTT = "WEBVTT\n\n" + SRT.replace(",", ".")
+TTML = (
+    '<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body><div>'
+    '<p begin="1s" end="4s">Good evening.</p><p begin="6s" end="9s">Here is the news.</p></div></body></tt>'
+)
+NEMO = [
+    {"audio_filepath": "show.wav", "offset": 1.0, "duration": 3.0, "text": "Good evening."},
+    {"audio_filepath": "show.wav", "offset": 6.0, "duration": 3.0, "text": "Here is the news."},
+]
+
+
+def lhotse(**changes: object) -> str:
+    recording = {"id": "show", "sources": [{"type": "file", "channels": [0], "source": "show.wav"}]}
+    cuts = [
+        {
+            "id": f"cut-{start}", "start": start, "duration": 3.0, "channel": 0, "type": "MonoCut",
+            "recording": recording,
+            "supervisions": [{"id": "s", "start": 0.0, "duration": 3.0, "text": text, **changes}],
+        }
+        for start, text in ((1.0, "Good evening."), (6.0, "Here is the news."))
+    ]  # fmt: skip
+    return lines(cuts)
+
+
+def lines(records: list[dict[str, object]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def srt(*cues: tuple[str, str, str]) -> str:
+    return "\n".join(f"{n}\n{a} --> {b}\n{text}\n" for n, (a, b, text) in enumerate(cues, start=1))
+
+
+# Name: file, what is kept, reasons of what is dropped, reason of the programme's warning.
+GOOD = (BOTH, set(), None)
+TABLE: dict[str, tuple[str, bytes, tuple[list[tuple[int, int, str]], set[Reason], Reason | None]]] = {
+    "srt": ("show.srt", SRT.encode(), GOOD),
+    "srt with a mark": ("show.srt", b"\xef\xbb\xbf" + SRT.encode(), GOOD),
+    "srt in UTF-16": ("show.srt", SRT.encode("utf-16"), GOOD),
+    "srt of Windows": ("show.srt", SRT.replace("\n", "\r\n").encode(), GOOD),
+    "srt in Latin-1": (
+        "show.srt", SRT.replace("Good", "Góod").encode("latin-1"), GOOD,
+    ),
+    "srt with markup": (
+        "show.srt",
+        SRT.replace("Good evening", "<font color='#ffff00'><b>{\\an8}Good</b> <i>evening</i></font>").encode(),
+        GOOD,
+    ),
+    "srt with entities": ("show.srt", SRT.replace("Good evening", "&lt;i&gt;Good&nbsp;evening").encode(), GOOD),
+    "srt with an empty cue": (
+        "show.srt", (SRT + "\n3\n00:00:10,000 --> 00:00:11,000\n\n").encode(), (BOTH, {Reason.TRANSCRIPT_EMPTY}, None),
+    ),
+    "srt with sounds": (
+        "show.srt",
+        (SRT + "\n3\n00:00:10,000 --> 00:00:11,000\n[MUSIC]\n").encode(),
+        (BOTH, {Reason.TRANSCRIPT_EMPTY}, None),
+    ),
+    "srt with overlapping cues": (
+        "show.srt",
+        srt(
+            ("00:00:01,000", "00:00:04,000", "Good evening."),
+            ("00:00:03,900", "00:00:05,000", "And welcome."),
+            ("00:00:06,000", "00:00:09,000", "Here is the news."),
+        ).encode(),
+        ([(900, 5100, "good evening. and welcome."), SECOND], set(), None),
+    ),
+    "srt out of order": (
+        "show.srt",
+        srt(
+            ("00:00:06,000", "00:00:09,000", "Here is the news."), ("00:00:01,000", "00:00:04,000", "Good evening.")
+        ).encode(),
+        GOOD,
+    ),
+    "srt past the end": (
+        "show.srt",
+        (SRT + "\n3\n00:00:30,000 --> 00:00:32,000\nAfter the end.\n").encode(),
+        (BOTH, {Reason.TRANSCRIPT_OUT_OF_RANGE}, None),
+    ),
+    "srt a little past the end": (
+        "show.srt",
+        (SRT + "\n3\n00:00:10,500 --> 00:00:12,400\nGood night.\n").encode(),
+        ([*BOTH, (10_400, 12_000, "good night.")], set(), None),
+    ),
+    "srt backwards": (
+        "show.srt",
+        (SRT + "\n3\n00:00:11,000 --> 00:00:10,000\nBackwards.\n").encode(),
+        (BOTH, set(), Reason.TRANSCRIPT_UNREADABLE),
+    ),
+    "srt cut off": ("show.srt", SRT[:-30].encode(), ([FIRST], set(), Reason.TRANSCRIPT_UNREADABLE)),
+    "srt without numbers and hours": (
+        "show.srt", b"00:01,000 --> 00:04,000\nGood evening.\n\n0:06.0 --> 0:09.0\nHere is\nthe news.\n", GOOD,
+    ),
+    "vtt": ("show.vtt", VTT.encode(), GOOD),
+    "vtt with a mark and settings": (
+        "show.vtt", b"\xef\xbb\xbf" + VTT.replace("04.000", "04.000 line:85% align:center").encode(), GOOD,
+    ),
+    "vtt with voices": (
+        "show.vtt", VTT.replace("Good", "<v Fiona>Good").replace("evening", "<c.loud>evening</c>").encode(), GOOD,
+    ),
+    "vtt without its first line": ("show.vtt", VTT.removeprefix("WEBVTT\n\n").encode(), GOOD),
+    "vtt with notes": ("show.vtt", VTT.replace("WEBVTT", "WEBVTT\n\nNOTE made by\nhand").encode(), GOOD),
+    "ttml": ("show.ttml", TTML.encode(), GOOD),
+    "ttml with a mark": ("show.ttml", b"\xef\xbb\xbf" + TTML.encode(), GOOD),
+    "ttml in Latin-1": (
+        "show.ttml",
+        TTML.replace('"1.0"', '"1.0" encoding="ISO-8859-1"').replace("Good", "Góod").encode("latin-1"),
+        GOOD,
+    ),
+    "ttml with an empty paragraph": (
+        "show.ttml", TTML.replace("</div>", '<p begin="10s" end="11s"><br/></p></div>').encode(), GOOD,
+    ),
+    "ttml with a bad time": (
+        "show.ttml",
+        TTML.replace("</div>", '<p begin="late" end="11s">Lost.</p></div>').encode(),
+        (BOTH, set(), Reason.TRANSCRIPT_UNREADABLE),
+    ),
+    "ttml in another language": (
+        "show.ttml",
+        TTML.replace("<p begin=\"6s\"", '<p xml:lang="de" begin="6s"').encode(),
+        ([FIRST], {Reason.LANGUAGE}, None),
+    ),
+    "dfxp past the end": (
+        "show.dfxp",
+        TTML.replace("</div>", '<p begin="90s" end="91s">After the end.</p></div>').encode(),
+        (BOTH, {Reason.TRANSCRIPT_OUT_OF_RANGE}, None),
+    ),
+    "nemo": ("show.jsonl", lines(NEMO).encode(), GOOD),
+    "nemo with a mark, empty lines and line ends of Windows": (
+        "show.jsonl", b"\xef\xbb\xbf" + lines(NEMO).replace("\n", "\r\n\r\n").encode(), GOOD,
+    ),
+    "nemo, packed": ("show.jsonl.gz", gzip.compress(lines(NEMO).encode()), GOOD),
+    "nemo with a broken line": (
+        "show.jsonl", (lines(NEMO) + '{"audio_filepath": "sh').encode(), (BOTH, set(), Reason.TRANSCRIPT_UNREADABLE),
+    ),
+    "nemo past the end": (
+        "show.jsonl",
+        lines([*NEMO, {**NEMO[0], "offset": 60.0}]).encode(),
+        (BOTH, {Reason.TRANSCRIPT_OUT_OF_RANGE}, None),
+    ),
+    "nemo with an empty text": (
+        "show.jsonl", lines([*NEMO, {**NEMO[0], "offset": 10.0, "duration": 1.0, "text": None}]).encode(),
+        (BOTH, {Reason.TRANSCRIPT_EMPTY}, None),
+    ),
+    "nemo in another language": (
+        "show.jsonl", lines([NEMO[0], {**NEMO[1], "lang": "de"}]).encode(), ([FIRST], {Reason.LANGUAGE}, None),
+    ),
+    "lhotse": ("show.jsonl", lhotse().encode(), GOOD),
+    "lhotse in its language": ("show.jsonl", lhotse(language="English").encode(), GOOD),
+    "lhotse in another language": (
+        "show.jsonl", lhotse(language="German").encode(), ([], {Reason.LANGUAGE}, Reason.LANGUAGE),
+    ),
+}  # fmt: skip
+
+
+Row = tuple[int, int, str]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Row]], dict[str, list[ItemOutcome]]]:
+    """Every case as a programme of one corpus: the rows and the outcomes of each, by the number of its folder."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("corpus").as_uri())
+    for number, (file, data, _) in enumerate(TABLE.values()):
+        for name, content in (("show.wav", sound(12.0, seed=0)), (file, data)):
+            storage.write(storage.join(pipeline.media, f"{number}/{name}"), content)
+    (receipt,) = pipeline.prepare(pipeline.scan(shards=1))
+    result = load_result(receipt.result)
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in pq.read_table(storage.path_of(output_uri(receipt.result, result, "utterances.parquet"))).to_pylist():
+        programme, _, times = row["utterance_id"].rpartition("@")
+        start_ms, end_ms = map(int, times.split("-"))
+        rows[programme].append((start_ms, end_ms, row["text"]))
+    outcomes: dict[str, list[ItemOutcome]] = defaultdict(list)
+    for line in storage.read_bytes(output_uri(receipt.result, result, "outcomes.jsonl")).splitlines():
+        outcome = ItemOutcome.model_validate_json(line)
+        outcomes[outcome.item.partition("@")[0]].append(outcome)
+    return rows, outcomes
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_each_gives_what_can_be_used_and_says_what_cannot(name: str, prepared) -> None:
+    rows, outcomes = prepared
+    programme_id = f"{list(TABLE).index(name)}.show"
+    _, _, (kept, reasons, warning) = TABLE[name]
+    assert rows[programme_id] == kept
+    programme, *dropped = outcomes[programme_id]
+    assert {outcome.reason for outcome in dropped} == reasons
+    assert programme.reason is warning
+    assert programme.outcome is (Outcome.DONE_WITH_WARNINGS if warning else Outcome.DONE)
+    assert programme.detail or not warning

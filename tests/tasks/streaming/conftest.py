@@ -1,0 +1,196 @@
+"""A broker, spoken sentences, and components that run as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks import models
+from tasks.streaming import captions, diarize, features, prepare, recognise
+from tasks.streaming.messages import AudioBlock, pcm
+from tasks.streaming.session import Component
+
+WEIGHTS = Path(__file__).parents[3] / "training" / "base" / "weights"
+SENTENCES = (
+    "Good evening, this is the news at nine.",
+    "The minister has said that the river will rise again before the weekend, and nobody should drive through it.",
+    "A small town has opened its third library this year.",
+)
+
+
+@pytest.fixture(scope="session")
+def spoken() -> tuple[np.ndarray, int]:
+    """Three sentences with pauses, `(n_samples,)` float32, and their rate."""
+    from training.synthesis.espeak import SAMPLE_RATE_HZ, Voice, speak
+
+    pause = np.zeros(int(0.7 * SAMPLE_RATE_HZ), np.float32)
+    parts = [part for text in SENTENCES for part in (speak(text, Voice("en-us", "f3")), pause)]
+    return np.concatenate(parts), SAMPLE_RATE_HZ
+
+
+def blocks_of(samples: np.ndarray, rate_hz: int, session: str = "s", block_ms: int = 200) -> list[AudioBlock]:
+    """Samples, `(n_samples,)` or `(n_channels, n_samples)`, as a feeder sends them."""
+    channels = np.atleast_2d(samples)
+    n_block = rate_hz * block_ms // 1000
+    starts = range(0, channels.shape[1], n_block)
+    return [
+        AudioBlock(
+            session=session,
+            sequence=number,
+            start_ms=number * block_ms,
+            sample_rate_hz=rate_hz,
+            n_channels=len(channels),
+            audio=pcm(channels[:, start : start + n_block].T.ravel()),
+            captured_at=1.0 + number,
+            is_last=number == len(starts) - 1,
+        )
+        for number, start in enumerate(starts)
+    ]
+
+
+@pytest.fixture(scope="session")
+def components() -> list[Component]:
+    """prepare, features, diarize and recognise with the base model."""
+    import torch
+
+    torch.set_num_threads(1)
+    reference = models.resolve(str(WEIGHTS))
+    return [
+        prepare.component(),
+        features.component(WEIGHTS),
+        diarize.component("embedded"),
+        recognise.component(reference, WEIGHTS),
+    ]
+
+
+@pytest.fixture
+def through(components: list[Component], tmp_path: Path) -> Callable[..., list[Any]]:
+    """Sends blocks through all five components, as Kafka would; returns what comes out at the end."""
+
+    def run(blocks: list[AudioBlock], folder: str = "out") -> list[Any]:
+        root = (tmp_path / folder).as_uri()
+        last = captions.component(captions.Places(f"{root}/live", f"{root}/transcripts"))
+        messages: list[Any] = list(blocks)
+        for component in [*components, last]:
+            session = component.open(blocks[0].session, None)
+            messages = [outgoing for message in messages for outgoing in session.push(message)]
+        return messages
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[str]:
+    """`KAFKA_BOOTSTRAP`, or librdkafka's mock cluster, which speaks the real protocol from this process."""
+    if real := os.environ.get("KAFKA_BOOTSTRAP"):
+        yield real
+        return
+    from confluent_kafka import Producer
+
+    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
+    yield ",".join(f"{broker.host}:{broker.port}" for broker in cluster.list_topics().brokers.values())
+
+
+@pytest.fixture
+def kafka(brokers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment that points at the broker, with short time limits."""
+    config = tmp_path / "kafka.json"
+    config.write_text(json.dumps({"session.timeout.ms": 4000, "heartbeat.interval.ms": 500}))
+    monkeypatch.setenv("AIRSCRIPT_KAFKA", brokers)
+    monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", str(config))
+    return brokers
+
+
+@pytest.fixture
+def session_name() -> str:
+    return f"channel-{uuid.uuid4().hex[:8]}"
+
+
+class Workers:
+    """Workers as processes of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self.paths: list[tuple[Path, subprocess.Popen[bytes]]] = []
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        flags = {
+            "features": [f"--model={WEIGHTS}"],
+            "recognise": [f"--model={WEIGHTS}"],
+            "captions": [f"--live={self.live}", f"--transcripts={self.transcripts}"],
+        }
+        path = self.folder / f"{name}-{len(self.running)}.log"
+        log = path.open("wb")
+        command = [sys.executable, "-m", "tasks", "stream", name, *flags.get(name, [])]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        self.running.append((name, process))
+        self.paths.append((path, process))
+        return process
+
+    @property
+    def live(self) -> str:
+        return (self.folder / "live").as_uri()
+
+    @property
+    def transcripts(self) -> str:
+        return (self.folder / "transcripts").as_uri()
+
+    def wait_for(self, process: subprocess.Popen[bytes], wait_s: float = 90.0) -> None:
+        """Until a worker has its partitions."""
+        log = next(path for path, found in self.paths if found is process)
+        deadline = time.monotonic() + wait_s
+        while b"partitions assigned" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        for _, process in self.running:
+            process.terminate()
+        for _, process in self.running:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+    def logs(self) -> str:
+        return "\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
+
+
+@pytest.fixture
+def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
+    group = Workers(tmp_path)
+    yield group
+    group.stop()
+
+
+def read_topic(topic: str, session: str, until: Callable[[list[dict[str, Any]]], bool], wait_s: float) -> list[Any]:
+    """A session's messages of a topic from its beginning, until they are enough."""
+    from tasks.streaming import kafka
+
+    kafka.wait_for([topic])
+    consumer = kafka.consumer(f"test-{uuid.uuid4().hex}")
+    from confluent_kafka import TopicPartition
+
+    count = len(consumer.list_topics(topic).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(count)])
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + wait_s
+    while not until(found) and time.monotonic() < deadline:
+        message = consumer.poll(0.2)
+        if message is not None and not message.error() and message.key() == session.encode():
+            found.append(json.loads(message.value()))
+    consumer.close()
+    return found

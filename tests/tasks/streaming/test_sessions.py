@@ -1,0 +1,253 @@
+"""The components as state machines: equal to the batch path, restored anywhere, undisturbed by doubled blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
+from tasks.features.logmel import LogMel
+from tasks.media.mono import Resampler
+from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
+from tasks.streaming.captions import Places
+from tasks.streaming.captions import component as captions_component
+from tasks.streaming.features import unnormalised
+from tasks.streaming.messages import LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
+from tasks.streaming.session import Component
+from tests.tasks.streaming.conftest import WEIGHTS, blocks_of
+
+Through = Callable[..., list[Any]]
+
+
+def resampled(samples: np.ndarray, rate_hz: int) -> np.ndarray:
+    stream = Resampler(rate_hz, 16_000)
+    return np.concatenate([stream.push(samples), stream.finish()])
+
+
+def push_all(component: Component, messages: list[Any], session: str = "s") -> list[Any]:
+    opened = component.open(session, None)
+    return [outgoing for message in messages for outgoing in opened.push(message)]
+
+
+def tone(rate_hz: int, length_s: float = 1.7) -> np.ndarray:
+    t = np.arange(int(rate_hz * length_s)) / rate_hz
+    return (0.3 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 1_900 * t)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("block_ms", [100, 330, 500])
+def test_prepare_resamples_as_the_batch_path(components: list[Component], rate_hz: int, block_ms: int) -> None:
+    samples = tone(rate_hz)
+    prepared: list[PreparedAudio] = push_all(components[0], blocks_of(samples, rate_hz, block_ms=block_ms))
+    joined = np.concatenate([from_pcm(message.audio) for message in prepared])
+    batch = resampled(samples, rate_hz)
+    assert abs(len(joined) - len(batch)) < 2 * N_WINDOW
+    n = min(len(joined), len(batch))
+    assert np.abs(joined[:n] - batch[:n]).max() < 2e-4
+    assert prepared[-1].is_last
+    starts = np.cumsum([0, *(len(message.audio) // 2 for message in prepared)])
+    assert [message.first_sample for message in prepared] == starts[:-1].tolist()
+
+
+def test_the_probabilities_are_the_networks(components: list[Component], spoken: tuple[np.ndarray, int]) -> None:
+    samples, rate_hz = spoken
+    samples = samples + np.random.default_rng(1).normal(0, 1e-3, len(samples)).astype(np.float32)
+    prepared: list[PreparedAudio] = push_all(components[0], blocks_of(samples, rate_hz))
+    found = np.array([p for message in prepared for p in message.speech])
+    batch = resampled(samples, rate_hz)
+    windows = batch[: len(batch) // N_WINDOW * N_WINDOW].reshape(-1, N_WINDOW)
+    n = min(len(windows), len(found))
+    assert np.abs(SpeechNetwork()(windows)[:n] - found[:n]).max() < 0.02
+
+
+def test_stereo_in_opposite_phase_is_not_silence(components: list[Component]) -> None:
+    samples = tone(48_000)
+    prepared = push_all(components[0], blocks_of(np.stack([samples, -samples]), 48_000))
+    assert max(np.abs(from_pcm(message.audio)).max() for message in prepared) > 0.2
+
+
+def test_features_are_the_batch_paths(components: list[Component], spoken: tuple[np.ndarray, int]) -> None:
+    from tasks.recognition.ctc import features_of
+
+    prepared = push_all(components[0], blocks_of(*spoken))
+    streamed: list[LiveFeatures] = push_all(components[1], prepared)
+    found = np.concatenate([from_floats(message.features, message.n_features) for message in streamed])
+    audio = np.concatenate([from_pcm(message.audio) for message in prepared])
+    batch = LogMel(unnormalised(features_of(WEIGHTS), "base"))([audio])[0].numpy()
+    assert found.shape == batch.shape
+    assert np.abs(found - batch).max() < 1e-3
+
+
+def test_words_come_early_settle_and_never_change(through: Through, spoken: tuple[np.ndarray, int]) -> None:
+    events = through(blocks_of(*spoken))
+    finals = [event for event in events if isinstance(event, CaptionFinal)]
+    assert len(finals) > 5
+    words = [word for final in finals for word in final.words]
+    assert all(a.start_ms <= a.end_ms <= b.start_ms for a, b in pairwise(words))
+    assert [final.sequence for final in finals] == list(range(len(finals)))
+    # A caption comes soon after its words: blocks carry the time at which they were heard.
+    delays_s = [final.captured_at - (1.0 + final.words[-1].end_ms / 200) for final in finals]
+    assert max(delays_s) * 0.2 < 3.0
+    assert any(isinstance(event, CaptionPartial) and event.text for event in events)
+    assert isinstance(events[-1], TranscriptPublished)
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_restored_at_any_place_it_says_the_same(
+    components: list[Component], spoken: tuple[np.ndarray, int], tmp_path: Path, every: int
+) -> None:
+    """Each component is saved and restored after every so many messages."""
+    places = Places((tmp_path / "live").as_uri(), (tmp_path / "transcripts").as_uri())
+    again = Places((tmp_path / "live2").as_uri(), (tmp_path / "transcripts2").as_uri())
+    messages: list[Any] = blocks_of(*spoken)[:50]
+    for plain, restored in [*((c, c) for c in components), (captions_component(places), captions_component(again))]:
+        expected = push_all(plain, messages)
+        session, found = restored.open("s", None), []
+        for number, message in enumerate(messages):
+            if number % every == 0:
+                session = restored.open("s", session.save())
+            found += list(session.push(message))
+        assert [m.to_bytes() for m in found] == [m.to_bytes() for m in expected], plain.name
+        messages = expected
+
+
+def test_lost_blocks_become_silence_or_a_jump(components: list[Component], spoken: tuple[np.ndarray, int]) -> None:
+    blocks = blocks_of(*spoken)
+    short = [block for block in blocks if block.sequence not in (10, 11)]
+    long = [block for block in blocks if not 10 <= block.sequence < 30]
+    for kept, expected in ((short, 0), (long, 1)):
+        prepared: list[PreparedAudio] = push_all(components[0], kept)
+        jumps = [
+            after.first_sample - before.first_sample - len(before.audio) // 2
+            for before, after in pairwise(prepared)
+            if after.audio
+        ]
+        assert sum(jump != 0 for jump in jumps) == expected
+        assert all(jump >= 0 for jump in jumps)
+        end = prepared[-1].first_sample + len(prepared[-1].audio) // 2
+        assert abs(end - len(spoken[0]) * 16_000 // spoken[1]) < 2 * N_WINDOW
+
+
+def test_what_is_heard_after_a_gap_keeps_its_time(through: Through, spoken: tuple[np.ndarray, int]) -> None:
+    blocks = blocks_of(*spoken)
+    kept = [block for block in blocks if not 20 <= block.sequence < 35]
+    whole = [w for event in through(blocks) if isinstance(event, CaptionFinal) for w in event.words]
+    heard = [w for event in through(kept, "gap") if isinstance(event, CaptionFinal) for w in event.words]
+    late = [word for word in whole if word.start_ms > 9_000]
+    same = [w for w in late if any(h.text == w.text and abs(h.start_ms - w.start_ms) < 100 for h in heard)]
+    assert len(same) > len(late) / 2
+    assert not [word for word in heard if 4_400 < word.start_ms < word.end_ms < 6_600]
+
+
+def test_silence_is_no_session_without_an_end(through: Through) -> None:
+    events = through(blocks_of(np.zeros(48_000, np.float32), 16_000))
+    (published,) = [event for event in events if isinstance(event, TranscriptPublished)]
+    assert published.outcome == "done_no_speech"
+    assert not [event for event in events if isinstance(event, CaptionFinal)]
+
+
+def test_a_session_of_one_empty_block_ends_too(through: Through) -> None:
+    (block,) = blocks_of(np.zeros(1, np.float32), 16_000)
+    events = through([block.model_copy(update={"audio": b""})])
+    assert [type(event) for event in events] == [TranscriptPublished]
+
+
+def test_speech_without_a_pause_is_cut_and_loses_nothing(
+    components: list[Component], spoken: tuple[np.ndarray, int]
+) -> None:
+    """The window moves on between settled words; its memory is bounded."""
+    from tasks.streaming.recognise import LONGEST_WINDOW_MS, STEP_MS
+
+    samples, rate_hz = spoken
+    sentence = samples[int(3.0 * rate_hz) : int(11.2 * rate_hz)]
+    crowded = np.concatenate([sentence] * 4)
+    messages: list[Any] = blocks_of(crowded, rate_hz)
+    for component in components[:3]:
+        messages = push_all(component, messages)
+    # Nobody stops talking.
+    messages = [m.model_copy(update={"speech": (1.0,) * len(m.speech)}) for m in messages]
+    session = components[3].open("s", None)
+    words: list[LiveWords] = []
+    for message in messages:
+        words += list(session.push(message))
+        assert len(session.save()) < (LONGEST_WINDOW_MS + 2 * STEP_MS) / 20 * 80 * 4 * 1.34 + 4_000
+    texts = [word.text for message in words for word in message.committed]
+    assert texts.count("minister") + texts.count("minister,") == 4
+
+
+def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Component]) -> None:
+    from training.synthesis.espeak import SAMPLE_RATE_HZ, Voice, speak
+
+    pause = np.zeros(int(0.8 * SAMPLE_RATE_HZ), np.float32)
+    lines = [
+        ("en-us", "f3", "Good evening, and welcome to the programme about the river and the valley."),
+        ("en-us", "m3", "Thank you very much. I have lived near this water for more than thirty years."),
+        ("en-us", "f3", "Then you will remember how often the old bridge has been under water."),
+        ("en-us", "m3", "I do, and every time they promised us that a new one would be built soon."),
+    ]
+    parts = [part for accent, variant, text in lines for part in (speak(text, Voice(accent, variant)), pause)]
+    messages: list[Any] = blocks_of(np.concatenate(parts), SAMPLE_RATE_HZ)
+    for component in components[:3]:
+        messages = push_all(component, messages)
+    final = [turn for message in messages for turn in message.turns if turn.is_final]
+    assert all(a.end_ms <= b.start_ms for a, b in pairwise(final))
+    starts_ms = np.cumsum([0, *(1000 * len(part) / SAMPLE_RATE_HZ for part in parts)])[::2]
+    heard = []
+    for line in range(len(lines)):
+        shares: dict[str, float] = {}
+        for turn in final:
+            shared = min(turn.end_ms, starts_ms[line + 1]) - max(turn.start_ms, starts_ms[line])
+            if shared > 0:
+                shares[turn.speaker] = shares.get(turn.speaker, 0.0) + shared
+        heard.append(max(shares, key=lambda name: shares[name]))
+    assert heard[0] == heard[2]
+    assert heard[1] == heard[3]
+    assert heard[0] != heard[1]
+    assert any(turn for message in messages for turn in message.turns if not turn.is_final)
+
+
+def test_opus_blocks_are_heard_and_a_torn_one_is_lost_audio(
+    components: list[Component], spoken: tuple[np.ndarray, int]
+) -> None:
+    import io
+
+    import av
+    import soxr
+
+    def opus(samples: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        with av.open(file, "w", format="ogg") as container:
+            stream = container.add_stream("libopus", rate=48_000, layout="mono")
+            whole = np.pad(samples, (0, -len(samples) % 960))[None]
+            frame = av.AudioFrame.from_ndarray((whole * 32_767).astype(np.int16), format="s16", layout="mono")
+            frame.sample_rate = 48_000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return file.getvalue()
+
+    rate_hz, block_ms = 48_000, 500
+    samples = np.asarray(soxr.resample(spoken[0], spoken[1], rate_hz), np.float32)
+    plain = blocks_of(samples, rate_hz, block_ms=block_ms)
+    coded = [
+        block.model_copy(
+            update={"encoding": "opus", "audio": opus(from_pcm(block.audio)), "duration_ms": len(block.audio) // 96}
+        )
+        for block in plain
+    ]
+    coded[4] = coded[4].model_copy(update={"audio": b"OggS torn"})
+    batch = resampled(samples, rate_hz)
+    prepared: list[PreparedAudio] = push_all(components[0], coded)
+    found = np.concatenate([from_pcm(message.audio) for message in prepared])
+    assert abs(len(found) - len(batch)) < 2 * N_WINDOW + 500
+    torn = slice(4 * 8_000 + 800, 5 * 8_000 - 800)
+    assert np.abs(found[torn]).max() < 0.01 < np.abs(batch[torn]).max()
+    n = min(len(found), len(batch))
+    loud = np.convolve(np.abs(batch[:n]), np.ones(1_600) / 1_600, "same")
+    heard = np.convolve(np.abs(found[:n]), np.ones(1_600) / 1_600, "same")
+    rest = np.r_[0 : 4 * 8_000 - 1_600, 5 * 8_000 + 1_600 : n]
+    assert np.corrcoef(loud[rest], heard[rest])[0, 1] > 0.98

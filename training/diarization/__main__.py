@@ -1,0 +1,78 @@
+"""Makes a diarizer's weights: `python -m training.diarization --weights DIR [--speech DIR --start DIR]`.
+
+Without `--speech` everything is made up: synthetic voices, rooms and noises. With it the networks learn from the named
+human speakers of a folder's `train_pack`. Steps and seed decide the result, not the clock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from tasks.diarization.embedded import EmbeddedConfig, load_networks, make_embedding, make_segmentation, save_embedded
+from training.diarization.card import Run, write_card
+from training.diarization.speakers import Speaker, human_speakers, synthetic_speakers
+from training.diarization.trainer import train_embedding, train_segmentation
+from training.diarization.tuning import talks, tune
+from training.synthesis.augmentation import SoundBank
+from training.synthesis.voices import VoiceSet
+
+HUMAN_VALIDATION = ("sentences/second_language", "sentences/an4")  # nobody of train_pack, nor of the scored talks
+
+
+def main(
+    weights: Annotated[Path, typer.Option(help="folder to write")],
+    speech: Annotated[Path | None, typer.Option(help="folder of human recordings with a manifest.jsonl")] = None,
+    start: Annotated[Path | None, typer.Option(help="weights to begin with; random without")] = None,
+    embedding_steps: Annotated[int, typer.Option(help="of 64 crops")] = 700,
+    segmentation_steps: Annotated[int, typer.Option(help="of 24 windows")] = 450,
+    seed: int = 1,
+) -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    began = time.monotonic()
+    learned, unheard = voices(speech, seed)
+    bank = SoundBank.make(seed)
+    config = EmbeddedConfig()
+    embedding, segmentation = load_networks(start, config) if start else (make_embedding(config), None)
+    run = Run(
+        n_speakers=len(learned),
+        hours=sum(map(hours, learned)),
+        embedding_steps=embedding_steps,
+        segmentation_steps=segmentation_steps,
+        seed=seed,
+        human=speech is not None,
+        started=start is not None,
+    )
+
+    def log(network: str, step: int, seconds: float, loss: float) -> None:
+        typer.echo(json.dumps({"network": network, "step": step, "seconds": round(seconds), "loss": round(loss, 3)}))
+
+    train_embedding(embedding, learned, bank, embedding_steps, seed, log)
+    segmentation = segmentation or make_segmentation(embedding, config)
+    train_segmentation(segmentation, learned, bank, segmentation_steps, seed, log)
+    tuned = tune(embedding, segmentation, config, talks(unheard, SoundBank.make(seed + 1), seed))
+    save_embedded(embedding, segmentation, tuned.config, weights)
+    write_card(replace(run, seconds=time.monotonic() - began), tuned, weights)
+    typer.echo(f"DER {100 * tuned.errors.rate:.1f} % on talks of unheard voices, threshold {tuned.config.threshold}")
+
+
+def voices(speech: Path | None, seed: int) -> tuple[list[Speaker], list[Speaker]]:
+    """Speakers to learn from, and others for the threshold."""
+    if speech:
+        return human_speakers(speech), human_speakers(speech, HUMAN_VALIDATION)
+    return synthetic_speakers(VoiceSet.BASE_TRAINING, seed), synthetic_speakers(VoiceSet.BASE_VALIDATION, seed)
+
+
+def hours(speaker: Speaker) -> float:
+    return sum(len(recording.samples) for recording in speaker.recordings) / 16_000 / 3600
+
+
+if __name__ == "__main__":
+    typer.run(main)
