@@ -168,6 +168,7 @@ def test_matches_of_another_shard_and_shards_half_matched_are_refused(corpus, mo
 
 def test_a_model_that_is_not_there_is_named(corpus, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)  # MLflow leaves it behind in a process
     (prepared, *_) = corpus.prepare(corpus.scan())
     with pytest.raises(InputRejected) as raised:
         corpus.step("match-captions", prepared=prepared.result, model="models:/acoustic-model@champion")
