@@ -66,6 +66,12 @@ def train(session: Session, peers: Peers, *, metrics: Metrics, progress: Progres
     """This process's part of the run, from loading the model to its end."""
     if peers.device.type == "cpu":
         use_all_cores(peers.world)
+    # Before anything is computed: torch's threads keep the setting that they were started with.
+    with denormals_flushed():
+        return _train(session, peers, metrics, progress, stop)
+
+
+def _train(session: Session, peers: Peers, metrics: Metrics, progress: ProgressHook, stop: Event) -> Trained:
     recipe = session.recipe
     manifest, _ = load_manifest(session.dataset)
     model = load_acoustic_model(session.base, str(peers.device), manifest.language)
@@ -94,24 +100,23 @@ def train(session: Session, peers: Peers, *, metrics: Metrics, progress: Progres
         progress=progress,
         stop=stop,
     )
-    with denormals_flushed():
-        if trainer.resume():
-            log.info("resumed", step=trainer.state.step, of=recipe.steps, rank=peers.share.rank)
-        pool_frames = round(POOL_SECONDS * model.features.frame_rate_hz)
-        order = EpochOrder(material.index, batch_frames, pool_frames, recipe.seed)
-        loader: BatchLoader[Batch] = BatchLoader(
-            material.reader,
-            material.index,
-            order,
-            trainer.state.position,
-            BatchMaker(model, recipe, peers.share),
-            peers.share,
-            threads=spare_threads(peers.world),
-        )
-        try:
-            trainer.run(loader)
-        finally:
-            loader.close()
+    if trainer.resume():
+        log.info("resumed", step=trainer.state.step, of=recipe.steps, rank=peers.share.rank)
+    pool_frames = round(POOL_SECONDS * model.features.frame_rate_hz)
+    order = EpochOrder(material.index, batch_frames, pool_frames, recipe.seed)
+    loader: BatchLoader[Batch] = BatchLoader(
+        material.reader,
+        material.index,
+        order,
+        trainer.state.position,
+        BatchMaker(model, recipe, peers.share),
+        peers.share,
+        threads=spare_threads(peers.world),
+    )
+    try:
+        trainer.run(loader)
+    finally:
+        loader.close()
     return Trained(model, material, sample, trainer.state)
 
 
