@@ -33,13 +33,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from dags.common.alerts import deadline, night_ended
 from dags.common.assets import CHAMPION
-from dags.common.settings import settings
 from dags.common.step import step
-from dags.common.transcription import transcribe
+from dags.common.transcription import form, transcribe
 
 with DAG(
     dag_id="nightly_transcription",
@@ -54,40 +53,7 @@ with DAG(
     on_failure_callback=night_ended,
     deadline=deadline(timedelta(hours=5), needed_by="06:00 UTC, or five hours after its start"),
     tags=["airscript", "transcription"],
-    params={
-        "inbox": Param(
-            settings().inbox,
-            type="string",
-            pattern="^(file:///|s3://).+",
-            title="Inbox",
-            description="URI prefix of arrived media",
-        ),
-        "transcripts": Param(
-            settings().transcripts,
-            type="string",
-            pattern="^(file:///|s3://).+",
-            title="Transcripts",
-            description="URI prefix under which transcripts are published",
-        ),
-        "model": Param(
-            "models:/acoustic-model@champion",
-            type="string",
-            minLength=1,
-            title="Model",
-            description="models:/name@alias, models:/name/version, a folder or an s3:// prefix",
-        ),
-        "diarizer": Param(
-            settings().diarizer,
-            type="string",
-            minLength=1,
-            examples=["embedded", "s3://models/speaker-diarization-community-1"],
-            title="Diarizer",
-            description="Who tells speakers apart: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
-        ),
-        "batches": Param(
-            4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut the night into at most so many"
-        ),
-    },
+    params=form(inbox="URI prefix of arrived media"),
 ):
     plan = step(
         "plan-night",
@@ -97,5 +63,4 @@ with DAG(
         diarizer="{{ params.diarizer }}",
         batches="{{ params.batches }}",
     )
-
     transcribe(plan)

@@ -26,13 +26,12 @@ An event that was lost: the night transcribes the programme.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from dags.common.alerts import night_ended
 from dags.common.assets import arrivals, choose_arrived
-from dags.common.settings import settings
 from dags.common.step import step
-from dags.common.transcription import transcribe
+from dags.common.transcription import form, transcribe
 
 with DAG(
     dag_id="transcribe_on_arrival",
@@ -46,39 +45,7 @@ with DAG(
     on_success_callback=night_ended,
     on_failure_callback=night_ended,
     tags=["airscript", "transcription"],
-    params={
-        "inbox": Param(
-            settings().inbox,
-            type="string",
-            pattern="^(file:///|s3://).+",
-            title="Inbox",
-            description="URI prefix of arrived media; events that name others are passed over",
-        ),
-        "transcripts": Param(
-            settings().transcripts,
-            type="string",
-            pattern="^(file:///|s3://).+",
-            title="Transcripts",
-            description="URI prefix under which transcripts are published",
-        ),
-        "model": Param(
-            "models:/acoustic-model@champion",
-            type="string",
-            minLength=1,
-            title="Model",
-            description="models:/name@alias, models:/name/version, a folder or an s3:// prefix",
-        ),
-        "diarizer": Param(
-            settings().diarizer,
-            type="string",
-            minLength=1,
-            title="Diarizer",
-            description="Who tells speakers apart: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
-        ),
-        "batches": Param(
-            4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut a run into at most so many"
-        ),
-    },
+    params=form(inbox="URI prefix of arrived media; events that name others are passed over"),
 ):
     plan = step(
         "plan-night",

@@ -1,15 +1,53 @@
-"""What a night and an arrival have in common: batches of programmes, from media to transcripts."""
+"""What a night and an arrival have in common: the form, and batches of programmes from media to transcripts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import XComArg, task_group
+from airflow.sdk import Param, XComArg, task_group
 
 from dags.common.links import ReportLink
 from dags.common.settings import settings
 from dags.common.step import step
+
+
+def form(inbox: str) -> dict[str, Param]:
+    """The fields that a person may change; `inbox` describes the first."""
+    return {
+        "inbox": Param(
+            settings().inbox,
+            type="string",
+            pattern="^(file:///|s3://).+",
+            title="Inbox",
+            description=inbox,
+        ),
+        "transcripts": Param(
+            settings().transcripts,
+            type="string",
+            pattern="^(file:///|s3://).+",
+            title="Transcripts",
+            description="URI prefix under which transcripts are published",
+        ),
+        "model": Param(
+            "models:/acoustic-model@champion",
+            type="string",
+            minLength=1,
+            title="Model",
+            description="models:/name@alias, models:/name/version, a folder or an s3:// prefix",
+        ),
+        "diarizer": Param(
+            settings().diarizer,
+            type="string",
+            minLength=1,
+            examples=["embedded", "s3://models/speaker-diarization-community-1"],
+            title="Diarizer",
+            description="Who tells speakers apart: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
+        ),
+        "batches": Param(
+            4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut a run into at most so many"
+        ),
+    }
 
 
 def transcribe(plan: Any) -> None:
