@@ -14,10 +14,10 @@ export HF_DATASETS_OFFLINE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := 0
 
-.PHONY: help setup demo up down status test test-kafka lint format bench clean
+.PHONY: help setup demo up down status test test-cluster test-compose test-kafka images lint format bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv (done by the targets that need it)
 
@@ -47,8 +47,18 @@ test: $(READY) ## Linters, types, the law of imports, and every test
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
+test-cluster: $(READY) ## Whole runs and faults with pods on the cluster that KUBECONFIG names
+	@test -n "$(KUBECONFIG)" || { echo "KUBECONFIG names no cluster: make test-cluster KUBECONFIG=/path/to/kubeconfig" >&2; exit 2; }
+	AIRSCRIPT_TEST_CLUSTER=1 KUBECONFIG=$(KUBECONFIG) $(BIN)/python -m pytest tests/cluster
+
+test-compose: $(READY) ## A night with docker-compose.yaml, on the Docker engine that DOCKER_HOST names
+	AIRSCRIPT_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose
+
 test-kafka: $(READY) ## The streaming tests against the broker that KAFKA_BOOTSTRAP names
 	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming
+
+images: ## Build the images
+	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl
 
 lint: $(READY) ## Ruff, mypy, import-linter
 	$(BIN)/ruff check .

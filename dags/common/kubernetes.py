@@ -14,7 +14,7 @@ from airflow.providers.cncf.kubernetes.utils.pod_manager import (
     PodNotFoundException,
     PodPhase,
 )
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 
@@ -27,6 +27,7 @@ from dags.common.failures import (
     failure_of_pod,
 )
 from dags.common.launch import StepLauncher
+from dags.common.pod_trigger import StepPodTrigger
 from dags.common.profiles import PLACEMENTS, PROFILES, Profile
 from dags.common.receipts import delete_receipt, read_receipt
 from dags.common.settings import settings
@@ -40,7 +41,8 @@ SCRATCH = "/scratch"
 USER_ID = 10001
 SPOT_TRIES = 3
 """After so many preemptions a step runs on demand."""
-LOG_EVERY_S = 30
+LOG_EVERY_S = 60
+"""As often as a step tells its progress. Each time the task is started anew, for seconds of the scheduler's machine."""
 
 
 class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
@@ -73,11 +75,13 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
                 "app.kubernetes.io/part-of": "airscript",
                 "app.kubernetes.io/component": step,
                 "airscript.io/role": placement.role,
+                "airscript.io/team": settings().team,
             },
             service_account_name=placement.service_account,
             # The identity on AWS comes as a token of its own; the step never talks to Kubernetes.
             automount_service_account_token=False,
             env_vars=[k8s.V1EnvVar(name=name, value=value) for name, value in _environment().items()],
+            env_from=_secret_environment(),
             volume_mounts=[
                 k8s.V1VolumeMount(name="scratch", mount_path=SCRATCH),
                 k8s.V1VolumeMount(name="shm", mount_path="/dev/shm"),
@@ -140,7 +144,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         assert context is not None
         profile = self.profile(context)
         self.arguments = self.command(context)
-        self.image = settings().gpu_image if profile.gpus else settings().cpu_image
+        self.image = profile.image or (settings().gpu_image if profile.gpus else settings().cpu_image)
         self.node_selector = profile.node_selector
         self.tolerations = [k8s.V1Toleration(**toleration) for toleration in profile.tolerations]
         self.priority_class_name = profile.priority_class
@@ -155,6 +159,8 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             self.annotations = {"karpenter.sh/do-not-disrupt": "true"}
         pod = super().build_pod_request_obj(context, dry_run=dry_run)
         pod.metadata.labels["airscript.io/profile"] = profile.name
+        # The sandbox is process 1, so a step gets signals as any process does, and what it orphans is reaped.
+        pod.spec.share_process_namespace = True
         if self.item:
             # Not among self.labels: those are the selector by which a restarted task finds its pod.
             pod.metadata.labels["airscript.io/item"] = make_safe_label_value(str(self.item))
@@ -202,9 +208,15 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
     @contextmanager
     def _typed_failures(self, context: Context) -> Iterator[None]:
-        """Inside, whatever goes wrong becomes one of the step's failures; a result that stands there wins over it."""
+        """Inside, whatever goes wrong becomes one of the step's failures; a result that stands there wins over it.
+
+        Waiting for the pod is done by our trigger.
+        """
         try:
             yield
+        except TaskDeferred as waiting:
+            waiting.trigger = StepPodTrigger.of(waiting.trigger)
+            raise
         except Exception as error:
             receipt = self._receipt(context)
             if receipt is not None and receipt.status is not Status.FAILED and not self._killed:
@@ -238,6 +250,12 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             if error.status == 404:
                 return None
             raise
+
+
+def _secret_environment() -> list[k8s.V1EnvFromSource]:
+    """For storage without roles for service accounts: credentials by reference, never by value."""
+    name = settings().pod_secret
+    return [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name))] if name else []
 
 
 def _environment() -> dict[str, str]:

@@ -3,12 +3,20 @@
 A profile names resources, node, priority, deadline and grace. A placement gives each step its profile and the service
 account of its role. Operator arguments replace a pod template's values instead of merging with them, so there is no
 template: the profile is the whole truth, and `tests/dags/golden/` shows the pods that come of it.
+
+A cluster with other nodes changes profiles without changing this file: `AIRSCRIPT_PROFILES` names a YAML file with
+fields by profile, such as `k8s/overlays/local/profiles.yaml`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from dags.common.settings import settings
 
 NODE_LABEL = "airscript.io/node"
 CAPACITY_LABEL = "karpenter.sh/capacity-type"
@@ -41,6 +49,8 @@ class Profile:
     """Profile to fall back to when Spot nodes keep being taken away."""
     larger: str = ""
     """Profile to try once after running out of memory."""
+    image: str = ""
+    """Another image than the installation's (`AIRSCRIPT_CPU_IMAGE`, `AIRSCRIPT_GPU_IMAGE`)."""
 
     @property
     def node_selector(self) -> dict[str, str]:
@@ -74,7 +84,7 @@ class Profile:
         return self.deadline + timedelta(seconds=2 * self.start_timeout_s)
 
 
-PROFILES = {
+DEFAULTS = {
     profile.name: profile
     for profile in (
         Profile(
@@ -128,6 +138,42 @@ PROFILES = {
         ),
     )
 }
+
+
+def adapted(profiles: Mapping[str, Profile], path: str) -> dict[str, Profile]:
+    """The profiles with the fields that the YAML file at `path` changes; as they are without a path.
+
+    Raises:
+        ValueError: the file is missing or torn, or names a profile, a field or a value that is none.
+    """
+    if not path:
+        return dict(profiles)
+    # Neither is needed where nothing is changed, and parsing DAGs should be quick.
+    import yaml
+    from pydantic import TypeAdapter
+
+    try:
+        changes: dict[str, dict[str, Any]] = yaml.safe_load(Path(path).read_text()) or {}
+        unknown = [name for name in changes if name not in profiles]
+        unknown += [
+            f"{name}.{field}"
+            for name, fields in changes.items()
+            for field in fields
+            if field == "name" or field not in Profile.__dataclass_fields__
+        ]
+        if unknown:
+            raise ValueError(f"no profile or field of that name: {', '.join(unknown)}; there are {', '.join(profiles)}")
+        validate = TypeAdapter(Profile).validate_python
+        changed = {name: validate(asdict(profiles[name]) | fields) for name, fields in changes.items()}
+        named = [p.on_demand for p in changed.values()] + [p.larger for p in changed.values()]
+        if missing := [name for name in named if name and name not in profiles]:
+            raise ValueError(f"no such profile: {', '.join(missing)}; there are {', '.join(profiles)}")
+    except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"AIRSCRIPT_PROFILES={path}: {error}") from None
+    return {**profiles, **changed}
+
+
+PROFILES = adapted(DEFAULTS, settings().profiles)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,12 @@ class Settings:
     """Where step pods live (Kubernetes runtime)."""
     cpu_image: str
     gpu_image: str
+    profiles: str
+    """YAML file that changes fields of the pods' profiles; empty: they are as `profiles.py` has them."""
+    pod_secret: str
+    """A Kubernetes secret whose keys become the pods' environment; empty where the service account's role is enough."""
+    team: str
+    """Who pays for the pods: a label on each."""
     pod_environment: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -73,6 +79,9 @@ class Settings:
             namespace=environ.get("AIRSCRIPT_NAMESPACE") or "airscript-jobs",
             cpu_image=_image(environ, "AIRSCRIPT_CPU_IMAGE", "worker-cpu"),
             gpu_image=_image(environ, "AIRSCRIPT_GPU_IMAGE", "worker-gpu"),
+            profiles=environ.get("AIRSCRIPT_PROFILES", ""),
+            pod_secret=environ.get("AIRSCRIPT_POD_SECRET", ""),
+            team=environ.get("AIRSCRIPT_TEAM") or "speech",
             pod_environment=tuple((name, environ[name]) for name in POD_SETTINGS if environ.get(name)),
         )
 

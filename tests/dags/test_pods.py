@@ -6,13 +6,17 @@ same against a real cluster is `make test-cluster`'s business.
 
 from __future__ import annotations
 
+import asyncio
 import io
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.sdk.exceptions import TaskDeferred
 from kubernetes.client import ApiClient
 from kubernetes.client import models as k8s
@@ -238,3 +242,25 @@ def test_a_task_that_is_terminated_is_no_success(
     with pytest.raises(StepPreempted):
         run_task(task, context)
     assert cluster_api.pods == {}
+
+
+def test_the_scheduler_hears_of_the_wait_before_its_end(
+    task: Any, task_context: Any, run_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """apache/airflow #72716: an end that comes first is taken for a task killed from outside."""
+    context = task_context(task)
+    context["ti"].start_date = datetime.now(UTC)
+    with pytest.raises(TaskDeferred) as waiting:
+        run_task(task, context)
+    path, arguments = waiting.value.trigger.serialize()
+    module, _, name = path.rpartition(".")
+    trigger = getattr(import_module(module), name)(**arguments)
+    monkeypatch.setattr("dags.common.pod_trigger.SETTLE_S", 0.3)
+    monkeypatch.setattr(KubernetesPodTrigger, "run", fire_at_once)
+    began = time.monotonic()
+    assert asyncio.run(anext(trigger.run())) == "fired"
+    assert time.monotonic() - began >= 0.3
+
+
+async def fire_at_once(_trigger: Any) -> Any:
+    yield "fired"

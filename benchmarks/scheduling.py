@@ -1,0 +1,193 @@
+"""Airflow with a hundred to eight hundred mapped shards on PostgreSQL: seconds a task, and the scheduler's memory.
+
+The steps do nothing, so what is measured is Airflow's scheduler, its executor and our launcher: the local runtime, and
+a DAG made by the same step factory as ours. A scheduler that keeps up takes as long for a task among eight hundred as
+for one among a hundred. `AIRSCRIPT_SHARDS=100,400` runs fewer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from benchmarks.measure import Report, Row, report, run
+from dags.common.settings import Settings
+from dags.local.airflow_api import AirflowApi
+from dags.local.board import Board
+from dags.local.services import AIRFLOW_SERVICES, Services
+from dags.local.settings import Laptop
+
+SIZES = tuple(int(size) for size in os.environ.get("AIRSCRIPT_SHARDS", "100,400,800").split(","))
+LIMIT_S = 7200
+DAG_ID = "shards"
+DAG = f'''
+from airflow.sdk import DAG, Param, task_group
+from dags.common.step import step
+
+with DAG("{DAG_ID}", schedule=None, params={{"shards": Param(100)}}):
+    scan = step("scan-corpus", media="file:///nothing", shards="{{{{ params.shards }}}}")
+
+    @task_group
+    def shard(name, uri):
+        return step("prepare-corpus", item=name, shard=uri).output
+
+    shard.expand_kwargs(scan.output)
+'''
+WORKER = """#!{python} -IS
+import json, sys
+given = dict(word[2:].split("=", 1) for word in sys.argv[4:] if "=" in word)
+count = int(given["shards"]) if "shards" in given else 0
+items = [{{"name": f"part-{{n:05d}}", "uri": f"file:///nothing/{{n}}"}} for n in range(count)]
+receipt = {{"step": sys.argv[3], "status": "done", "result": "file:///nothing/result.json", "items": items}}
+path = given["receipt"].removeprefix("file://")
+import os
+os.makedirs(os.path.dirname(path), exist_ok=True)
+open(path, "w").write(json.dumps(receipt))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL of its own; gives Airflow's connection."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = shutil.which("initdb") or (str(binaries[-1] / "initdb") if binaries else "")
+    if not initdb:
+        sys.exit("benchmarks.scheduling needs PostgreSQL's programs (Debian: apt-get install postgresql)")
+    server, port, data = Path(initdb).with_name("postgres"), free_port(), folder / "data"
+    # It refuses to run as root.
+    user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
+    if user:
+        shutil.chown(folder, "postgres")
+    subprocess.run([initdb, "-D", data, "-U", "airflow", "--auth=trust"], check=True, capture_output=True, **user)
+    options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([server, "-D", data, *options], **quiet, **user)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        time.sleep(1)
+        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class OnPostgres(Laptop):
+    """A laptop whose Airflow has another database, another DAG and a worker that does nothing."""
+
+    database: str = ""
+
+    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        return {
+            **super().environment(environ),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRSCRIPT_WORKER_PYTHON": str(self.home / "worker"),
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its length from the first shard to the last, and what the scheduler took."""
+
+    shards: int
+    seconds: float
+    scheduler_mib: float
+    api_mib: float
+
+
+def follow(api: AirflowApi, services: Services, shards: int) -> Run:
+    began, peaks = time.monotonic(), {"scheduler": 0.0, "api-server": 0.0}
+    dag_run = api.trigger(DAG_ID, {"shards": shards})
+    while time.monotonic() - began < LIMIT_S:
+        for name in peaks:
+            resident = psutil.Process(services.records()[name].pid).memory_info().rss / 2**20
+            peaks[name] = max(peaks[name], resident)
+        dag_run = api.run(DAG_ID, dag_run.dag_run_id)
+        if dag_run.state == "success":
+            done = [task for task in api.task_instances(dag_run) if task.map_index >= 0]
+            assert len(done) == shards, len(done)
+            first = min(task.start_date for task in done if task.start_date)
+            last = max(task.end_date for task in done if task.end_date)
+            return Run(shards, (last - first).total_seconds(), peaks["scheduler"], peaks["api-server"])
+        if dag_run.is_over:
+            break
+        time.sleep(2)
+    raise RuntimeError(f"{shards} shards: {dag_run.state} after {time.monotonic() - began:.0f} s")
+
+
+def measure() -> Report:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cluster:
+        Path(cluster).chmod(0o755)
+        home = Path(folder)
+        (home / "dags").mkdir()
+        (home / "dags" / "shards.py").write_text(DAG)
+        (home / "worker").write_text(WORKER.format(python=sys.executable))
+        (home / "worker").chmod(0o755)
+        with postgres(Path(cluster)) as database:
+            places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
+            laptop = OnPostgres(home, free_port(), free_port(), places, "", database=database)
+            services = Services(laptop, names=AIRFLOW_SERVICES)
+            try:
+                with Board(Console(stderr=True)) as board:
+                    services.up(board, "up")
+                api = AirflowApi(laptop)
+                api.unpause(DAG_ID)
+                runs = [follow(api, services, shards) for shards in SIZES]
+                parallelism = laptop.environment()["AIRFLOW__CORE__PARALLELISM"]
+            finally:
+                services.down()
+    first = runs[0]
+    rows = [
+        Row(
+            name=f"{found.shards} shards",
+            median_s=found.seconds,
+            spread_s=(found.seconds, found.seconds),
+            rate=found.shards / found.seconds,
+            ratio=(found.shards / found.seconds) / (first.shards / first.seconds),
+        )
+        for found in runs
+    ]
+    notes = [f"{parallelism} tasks at a time, each a process of Airflow's and one of ours"]
+    notes += [
+        f"{found.shards} shards: {found.seconds / found.shards:.2f} s a task; scheduler {found.scheduler_mib:.0f} MiB,"
+        f" API server {found.api_mib:.0f} MiB at most"
+        for found in runs
+    ]
+    return report(
+        "scheduling",
+        "a run's mapped tasks, steps that do nothing, PostgreSQL",
+        "tasks a second",
+        f"{first.shards} shards",
+        ("apache-airflow", "psycopg2-binary"),
+        rows,
+        notes,
+        {f"s_per_task_{found.shards}": found.seconds / found.shards for found in runs},
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", measure)

@@ -1,0 +1,67 @@
+# All images: `docker buildx bake --file images/docker-bake.hcl` from the top of the repository.
+# A base of your own instead of the official ones: BASE=… CUDA_BASE=… docker buildx bake …
+
+variable "REGISTRY" {
+  default = "docker.io/airscript"
+}
+
+variable "VERSION" {
+  default = "0.1.0"
+}
+
+variable "REVISION" {
+  default = "unknown"
+}
+
+variable "BASE" {
+  default = "docker.io/library/python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
+}
+
+# CTranslate2 wants CUDA 12's cuBLAS and cuDNN beside it; torch brings its own.
+variable "CUDA_BASE" {
+  default = "docker.io/nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04@sha256:ac55d124da4882b497f732d8dfd9a702d5447a5f29d08d56da6f64f0a1eb34bc"
+}
+
+group "default" {
+  targets = ["airflow", "worker-cpu", "worker-gpu", "mlflow"]
+}
+
+target "image" {
+  context   = "."
+  platforms = ["linux/amd64"]
+  args = {
+    BASE     = BASE
+    VERSION  = VERSION
+    REVISION = REVISION
+  }
+  attest = ["type=sbom", "type=provenance,mode=max"]
+}
+
+target "airflow" {
+  inherits   = ["image"]
+  dockerfile = "images/airflow/Dockerfile"
+  tags       = ["${REGISTRY}/airflow:${VERSION}"]
+}
+
+target "worker-cpu" {
+  inherits   = ["image"]
+  dockerfile = "images/worker/Dockerfile"
+  args       = { TORCH_BACKEND = "cpu" }
+  tags       = ["${REGISTRY}/worker-cpu:${VERSION}"]
+}
+
+target "worker-gpu" {
+  inherits   = ["image"]
+  dockerfile = "images/worker/Dockerfile"
+  args = {
+    BASE          = CUDA_BASE
+    TORCH_BACKEND = "cu128"
+  }
+  tags = ["${REGISTRY}/worker-gpu:${VERSION}"]
+}
+
+target "mlflow" {
+  inherits   = ["image"]
+  dockerfile = "images/mlflow/Dockerfile"
+  tags       = ["${REGISTRY}/mlflow:${VERSION}"]
+}

@@ -1,0 +1,161 @@
+"""A real cluster (`make test-cluster`), with Airflow, S3 and MLflow beside it. Without one, all of this is skipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from dags.common.settings import Settings
+from dags.local.airflow_api import AirflowApi
+from dags.local.board import Board
+from dags.local.services import Services
+from tests.cluster.platform import (
+    BUCKET,
+    CHECKOUT,
+    JOBS,
+    KEY,
+    PLATFORM,
+    SECRET,
+    Platform,
+    PodsOutside,
+    Watcher,
+    apply,
+    free_port,
+    host_address,
+    kubeconfig_of,
+    kubectl,
+    manifests,
+    s3_server,
+)
+
+SWITCH = "AIRSCRIPT_TEST_CLUSTER"
+IMAGE = os.environ.get("AIRSCRIPT_TEST_IMAGE", "airscript/worker-cpu:0.1.0")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(1800))
+            if not os.environ.get(SWITCH):
+                item.add_marker(pytest.mark.skip(reason="needs a cluster: make test-cluster"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> None:
+    """The manifests applied, the nodes labelled, and the accounts that Airflow's chart would make."""
+    apply(manifests())
+    accounts = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": PLATFORM}}
+        for name in ("airflow-scheduler", "airflow-triggerer")
+    ]
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET, "namespace": JOBS},
+        "stringData": KEY,
+    }
+    apply([*accounts, secret])
+    kubectl("label", "nodes", "--all", "--overwrite", "airscript.io/node=cpu", "karpenter.sh/capacity-type=on-demand")
+    kubectl("uncordon", *kubectl("get", "nodes", "-o", "name").split())
+    kubectl("delete", "pods", "--all", "--namespace", JOBS, "--grace-period=0", "--force")
+
+
+@pytest.fixture(scope="session")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's channel, with a short archive: `archive/`, `inbox/`, `references/`."""
+    folder = tmp_path_factory.mktemp("channel")
+    places = [f"--{name}={folder / name}" for name in ("archive", "inbox", "references")]
+    subprocess.run(
+        [sys.executable, "-m", "training.synthesis", *places, "--minutes=4"],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Airflow with pods on the cluster, S3 and MLflow on this machine."""
+    home = tmp_path_factory.mktemp("airscript")
+    profiles = home / "profiles.yaml"
+    profiles.write_bytes((CHECKOUT / "k8s" / "overlays" / "local" / "profiles.yaml").read_bytes())
+    for account in ("airflow-scheduler", "airflow-triggerer"):
+        kubeconfig_of(account, home)
+    laptop = PodsOutside(
+        home=home,
+        airflow_port=free_port(),
+        mlflow_port=free_port(),
+        places=Settings.from_environment({"AIRSCRIPT_HOME": str(home)}),
+        references="",
+        host=host_address(),
+        s3_port=free_port(),
+        profiles=profiles,
+        image=IMAGE,
+    )
+    services = Services(laptop, command=laptop.command)
+    console = Console()
+    with s3_server(laptop.s3_port, home / "s3.log"):
+        try:
+            with Board(console) as board:
+                services.up(board, "up")
+            api = AirflowApi(laptop)
+            there = Platform(api, laptop, tend=services.revive)
+            there.s3.create_bucket(Bucket=BUCKET)
+            for dag_id in ("corpus_features", "nightly_transcription"):
+                api.unpause(dag_id)
+            subprocess.run(
+                [sys.executable, "-m", "airflow", "pools", "set", "gpu", "2", "accelerators"],
+                env=laptop.environment(),
+                check=True,
+                capture_output=True,
+            )
+            yield there
+        finally:
+            services.down()
+
+
+@pytest.fixture(scope="session")
+def dataset(platform: Platform, channel: Path) -> str:
+    """URI of the manifest of a dataset that `corpus_features` has made of the archive with pods."""
+    platform.upload(channel / "archive", "archive")
+    pods = Watcher()
+    run = platform.follow(platform.api.trigger("corpus_features", {"shards": 2, "name": "cluster"}), pods)
+    assert run.state == "success", platform.told(run)
+    assert pods.steps() == ["assemble-dataset", *["extract-features"] * 2, *["prepare-corpus"] * 2, "scan-corpus"]
+    (manifest,) = [key for key in platform.keys("work/assemble-dataset") if key.endswith("manifest.json")]
+    return f"s3://{BUCKET}/{manifest}"
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture
+def profiles(platform: Platform) -> Iterator[Path]:
+    """The file of the profiles, which a test may change: the next task reads it. Put back afterwards."""
+    path = platform.laptop.profiles
+    before = path.read_text()
+    yield path
+    path.write_text(before)
+
+
+@pytest.fixture
+def change_profile(profiles: Path) -> Callable[..., None]:
+    """`change_profile("cpu-small", memory="64Mi")`."""
+
+    def change(name: str, **fields: object) -> None:
+        found = yaml.safe_load(profiles.read_text())
+        found.setdefault(name, {}).update(fields)
+        profiles.write_text(yaml.safe_dump(found))
+
+    return change

@@ -1,0 +1,135 @@
+"""The lives of three pods, through the operator and its trigger as Airflow runs them, each with its account's token.
+
+`python pod_lives.py HOME`, with the platform's environment. Fails when anything that Airflow does with a pod fails:
+start it, wait for it, read its log, take over one that runs, tell why one does not start, delete it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
+
+from dags.common.failures import StepInputRejected, StepStartTimeout
+from dags.common.profiles import PROFILES
+from dags.common.step import step
+
+HOME = Path(sys.argv[1])
+LAUNCHER, WATCHER = (str(HOME / f"airflow-{name}.kubeconfig") for name in ("scheduler", "triggerer"))
+EMPTY = "s3://speech/nothing-lies-here"
+
+
+class Store(dict[str, Any]):
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def new_task(run_id: str) -> tuple[Any, dict[str, Any]]:
+    """A step that rejects its input after a second of work, and its context."""
+    task: Any = step("match-captions", prepared=f"{EMPTY}/result.json", model="none")
+    task.config_file, task.kubernetes_conn_id = LAUNCHER, None
+    ti = SimpleNamespace(
+        dag_id="rights",
+        task_id=task.task_id,
+        run_id=run_id,
+        map_index=-1,
+        try_number=1,
+        max_tries=8,
+        start_date=datetime.now(UTC),
+        xcom_push=lambda key, value: None,
+    )
+    return task, {
+        "ti": ti,
+        "run_id": run_id,
+        "dag": None,
+        "task": task,
+        "params": {},
+        "outlet_events": OutletEventAccessors(),
+        "task_state_store": Store(),
+    }
+
+
+def start(task: Any, context: dict[str, Any]) -> KubernetesPodTrigger:
+    token = ExecutorSafeguard.tracker.set(task)
+    try:
+        task.execute(context)
+    except TaskDeferred as waiting:
+        trigger = waiting.trigger
+        assert isinstance(trigger, KubernetesPodTrigger)
+        return trigger
+    finally:
+        ExecutorSafeguard.tracker.reset(token)
+    raise AssertionError("it did not wait for its pod")
+
+
+def wait(trigger: KubernetesPodTrigger) -> dict[str, Any]:
+    """What the triggerer sees, as itself."""
+    trigger.config_dict = yaml.safe_load(Path(WATCHER).read_text())
+    trigger.poll_interval = 1
+
+    async def first() -> Any:
+        return await anext(trigger.run())
+
+    event = asyncio.run(asyncio.wait_for(first(), 120)).payload
+    if event["status"] == "error":
+        raise AssertionError(f"the trigger failed: {event}")
+    return dict(event)
+
+
+def a_whole_life(told: io.StringIO) -> None:
+    task, context = new_task(f"whole-{uuid4().hex[:8]}")
+    event = wait(start(task, context))
+    try:
+        task.trigger_reentry(context, event)
+        raise AssertionError("nothing to do, and it was done")
+    except StepInputRejected:
+        pass
+    assert "step failed" in told.getvalue(), "the pod's log is in the task's log"
+    assert task.find_pod("airscript-jobs", context=context) is None, "it was deleted"
+
+
+def one_that_runs_is_taken_over() -> None:
+    run_id = f"taken-{uuid4().hex[:8]}"
+    first, context = new_task(run_id)
+    start(first, context)
+    second, later = new_task(run_id)
+    start(second, later)
+    assert second.pod.metadata.name == first.pod.metadata.name
+    second.on_kill()  # it deletes the pod
+
+
+def one_without_an_image(told: io.StringIO) -> None:
+    profile = PROFILES["gpu-spot"]
+    object.__setattr__(profile, "image", "registry.invalid/none:1")
+    object.__setattr__(profile, "start_timeout_s", 8)
+    task, context = new_task(f"imageless-{uuid4().hex[:8]}")
+    try:
+        task.trigger_reentry(context, wait(start(task, context)))
+        raise AssertionError("there is no such image, and it ran")
+    except StepStartTimeout:
+        pass
+    assert "registry.invalid" in told.getvalue(), "the pod's events are in the task's log"
+
+
+if __name__ == "__main__":
+    told = io.StringIO()
+    logging.basicConfig(level=logging.INFO, handlers=[logging.StreamHandler(told), logging.StreamHandler(sys.stderr)])
+    logging.getLogger("airflow").setLevel(logging.INFO)
+    with suppress(BrokenPipeError):
+        a_whole_life(told)
+        one_that_runs_is_taken_over()
+        one_without_an_image(told)
+        print("all of them lived")

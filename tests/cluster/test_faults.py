@@ -1,0 +1,150 @@
+"""What a cluster does to pods, and what becomes of the run: each ends as the rules say, and nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dags.local import processes
+from tests.cluster.platform import BASE_MODEL, BUCKET, JOBS, Platform, Watcher, kubectl
+
+PROGRAMMES = ("headlines-noon", "weather-late", "weather", "talk-extra", "sport-today")
+
+
+@pytest.fixture
+def night(platform: Platform, channel: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """An inbox of one programme of the test's own, as the conf of a run."""
+    name = request.node.name
+    stem = PROGRAMMES[zlib.crc32(name.encode()) % len(PROGRAMMES)]
+    source = next(path for path in sorted((channel / "inbox").iterdir()) if path.stem.endswith(stem))
+    platform.s3.upload_file(str(source), BUCKET, f"faults/{name}/inbox/{name}{source.suffix}")
+    return {
+        "inbox": f"s3://{BUCKET}/faults/{name}/inbox",
+        "transcripts": f"s3://{BUCKET}/faults/{name}/transcripts",
+        "model": BASE_MODEL,
+        "batches": 1,
+    }
+
+
+def published(platform: Platform, night: dict[str, Any]) -> list[str]:
+    prefix = night["transcripts"].removeprefix(f"s3://{BUCKET}/")
+    return [key for key in platform.keys(prefix) if key.endswith("/manifest.json")]
+
+
+def running(pods: list[dict[str, Any]], step: str) -> str | None:
+    """The name of a pod of `step` that does its work now."""
+    for pod in pods:
+        labels, status = pod["metadata"]["labels"], pod["status"]
+        started = any("running" in c.get("state", {}) for c in status.get("containerStatuses", ()))
+        if labels.get("app.kubernetes.io/component") == step and started and "deletionTimestamp" not in pod["metadata"]:
+            return str(pod["metadata"]["name"])
+    return None
+
+
+class Once:
+    """An act at the first look at which a step runs; `undo` some looks later."""
+
+    def __init__(self, step: str, act: Callable[[str], None], undo: Callable[[], None] = lambda: None) -> None:
+        self.step, self.act, self.undo = step, act, undo
+        self.looks_since = -1
+
+    def __call__(self, pods: list[dict[str, Any]]) -> None:
+        if self.looks_since < 0:
+            if name := running(pods, self.step):
+                self.act(name)
+                self.looks_since = 0
+            return
+        self.looks_since += 1
+        if self.looks_since == 8:
+            self.undo()
+
+
+def test_a_pod_deleted_in_the_middle(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+    delete = Once("recognise", lambda name: kubectl("delete", "pod", name, "-n", JOBS, "--wait=false") and None)
+    run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=delete)
+    assert run.state == "success", platform.told(run)
+    assert len(published(platform, night)) == 1
+    assert watcher.steps().count("recognise") == 2
+    assert platform.tries(run)["batch.recognise[0]"] == ("success", 2)
+
+
+def test_a_node_drained(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+    node = kubectl("get", "nodes", "-o", "name").split()[0].removeprefix("node/")
+
+    def drain(_name: str) -> None:
+        kubectl("drain", node, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+
+    act = Once("prepare-media", drain, undo=lambda: kubectl("uncordon", node) and None)
+    run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=act)
+    assert run.state == "success", platform.told(run)
+    assert len(published(platform, night)) == 1
+    assert platform.tries(run)["batch.prepare_media[0]"][1] == 2
+
+
+def test_out_of_memory_runs_once_more_with_the_larger_profile(
+    platform: Platform, night: dict[str, Any], watcher: Watcher, change_profile: Callable[..., None]
+) -> None:
+    change_profile("cpu-small", memory="24Mi")
+    run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher)
+    assert run.state == "success", platform.told(run)
+    assert len(published(platform, night)) == 1
+    profiles = [pod.profile for pod in watcher.pods.values() if pod.step == "plan-night"]
+    assert sorted(profiles) == ["cpu-large", "cpu-small"]
+
+
+def test_an_image_that_cannot_be_pulled(
+    platform: Platform, night: dict[str, Any], watcher: Watcher, change_profile: Callable[..., None]
+) -> None:
+    change_profile("cpu-small", image="registry.invalid/airscript/worker-cpu:9.9.9", start_timeout_s=15)
+    run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher)
+    assert run.state == "failed"
+    assert platform.tries(run)["plan_night"] == ("failed", 3)
+    told = platform.told(run)
+    assert "StepStartTimeout" in told
+    assert "registry.invalid" in told, "the reason names the image"
+    assert not published(platform, night)
+
+
+def test_a_rejected_input_is_not_tried_again(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+    run = platform.api.trigger("nightly_transcription", {**night, "model": "models:/acoustic-model@champion"})
+    run = platform.follow(run, watcher)
+    assert run.state == "failed"
+    assert platform.tries(run)["plan_night"] == ("failed", 1)
+    assert watcher.steps().count("plan-night") == 1
+    assert "StepInputRejected" in platform.told(run)
+
+
+def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+    def kill(_name: str) -> None:
+        records = processes.records(platform.laptop.home / "run")
+        for service in ("scheduler", "triggerer"):
+            for process in processes.members(records[service]):
+                os.kill(process.pid, signal.SIGKILL)
+
+    run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=Once("recognise", kill))
+    assert run.state == "success", platform.told(run)
+    assert len(published(platform, night)) == 1
+    assert watcher.steps().count("recognise") == 1, "the pod that ran was taken over"
+
+
+def test_no_secret_is_told(platform: Platform) -> None:
+    """Neither the logs of the runs before nor what Airflow keeps of them hold a credential."""
+    from tests.cluster.platform import KEY
+
+    secrets = [KEY["AWS_SECRET_ACCESS_KEY"].encode()]
+    secrets += [
+        json.dumps(token).strip('"').encode()
+        for path in platform.laptop.home.glob("*.kubeconfig")
+        for token in [path.read_text().split("token: ")[1].split()[0]]
+    ]
+    places = [*platform.laptop.logs.rglob("*.log"), *platform.laptop.airflow_home.glob("airflow.db*")]
+    assert any(path.suffix == ".log" for path in places)
+    telling = [str(path) for path in places for secret in secrets if secret in path.read_bytes()]
+    assert not telling

@@ -1,0 +1,54 @@
+"""A training pod that is taken away goes on from its checkpoint, and comes to the same model."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from dags.common.receipts import uri_of
+from tasks.contract import ProgressReport, progress_uri
+from tests.cluster.platform import BUCKET, JOBS, Platform, Watcher, kubectl
+from tests.cluster.test_faults import running
+
+STEPS = 60
+
+
+def steps_done(platform: Platform, run: Any) -> float:
+    """What the training has told of its progress."""
+    key = progress_uri(uri_of(f"s3://{BUCKET}", run.dag_id, run.dag_run_id, "train")).removeprefix(f"s3://{BUCKET}/")
+    if key not in platform.keys(key):
+        return 0
+    report = ProgressReport.model_validate_json(platform.read(key))
+    return report.completed if report.stage == "train" else 0
+
+
+def trained(platform: Platform, run: Any, watcher: Watcher, preempt_at: int = 0) -> str:
+    """Follow a run until its training has ended; the digest of the model's weights. Nothing else of it is needed."""
+    taken: list[str] = []
+
+    def look(pods: list[dict[str, Any]]) -> None:
+        state = platform.tries(run).get("train", (None, 0))[0]
+        if state in ("success", "failed"):
+            platform.stop(run)
+        name = running(pods, "train")
+        if preempt_at and name and not taken and steps_done(platform, run) >= preempt_at:
+            taken.append(name)
+            kubectl("delete", "pod", name, "-n", JOBS, "--wait=false")
+
+    platform.follow(run, watcher, act=look)
+    assert platform.tries(run)["train"][0] == "success", platform.told(run)
+    assert bool(taken) == bool(preempt_at)
+    weights = [key for key in platform.keys("work/train/") if key.endswith("model/model.safetensors")]
+    assert len(weights) == 1, weights
+    return hashlib.sha256(platform.read(weights[0])).hexdigest()
+
+
+def test_a_preempted_training_ends_with_the_same_model(platform: Platform, dataset: str, watcher: Watcher) -> None:
+    conf = {"dataset": dataset, "steps": STEPS, "promote": "no"}
+    undisturbed = trained(platform, platform.api.trigger("finetune_acoustic_model", conf), Watcher())
+    for key in platform.keys("work/train/"):
+        platform.s3.delete_object(Bucket=BUCKET, Key=key)
+    run = platform.api.trigger("finetune_acoustic_model", conf)
+    assert trained(platform, run, watcher, preempt_at=STEPS // 2) == undisturbed
+    assert watcher.steps().count("train") == 2
+    assert platform.tries(run)["train"][1] == 2

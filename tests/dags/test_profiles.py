@@ -1,0 +1,60 @@
+"""Profiles as another cluster wants them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dags.common.profiles import DEFAULTS, PLACEMENTS, adapted
+
+LOCAL = Path(__file__).parents[2] / "k8s" / "overlays" / "local" / "profiles.yaml"
+
+
+def test_without_a_file_they_are_as_written() -> None:
+    assert adapted(DEFAULTS, "") == DEFAULTS
+
+
+def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("cpu-small: {memory: 3Gi, deadline: PT1H}\n")
+    changed = adapted(DEFAULTS, str(file))
+    assert changed["cpu-small"].memory == "3Gi"
+    assert changed["cpu-small"].deadline == timedelta(hours=1)
+    assert changed["cpu-small"].larger == DEFAULTS["cpu-small"].larger
+    assert {**changed, "cpu-small": DEFAULTS["cpu-small"]} == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("cpu-tiny: {cpu: 1}", "cpu-tiny"),
+        ("cpu-small: {memoy: 1Gi}", "cpu-small.memoy"),
+        ("cpu-small: {name: other}", "cpu-small.name"),
+        ("cpu-small: {gpus: many}", "gpus"),
+        ("cpu-small: {larger: gigantic}", "gigantic"),
+        ("- cpu-small", "profiles.yaml"),
+        ("cpu-small: 3Gi", "cpu-small"),
+        ("cpu-small: {cpu: [", "profiles.yaml"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=reason) as raised:
+        adapted(DEFAULTS, str(file))
+    assert f"AIRSCRIPT_PROFILES={file}" in str(raised.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="No such file"):
+        adapted(DEFAULTS, str(tmp_path / "profiles.yaml"))
+
+
+def test_on_one_node_every_step_finds_a_place() -> None:
+    """No GPU, no Spot, and one kind of node: `k8s/overlays/local`."""
+    local = adapted(DEFAULTS, str(LOCAL))
+    selectors = {tuple(local[placement.profile.name].node_selector.items()) for placement in PLACEMENTS.values()}
+    assert len(selectors) == 1
+    assert not any(profile.gpus or profile.tolerations for profile in local.values())

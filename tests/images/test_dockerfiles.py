@@ -1,0 +1,55 @@
+"""What the images promise, read from their Dockerfiles: `make images` builds them, `make test-cluster` runs one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+DOCKERFILES = [CHECKOUT / "images" / name / "Dockerfile" for name in ("airflow", "mlflow", "worker")]
+BAKE = (CHECKOUT / "images" / "docker-bake.hcl").read_text()
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+name_of = dict(zip(DOCKERFILES, (path.parent.name for path in DOCKERFILES), strict=True)).get
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, *DOCKERFILES], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=name_of)
+def test_the_base_is_an_argument_and_a_digest(dockerfile: Path) -> None:
+    lines = dockerfile.read_text().splitlines()
+    bases = [line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE=")]
+    assert len(bases) == 1
+    assert DIGEST.search(bases[0])
+    assert {line for line in lines if line.startswith("FROM")} == {"FROM ${BUILD_BASE} AS build", "FROM ${BASE}"}
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=name_of)
+def test_nobody_is_root_and_nothing_needs_buildkit(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    assert re.findall(r"^USER (\d+):", text, re.MULTILINE)[-1] == "10001"
+    assert "--mount" not in text
+    assert "<<" not in text
+
+
+def test_all_are_baked_from_bases_by_digest() -> None:
+    assert {f"images/{path.parent.name}/Dockerfile" for path in DOCKERFILES} == set(
+        re.findall(r'dockerfile\s+= "(.+)"', BAKE)
+    )
+    bases = re.findall(r'default = "(docker\.io/.+:.+)"', BAKE)
+    assert len(bases) == 2
+    assert all(DIGEST.search(base) for base in bases)
+    assert all(base in dockerfile.read_text() for dockerfile in DOCKERFILES for base in bases if "python" in base)
+
+
+def test_the_airflow_image_knows_no_step_but_its_contract() -> None:
+    dockerfile = (CHECKOUT / "images" / "airflow" / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (tasks\S*|training\S*)", dockerfile, re.MULTILINE)
+    assert copied == ["tasks/__init__.py", "tasks/contract"]
