@@ -37,6 +37,8 @@ from dags.common.settings import settings
 from dags.common.step import step
 from tasks.contract.arguments import AssembleDataset
 
+HEARD = {name: f"{{{{ params.{name} }}}}" for name in ("language", "channel", "audio_description")}
+
 with DAG(
     dag_id="corpus_features",
     dag_display_name="Corpus → dataset",
@@ -76,6 +78,19 @@ with DAG(
             title="Features",
             description="Feature configuration; it must be the one of the models to be trained",
         ),
+        "channel": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Channel",
+            description="One channel of the audio track, from 0; empty mixes those that carry the programme",
+        ),
+        "audio_description": Param(
+            False,
+            type="boolean",
+            title="Audio description",
+            description="Take the audio description instead of the programme's own sound",
+        ),
         "match_model": Param(
             None,
             type=["null", "string"],
@@ -103,7 +118,7 @@ with DAG(
     @task_group
     def shard(name: Any, uri: Any) -> Any:
         """One shard, from media to features."""
-        prepared = step("prepare-corpus", item=name, shard=uri, language="{{ params.language }}")
+        prepared = step("prepare-corpus", item=name, shard=uri, **HEARD)
         matched = step(
             "match-captions",
             item=name,

@@ -66,6 +66,8 @@ class PrepareCorpus(ReadsByContent):
 
     shard: str = Field(description="URI of one shard's list of programmes, from scan-corpus")
     language: str = Field("en", description="language of the transcripts (BCP 47)")
+    audio_description: bool = Field(False, description="take the audio description instead of the programme's sound")
+    channel: OptionalInt = Field(None, ge=0, description="one channel of the track, from 0; without it a mix")
     min_duration_s: float = Field(0.3, gt=0, description="shorter utterances are dropped")
     max_duration_s: float = Field(20.0, gt=0, description="longer utterances are dropped")
     join_duration_s: float = Field(12.0, ge=0, description="captions that follow each other are joined up to this")

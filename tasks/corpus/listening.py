@@ -20,15 +20,17 @@ from tasks.media.tracks import TrackPolicy
 
 
 @contextmanager
-def open_programme(programme: Programme, language: str, decoder: Decoder, scratch: Path) -> Iterator[IsolatedAudio]:
-    """The programme's track in `language`, decoded in a process of its own.
+def open_programme(
+    programme: Programme, language: str, policy: TrackPolicy, decoder: Decoder, scratch: Path
+) -> Iterator[IsolatedAudio]:
+    """The programme's track that `policy` wants, decoded in a process of its own.
 
     Raises MediaRejected: also when all its tracks are tagged with other languages, for then captions in `language` are
     a translation. An object that is not a local file is copied to `scratch` and removed again.
     """
     path = storage.local_copy(programme.media, scratch)
     try:
-        with decoder.open_audio(path, TrackPolicy(languages=(language,))) as audio:
+        with decoder.open_audio(path, policy) as audio:
             spoken = audio.choice.language
             if spoken and not same_language(spoken, language):
                 raise MediaRejected(

@@ -31,8 +31,14 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     from tasks.corpus.programme import prepare_programme
     from tasks.corpus.schema import PREPARED, RowWriter
     from tasks.media.isolated import Decoder
+    from tasks.media.tracks import TrackPolicy
 
     rules = cut_rules(arguments)
+    policy = TrackPolicy(
+        languages=(arguments.language,),
+        audio_description=arguments.audio_description,
+        channel=arguments.channel,
+    )
     programmes = list(read_programmes(arguments.shard))
     parquet, outcomes, media = (context.scratch / name for name in (UTTERANCES, OUTCOMES, MEDIA))
     summaries: list[Summary] = []
@@ -45,7 +51,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     ):
         for done, programme in enumerate(programmes):
             context.progress("prepare", done, len(programmes), "programmes", programme.programme_id)
-            prepared = prepare_programme(programme, rules, decoder, context.scratch)
+            prepared = prepare_programme(programme, rules, policy, decoder, context.scratch)
             for row in prepared.rows():
                 writer.write(row)
             for outcome in (prepared.outcome, *prepared.dropped):

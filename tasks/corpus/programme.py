@@ -23,7 +23,7 @@ from tasks.corpus.slicing import SAMPLES_PER_MS, Slicer
 from tasks.corpus.summary import Drops, Summary, Tally, merge
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
 from tasks.media.isolated import Decoder
-from tasks.media.tracks import TrackChoice
+from tasks.media.tracks import TrackChoice, TrackPolicy
 
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
@@ -62,14 +62,16 @@ class Prepared:
                 yield from file.get_batch(number).to_pylist()
 
 
-def prepare_programme(programme: Programme, rules: CutRules, decoder: Decoder, scratch: Path) -> Prepared:
+def prepare_programme(
+    programme: Programme, rules: CutRules, policy: TrackPolicy, decoder: Decoder, scratch: Path
+) -> Prepared:
     """Decode and cut one programme. What is wrong with it ends in its outcome; faults of the machine are raised."""
     try:
         changed = _changed(programme)
         if changed:
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme)
-        return _cut_programme(programme, transcript, rules, decoder, scratch / "programme.arrow")
+        return _cut_programme(programme, transcript, rules, policy, decoder, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
         return _without_rows(outcome)
@@ -95,7 +97,7 @@ def _transcript(programme: Programme) -> Transcript:
 
 
 def _cut_programme(
-    programme: Programme, transcript: Transcript, rules: CutRules, decoder: Decoder, spool: Path
+    programme: Programme, transcript: Transcript, rules: CutRules, policy: TrackPolicy, decoder: Decoder, spool: Path
 ) -> Prepared:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
     limit_ms = UNTIMED_ALLOWANCE * rules.max_duration_ms
@@ -103,7 +105,7 @@ def _cut_programme(
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
     kept: list[Utterance] = []
     language = rules.normaliser.language
-    with open_programme(programme, language, decoder, spool.parent) as audio, _Spool(spool) as rows:
+    with open_programme(programme, language, policy, decoder, spool.parent) as audio, _Spool(spool) as rows:
         for utterance, samples in slicer.slice(audio):
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:

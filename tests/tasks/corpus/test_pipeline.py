@@ -362,6 +362,25 @@ def test_a_programme_in_another_language_is_not_believed_its_captions(folder, ca
     assert len(media) == N_PROGRAMMES + 2
 
 
+def test_one_channel_or_the_audio_description_when_asked(folder, captions) -> None:
+    from tests.tasks.media.making import Track, encode, marked
+
+    programme = Track(np.stack([marked(6.0), marked(6.0, seed=1)]), "flac", tags={"language": "eng"})
+    described = Track(marked(6.0, seed=2)[None], "flac", tags={"language": "eng", "title": "Audio Description"})
+    storage.write(storage.join(folder.media, "film.mkv"), encode("matroska", [programme, described]))
+    storage.write(storage.join(folder.media, "film.srt"), captions(6.0))
+    scan = folder.scan(shards=1)
+
+    def choice(**asked: object) -> dict:
+        (receipt,) = folder.prepare(scan, **asked)
+        (medium,) = [json.loads(line) for line in output(receipt, "media.jsonl").splitlines()]
+        return medium["choice"]
+
+    assert (choice()["tracks"], choice()["channel"]) == ([0], None)
+    assert (choice(channel=1)["tracks"], choice(channel=1)["channel"]) == ([0], 1)
+    assert choice(audio_description=True)["tracks"] == [1]
+
+
 def test_features_without_audio_and_for_whisper(folder) -> None:
     fill(folder)
     scan = folder.scan()
