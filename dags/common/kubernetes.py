@@ -175,6 +175,11 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             delete_receipt(self.receipt_uri(context))
         return super().get_or_create_pod(pod_request_obj, context)
 
+    def convert_config_file_to_dict(self) -> None:
+        """Leave the triggerer to its own configuration and rights: the provider would store ours, with its token, in
+        Airflow's database."""
+        self._config_dict = None
+
     def execute(self, context: Context) -> Any:
         """Start the pod, or take over the one that runs; deferrable, so this ends by waiting for the trigger."""
         with self._typed_failures(context):

@@ -165,7 +165,7 @@ class AirflowApi:
             body = self._get(f"{path}{max(instance.try_number, 1)}", map_index=instance.map_index, full_content="true")
         except httpx.HTTPStatusError:
             return []
-        return [line if isinstance(line, str) else str(line.get("event", "")) for line in body["content"]]
+        return [line if isinstance(line, str) else _log_line(line) for line in body["content"]]
 
     # ---- transport ----------------------------------------------------------------------------------------------
 
@@ -206,6 +206,12 @@ class AirflowApi:
                 "Stop it, or set AIRSCRIPT_AIRFLOW_PORT."
             )
         return str(response.raise_for_status().json()["access_token"])
+
+
+def _log_line(line: dict[str, Any]) -> str:
+    """A structured line as text, with the exceptions that it tells of."""
+    faults = [f"{fault['exc_type']}: {fault['exc_value']}" for fault in line.get("error_detail") or ()]
+    return "; ".join([str(line.get("event", "")), *faults])
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

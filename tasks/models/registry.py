@@ -104,6 +104,13 @@ def _from_server(server: str, name: str, alias: str | None, version: int | None)
         fault = _error_code(error)
         if error.code == 404 or fault in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise _missing(name, alias, version) from None
+        if error.code == 403 and not fault:
+            raise Misconfigured(
+                "MLflow refuses requests to this address (HTTP 403)",
+                reason=Reason.INVALID_ARGUMENT,
+                subject=server,
+                next_step="start its server with --allowed-hosts and this name",
+            ) from None
         raise _no_answer(server, f"HTTP {error.code} {fault}") from None
     except OSError as error:
         raise _no_answer(server, str(getattr(error, "reason", error))) from None

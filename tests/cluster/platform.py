@@ -125,7 +125,7 @@ class PodsOutside(Laptop):
         if service == "mlflow":
             plain = command(laptop, service)
             plain[plain.index("--host") + 1] = "0.0.0.0"
-            return plain
+            return [*plain, "--allowed-hosts", f"{self.host}:{self.mlflow_port},127.0.0.1:{self.mlflow_port}"]
         account = {"triggerer": "airflow-triggerer"}.get(service, "airflow-scheduler")
         return ["env", f"KUBECONFIG={self.home / f'{account}.kubeconfig'}", *command(laptop, service)]
 

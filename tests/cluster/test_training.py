@@ -44,6 +44,7 @@ def trained(platform: Platform, run: Any, watcher: Watcher, preempt_at: int = 0)
 
 
 def test_a_preempted_training_ends_with_the_same_model(platform: Platform, dataset: str, watcher: Watcher) -> None:
+    platform.api.unpause("finetune_acoustic_model")  # not before: the new dataset would have started it
     conf = {"dataset": dataset, "steps": STEPS, "promote": "no"}
     undisturbed = trained(platform, platform.api.trigger("finetune_acoustic_model", conf), Watcher())
     for key in platform.keys("work/train/"):

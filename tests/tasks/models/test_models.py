@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,23 @@ def test_no_registry_and_a_registry_that_is_silent(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port: nobody listens
     with pytest.raises(StepError, match="does not answer"):
         models.resolve("models:/acoustic-model@champion")
+
+
+def test_a_registry_that_refuses_its_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As MLflow does when its server was not told of the name: trying again does not help."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(403, "Invalid Host header - possible DNS rebinding attack detected")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(Misconfigured, match="--allowed-hosts"):
+            models.resolve("models:/acoustic-model@champion")
+        server.shutdown()
 
 
 # ---- MLflow's registry ----------------------------------------------------------------------------------------------
