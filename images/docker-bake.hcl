@@ -17,7 +17,7 @@ variable "BASE" {
   default = "docker.io/library/python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 }
 
-# CTranslate2 wants CUDA 12's cuBLAS and cuDNN beside it; torch brings its own.
+# CTranslate2 wants CUDA 12's cuBLAS and cuDNN beside it.
 variable "CUDA_BASE" {
   default = "docker.io/nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04@sha256:ac55d124da4882b497f732d8dfd9a702d5447a5f29d08d56da6f64f0a1eb34bc"
 }
@@ -53,9 +53,10 @@ target "worker-cpu" {
 target "worker-gpu" {
   inherits   = ["image"]
   dockerfile = "images/worker/Dockerfile"
+  # The index's own build of torch: it brings CUDA 13 with it.
   args = {
     BASE          = CUDA_BASE
-    TORCH_BACKEND = "cu128"
+    TORCH_BACKEND = ""
   }
   tags = ["${REGISTRY}/worker-gpu:${VERSION}"]
 }

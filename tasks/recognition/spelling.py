@@ -19,6 +19,7 @@ import numpy as np
 from tasks.recognition.guide import Table
 
 FILE_NAME = "spelling.json.gz"
+GZIP_MAGIC = b"\x1f\x8b"
 ORDER = 9
 MOST_SYMBOLS = 20_000_000  # read from the texts; more would not fit in memory as Python counts
 _START = "\x1f"
@@ -108,7 +109,11 @@ class SpellingModel:
     def load(cls, folder: Path) -> SpellingModel | None:
         """The model in a folder, or None where there is none."""
         path = folder / FILE_NAME
-        return cls(**json.loads(gzip.decompress(path.read_bytes()))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        data = path.read_bytes()
+        # MLflow 3.17's client unpacks what is named .gz when it takes it straight from S3.
+        return cls(**json.loads(gzip.decompress(data) if data.startswith(GZIP_MAGIC) else data))
 
 
 def _encode(ids: Sequence[int]) -> str:

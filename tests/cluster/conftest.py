@@ -113,7 +113,7 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             for dag_id in ("corpus_features", "nightly_transcription"):
                 api.unpause(dag_id)
             subprocess.run(
-                [sys.executable, "-m", "airflow", "pools", "set", "gpu", "2", "accelerators"],
+                [sys.executable, "-m", "airflow", "pools", "set", "gpu", "2", "accelerators", "--include-deferred"],
                 env=laptop.environment(),
                 check=True,
                 capture_output=True,

@@ -10,7 +10,6 @@ import asyncio
 import io
 import logging
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from dags.common import pod_trigger
 from dags.common.failures import StepInputRejected, StepStartTimeout
 from dags.common.profiles import PROFILES
 from dags.common.step import step
@@ -111,6 +111,16 @@ def one_that_runs_is_taken_over() -> None:
     second.on_kill()  # it deletes the pod
 
 
+def one_is_stopped_by_a_person() -> None:
+    """The task is marked as failed while the triggerer waits for its pod."""
+    task, context = new_task(f"stopped-{uuid4().hex[:8]}")
+    trigger = start(task, context)
+    trigger.config_dict = yaml.safe_load(Path(WATCHER).read_text())
+    asyncio.run(trigger.on_kill())
+    pod = task.find_pod("airscript-jobs", context=context)
+    assert pod is None or pod.metadata.deletion_timestamp is not None, "it is being deleted"
+
+
 def one_without_an_image(told: io.StringIO) -> None:
     profile = PROFILES["gpu-spot"]
     object.__setattr__(profile, "image", "registry.invalid/none:1")
@@ -128,8 +138,11 @@ if __name__ == "__main__":
     told = io.StringIO()
     logging.basicConfig(level=logging.INFO, handlers=[logging.StreamHandler(told), logging.StreamHandler(sys.stderr)])
     logging.getLogger("airflow").setLevel(logging.INFO)
-    with suppress(BrokenPipeError):
-        a_whole_life(told)
-        one_that_runs_is_taken_over()
-        one_without_an_image(told)
-        print("all of them lived")
+    pod_trigger.SETTLE_S = 0
+    a_whole_life(told)
+    one_that_runs_is_taken_over()
+    one_is_stopped_by_a_person()
+    one_without_an_image(told)
+    refused = [line for line in told.getvalue().splitlines() if "orbidden" in line or "not permit" in line]
+    assert not refused, refused
+    print("all of them lived")

@@ -81,11 +81,11 @@ def test_a_node_drained(platform: Platform, night: dict[str, Any], watcher: Watc
     def drain(_name: str) -> None:
         kubectl("drain", node, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
 
-    act = Once("prepare-media", drain, undo=lambda: kubectl("uncordon", node) and None)
+    act = Once("recognise", drain, undo=lambda: kubectl("uncordon", node) and None)
     run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=act)
     assert run.state == "success", platform.told(run)
     assert len(published(platform, night)) == 1
-    assert platform.tries(run)["batch.prepare_media[0]"][1] == 2
+    assert platform.tries(run)["batch.recognise[0]"] == ("success", 2)
 
 
 def test_out_of_memory_runs_once_more_with_the_larger_profile(

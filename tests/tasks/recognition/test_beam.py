@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_company_changes_nothing(lengths: list[int], seed: int) -> None:
     assert together == [search([utterance], BLANK, guides)[0] for utterance in frames]
     aligned = align(frames, together, BLANK)
     assert aligned == [align([f], [text], BLANK)[0] for f, text in zip(frames, together, strict=True)]
+
+
+def test_a_spelling_model_that_a_client_has_unpacked(tmp_path: Path) -> None:
+    """As MLflow 3.17's does with what it takes straight from S3."""
+    spelling = SpellingModel.learn([[1, 2, 3]], n_symbols=4)
+    spelling.save(tmp_path)
+    (tmp_path / FILE_NAME).write_bytes(gzip.decompress((tmp_path / FILE_NAME).read_bytes()))
+    assert SpellingModel.load(tmp_path) == spelling
 
 
 @settings(max_examples=20, deadline=None)
