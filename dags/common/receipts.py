@@ -37,8 +37,14 @@ def read_receipt(uri: str) -> Receipt | None:
 
 
 def delete_receipt(uri: str) -> None:
-    """Remove what an earlier attempt left, so that it is never taken for this one's."""
+    """Remove what an earlier attempt left, so that it is never taken for this one's.
+
+    Raises:
+        PermissionError: it is still there. s3fs deletes without a word when it may not.
+    """
     _path(uri).unlink(missing_ok=True)
+    if _path(uri).exists():
+        raise PermissionError(f"{uri} could not be deleted: the scheduler's role needs s3:DeleteObject below runs/")
 
 
 def _path(uri: str) -> Any:

@@ -182,7 +182,6 @@ class Laptop:
             # looks every 5 minutes).
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 
     @staticmethod

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from dags.common.profiles import CAPACITY_LABEL, GPU_RESOURCE, NODE_LABEL, PLACEMENTS, PROFILES
+from tests.k8s.manifests import CUSTOM, K8S, OVERLAYS, Manifest, in_namespace, of_kind, rendered
 
-K8S = Path(__file__).parents[2] / "k8s"
-KUBERNETES = "1.34"
-OVERLAYS = ("base", "overlays/local", "overlays/aws")
-# Kinds of operators that a cluster may have; their schemas are not Kubernetes' own.
-CUSTOM = {"EC2NodeClass", "NodePool", "SecretStore", "ExternalSecret"}
+# Those of the golden pods, and of the cluster in the runbook.
+KUBERNETES = ("1.34", str(yaml.safe_load((K8S / "eks" / "cluster.yaml").read_text())["metadata"]["version"]))
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 
 
-def rendered(overlay: str) -> list[dict[str, Any]]:
-    done = subprocess.run(["kubectl", "kustomize", str(K8S / overlay)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "deprecated" not in done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-def of_kind(documents: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
-    return {document["metadata"]["name"]: document for document in documents if document["kind"] == kind}
-
-
 @pytest.fixture(scope="module")
-def aws() -> list[dict[str, Any]]:
+def aws() -> list[Manifest]:
     return rendered("overlays/aws")
 
 
+@pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_object_is_valid(overlay: str) -> None:
+def test_every_object_is_valid(overlay: str, version: str) -> None:
     for document in rendered(overlay):
         if document["kind"] not in CUSTOM:
-            kubernetes_validate.validate(document, KUBERNETES, strict=True)
+            kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -50,17 +35,23 @@ def test_no_secret_lies_in_git(overlay: str) -> None:
     assert not of_kind(rendered(overlay), "Secret")
 
 
-def test_what_pods_name_exists(aws: list[dict[str, Any]]) -> None:
-    accounts, classes = of_kind(aws, "ServiceAccount"), of_kind(aws, "PriorityClass")
-    for step, placement in PLACEMENTS.items():
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_namespace_is_made_here(overlay: str) -> None:
+    documents = rendered(overlay)
+    used = {document["metadata"].get("namespace") for document in documents} - {None}
+    assert used <= set(of_kind(documents, "Namespace"))
+
+
+def test_what_pods_name_exists(aws: list[Manifest]) -> None:
+    accounts, classes = in_namespace(aws, "ServiceAccount", "airscript-jobs"), of_kind(aws, "PriorityClass")
+    for placement in PLACEMENTS.values():
         account = accounts[placement.service_account]
-        assert account["metadata"]["namespace"] == "airscript-jobs", step
         assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(placement.service_account)
     assert {profile.priority_class for profile in PROFILES.values()} == set(classes)
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_a_node_pool_takes_every_profile(aws: list[dict[str, Any]], profile: str) -> None:
+def test_a_node_pool_takes_every_profile(aws: list[Manifest], profile: str) -> None:
     """Its labels are those that the pod selects, and the pod tolerates its taints."""
     asked = PROFILES[profile]
     fitting = []
@@ -78,19 +69,66 @@ def test_a_node_pool_takes_every_profile(aws: list[dict[str, Any]], profile: str
     assert fitting[0].startswith("airscript-gpu" if asked.gpus else "airscript-cpu")
 
 
-def test_job_pods_are_restricted_and_alone(aws: list[dict[str, Any]]) -> None:
+def test_nothing_but_aws_ends_a_pod_that_trains(aws: list[Manifest]) -> None:
+    """Its pod says do-not-disrupt (tests/dags/golden), which a termination grace period of its node would override."""
+    for name, pool in of_kind(aws, "NodePool").items():
+        assert "terminationGracePeriod" not in pool["spec"]["template"]["spec"], name
+        assert pool["spec"]["disruption"]["consolidationPolicy"] == "WhenEmpty", name
+
+
+def test_scratch_lies_on_the_nodes_own_disks(aws: list[Manifest]) -> None:
+    """The kubelet's folder, and with it every emptyDir, is on NVMe where the instance has some."""
+    (node_class,) = of_kind(aws, "EC2NodeClass").values()
+    assert node_class["spec"]["instanceStorePolicy"] == "RAID0"
+
+
+def test_job_pods_are_restricted_and_alone(aws: list[Manifest]) -> None:
     labels = of_kind(aws, "Namespace")["airscript-jobs"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    policies = of_kind(aws, "NetworkPolicy")
-    everything = policies["deny-all"]["spec"]
-    assert everything == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    policies = in_namespace(aws, "NetworkPolicy", "airscript-jobs")
+    assert policies["deny-all"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for policy in policies.values():
         assert "ingress" not in policy["spec"], "nothing reaches a step"
     (allowed,) = policies["storage"]["spec"]["egress"][0]["to"]
     assert "169.254.0.0/16" in allowed["ipBlock"]["except"], "the node's credentials stay out of reach"
 
 
-def test_no_role_reaches_beyond_pods_of_the_jobs(aws: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("overlay", ["overlays/aws", "overlays/aws-live"])
+def test_no_pod_reaches_the_credentials_of_its_node(overlay: str) -> None:
+    for policy in of_kind(rendered(overlay), "NetworkPolicy").values():
+        for rule in policy["spec"].get("egress", ()):
+            assert rule.get("to"), "a rule without peers allows everything"
+            for peer in rule["to"]:
+                if "ipBlock" in peer:
+                    assert "169.254.0.0/16" in peer["ipBlock"]["except"]
+                    assert rule["ports"]
+
+
+def test_the_platform_is_closed_but_for_what_is_said(aws: list[Manifest]) -> None:
+    policies = in_namespace(aws, "NetworkPolicy", "airscript")
+    platform = policies["platform"]["spec"]
+    assert platform["podSelector"] == {}
+    assert platform["policyTypes"] == ["Ingress", "Egress"]
+    assert {port["port"] for rule in platform["egress"] for port in rule.get("ports", ())} == {53, 443, 5432}
+    steps = policies["mlflow-from-steps"]["spec"]
+    labels = of_kind(aws, "Deployment")["mlflow"]["spec"]["template"]["metadata"]["labels"]
+    assert steps["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_mlflow_answers_to_the_names_by_which_it_is_called(aws: list[Manifest]) -> None:
+    """Since 3.5 it refuses other hosts, and its defaults know localhost and private addresses alone."""
+    from mlflow.server.security_utils import get_default_allowed_hosts, is_allowed_host_header
+
+    (container,) = of_kind(aws, "Deployment")["mlflow"]["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    allowed = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    for host in ("mlflow.airscript.svc:5000", "mlflow.airscript.svc.cluster.local:5000", "localhost:5000"):
+        assert is_allowed_host_header(allowed, host), host
+    assert not is_allowed_host_header(get_default_allowed_hosts(), "mlflow.airscript.svc:5000")
+    assert not is_allowed_host_header(allowed, "elsewhere.example")
+
+
+def test_no_role_reaches_beyond_pods_of_the_jobs(aws: list[Manifest]) -> None:
     assert not of_kind(aws, "ClusterRole")
     for role in of_kind(aws, "Role").values():
         assert role["metadata"]["namespace"] == "airscript-jobs"
@@ -99,7 +137,7 @@ def test_no_role_reaches_beyond_pods_of_the_jobs(aws: list[dict[str, Any]]) -> N
             assert "*" not in rule["verbs"]
 
 
-def test_the_quota_has_room_for_every_gpu_of_the_node_pools(aws: list[dict[str, Any]]) -> None:
+def test_the_quota_has_room_for_every_gpu_of_the_node_pools(aws: list[Manifest]) -> None:
     hard = of_kind(aws, "ResourceQuota")["airscript-jobs"]["spec"]["hard"]
     pools = of_kind(aws, "NodePool")
     assert int(hard[f"requests.{GPU_RESOURCE}"]) >= int(pools["airscript-gpu-spot"]["spec"]["limits"][GPU_RESOURCE])

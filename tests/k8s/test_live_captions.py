@@ -1,0 +1,145 @@
+"""The stream workers' deployments agree with the workers themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import Any
+
+import pytest
+
+from tasks.contract import from_argv
+from tasks.contract.events import (
+    CaptionFinal,
+    CaptionPartial,
+    MediaArrived,
+    ModelPromoted,
+    TranscriptFailed,
+    TranscriptPublished,
+)
+from tasks.streaming import messages
+from tasks.streaming.command import ARGUMENTS
+from tasks.streaming.kafka import DEAD
+from tasks.streaming.session import Component
+from tests.k8s.manifests import CHECKOUT, K8S, Manifest, in_namespace, of_kind, rendered
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
+
+WORKERS = sorted(set(ARGUMENTS) - {"feed"})
+
+
+@pytest.fixture(scope="module")
+def components() -> dict[str, Component]:
+    """As the workers' modules declare them; to be had from them only with a model, whose libraries load for seconds."""
+    found = {}
+    for name in WORKERS:
+        source = (CHECKOUT / "tasks" / "streaming" / f"{name}.py").read_text()
+        ((declared, reads),) = re.findall(r'\bComponent\(\s*"(\w+)",\s*(\w+),', source)
+        found[declared] = Component(declared, getattr(messages, reads), lambda session, saved: pytest.fail(session), 1)
+    assert sorted(found) == WORKERS
+    return found
+
+
+@pytest.fixture(scope="module")
+def live() -> list[Manifest]:
+    return rendered("overlays/aws-live")
+
+
+def worker(live: list[Manifest], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    spec = in_namespace(live, "Deployment", "airscript-live")[name]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    return spec, container
+
+
+def environment(live: list[Manifest]) -> dict[str, str]:
+    (data,) = [
+        document["data"]
+        for name, document in in_namespace(live, "ConfigMap", "airscript-live").items()
+        if name.startswith("live-")
+    ]
+    return data
+
+
+def test_each_component_but_the_feeder_has_a_worker_and_a_scale(live: list[Manifest]) -> None:
+    assert sorted(in_namespace(live, "Deployment", "airscript-live")) == WORKERS
+    scaled = of_kind(live, "ScaledObject")
+    assert sorted(scale["spec"]["scaleTargetRef"]["name"] for scale in scaled.values()) == WORKERS
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_the_worker_takes_its_arguments(live: list[Manifest], name: str) -> None:
+    _, container = worker(live, name)
+    assert container["command"] == ["python", "-m", "tasks", "stream"]
+    first, *flags = container["args"]
+    for variable, value in environment(live).items():
+        flags = [flag.replace(f"$({variable})", value) for flag in flags]
+    assert first == name
+    arguments: Any = from_argv(ARGUMENTS[name], flags, prog=name)
+    assert arguments.metrics_port == container["ports"][0]["containerPort"]
+    assert "$(" not in "".join(flags)
+    assert "replace-me" not in json.dumps(environment(live))
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_it_is_scaled_by_the_topic_and_the_group_that_it_reads(
+    live: list[Manifest], components: dict[str, Component], name: str
+) -> None:
+    spec = of_kind(live, "ScaledObject")[name]["spec"]
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["topic"] == components[name].reads.TOPIC
+    assert trigger["metadata"]["consumerGroup"] == f"airscript-{name}"  # tasks/streaming/worker.py
+    assert trigger["metadata"]["bootstrapServers"] == environment(live)["AIRSCRIPT_KAFKA"]
+    topic = of_kind(live, "KafkaTopic")[components[name].reads.TOPIC]
+    assert spec["maxReplicaCount"] == topic["spec"]["partitions"] + 1
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_it_is_probed_and_restricted(live: list[Manifest], name: str) -> None:
+    spec, container = worker(live, name)
+    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")} == {
+        "/live",
+        "/ready",
+    }
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec["automountServiceAccountToken"] is False
+    assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+def test_every_topic_is_there_as_the_workers_need_it(live: list[Manifest], components: dict[str, Component]) -> None:
+    topics = {name: topic["spec"] for name, topic in of_kind(live, "KafkaTopic").items()}
+    events = (CaptionPartial, CaptionFinal, MediaArrived, ModelPromoted, TranscriptFailed, TranscriptPublished)
+    streamed = {each.reads.TOPIC for each in components.values()}
+    states = {each.state_topic for each in components.values()}
+    dead = {topic + DEAD for topic in (*streamed, MediaArrived.TOPIC)}
+    assert set(topics) == {event.TOPIC for event in events} | streamed | states | dead
+    # docs/live-captions.md: the same number for all, or a state would be looked for in another partition.
+    assert len({topics[name]["partitions"] for name in streamed | states}) == 1
+    assert all(topics[name]["config"]["cleanup.policy"] == "compact,delete" for name in states)
+
+
+def test_the_brokers_allow_the_session_timeout_that_the_workers_ask_for(live: list[Manifest]) -> None:
+    kafka = of_kind(live, "Kafka")["airscript"]["spec"]["kafka"]
+    asked = json.loads((K8S / "live-captions" / "kafka.json").read_text())["session.timeout.ms"]
+    assert kafka["config"]["group.min.session.timeout.ms"] <= asked
+    assert kafka["config"]["auto.create.topics.enable"] is False
+
+
+def test_whoever_speaks_to_kafka_may_and_nobody_else(live: list[Manifest]) -> None:
+    (listener,) = of_kind(live, "Kafka")["airscript"]["spec"]["kafka"]["listeners"]
+    (peer,) = listener["networkPolicyPeers"]
+    admitted = set(peer["namespaceSelector"]["matchExpressions"][0]["values"])
+    leaving = {
+        policy["metadata"]["namespace"]
+        for policy in of_kind(live, "NetworkPolicy").values()
+        for rule in policy["spec"].get("egress", ())
+        if {"protocol": "TCP", "port": listener["port"]} in rule.get("ports", ())
+    }
+    assert leaving == {"airscript", "airscript-jobs", "airscript-live"}
+    assert admitted == leaving | {"keda"}

@@ -1,0 +1,133 @@
+"""Each service account's rights on the buckets: what its steps need, and no more."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+from typing import Any
+
+import pytest
+import yaml
+
+from dags.common.profiles import PLACEMENTS
+from tests.k8s.manifests import K8S, rendered
+
+ACCOUNT = "arn:aws:iam::111122223333"
+BUCKET = "arn:aws:s3:::airscript-111122223333"
+POLICIES: dict[str, list[dict[str, Any]]] = {
+    path.stem: json.loads(path.read_text())["Statement"] for path in sorted((K8S / "eks" / "policies").glob("*.json"))
+}
+CLUSTER: dict[str, Any] = yaml.safe_load((K8S / "eks" / "cluster.yaml").read_text())
+ROLES = {placement.role for placement in PLACEMENTS.values()}
+
+
+def as_list(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def may(role: str, action: str, key: str) -> bool:
+    """Whether the policy allows it, as IAM reads it: nothing here denies."""
+    resource = f"{BUCKET}/{key}" if key else BUCKET
+    return any(
+        action in as_list(statement["Action"])
+        and any(fnmatch.fnmatchcase(resource, r) for r in as_list(statement["Resource"]))
+        for statement in POLICIES[role]
+    )
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_a_policy_names_what_it_allows(name: str) -> None:
+    for statement in POLICIES[name]:
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in as_list(statement["Action"]) if "*" in action]
+        for resource in as_list(statement["Resource"]):
+            of_ours = (BUCKET, "arn:aws:secretsmanager:eu-central-1:111122223333:secret:airscript/")
+            assert resource.startswith(of_ours)
+            assert resource != f"{BUCKET}/*"
+
+
+@pytest.mark.parametrize("step", sorted(PLACEMENTS))
+def test_a_step_writes_its_own_output_and_no_other_roles(step: str) -> None:
+    role = PLACEMENTS[step].role
+    assert may(role, "s3:ListBucket", ""), "without it what is missing looks forbidden"
+    assert may(role, "s3:GetObject", f"work/{step}/k/result.json")
+    assert may(role, "s3:PutObject", f"work/{step}/k/result.json")
+    assert may(role, "s3:PutObject", "runs/a_dag/a_run/a_task.json")
+    for other in ROLES - {role}:
+        assert not may(other, "s3:PutObject", f"work/{step}/k/result.json")
+
+
+def test_archive_and_inbox_are_read_only() -> None:
+    for role in POLICIES:
+        for action in ("s3:PutObject", "s3:DeleteObject"):
+            assert not may(role, action, "corpus/a.mp4")
+            assert not may(role, action, "inbox/a.mp4")
+    assert may("corpus", "s3:GetObject", "corpus/a.mp4")
+    assert may("transcription", "s3:GetObject", "inbox/a.mp4")
+
+
+def test_transcripts_are_written_by_those_who_transcribe_and_removed_by_nobody() -> None:
+    assert {role for role in POLICIES if may(role, "s3:PutObject", "transcripts/a/b.srt")} == {"transcription", "live"}
+    assert not {role for role in POLICIES if may(role, "s3:DeleteObject", "transcripts/a/b.srt")}
+
+
+def test_airflow_reads_and_removes_receipts_and_keeps_logs() -> None:
+    for action, key in (("s3:GetObject", "runs/a"), ("s3:DeleteObject", "runs/a"), ("s3:PutObject", "logs/a")):
+        assert may("airflow", action, key)
+    assert {role for role in POLICIES if may(role, "s3:GetObject", "logs/a")} == {"airflow", "airflow-reader"}
+    assert not any("s3:PutObject" in as_list(s["Action"]) for s in POLICIES["airflow-reader"])
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
+def test_every_account_with_a_role_has_it_in_the_cluster() -> None:
+    values = yaml.safe_load((K8S / "helm" / "airflow.yaml").read_text())
+    accounts = [
+        (document["metadata"]["namespace"], document["metadata"]["name"], document["metadata"].get("annotations", {}))
+        for document in rendered("overlays/aws-live")
+        if document["kind"] == "ServiceAccount"
+    ]
+    accounts += [
+        ("airscript", part["serviceAccount"]["name"], part["serviceAccount"].get("annotations", {}))
+        for part in values.values()
+        if isinstance(part, dict) and "name" in part.get("serviceAccount", {})
+    ]
+    asked = {(namespace, name): found["eks.amazonaws.com/role-arn"] for namespace, name, found in accounts}
+    made = {
+        (
+            entry["metadata"]["namespace"],
+            entry["metadata"]["name"],
+        ): f"arn:aws:iam::111122223333:role/{entry['roleName']}"
+        for entry in CLUSTER["iam"]["serviceAccounts"]
+    }
+    assert asked == made
+
+
+def test_every_policy_belongs_to_a_role_and_every_role_to_a_policy() -> None:
+    attached = {
+        arn.rpartition("/airscript-")[2]
+        for entry in CLUSTER["iam"]["serviceAccounts"]
+        for arn in entry["attachPolicyARNs"]
+        if entry["roleOnly"]
+    }
+    assert attached == set(POLICIES)
+    assert set(POLICIES) >= ROLES
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
+def test_the_cluster_is_the_one_that_the_manifests_expect() -> None:
+    name = CLUSTER["metadata"]["name"]
+    discovery = {"karpenter.sh/discovery": name}
+    assert CLUSTER["metadata"]["tags"] == discovery
+    (node_class,) = [d["spec"] for d in rendered("overlays/aws") if d["kind"] == "EC2NodeClass"]
+    assert node_class["subnetSelectorTerms"] == node_class["securityGroupSelectorTerms"] == [{"tags": discovery}]
+    assert CLUSTER["iamIdentityMappings"][0]["arn"] == f"{ACCOUNT}:role/{node_class['role']}"
+    (nodes,) = CLUSTER["managedNodeGroups"]
+    values = yaml.safe_load((K8S / "helm" / "airflow.yaml").read_text())
+    assert values["nodeSelector"].items() <= nodes["labels"].items()
+    (mlflow,) = [d for d in rendered("overlays/aws") if d["kind"] == "Deployment"]
+    assert mlflow["spec"]["template"]["spec"]["nodeSelector"] == values["nodeSelector"]
+    for addon in CLUSTER["addons"]:
+        assert json.loads(addon.get("configurationValues", "{}")) is not None
+    # Policies of pods are kept only where the network plugin keeps them.
+    assert "enableNetworkPolicy" in {a["name"]: a for a in CLUSTER["addons"]}["vpc-cni"]["configurationValues"]
