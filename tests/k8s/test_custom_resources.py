@@ -1,8 +1,9 @@
 """Objects of operators: their fields are ones that the operators know.
 
 `SHAPES` are the fields that our objects may use, as read in the schemas of Karpenter 1 (NodePool, EC2NodeClass), KEDA 2
-(ScaledObject) and Strimzi 1 (KafkaTopic, KafkaNodePool); Kafka's are those of Strimzi's example, and for SecretStore and
-ExternalSecret nothing could be read, so these hold our own spelling only. With the real definitions of a cluster the same objects are validated against those:
+(ScaledObject) and Strimzi 1 (KafkaTopic, KafkaNodePool). Kafka's are those of Strimzi's example. For SecretStore and
+ExternalSecret nothing could be read, so these hold our own spelling only. With the real definitions of a cluster the
+same objects are validated against those:
 
     kubectl get customresourcedefinitions --output yaml > crds.yaml
     AIRSCRIPT_CRDS=crds.yaml pytest tests/k8s/test_custom_resources.py
