@@ -16,7 +16,7 @@ from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
 from dags.local.board import Board
 from dags.local.services import Services
-from tests.cluster.platform import (
+from tests.cluster.installation import (
     BUCKET,
     CHECKOUT,
     JOBS,
@@ -136,7 +136,7 @@ def dataset(platform: Platform, channel: Path) -> str:
 
 
 @pytest.fixture
-def watcher() -> Watcher:
+def watcher(platform: Platform) -> Watcher:
     return Watcher()
 
 

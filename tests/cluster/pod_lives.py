@@ -1,14 +1,12 @@
-"""The lives of three pods, through the operator and its trigger as Airflow runs them, each with its account's token.
+"""The lives of four pods, through the operator and its trigger as Airflow runs them, each with its account's token.
 
-`python pod_lives.py HOME`, with the platform's environment. Fails when anything that Airflow does with a pod fails:
-start it, wait for it, read its log, take over one that runs, tell why one does not start, delete it.
+`python -m tests.cluster.pod_lives HOME`, with the platform's environment. Fails when something fails that Airflow does
+with a pod: start it, wait for it, take over one that runs, delete it. What the tasks log is on standard output.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
-import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +87,7 @@ def wait(trigger: KubernetesPodTrigger) -> dict[str, Any]:
     return dict(event)
 
 
-def a_whole_life(told: io.StringIO) -> None:
+def a_whole_life() -> None:
     task, context = new_task(f"whole-{uuid4().hex[:8]}")
     event = wait(start(task, context))
     try:
@@ -97,7 +95,6 @@ def a_whole_life(told: io.StringIO) -> None:
         raise AssertionError("nothing to do, and it was done")
     except StepInputRejected:
         pass
-    assert "step failed" in told.getvalue(), "the pod's log is in the task's log"
     assert task.find_pod("airscript-jobs", context=context) is None, "it was deleted"
 
 
@@ -121,7 +118,7 @@ def one_is_stopped_by_a_person() -> None:
     assert pod is None or pod.metadata.deletion_timestamp is not None, "it is being deleted"
 
 
-def one_without_an_image(told: io.StringIO) -> None:
+def one_without_an_image() -> None:
     profile = PROFILES["gpu-spot"]
     object.__setattr__(profile, "image", "registry.invalid/none:1")
     object.__setattr__(profile, "start_timeout_s", 8)
@@ -131,18 +128,11 @@ def one_without_an_image(told: io.StringIO) -> None:
         raise AssertionError("there is no such image, and it ran")
     except StepStartTimeout:
         pass
-    assert "registry.invalid" in told.getvalue(), "the pod's events are in the task's log"
 
 
 if __name__ == "__main__":
-    told = io.StringIO()
-    logging.basicConfig(level=logging.INFO, handlers=[logging.StreamHandler(told), logging.StreamHandler(sys.stderr)])
-    logging.getLogger("airflow").setLevel(logging.INFO)
     pod_trigger.SETTLE_S = 0
-    a_whole_life(told)
+    a_whole_life()
     one_that_runs_is_taken_over()
     one_is_stopped_by_a_person()
-    one_without_an_image(told)
-    refused = [line for line in told.getvalue().splitlines() if "orbidden" in line or "not permit" in line]
-    assert not refused, refused
-    print("all of them lived")
+    one_without_an_image()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dags.local import processes
-from tests.cluster.platform import BASE_MODEL, BUCKET, JOBS, Platform, Watcher, kubectl
+from tests.cluster.installation import BASE_MODEL, BUCKET, JOBS, Platform, Watcher, kubectl
 
 PROGRAMMES = ("headlines-noon", "weather-late", "weather", "talk-extra", "sport-today")
 
@@ -136,7 +136,7 @@ def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str
 
 def test_no_secret_is_told(platform: Platform) -> None:
     """Neither the logs of the runs before nor what Airflow keeps of them hold a credential."""
-    from tests.cluster.platform import KEY
+    from tests.cluster.installation import KEY
 
     secrets = [KEY["AWS_SECRET_ACCESS_KEY"].encode()]
     secrets += [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.platform import BASE_MODEL, BUCKET, Platform, Watcher
+from tests.cluster.installation import BASE_MODEL, BUCKET, Platform, Watcher
 
 
 @pytest.fixture(scope="module")

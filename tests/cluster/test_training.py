@@ -7,7 +7,7 @@ from typing import Any
 
 from dags.common.receipts import uri_of
 from tasks.contract import ProgressReport, progress_uri
-from tests.cluster.platform import BUCKET, JOBS, Platform, Watcher, kubectl
+from tests.cluster.installation import BUCKET, JOBS, Platform, Watcher, kubectl
 from tests.cluster.test_faults import running
 
 STEPS = 60

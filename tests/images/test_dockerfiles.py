@@ -18,7 +18,9 @@ name_of = dict(zip(DOCKERFILES, (path.parent.name for path in DOCKERFILES), stri
 
 def test_hadolint_has_nothing_to_say() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run([hadolint, *DOCKERFILES], capture_output=True, text=True, check=False)
+    every = sorted((CHECKOUT / "images").glob("*/Dockerfile"))
+    assert len(every) > len(DOCKERFILES)
+    done = subprocess.run([hadolint, *every], capture_output=True, text=True, check=False)
     assert not done.returncode, done.stdout
 
 

@@ -141,14 +141,18 @@ class Seen:
 
 
 class Watcher:
-    """Every step pod that the cluster has had."""
+    """Every step pod that the cluster has had since this was made; those of runs before may still be going."""
 
     def __init__(self) -> None:
         self.pods: dict[str, Seen] = {}
+        self._before: set[str] = set()
+        self._before = {pod["metadata"]["uid"] for pod in self.look()}
+        self.pods.clear()
 
     def look(self) -> list[dict[str, Any]]:
         """The pods of this moment."""
-        found: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "-n", JOBS, "-o", "json"))["items"]
+        pods: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "-n", JOBS, "-o", "json"))["items"]
+        found = [pod for pod in pods if pod["metadata"]["uid"] not in self._before]
         for pod in found:
             labels = pod["metadata"]["labels"]
             self.pods[pod["metadata"]["uid"]] = Seen(

@@ -1,0 +1,215 @@
+"""docker-compose.yaml brought up as a project of its own, seen from the machine that runs the tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from dags.common.settings import Settings
+from dags.local.airflow_api import AirflowApi, DagRun
+from dags.local.settings import Credentials, Laptop
+
+CHECKOUT = Path(__file__).parents[2]
+COMPOSE_FILE = CHECKOUT / "docker-compose.yaml"
+OVERRIDE = CHECKOUT / "tests" / "compose" / "override.yaml"
+EXAMPLE = CHECKOUT / ".env.example"
+SWITCH = os.environ.get("AIRSCRIPT_TEST_COMPOSE", "")
+"""`1`: with stand-ins for the public images. `public`: as the file is."""
+PROJECT = "airscript-test"
+BUCKET = "airscript"
+START_LIMIT_S = 600.0
+RUN_LIMIT_S = 900.0
+
+
+def compose_command() -> list[str] | None:
+    """Compose 2 or 1.29, whichever there is."""
+    docker = shutil.which("docker")
+    if docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0:
+        return [docker, "compose"]
+    found = shutil.which("docker-compose")
+    return [found] if found else None
+
+
+def filled_in(values: dict[str, str]) -> str:
+    """.env.example with every secret made up, and `values` in place of its own."""
+    lines = []
+    for line in EXAMPLE.read_text().splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            value = values.get(name, value) or base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            line = f"{name}={value}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Address(Laptop):
+    """What `AirflowApi` must know of the stack."""
+
+    password: str = ""
+
+    def credentials(self) -> Credentials:
+        return Credentials(self.password, jwt_secret="")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The project; its `.env` lies in `folder`."""
+
+    folder: Path
+    compose: tuple[str, ...]
+
+    @classmethod
+    def prepare(cls, folder: Path) -> Stack:
+        command = compose_command()
+        if command is None:
+            raise RuntimeError("neither docker compose nor docker-compose on this machine")
+        ports = {f"AIRSCRIPT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3")}
+        (folder / ".env").write_text(
+            filled_in({"COMPOSE_PROJECT_NAME": PROJECT, "AIRSCRIPT_PARALLELISM": "2", **ports})
+        )
+        files = [COMPOSE_FILE] if SWITCH == "public" else [COMPOSE_FILE, OVERRIDE]
+        chosen = [argument for file in files for argument in ("--file", str(file))]
+        project = ["--project-directory", str(CHECKOUT), "--env-file", str(folder / ".env")]
+        return cls(folder, (*command, *project, *chosen))
+
+    # ---- containers -------------------------------------------------------------------------------------------------
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """What compose prints.
+
+        Raises:
+            RuntimeError: it failed; says what it said.
+        """
+        # A variable of the caller's would go before the project's own.
+        names = {line.partition("=")[0].removeprefix("# ") for line in EXAMPLE.read_text().splitlines()}
+        environment = {name: value for name, value in os.environ.items() if name not in names}
+        done = subprocess.run(
+            [*self.compose, *arguments],
+            cwd=CHECKOUT,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"compose {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+        return done.stdout
+
+    def up(self) -> None:
+        """Start everything and wait until it is healthy.
+
+        Raises:
+            RuntimeError: something did not become healthy in time; shows its log.
+        """
+        self.run("build", "airflow-scheduler")  # of the images as they are now
+        self.run("up", "--detach")
+        began = time.monotonic()
+        while waiting := [name for name, state in self.states().items() if state not in ("healthy", "exited 0")]:
+            if time.monotonic() - began > START_LIMIT_S:
+                logs = self.run("logs", "--no-color", "--tail=40", *waiting)
+                raise RuntimeError(f"not healthy after {START_LIMIT_S:.0f} s: {self.states()}\n{logs}")
+            time.sleep(2)
+
+    def down(self) -> None:
+        self.run("down", "--volumes", "--remove-orphans", "--timeout", "10")
+
+    def states(self) -> dict[str, str]:
+        """Of each service: `healthy`, `starting`, …, or `exited` with its code."""
+        containers = self.run("ps", "--all", "--quiet").split()
+        inspected = json.loads(subprocess.check_output(["docker", "inspect", *containers]))
+        states = {}
+        for container in inspected:
+            state = container["State"]
+            told = f"exited {state['ExitCode']}" if state["Status"] == "exited" else state["Status"]
+            states[container["Config"]["Labels"]["com.docker.compose.service"]] = (
+                state["Health"]["Status"] if state["Status"] == "running" and "Health" in state else told
+            )
+        return states
+
+    def worker(self, program: str, *arguments: str) -> str:
+        """What a program prints that runs in the scheduler's container with the worker's interpreter."""
+        command = ["/opt/worker/python", "-", *arguments]
+        return self.run("exec", "-T", "airflow-scheduler", *command, stdin=program)
+
+    # ---- what it serves ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        lines = (self.folder / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    @cached_property
+    def address(self) -> Address:
+        return Address(
+            home=self.folder,
+            airflow_port=int(self.environment["AIRSCRIPT_AIRFLOW_PORT"]),
+            mlflow_port=int(self.environment["AIRSCRIPT_MLFLOW_PORT"]),
+            places=Settings.from_environment({"AIRSCRIPT_HOME": str(self.folder)}),
+            references="",
+            password=self.environment["AIRFLOW_ADMIN_PASSWORD"],
+        )
+
+    @cached_property
+    def api(self) -> AirflowApi:
+        return AirflowApi(self.address)
+
+    @cached_property
+    def s3(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self.environment['AIRSCRIPT_S3_PORT']}",
+            aws_access_key_id=self.environment["S3_ACCESS_KEY"],
+            aws_secret_access_key=self.environment["S3_SECRET_KEY"],
+            region_name="us-east-1",
+        )
+
+    def upload(self, files: Sequence[Path], prefix: str) -> None:
+        for path in files:
+            self.s3.upload_file(str(path), BUCKET, f"{prefix}/{path.name}")
+
+    def keys(self, prefix: str) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def read(self, key: str) -> bytes:
+        return bytes(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    def follow(self, run: DagRun) -> DagRun:
+        """The run when it is over."""
+        began = time.monotonic()
+        while not run.is_over:
+            if time.monotonic() - began > RUN_LIMIT_S:
+                raise AssertionError(f"{run.dag_id} is not over after {RUN_LIMIT_S:.0f} s:\n{self.told(run)}")
+            time.sleep(2)
+            run = self.api.run(run.dag_id, run.dag_run_id)
+        return run
+
+    def told(self, run: DagRun) -> str:
+        """The ends of the logs of a run's tasks that did not go well."""
+        lines: list[str] = []
+        for task in self.api.task_instances(run):
+            lines.append(f"{task.task_id} [{task.map_index}]: {task.state}, try {task.try_number}")
+            if task.state not in ("success", "skipped", None):
+                lines += [f"    {line}" for line in self.api.log_lines(run, task)[-25:]]
+        return "\n".join(lines)
