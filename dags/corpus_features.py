@@ -37,7 +37,7 @@ from dags.common.settings import settings
 from dags.common.step import step
 from tasks.contract.arguments import AssembleDataset
 
-HEARD = {name: f"{{{{ params.{name} }}}}" for name in ("language", "channel", "audio_description")}
+HEARD: dict[str, Any] = {name: f"{{{{ params.{name} }}}}" for name in ("language", "channel", "audio_description")}
 
 with DAG(
     dag_id="corpus_features",
