@@ -156,7 +156,10 @@ def measure() -> Report:
                     services.up(board, "up")
                 api = AirflowApi(laptop)
                 api.unpause(DAG_ID)
-                runs = [follow(api, services, shards) for shards in SIZES]
+                runs = []
+                for shards in SIZES:
+                    runs.append(follow(api, services, shards))
+                    print(f"{shards} shards: {runs[-1].seconds / shards:.2f} s a task", file=sys.stderr)
                 parallelism = laptop.environment()["AIRFLOW__CORE__PARALLELISM"]
             finally:
                 services.down()
