@@ -16,7 +16,7 @@ from training import conversion
 from training.families import load_acoustic_model
 from training.scoring.errors import ErrorCounts
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from training.peers import Peers, peers_of
 from training.recipe import load_preset
 from training.session import Session, Trained, follow, train
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 6
 
