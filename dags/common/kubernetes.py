@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
@@ -14,7 +14,7 @@ from airflow.providers.cncf.kubernetes.utils.pod_manager import (
     PodNotFoundException,
     PodPhase,
 )
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 
@@ -180,6 +180,10 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         Airflow's database."""
         self._config_dict = None
 
+    def defer(self, *, trigger: Any, **kwargs: Any) -> NoReturn:
+        """Wait for the pod with our trigger."""
+        super().defer(trigger=StepPodTrigger.of(trigger), **kwargs)
+
     def execute(self, context: Context) -> Any:
         """Start the pod, or take over the one that runs; deferrable, so this ends by waiting for the trigger."""
         with self._typed_failures(context):
@@ -213,15 +217,9 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
     @contextmanager
     def _typed_failures(self, context: Context) -> Iterator[None]:
-        """Inside, whatever goes wrong becomes one of the step's failures; a result that stands there wins over it.
-
-        Waiting for the pod is done by our trigger.
-        """
+        """Inside, whatever goes wrong becomes one of the step's failures; a result that stands there wins over it."""
         try:
             yield
-        except TaskDeferred as waiting:
-            waiting.trigger = StepPodTrigger.of(waiting.trigger)
-            raise
         except Exception as error:
             receipt = self._receipt(context)
             if receipt is not None and receipt.status is not Status.FAILED and not self._killed:

@@ -27,13 +27,13 @@ from tests.cluster.installation import (
     PodsOutside,
     Watcher,
     apply,
-    free_port,
     host_address,
     kubeconfig_of,
     kubectl,
     manifests,
     s3_server,
 )
+from tests.ports import free_port
 
 SWITCH = "AIRSCRIPT_TEST_CLUSTER"
 IMAGE = os.environ.get("AIRSCRIPT_TEST_IMAGE", "airscript/worker-cpu:0.1.0")
@@ -93,11 +93,11 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     laptop = PodsOutside(
         home=home,
         airflow_port=free_port(),
-        mlflow_port=free_port(),
+        mlflow_port=free_port("0.0.0.0"),
         places=Settings.from_environment({"AIRSCRIPT_HOME": str(home)}),
         references="",
         host=host_address(),
-        s3_port=free_port(),
+        s3_port=free_port("0.0.0.0"),
         profiles=profiles,
         image=IMAGE,
     )

@@ -68,12 +68,6 @@ def host_address() -> str:
         return str(way.getsockname()[0])
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        return int(probe.getsockname()[1])
-
-
 def kubeconfig_of(service_account: str, folder: Path) -> Path:
     """A configuration with the token of one service account of the platform's namespace."""
     config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))

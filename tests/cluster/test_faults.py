@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import zlib
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from dags.local import processes
-from tests.cluster.installation import BASE_MODEL, BUCKET, JOBS, Platform, Watcher, kubectl
+from tests.cluster.installation import BASE_MODEL, BUCKET, JOBS, KEY, Platform, Watcher, kubectl
 
 PROGRAMMES = ("headlines-noon", "weather-late", "weather", "talk-extra", "sport-today")
 
@@ -136,14 +135,8 @@ def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str
 
 def test_no_secret_is_told(platform: Platform) -> None:
     """Neither the logs of the runs before nor what Airflow keeps of them hold a credential."""
-    from tests.cluster.installation import KEY
-
-    secrets = [KEY["AWS_SECRET_ACCESS_KEY"].encode()]
-    secrets += [
-        json.dumps(token).strip('"').encode()
-        for path in platform.laptop.home.glob("*.kubeconfig")
-        for token in [path.read_text().split("token: ")[1].split()[0]]
-    ]
+    tokens = [path.read_text().split("token: ")[1].split()[0] for path in platform.laptop.home.glob("*.kubeconfig")]
+    secrets = [secret.encode() for secret in (KEY["AWS_SECRET_ACCESS_KEY"], *tokens)]
     places = [*platform.laptop.logs.rglob("*.log"), *platform.laptop.airflow_home.glob("airflow.db*")]
     assert any(path.suffix == ".log" for path in places)
     telling = [str(path) for path in places for secret in secrets if secret in path.read_bytes()]

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import boto3
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi, DagRun
 from dags.local.settings import Credentials, Laptop
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE_FILE = CHECKOUT / "docker-compose.yaml"
@@ -53,12 +53,6 @@ def filled_in(values: dict[str, str]) -> str:
             line = f"{name}={value}"
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

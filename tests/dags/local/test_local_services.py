@@ -18,6 +18,7 @@ from dags.local.airflow_api import AirflowApi
 from dags.local.board import Board
 from dags.local.services import SERVICES, Services, command
 from dags.local.settings import Laptop, LaptopError
+from tests.ports import free_port
 
 # Answers every GET with success, as MLflow's /health does.
 SERVER = """
@@ -28,12 +29,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers()
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
