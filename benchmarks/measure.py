@@ -7,12 +7,14 @@ import json
 import os
 import platform
 import resource
+import socket
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,24 @@ def processor_seconds() -> float:
     them. Unlike the time of day, it does not count while others have the core."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def brokers() -> tuple[str, Any]:
+    """Their addresses, what to call them, and what keeps them alive."""
+    if real := os.environ.get("KAFKA_BOOTSTRAP"):
+        return real, None
+    from confluent_kafka import Producer
+
+    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
+    found = cluster.list_topics().brokers.values()
+    return ",".join(f"{broker.host}:{broker.port}" for broker in found), cluster
 
 
 def race(

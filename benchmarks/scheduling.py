@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from benchmarks.measure import Report, Row, report, run
+from benchmarks.measure import Report, Row, free_port, report, run
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
 from dags.local.board import Board
@@ -57,12 +57,6 @@ import os
 os.makedirs(os.path.dirname(path), exist_ok=True)
 open(path, "w").write(json.dumps(receipt))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Machine, this_machine
+from benchmarks.measure import Machine, brokers, free_port, this_machine
 
 BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
@@ -230,8 +230,8 @@ def _memory_mib(worker: subprocess.Popen[bytes]) -> float:
     return float(psutil.Process(worker.pid).memory_full_info().pss) / 2**20
 
 
-def start_workers(folder: Path, model: Path) -> list[subprocess.Popen[bytes]]:
-    """One of each, when all of them have their partitions."""
+def start_workers(folder: Path, model: Path, suffix: str = "") -> list[subprocess.Popen[bytes]]:
+    """One of each, when all of them have their partitions. `suffix`: of their logs' names."""
     flags = {
         "features": [f"--model={model}"],
         "recognise": [f"--model={model}"],
@@ -239,27 +239,16 @@ def start_workers(folder: Path, model: Path) -> list[subprocess.Popen[bytes]]:
     }
     workers = []
     for name in COMPONENTS:
-        log = (folder / f"{name}.log").open("wb")
-        command = [sys.executable, "-m", "tasks", "stream", name, *flags.get(name, [])]
+        log = (folder / f"{name}{suffix}.log").open("wb")
+        command = [sys.executable, "-m", "tasks", "stream", name, *flags.get(name, []), f"--metrics-port={free_port()}"]
         workers.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}))
     deadline = time.monotonic() + START_S
     for name in COMPONENTS:
-        while b"partitions assigned" not in (folder / f"{name}.log").read_bytes():
+        while b"partitions assigned" not in (folder / f"{name}{suffix}.log").read_bytes():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{name} did not start:\n{(folder / f'{name}.log').read_text()}")
+                raise RuntimeError(f"{name} did not start:\n{(folder / f'{name}{suffix}.log').read_text()}")
             time.sleep(0.2)
     return workers
-
-
-def brokers() -> tuple[str, Any]:
-    """Their addresses, what to call them, and what keeps them alive."""
-    if real := os.environ.get("KAFKA_BOOTSTRAP"):
-        return real, None
-    from confluent_kafka import Producer
-
-    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
-    found = cluster.list_topics().brokers.values()
-    return ",".join(f"{broker.host}:{broker.port}" for broker in found), cluster
 
 
 def show(result: LiveReport) -> None:

@@ -28,6 +28,12 @@ class StreamWorker(_Arguments):
     metrics_port: int = Field(0, ge=0, le=65_535, description="answers /metrics, /live and /ready; 0: nobody")
 
 
+class StreamPrepare(StreamWorker):
+    """One worker that takes the sound in. Start as many as its topic has partitions."""
+
+    ends_after_s: float = Field(600.0, ge=0, description="a session whose feeder is gone so long is ended; 0: never")
+
+
 class StreamModel(StreamWorker):
     """One worker that needs the model. Start as many of a component as its topic has partitions."""
 
@@ -61,7 +67,7 @@ class StreamFeed(_Arguments):
 
 
 ARGUMENTS: dict[str, type[_Arguments]] = {
-    "prepare": StreamWorker,
+    "prepare": StreamPrepare,
     "features": StreamModel,
     "diarize": StreamDiarize,
     "recognise": StreamModel,
@@ -147,7 +153,8 @@ def load(name: str, arguments: _Arguments, scratch: Path) -> Component:
         return diarize.component(arguments.diarizer)
     from tasks.streaming import prepare
 
-    return prepare.component()
+    assert isinstance(arguments, StreamPrepare)
+    return prepare.component(arguments.ends_after_s)
 
 
 def _overview() -> str:

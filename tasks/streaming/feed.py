@@ -99,8 +99,14 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
     """Send all of an address as one session. Returns how many blocks there were.
 
     At `speed` 1 a block is sent when its last sample has been played; 0 is as fast as Kafka takes them. A session
-    ends with its input, or when the feeder is told to stop.
+    ends with its input, also when that breaks off, or when the feeder is told to stop.
+
+    Raises:
+        InputRejected: the input broke off; what had come before is sent, and the session is ended.
+        ConnectionError: Kafka did not take it.
     """
+    from av.error import FFmpegError
+
     kafka.wait_for([AudioBlock.TOPIC])
     client = kafka.producer()
     failures: list[str] = []
@@ -122,22 +128,33 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
         kafka.send(client, block.TOPIC, session, block.to_bytes(), kafka.noting(failures))
         sequence += 1
 
+    broke_off: FFmpegError | None = None
     with open_input(address) as container:
         rate_hz, n_channels = 16_000, 1
         n_samples = 0
-        for audio, rate_hz, n_channels in pcm_blocks(container, block_ms):
-            n_samples += len(audio) // (2 * n_channels)
-            if speed:
-                stop.wait(max(0.0, started + n_samples / rate_hz / speed - time.monotonic()))
-            if stop.is_set():
-                break
-            send(audio, rate_hz, n_channels, is_last=False)
-            sent_ms = 1000 * n_samples // rate_hz
-            if failures:
-                break
+        try:
+            for audio, rate_hz, n_channels in pcm_blocks(container, block_ms):
+                n_samples += len(audio) // (2 * n_channels)
+                if speed:
+                    stop.wait(max(0.0, started + n_samples / rate_hz / speed - time.monotonic()))
+                if stop.is_set():
+                    break
+                send(audio, rate_hz, n_channels, is_last=False)
+                sent_ms = 1000 * n_samples // rate_hz
+                if failures:
+                    break
+        except FFmpegError as error:
+            broke_off = error
     send(b"", rate_hz, n_channels, is_last=True)
     left = client.flush(kafka.FLUSH_S)
     if failures or left:
         raise ConnectionError(f"Kafka did not take the sound: {failures[0] if failures else 'no answer'}")
+    if broke_off is not None:
+        raise InputRejected(
+            f"it broke off after {sent_ms / 1000:.0f} s: {broke_off}",
+            reason=Reason.TRUNCATED,
+            subject=address,
+            next_step="the session has ended; feed what follows under another name",
+        )
     log.info("fed", session=session, blocks=sequence, seconds=round(sent_ms / 1000, 1))
     return sequence

@@ -89,6 +89,9 @@ def consumer(group: str, **settings: Any) -> Consumer:
             "heartbeat.interval.ms": 1_000,
             "queued.max.messages.kbytes": 8_192,
             "fetch.message.max.bytes": 2_000_000,
+            # A broker may let a reader wait so long although there is something to read: librdkafka's mock cluster
+            # does, and five hops of 0.5 s, the default, were half of a caption's latency.
+            "fetch.wait.max.ms": 50,
             **_for("consumer"),
             **settings,
         }

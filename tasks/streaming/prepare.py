@@ -152,5 +152,11 @@ def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
     return Downmixer(block.n_channels, block.sample_rate_hz).mix(channels), block.sample_rate_hz
 
 
-def component() -> Component:
-    return Component("prepare", AudioBlock, PrepareSession, VERSION)
+def ending(session: str, sequence: int) -> AudioBlock:
+    """What a feeder would have sent last."""
+    return AudioBlock(session=session, sequence=sequence, start_ms=0, is_last=True)
+
+
+def component(ends_after_s: float = 0.0) -> Component:
+    """`ends_after_s`: a session whose feeder is gone so long is ended; 0: never."""
+    return Component("prepare", AudioBlock, PrepareSession, VERSION, ending, ends_after_s)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tasks.recognition.ctc import CtcEngine
 
 VERSION = 1
-STEP_MS = 800  # of new audio between two decodes of an utterance
+STEP_MS = 500  # of new audio between two decodes of an utterance
 HOLD_MS = 400  # a word this near the window's end may only be the beginning of a longer one
 LONGEST_WINDOW_MS = 9_000
 CONTEXT_MS = 3_000  # settled audio that stays in the window: the model hears nothing well at its very beginning

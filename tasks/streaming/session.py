@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ class Component:
     open: Open
     version: int
     """Raised when states that were saved before can no longer be read."""
+    ending: Callable[[str, int], LiveMessage] | None = None
+    """A message that ends a session, by its name and sequence number; of the component that reads from outside."""
+    ends_after_s: float = 0.0
+    """A session from which nothing comes for so long is ended; 0: never."""
 
     @property
     def state_topic(self) -> str:

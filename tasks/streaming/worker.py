@@ -7,6 +7,9 @@ snapshots, hears the messages after them again, and says again what had been sai
 
 Heartbeats go out from a thread of the client, so long work does not break the group; only one message's work has to be
 shorter than `max.poll.interval.ms`.
+
+A message that a component cannot digest stops the worker once, since its session's state may be half changed. Before,
+it is marked in the topic of states; whoever takes over puts it aside.
 """
 
 from __future__ import annotations
@@ -35,6 +38,10 @@ POLL_S = 0.2
 COMMIT_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 8.0  # so much is heard again at most
 FORGET_AFTER_S = 3600.0  # a session that is silent so long leaves memory
+MARK = "!"  # begins the key of a mark among the states; no session's name does
+
+# What a message can bring about. Storage and network fail with OSError: then the message is not to blame.
+INDIGESTIBLE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
 
 
 class Snapshot(Frozen):
@@ -111,6 +118,7 @@ class Worker:
                 self._health.beat()
                 # Right after the poll, which tells of lost partitions: what is not ours any more is not saved.
                 if time.monotonic() - committed_at >= COMMIT_EVERY_S:
+                    self._end_the_silent()
                     self._commit()
                     committed_at = time.monotonic()
                 if message is not None:
@@ -140,6 +148,9 @@ class Worker:
         partition.next_offset = offset + 1
 
     def _hear(self, message: Message, number: int, partition: Partition, offset: int) -> None:
+        if why := partition.snapshots.get(f"{MARK}{offset}"):
+            self._bury(message, why.decode())
+            return
         try:
             parsed = self._component.reads.model_validate_json(message.value() or b"")
             if (message.key() or b"").decode() != parsed.session:
@@ -158,7 +169,12 @@ class Worker:
             self._metrics.gaps.inc(missing)
             log.warning("messages are missing", session=parsed.session, topic=self._topic, missing=missing)
         began = time.perf_counter()
-        for outgoing in live.session.push(parsed):
+        try:
+            told = list(live.session.push(parsed))  # all or nothing: what was half said would be said otherwise later
+        except INDIGESTIBLE as error:
+            self._mark(number, offset, parsed, error)
+            raise
+        for outgoing in told:
             self._say(outgoing)
         self._metrics.work.observe(time.perf_counter() - began)
         self._metrics.messages.inc()
@@ -182,6 +198,13 @@ class Worker:
             self._metrics.rebuilt.inc()
         partition.sessions[name] = live
         return live
+
+    def _goes_on(self, saved: bytes) -> bool:
+        try:
+            snapshot = Snapshot.model_validate_json(saved)
+        except ValidationError:
+            return False
+        return snapshot.version == self._component.version and not snapshot.has_ended
 
     def _recall(self, partition: Partition, name: str) -> Snapshot | None:
         saved = partition.snapshots.pop(name, None)
@@ -213,6 +236,28 @@ class Worker:
             self._on_delivery,
             headers=list(headers.items()),
         )
+
+    def _mark(self, number: int, offset: int, message: LiveMessage, error: Exception) -> None:
+        """Let the next owner know that this message is to be put aside."""
+        why = f"{type(error).__name__}: {error}"
+        log.error("a message cannot be digested", topic=self._topic, offset=offset, session=message.session, error=why)
+        topic, key = self._component.state_topic, f"{MARK}{offset}"
+        kafka.send(self._producer, topic, key, why.encode()[:2000], self._on_delivery, partition=number)
+        self._deliver()
+
+    def _end_the_silent(self) -> None:
+        """End sessions whose feeder is gone, by a message in the log that every later owner hears too."""
+        component, now = self._component, time.monotonic()
+        if not component.ending or not component.ends_after_s:
+            return
+        for number, partition in self._partitions.items():
+            for name, live in partition.sessions.items():
+                if live.session is None or now - live.heard_at < component.ends_after_s:
+                    continue
+                log.warning("a session is ended: nothing comes any more", session=name, after_s=component.ends_after_s)
+                last = component.ending(name, live.sequence + 1).to_bytes()
+                kafka.send(self._producer, self._topic, name, last, self._on_delivery, partition=number)
+                live.heard_at = now
 
     # ---- states and offsets ---------------------------------------------------------------------------------------
 
@@ -295,7 +340,11 @@ class Worker:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for assigned in partitions:
-            self._partitions[assigned.partition] = Partition(self._load(assigned.partition))
+            partition = self._partitions[assigned.partition] = Partition(self._load(assigned.partition))
+            if self._component.ending:
+                # Those that go on are taken up although nothing comes: somebody has to notice.
+                for name in [name for name, saved in partition.snapshots.items() if self._goes_on(saved)]:
+                    self._session(partition, name, -1)
         self._health.ready = True
         log.info("partitions assigned", component=self._component.name, partitions=[p.partition for p in partitions])
 

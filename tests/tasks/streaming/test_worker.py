@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,53 @@ def test_what_dies_in_the_middle_is_taken_up_where_it_was(counter: Component, se
     third.end()
     assert third.value("messages_total") == 1
     assert third.value("sessions_rebuilt_total") == 1
+
+
+def test_what_cannot_be_digested_stops_one_worker_and_is_put_aside_by_the_next(
+    counter: Component, session_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choke(session: Counter, message: AudioBlock) -> Iterator[LiveMessage]:
+        yield from push(session, message)
+        if message.sequence == 5:
+            raise ZeroDivisionError("five")  # after an answer: it must not be half said
+
+    push = Counter.push
+    monkeypatch.setattr(Counter, "push", choke)
+    blocks = [(session_name, block.to_bytes()) for block in blocks_of(np.zeros(16_000 * 3), 16_000, session_name)]
+    send(blocks)
+    first = Running(counter)
+    first._thread.join(60)
+    assert isinstance(first.died, ZeroDivisionError)
+    second = Running(counter)
+    assert heard(session_name, 14) == [n for n in range(15) if n != 5]
+    second.end()
+    assert second.died is None
+    assert second.value("dead_letters_total") == 1
+    ((_, dead),) = read_topic_raw(AudioBlock.TOPIC + streaming_kafka.DEAD, 1)
+    assert dead == blocks[5][1]
+
+
+def test_a_session_whose_feeder_is_gone_is_ended_by_whoever_owns_it(counter: Component, session_name: str) -> None:
+    patient = replace(counter, ending=prepare.ending, ends_after_s=3600.0)
+    blocks = [(session_name, block.to_bytes()) for block in blocks_of(np.zeros(16_000 * 3), 16_000, session_name)]
+    send(blocks[:4])
+    first = Running(patient)
+    assert heard(session_name, 4) == [0, 1, 2, 3]
+    first.end()
+    assert not ends(session_name, 4)
+    second = Running(replace(patient, ends_after_s=1.0))  # nothing comes to it, and it must notice all the same
+    assert heard(session_name, 5) == [0, 1, 2, 3, 4]
+    send(blocks[5:])  # the feeder is back, but its session has ended
+    assert ends(session_name, 15) == [4]
+    second.end()
+    assert second.died is None
+    assert not [n for n in heard(session_name, 5) if n > 4]
+
+
+def ends(session: str, n: int) -> list[int]:
+    """Sequence numbers of the empty blocks that end a session, among the first `n` of its blocks."""
+    found = read_topic(AudioBlock.TOPIC, session, lambda found: len(found) >= n, 30)
+    return [block["sequence"] for block in found if block["is_last"] and not block["audio"]]
 
 
 def test_figures_and_health() -> None:

@@ -1,0 +1,136 @@
+"""From an event `media.arrived` to the first step: how long until something is done about a medium.
+
+A whole Airflow on this machine with its default database, and Kafka's protocol by librdkafka's mock cluster in this
+process, or the brokers of `KAFKA_BOOTSTRAP`. The steps do nothing and find nothing to do, so each event finds Airflow
+at rest. The clock stops at the first line of `plan-night`'s process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.measure import Report, Row, brokers, free_port, report, run
+from dags.common.settings import Settings
+from dags.local.airflow_api import AirflowApi
+from dags.local.board import Board
+from dags.local.services import AIRFLOW_SERVICES, Services
+from dags.local.settings import Laptop
+from tasks.contract.events import MediaArrived
+
+DAG_ID = "transcribe_on_arrival"
+EVENTS = 6  # and one before them, which is not counted
+LIMIT_S = 180.0
+WORKER = """#!{python} -IS
+import json, os, sys, time
+began, step = time.time(), sys.argv[3]
+receipt = next(word for word in sys.argv if word.startswith("--receipt=")).partition("=file://")[2]
+os.makedirs(os.path.dirname(receipt), exist_ok=True)
+with open(receipt, "w") as file:
+    json.dump({{"step": step, "status": "done", "result": "file:///nothing/result.json", "items": []}}, file)
+with open({starts!r}, "a") as file:
+    file.write(f"{{step}} {{began}}\\n")
+"""
+
+
+@dataclass(frozen=True)
+class Listening(Laptop):
+    """A laptop whose Airflow listens to Kafka, and whose steps write down when they start."""
+
+    kafka: str = ""
+
+    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        extra = {
+            "bootstrap.servers": self.kafka,
+            "group.id": "airscript-arrivals",
+            "enable.auto.commit": "false",
+            "auto.offset.reset": "earliest",
+        }
+        return {
+            **super().environment(environ),
+            "AIRSCRIPT_KAFKA": self.kafka,
+            "AIRFLOW_CONN_AIRSCRIPT_KAFKA": json.dumps({"conn_type": "kafka", "extra": extra}),
+            "AIRSCRIPT_WORKER_PYTHON": str(self.home / "worker"),
+        }
+
+
+def announce(number: int, inbox: str) -> None:
+    """Without waiting: the event's own time is when the clock starts."""
+    from tasks.streaming import kafka
+
+    kafka.publish(
+        MediaArrived(
+            uri=f"{inbox}/gone-{number}.mp4",
+            n_bytes=1,
+            etag=str(number),
+            programme=f"gone-{number}",
+            produced_at=datetime.now(UTC),
+        )
+    )
+
+
+def reaction_s(number: int, laptop: Laptop, api: AirflowApi, starts: Path) -> float:
+    """Seconds from one event to the start of its run's first step; returns when the run is over."""
+    before = len(api.runs(DAG_ID))
+    sent = time.time()
+    announce(number, laptop.places.inbox)
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        runs = api.runs(DAG_ID)
+        if len(runs) > before and all(found.is_over for found in runs):
+            lines = [line.split() for line in starts.read_text().splitlines()]
+            return next(float(at) for step, at in lines if step == "plan-night" and float(at) > sent) - sent
+        time.sleep(0.5)
+    raise RuntimeError(f"no run was over {LIMIT_S:g} s after event {number}: see {laptop.logs}")
+
+
+def measure() -> Report:
+    addresses, cluster = brokers()
+    os.environ["AIRSCRIPT_KAFKA"] = addresses
+    with tempfile.TemporaryDirectory() as folder:
+        home, starts = Path(folder), Path(folder) / "starts"
+        starts.touch()
+        (home / "worker").write_text(WORKER.format(python=sys.executable, starts=str(starts)))
+        (home / "worker").chmod(0o755)
+        places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
+        (home / "storage" / "inbox").mkdir(parents=True)
+        laptop = Listening(home, free_port(), free_port(), places, "", kafka=addresses)
+        services = Services(laptop, names=AIRFLOW_SERVICES)
+        try:
+            with Board(Console(stderr=True)) as board:
+                services.up(board, "up")
+            api = AirflowApi(laptop)
+            api.unpause(DAG_ID)
+            taken = sorted([reaction_s(number, laptop, api, starts) for number in range(EVENTS + 1)][1:])
+        finally:
+            services.down()
+    del cluster
+    row = Row(
+        name="media.arrived to plan-night",
+        median_s=taken[len(taken) // 2],
+        spread_s=(taken[0], taken[-1]),
+        rate=1 / taken[len(taken) // 2],
+        ratio=1.0,
+    )
+    return report(
+        "arrival",
+        "from the event to the first line of the first step",
+        "events a second",
+        "none",
+        ("apache-airflow", "apache-airflow-providers-apache-kafka", "confluent-kafka"),
+        [row],
+        [f"{EVENTS} events, one after the other", "bar: 10 s"],
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", measure)

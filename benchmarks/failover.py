@@ -1,0 +1,92 @@
+"""A worker of live captions is killed: how long until captions go on.
+
+One session at real time, two workers of each component; a dead worker is missed after 3 s. The one that has the session
+is killed with SIGKILL in the middle of speech, one component after the other. The stream goes on when a caption comes
+out of sound that was heard after the kill. librdkafka's mock cluster makes a group wait 2.5 s more before it is given
+new partitions; real brokers (`KAFKA_BOOTSTRAP`) do so only with a group's first members.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from urllib.request import urlopen
+
+from benchmarks.measure import Report, Row, brokers, report, run
+from benchmarks.streaming import BASE, COMPONENTS, Reader, feed, speech, start_workers
+
+SETTLE_S = 16.0  # between two kills
+CONFIG = {"session.timeout.ms": 3_000, "heartbeat.interval.ms": 500}
+
+
+def owner(pair: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """The one of a component's workers that has the session, by its own figures."""
+    for worker in pair:
+        port = str(worker.args[-1]).rpartition("=")[2]  # type: ignore[index]
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            figures = answer.read().decode()
+        if re.search(r"^airscript_stream_sessions\{.*\} 1\.0$", figures, re.MULTILINE):
+            return worker
+    raise RuntimeError("nobody has the session")
+
+
+def recovery_s(reader: Reader, session: str, killed_at: float) -> float:
+    """From a kill to the first caption, settled or not, of what was heard after it."""
+    said = [*reader.captions.get(session, {}).values(), *reader.partials.get(session, [])]
+    return min((at - killed_at for at, caption in said if caption["captured_at"] >= killed_at), default=float("inf"))
+
+
+def measure() -> Report:
+    addresses, cluster = brokers()
+    os.environ["AIRSCRIPT_KAFKA"] = addresses
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, config = Path(scratch), Path(scratch) / "kafka.json"
+        config.write_text(json.dumps(CONFIG))
+        os.environ["AIRSCRIPT_KAFKA_CONFIG"] = str(config)
+        spoken = speech(1, (len(COMPONENTS) + 1) * SETTLE_S)
+        reader = Reader()
+        workers = [start_workers(folder, BASE, f"-{number}") for number in range(2)]
+        pairs = {name: list(pair) for name, pair in zip(COMPONENTS, zip(*workers, strict=True), strict=True)}
+        session = f"failover-{uuid.uuid4().hex[:6]}"
+        began: list[float] = []
+        killed: dict[str, float] = {}
+        feeding = threading.Thread(target=feed, args=(spoken, session, began))
+        feeding.start()
+        try:
+            for name, pair in pairs.items():
+                time.sleep(SETTLE_S)
+                victim = owner(pair)
+                victim.kill()
+                killed[name] = time.time()
+            feeding.join()
+            deadline = time.monotonic() + 60
+            while session not in reader.ended and time.monotonic() < deadline:
+                time.sleep(0.2)
+            has_ended = session in reader.ended
+        finally:
+            for worker in [worker for pair in pairs.values() for worker in pair]:
+                worker.kill()
+            reader.close()
+    del cluster
+    taken = {name: recovery_s(reader, session, at) for name, at in killed.items()}
+    slowest = max(taken.values())
+    return report(
+        "failover",
+        "from the kill of a worker to the first caption of later sound",
+        "1/s",
+        "slowest",
+        ("confluent-kafka",),
+        [Row(name, took, (took, took), 1 / took, slowest / took) for name, took in taken.items()],
+        [f"the session came to its end: {'yes' if has_ended else 'no'}", "bar: 5 s"],
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", measure)
