@@ -45,7 +45,7 @@ status: $(READY) ## Say what runs and where
 
 test: $(READY) ## Linters, types, the law of imports, and every test
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-cluster: $(READY) ## Whole runs and faults with pods on the cluster that KUBECONFIG names
 	@test -n "$(KUBECONFIG)" || { echo "KUBECONFIG names no cluster: make test-cluster KUBECONFIG=/path/to/kubeconfig" >&2; exit 2; }

@@ -21,7 +21,7 @@ from benchmarks import parrot
 from benchmarks.measure import Report, race, report, run
 
 MINUTES = 4
-REPEATS = 2
+REPEATS = 3
 PEER = "faster-whisper batched, text alone"
 RATE_HZ = 48_000
 

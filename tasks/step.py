@@ -15,10 +15,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,6 +50,7 @@ from tasks.contract import (
     digest_of,
 )
 from tasks.progress import ProgressHook
+from tasks.scratch import scratch_folder
 
 log = structlog.get_logger()
 
@@ -196,18 +195,16 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
 
     attempt = secrets.token_hex(4)
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
-    scratch = Path(tempfile.mkdtemp(prefix=f"airscript-{definition.name}-"))
-    context = StepContext(prefix=prefix, attempt=attempt, scratch=scratch, progress=progress, key=key)
-    with _sigterm(context.on_sigterm):
+    with scratch_folder(definition.name) as scratch:
+        context = StepContext(prefix=prefix, attempt=attempt, scratch=scratch, progress=progress, key=key)
         try:
-            output = step.run(arguments, context)
+            with _sigterm(context.on_sigterm):
+                output = step.run(arguments, context)
         except Exception:
             # Another attempt may have won meanwhile and cleaned up under this one.
             if not storage.exists(result_uri):
                 raise
             return _receipt(result_uri, load_result(result_uri), Status.CACHED, time.monotonic() - started)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     result = StepResult(
         step=definition.name,
         step_version=step.VERSION,

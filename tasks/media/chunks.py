@@ -10,6 +10,7 @@ from tasks.media.speech_activity import Pause, SpeechSegment
 MAX_CHUNK_MS = 30_000  # Whisper's window
 JOIN_MS = 600  # segments closer than this go into one chunk: context helps, longer silence invites invention
 SEARCH_SHARE = 0.5  # a cut is looked for in this last part of what fits
+FILL_SHARE = 0.25  # room for so much of a chunk is filled, where that is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,23 @@ class Chunk:
         return self.end_ms - self.start_ms
 
 
-def chunks(segments: Iterable[SpeechSegment], *, max_ms: int = MAX_CHUNK_MS, join_ms: int = JOIN_MS) -> Iterator[Chunk]:
+def chunks(
+    segments: Iterable[SpeechSegment], *, max_ms: int = MAX_CHUNK_MS, join_ms: int = JOIN_MS, fill: bool = False
+) -> Iterator[Chunk]:
     """Chunks of at most `max_ms` that cover all of `segments`, in order, without overlap.
 
-    Neighbours are joined while they fit. A segment that is too long alone is cut where its pauses are cheapest.
+    Neighbours are joined while they fit. A segment that is too long alone is cut where its pauses are cheapest; with
+    `fill`, for engines to which a short chunk costs as much as a long one, also a segment that would leave much room.
     """
     if max_ms <= 0:
         raise ValueError(f"chunks of at most {max_ms} ms cannot hold speech: max_ms must be positive")
     open_chunk: Chunk | None = None
     for segment in segments:
+        if fill and open_chunk and segment.start_ms - open_chunk.end_ms <= join_ms:
+            head, segment = _split(segment, open_chunk.start_ms + max_ms, round(FILL_SHARE * max_ms))
+            if head:
+                yield Chunk(open_chunk.start_ms, head.end_ms)
+                open_chunk = None
         for piece in _pieces(segment, max_ms):
             if (
                 open_chunk
@@ -48,6 +57,17 @@ def chunks(segments: Iterable[SpeechSegment], *, max_ms: int = MAX_CHUNK_MS, joi
         yield open_chunk
 
 
+def _split(segment: SpeechSegment, latest_ms: int, least_ms: int) -> tuple[Chunk | None, SpeechSegment]:
+    """What of a segment fits before `latest_ms`, up to a pause, and the rest; nothing where all or little would fit."""
+    earliest_ms = segment.start_ms + max(least_ms, int((latest_ms - segment.start_ms) * (1 - SEARCH_SHARE)))
+    candidates = [pause for pause in segment.pauses if earliest_ms < pause.at_ms <= latest_ms]
+    if segment.end_ms <= latest_ms or not candidates:
+        return None, segment
+    cut_ms = _cheapest(candidates)
+    rest = tuple(pause for pause in segment.pauses if pause.at_ms > cut_ms)
+    return Chunk(segment.start_ms, cut_ms), SpeechSegment(cut_ms, segment.end_ms, rest)
+
+
 def _pieces(segment: SpeechSegment, max_ms: int) -> Iterator[Chunk]:
     start_ms = segment.start_ms
     while segment.end_ms - start_ms > max_ms:
@@ -61,4 +81,8 @@ def _best_cut(pauses: tuple[Pause, ...], start_ms: int, latest_ms: int) -> int:
     """The cheapest pause in the last part of the stretch; its very end when there is none."""
     earliest_ms = start_ms + (latest_ms - start_ms) * (1 - SEARCH_SHARE)
     candidates = [pause for pause in pauses if earliest_ms < pause.at_ms <= latest_ms]
-    return min(candidates, key=lambda pause: (pause.cost, -pause.at_ms)).at_ms if candidates else latest_ms
+    return _cheapest(candidates) if candidates else latest_ms
+
+
+def _cheapest(pauses: list[Pause]) -> int:
+    return min(pauses, key=lambda pause: (pause.cost, -pause.at_ms)).at_ms

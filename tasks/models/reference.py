@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tasks import storage
@@ -72,9 +73,15 @@ def _folder(uri: str) -> ModelReference:
         name = found.uri.removeprefix(uri).lstrip("/")
         if name.startswith(".") or name.endswith(".md"):
             continue  # a better README makes no other model
-        files[name] = storage.digest(found.uri) if uri.startswith("file://") else found.etag
+        files[name] = _digest(found.uri, found.etag) if uri.startswith("file://") else found.etag
     digest = digest_of(files)
     return ModelReference(uri, f"folder-{digest[:12]}", digest)
+
+
+@lru_cache(maxsize=256)
+def _digest(uri: str, etag: str) -> str:  # noqa: ARG001
+    """A step asks twice: for its key, and for its work. `etag` changes with the file's size and time."""
+    return storage.digest(uri)
 
 
 def _hub(uri: str) -> ModelReference:

@@ -49,7 +49,7 @@ class Hearing:
     def is_complete(self) -> bool:
         return self._n_heard == len(self.chunks)
 
-    def cut(self, longest_s: float, join_pause_s: float) -> None:
+    def cut(self, longest_s: float, join_pause_s: float, fill: bool = False) -> None:
         """Decide what the engine will hear: chunks that cover all of the speech, cut at pauses."""
         from tasks.media.chunks import chunks
         from tasks.media.speech_activity import Pause, SpeechSegment
@@ -58,10 +58,8 @@ class Hearing:
             SpeechSegment(s.start_ms, s.end_ms, tuple(Pause(at_ms, cost) for at_ms, cost in s.pauses))
             for s in self.preparation.speech
         )
-        self.chunks = tuple(
-            Span(start_ms=chunk.start_ms, end_ms=chunk.end_ms)
-            for chunk in chunks(segments, max_ms=int(longest_s * 1000), join_ms=int(join_pause_s * 1000))
-        )
+        found = chunks(segments, max_ms=int(longest_s * 1000), join_ms=int(join_pause_s * 1000), fill=fill)
+        self.chunks = tuple(Span(start_ms=chunk.start_ms, end_ms=chunk.end_ms) for chunk in found)
 
     @property
     def hints(self) -> Hints:

@@ -52,7 +52,7 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
         load_s = time.monotonic() - started
         audio = AudioSource(arguments.prepared, prepared, context.scratch)
         for hearing in unheard:
-            hearing.cut(engine.longest_chunk_s, engine.join_pause_s)
+            hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
             hearing.vote(engine.languages(audio.read(hearing.preparation, hearing.ballots)))
         chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
         for window in ahead(windows(listen(unheard, audio), WINDOW_S)):

@@ -71,6 +71,10 @@ class CtcEngine:
         """Silence costs as much as speech."""
         return 0.6
 
+    @property
+    def has_fixed_window(self) -> bool:
+        return False
+
     def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:  # noqa: ARG002
         """See `Engine.languages`: a CTC model does not tell."""
         return []

@@ -68,6 +68,10 @@ class Engine(Protocol):
     def join_pause_s(self) -> float:
         """Speech parted by a shorter pause goes into one chunk, where it fits."""
 
+    @property
+    def has_fixed_window(self) -> bool:
+        """A short chunk costs as much as the longest."""
+
     def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
         """For each chunk, how probable each language is (BCP 47). A model that cannot tell takes no chunk and gives
         nothing."""

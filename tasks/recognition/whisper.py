@@ -25,6 +25,7 @@ from tasks.recognition.vocabulary import written
 from tasks.transcripts.document import WordTiming
 
 if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
 
 WINDOW_S = 30
@@ -35,6 +36,26 @@ BEAM_SIZE = 5
 ONLY_LANGUAGE = "en"  # of the models that are not multilingual
 # What faster-whisper needs beside the weights; without a tokenizer it would ask the hub.
 COMPANIONS = ("tokenizer.json", "preprocessor_config.json")
+
+
+class WindowFeatures:
+    """In place of faster-whisper's extractor: our features of a whole window, the silence behind the chunk included.
+
+    Whisper was trained on sound that was filled up with silence. Upstream fills up the features, with zeros, which no
+    silence gives; and its extractor takes several times as long.
+    """
+
+    def __init__(self, model: WhisperModel) -> None:
+        from tasks.features.config import whisper
+        from tasks.features.logmel import LogMel
+
+        vars(self).update(vars(model.feature_extractor))  # rates and lengths, which the model reads here
+        self._log_mel = LogMel(whisper(model.model.n_mels))
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """`(n_samples,)` at 16 kHz to `(n_mels, n_frames + 1)`: the callers drop the last."""
+        features = self._log_mel([waveform])[0].numpy().T
+        return np.pad(features, ((0, 0), (0, 1)))
 
 
 class WhisperEngine:
@@ -58,6 +79,7 @@ class WhisperEngine:
         self._model = WhisperModel(
             str(folder), device=device, compute_type=COMPUTE_TYPES[device], cpu_threads=threads, local_files_only=True
         )
+        self._model.feature_extractor = WindowFeatures(self._model)
         self._pipeline = BatchedInferencePipeline(self._model)
         self._batch_chunks = BATCH_CHUNKS[device]
         self._compute_type = COMPUTE_TYPES[device]
@@ -75,16 +97,19 @@ class WhisperEngine:
         """A window costs the same however little is said in it; but long silence in it invites invention."""
         return 3.0
 
+    @property
+    def has_fixed_window(self) -> bool:
+        return True
+
     def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
         """See `Engine.languages`. Each chunk costs one pass of the encoder."""
-        from faster_whisper.audio import pad_or_trim
 
         if not self._model.model.is_multilingual:
             return []
         found: list[dict[str, float]] = []
         coming = iter(chunks)
         while batch := list(islice(coming, self._batch_chunks)):
-            features = [pad_or_trim(self._model.feature_extractor(chunk)[..., :-1]) for chunk in batch]
+            features = [self._model.feature_extractor(chunk)[..., :-1] for chunk in batch]
             guesses = self._model.model.detect_language(self._model.encode(np.stack(features)))
             found += [{token[2:-2]: p for token, p in likely_first} for likely_first in guesses]  # "<|en|>"
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 from pathlib import Path
 from types import FrameType
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.contract import ExitCode, Misconfigured, Reason, from_argv
 from tasks.contract.events import SESSION_PATTERN
+from tasks.scratch import scratch_folder
 from tasks.streaming.session import Component
 
 log = structlog.get_logger()
@@ -116,8 +116,8 @@ def work(name: str, arguments: _Arguments, stop: threading.Event) -> None:
     from tasks.streaming.worker import Worker
 
     assert isinstance(arguments, StreamWorker)
-    with tempfile.TemporaryDirectory(prefix="airscript-stream-") as scratch:
-        component = load(name, arguments, Path(scratch))
+    with scratch_folder(f"stream-{name}") as scratch:
+        component = load(name, arguments, scratch)
         metrics, health = WorkerMetrics(name), Health()
         shut_down = serve(metrics, health, arguments.metrics_port) if arguments.metrics_port else None
         log.info("worker starts", component=name)

@@ -154,7 +154,9 @@ def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
 
 def ending(session: str, sequence: int) -> AudioBlock:
     """What a feeder would have sent last."""
-    return AudioBlock(session=session, sequence=sequence, start_ms=0, is_last=True)
+    return AudioBlock(
+        session=session, sequence=sequence, start_ms=0, captured_at=0.0, n_channels=1, audio=b"", is_last=True
+    )
 
 
 def component(ends_after_s: float = 0.0) -> Component:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import STEPS, Receipt
+from tasks.night.publishing import MANIFEST_NAME, is_complete
 from tasks.progress import no_progress
 from tasks.step import run_step
 
@@ -95,3 +96,10 @@ def end_with(call: object) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def manifests(night: Night) -> list[str]:
+    """Of the transcript sets in sight. Every one of them is whole."""
+    found = [o.uri for o in storage.list_objects(night.transcripts) if o.uri.endswith("/" + MANIFEST_NAME)]
+    assert all(is_complete(uri) for uri in found)
+    return found

@@ -1,6 +1,6 @@
 """kill -9 at random moments of a night, of steps and of what launches them: one whole transcript set a programme.
 
-`AIRSCRIPT_KILLS=50 pytest tests/faults/test_kill_a_night.py` is the long form, over 20 programmes.
+`AIRSCRIPT_KILLS=50 pytest tests/faults` is the long form, over 20 programmes.
 """
 
 from __future__ import annotations
@@ -11,48 +11,18 @@ import random
 import signal
 import time
 from importlib import import_module
-from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
 from tasks import storage
 from tasks.contract import STEPS, Outcome
-from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
+from tasks.night.publishing import published_transcript
 from tasks.night.records import read_lines
 from tasks.night.report import NightRow
 from tasks.step import load_result, output_uri
-from tests.faults.night import Night, end_with
-from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
-
-KILLS = int(os.environ.get("AIRSCRIPT_KILLS", "12"))
-PROGRAMMES = 20 if KILLS >= 50 else 6
-
-
-@pytest.fixture
-def night(tmp_path: Path) -> Night:
-    """An inbox of short programmes, each with other sounds that pass for speech, and a model of random weights."""
-    import soxr
-    import torch
-
-    from training.base.model import export, make_model
-    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-    from training.synthesis.espeak import speak
-    from training.synthesis.voices import VoiceSet, random_voice
-
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    model = tmp_path / "model"
-    model.mkdir()
-    export(make_model(hidden_size=32, n_layers=1), model)
-    night = Night((tmp_path / "storage").as_uri(), str(model))
-    for n in range(PROGRAMMES):
-        voice = random_voice(VoiceSet.BASE_TRAINING, random.Random(n))
-        spoken = speak(f"Good evening. Here is bulletin number {n} of the night.", voice)
-        samples = soxr.resample(spoken, ESPEAK_RATE_HZ, SAMPLE_RATE_HZ)
-        storage.write(night.at("inbox", f"bulletin-{n:02d}.wav"), wav(np.pad(samples, (0, 160 * n))))
-    return night
+from tests.faults.conftest import KILLS, PROGRAMMES
+from tests.faults.night import Night, end_with, manifests
 
 
 @pytest.fixture
@@ -77,13 +47,6 @@ def start(night: Night) -> psutil.Process:
         os.setsid()
         end_with(night.run)
     return psutil.Process(launcher)
-
-
-def manifests(night: Night) -> list[str]:
-    """Of the transcript sets in sight. Every one of them is whole."""
-    found = [o.uri for o in storage.list_objects(night.transcripts) if o.uri.endswith("/" + MANIFEST_NAME)]
-    assert all(is_complete(uri) for uri in found)
-    return found
 
 
 def kill(launcher: psutil.Process, rng: random.Random) -> str:

@@ -25,9 +25,9 @@ def segment_lists(draw: st.DrawFn) -> list[SpeechSegment]:
     return segments
 
 
-@given(segment_lists(), st.integers(1000, 30_000), st.integers(0, 2000))
-def test_chunks_cover_all_speech_within_the_limit(segments: list[SpeechSegment], max_ms: int, join_ms: int):
-    found = list(chunks(segments, max_ms=max_ms, join_ms=join_ms))
+@given(segment_lists(), st.integers(1000, 30_000), st.integers(0, 2000), st.booleans())
+def test_chunks_cover_all_speech_within_the_limit(segments: list[SpeechSegment], max_ms: int, join_ms: int, fill: bool):
+    found = list(chunks(segments, max_ms=max_ms, join_ms=join_ms, fill=fill))
     for chunk in found:
         assert 0 < chunk.duration_ms <= max_ms
     for before, after in pairwise(found):
@@ -59,6 +59,20 @@ def test_a_long_segment_is_cut_where_it_is_cheapest():
     assert list(chunks([SpeechSegment(0, 15_000, pauses)], max_ms=10_000)) == [Chunk(0, 7000), Chunk(7000, 15_000)]
     # Without any place to cut it is cut all the same.
     assert [c.duration_ms for c in chunks([SpeechSegment(0, 25_000)], max_ms=10_000)] == [10_000, 10_000, 5000]
+
+
+def test_room_is_filled_up_to_a_pause_where_that_is_asked_for():
+    pauses = (Pause(7000, -40.0), Pause(9000, -60.0), Pause(9800, -50.0), Pause(12_000, -70.0))
+    segments = [SpeechSegment(0, 4000), SpeechSegment(4500, 13_000, pauses)]
+    assert list(chunks(segments, max_ms=10_000)) == [Chunk(0, 4000), Chunk(4500, 13_000)]
+    assert list(chunks(segments, max_ms=10_000, fill=True)) == [Chunk(0, 9000), Chunk(9000, 13_000)]
+    # Little room, or none with a pause in it, is left as it is.
+    little = [SpeechSegment(0, 8000), SpeechSegment(8100, 13_000, (Pause(9900, -70.0),))]
+    assert list(chunks(little, max_ms=10_000, fill=True)) == [Chunk(0, 8000), Chunk(8100, 13_000)]
+    assert list(chunks([SpeechSegment(0, 4000), SpeechSegment(4500, 13_000)], max_ms=10_000, fill=True)) == [
+        Chunk(0, 4000),
+        Chunk(4500, 13_000),
+    ]
 
 
 def test_a_limit_that_holds_nothing_is_refused():

@@ -84,7 +84,7 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
 class Parrot:
     """An engine that says how long each chunk was, and dies at the n-th window."""
 
-    name, longest_chunk_s, join_pause_s = "parrot", 30.0, 0.6
+    name, longest_chunk_s, join_pause_s, has_fixed_window = "parrot", 30.0, 0.6, False
 
     def __init__(self, dies_at: int) -> None:
         self.dies_at, self.n_windows, self.n_chunks = dies_at, 0, 0

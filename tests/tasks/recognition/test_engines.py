@@ -83,6 +83,19 @@ def test_output_frames_are_the_encoders(ctc, parakeet: Path) -> None:
         assert [len(frames) for frames in found] == [-(-n_frames // 2), 32]
 
 
+@pytest.mark.parametrize("seconds", [0.01, 4.3, 30.0])
+def test_whisper_hears_what_transformers_would_let_it_hear(seq2seq: Engine, whisper: Path, seconds: float) -> None:
+    from transformers import WhisperFeatureExtractor
+
+    from tasks.recognition.whisper import WhisperEngine
+
+    assert isinstance(seq2seq, WhisperEngine)
+    chunk = noise(seconds)
+    heard = seq2seq._model.feature_extractor(chunk)[..., :-1]
+    expected = WhisperFeatureExtractor.from_pretrained(whisper)(chunk, sampling_rate=16_000).input_features[0]
+    np.testing.assert_allclose(heard, expected, atol=1e-4)
+
+
 def test_a_whisper_is_converted_once(whisper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.recognition.whisper import converted
 

@@ -1,0 +1,98 @@
+"""kill -9 at random moments of steps and of Airflow's scheduler, over a whole night of twenty programmes.
+
+A quarter of an hour, so only with `AIRSCRIPT_KILLS=50`: what is killed in a night is otherwise tested without Airflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections import Counter
+from io import StringIO
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from dags.common.settings import Settings
+from dags.local import services as local_services
+from dags.local.airflow_api import AirflowApi
+from dags.local.board import Board
+from dags.local.processes import members, steps_of
+from dags.local.services import AIRFLOW_SERVICES, Services
+from dags.local.settings import Laptop
+from tasks import storage
+from tasks.night.publishing import published_transcript
+from tests.faults.conftest import KILLS, PROGRAMMES
+from tests.faults.night import Night, manifests
+from tests.ports import free_port
+
+DAG_ID = "nightly_transcription"
+SCHEDULER_SHARE = 0.1  # of the kills; the others are steps
+LIMIT_S = 3000.0
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(KILLS < 50, reason="a quarter of an hour: AIRSCRIPT_KILLS=50"),
+]
+
+
+def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_services, "MAX_DEATHS", KILLS)
+    home = tmp_path / "home"
+    places = Settings.from_environment(
+        {"AIRSCRIPT_HOME": str(home), "AIRSCRIPT_INBOX": night.at("inbox"), "AIRSCRIPT_TRANSCRIPTS": night.transcripts}
+    )
+    laptop = Laptop(home, free_port(), free_port(), places, "")
+    services = Services(laptop, names=AIRFLOW_SERVICES)
+    rng, kinds, seen = random.Random(11), Counter[str](), set[str]()
+    try:
+        with Board(Console(file=StringIO())) as board:
+            services.up(board, "up")
+        api = AirflowApi(laptop, tend=services.revive)
+        api.unpause(DAG_ID)
+        run = api.trigger(DAG_ID, {"model": night.model, "batches": 4})
+        deadline = time.monotonic() + LIMIT_S
+        while not run.is_over and time.monotonic() < deadline:
+            time.sleep(rng.uniform(0.5, 4.0))
+            if kinds.total() < KILLS:
+                kinds[kill(services, laptop, rng)] += 1
+                del kinds["nothing"]
+            services.revive()
+            now = set(manifests(night))
+            assert seen <= now, "what was published once stays"
+            seen = now
+            run = api.run(DAG_ID, run.dag_run_id)
+        tasks = Counter((task.task_id, task.state) for task in api.task_instances(run))
+        print(f"kills: {dict(kinds)}; tasks: {dict(tasks)}")
+        assert run.state == "success", tasks
+    finally:
+        services.down()
+    programmes = [published_transcript(uri)[0].programme for uri in manifests(night)]
+    assert sorted(programmes) == [f"bulletin-{n:02d}" for n in range(PROGRAMMES)]
+    folders = {
+        storage.parent(found.uri)
+        for found in storage.list_objects(night.transcripts)
+        if "/bulletin-" in found.uri and "/_" not in found.uri
+    }
+    assert folders == {storage.parent(uri) for uri in manifests(night)}, "nothing half-done is left"
+    assert kinds["scheduler"], kinds
+
+
+def kill(services: Services, laptop: Laptop, rng: random.Random) -> str:
+    """kill -9 of a step that runs now, or of the scheduler with all that it supervises but the steps."""
+    steps = steps_of(str(laptop.places.storage) + "/runs")
+    if rng.random() < SCHEDULER_SHARE and "scheduler" in services.alive():
+        running = {step.pid for step in steps}
+        victims = [process for process in members(services.records()["scheduler"]) if process.pid not in running]
+    else:
+        victims = steps[:1]
+    for process in victims:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return "nothing" if not victims else "scheduler" if len(victims) > 1 else "step"
