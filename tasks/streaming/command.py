@@ -64,6 +64,7 @@ class StreamFeed(_Arguments):
     session: str = Field(pattern=SESSION_PATTERN, description="name of the broadcast: one name, one transcript")
     speed: float = Field(1.0, ge=0, description="times real time; 0: as fast as it goes")
     block_ms: int = Field(200, ge=100, le=500, description="length of a block")
+    blobs: str = Field("", description="URI prefix for the sound, where Kafka is to carry its addresses only")
 
 
 ARGUMENTS: dict[str, type[_Arguments]] = {
@@ -101,7 +102,7 @@ def main(argv: list[str]) -> int:
         if isinstance(arguments, StreamFeed):
             from tasks.streaming.feed import feed
 
-            feed(arguments.input, arguments.session, arguments.speed, arguments.block_ms, stop)
+            feed(arguments.input, arguments.session, arguments.speed, arguments.block_ms, stop, arguments.blobs)
         else:
             work(argv[0], arguments, stop)
     except ConnectionError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tasks import storage
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.streaming import kafka
 from tasks.streaming.messages import AudioBlock
@@ -95,9 +96,10 @@ def _decoded(packet: Any) -> list[Any]:
         return []
 
 
-def feed(address: str, session: str, speed: float, block_ms: int, stop: threading.Event) -> int:
+def feed(address: str, session: str, speed: float, block_ms: int, stop: threading.Event, blobs: str = "") -> int:
     """Send all of an address as one session. Returns how many blocks there were.
 
+    Where `blobs` is the URI of a folder, blocks lie there under the session's name and Kafka carries their addresses.
     At `speed` 1 a block is sent when its last sample has been played; 0 is as fast as Kafka takes them. A session
     ends with its input, also when that breaks off, or when the feeder is told to stop.
 
@@ -115,13 +117,17 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
 
     def send(audio: bytes, rate_hz: int, n_channels: int, is_last: bool) -> None:
         nonlocal sequence
+        uri = storage.join(blobs, session, f"{sequence:09d}.pcm") if blobs and audio else ""
+        if uri:
+            storage.write(uri, audio)
         block = AudioBlock(
             session=session,
             sequence=sequence,
             start_ms=sent_ms,
             sample_rate_hz=rate_hz,
             n_channels=n_channels,
-            audio=audio,
+            audio=b"" if uri else audio,
+            audio_uri=uri,
             captured_at=round(time.time(), 3),
             is_last=is_last,
         )

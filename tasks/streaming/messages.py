@@ -13,6 +13,8 @@ from tasks.contract.events import Milliseconds, Session
 SAMPLE_RATE_HZ = 16_000
 SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 LONGEST_BLOCK_MS = 1_000
+INLINE_BYTES = 700_000  # more than a second of 16 channels at 16 kHz; what is larger lies in storage
+LARGEST_BLOB_BYTES = 8_000_000  # a second of 16 channels at 192 kHz has 6.1
 
 _BINARY = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -48,6 +50,8 @@ class AudioBlock(LiveMessage):
     `pcm`: 16-bit little-endian samples, channels interleaved. `opus`: an Ogg of its own with one Opus track of
     `duration_ms`; rate and channels then do not count. Blocks that are coded apart meet with a small seam: it costs
     some accuracy and saves nine tenths of the bytes.
+
+    What is too large for Kafka lies in storage: `audio_uri` then names an object with the bytes that `audio` lacks.
     """
 
     TOPIC = "live.audio"
@@ -57,18 +61,26 @@ class AudioBlock(LiveMessage):
     duration_ms: int = Field(
         default=0, ge=0, le=LONGEST_BLOCK_MS, description="of an opus block, which decodes to more"
     )
-    audio: bytes = Field(b"", max_length=700_000)
+    audio: bytes = Field(b"", max_length=INLINE_BYTES)
+    audio_uri: str = Field(
+        default="", pattern=r"^((s3|file)://.+)?$", description="where the bytes are, if not in `audio`"
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.encoding != "pcm":
-            return self
-        if len(self.audio) % (2 * self.n_channels):
-            raise ValueError(f"{len(self.audio)} bytes are no whole samples of {self.n_channels} channels")
-        n_samples = len(self.audio) // (2 * self.n_channels)
+        if self.audio and self.audio_uri:
+            raise ValueError("its sound is either in it or elsewhere, not both")
+        if self.encoding == "pcm":
+            self.check(self.audio)
+        return self
+
+    def check(self, audio: bytes) -> None:
+        """Raises ValueError when these are no samples of such a block, or too many."""
+        if len(audio) % (2 * self.n_channels):
+            raise ValueError(f"{len(audio)} bytes are no whole samples of {self.n_channels} channels")
+        n_samples = len(audio) // (2 * self.n_channels)
         if n_samples > LONGEST_BLOCK_MS * self.sample_rate_hz // 1000:
             raise ValueError(f"{n_samples} samples at {self.sample_rate_hz} Hz are longer than a second")
-        return self
 
 
 class PreparedAudio(LiveMessage):

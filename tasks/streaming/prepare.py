@@ -9,10 +9,21 @@ from collections.abc import Iterator
 import numpy as np
 import structlog
 
+from tasks import storage
+from tasks.contract import InputRejected
 from tasks.media.downmix import Downmixer
 from tasks.media.mono import Resampler
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
-from tasks.streaming.messages import SAMPLE_RATE_HZ, SAMPLES_PER_MS, AudioBlock, PreparedAudio, State, from_pcm, pcm
+from tasks.streaming.messages import (
+    LARGEST_BLOB_BYTES,
+    SAMPLE_RATE_HZ,
+    SAMPLES_PER_MS,
+    AudioBlock,
+    PreparedAudio,
+    State,
+    from_pcm,
+    pcm,
+)
 from tasks.streaming.session import Component
 
 log = structlog.get_logger()
@@ -55,6 +66,7 @@ class PrepareSession:
 
     def push(self, block: AudioBlock) -> Iterator[PreparedAudio]:
         state = self.state
+        block = fetched(block)
         state.digest = hashlib.sha256(state.digest.encode() + block.audio).hexdigest()
         samples, rate_hz = mono(block)
         if len(samples):
@@ -132,6 +144,24 @@ class PrepareSession:
         )
         state.sequence += 1
         state.first_sample += n_whole
+
+
+def fetched(block: AudioBlock) -> AudioBlock:
+    """The block with its sound in it; without any where what it names is not there or is none of such a block."""
+    if not block.audio_uri:
+        return block
+    audio = b""
+    try:
+        with storage.open_reader(block.audio_uri) as file:
+            audio = file.read(LARGEST_BLOB_BYTES + 1)
+        if len(audio) > LARGEST_BLOB_BYTES:
+            raise ValueError(f"more than {LARGEST_BLOB_BYTES} bytes")
+        if block.encoding == "pcm":
+            block.check(audio)
+    except (InputRejected, ValueError) as error:
+        log.warning("a block's sound is lost", session=block.session, sequence=block.sequence, error=str(error))
+        audio = b""
+    return block.model_copy(update={"audio": audio, "audio_uri": ""})
 
 
 def mono(block: AudioBlock) -> tuple[np.ndarray, int]:

@@ -17,7 +17,7 @@ from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
 from tasks.streaming.captions import Places
 from tasks.streaming.captions import component as captions_component
 from tasks.streaming.features import unnormalised
-from tasks.streaming.messages import LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
+from tasks.streaming.messages import AudioBlock, LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
 from tasks.streaming.session import Component
 from tests.tasks.streaming.conftest import WEIGHTS, blocks_of
 
@@ -210,6 +210,23 @@ def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Componen
     assert heard[1] == heard[3]
     assert heard[0] != heard[1]
     assert any(turn for message in messages for turn in message.turns if not turn.is_final)
+
+
+def test_sound_may_lie_in_storage_and_what_is_not_there_is_lost_audio(
+    components: list[Component], spoken: tuple[np.ndarray, int], tmp_path: Path
+) -> None:
+    plain = blocks_of(*spoken)[:20]
+    named = []
+    for block in plain:
+        path = tmp_path / f"{block.sequence}.pcm"
+        path.write_bytes(block.audio)
+        named.append(AudioBlock(**block.model_dump() | {"audio": b"", "audio_uri": path.as_uri()}))
+    assert push_all(components[0], named) == push_all(components[0], plain)
+    (tmp_path / "10.pcm").unlink()
+    (tmp_path / "11.pcm").write_bytes(b"x")  # no whole samples
+    without = [block for block in plain if block.sequence not in (10, 11)]
+    lossy: list[PreparedAudio] = push_all(components[0], named)
+    assert [m.audio for m in lossy] == [m.audio for m in push_all(components[0], without)]
 
 
 def test_opus_blocks_are_heard_and_a_torn_one_is_lost_audio(
