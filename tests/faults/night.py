@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import STEPS, Receipt
-from tasks.night.publishing import MANIFEST_NAME, is_complete
+from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
 from tasks.progress import no_progress
 from tasks.step import run_step
 
@@ -103,3 +103,15 @@ def manifests(night: Night) -> list[str]:
     found = [o.uri for o in storage.list_objects(night.transcripts) if o.uri.endswith("/" + MANIFEST_NAME)]
     assert all(is_complete(uri) for uri in found)
     return found
+
+
+def one_whole_set_each(night: Night, n_programmes: int) -> None:
+    """Assert that each bulletin of the inbox has one transcript set, whole, and that nothing else lies beside them."""
+    programmes = [published_transcript(uri)[0].programme for uri in manifests(night)]
+    assert sorted(programmes) == [f"bulletin-{n:02d}" for n in range(n_programmes)]
+    folders = {
+        storage.parent(found.uri)
+        for found in storage.list_objects(night.transcripts)
+        if "/bulletin-" in found.uri and "/_" not in found.uri
+    }
+    assert folders == {storage.parent(uri) for uri in manifests(night)}, "nothing half-done is left"

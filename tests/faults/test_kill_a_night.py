@@ -15,14 +15,12 @@ from importlib import import_module
 import psutil
 import pytest
 
-from tasks import storage
 from tasks.contract import STEPS, Outcome
-from tasks.night.publishing import published_transcript
 from tasks.night.records import read_lines
 from tasks.night.report import NightRow
 from tasks.step import load_result, output_uri
 from tests.faults.conftest import KILLS, PROGRAMMES
-from tests.faults.night import Night, end_with, manifests
+from tests.faults.night import Night, end_with, manifests, one_whole_set_each
 
 
 @pytest.fixture
@@ -93,11 +91,4 @@ def test_whatever_is_killed_each_programme_has_one_whole_set(night: Night, loade
     print(f"kills: {len(kinds)}: {', '.join(f'{kinds.count(kind)} of {kind}' for kind in sorted(set(kinds)))}")
     heard = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS, Outcome.DONE_NO_SPEECH}
     assert not [row for row in rows if row.outcome not in heard]
-    programmes = [published_transcript(uri)[0].programme for uri in manifests(night)]
-    assert sorted(programmes) == [f"bulletin-{n:02d}" for n in range(PROGRAMMES)]
-    folders = {
-        storage.parent(o.uri)
-        for o in storage.list_objects(night.transcripts)
-        if "/bulletin-" in o.uri and "/_" not in o.uri
-    }
-    assert folders == {storage.parent(uri) for uri in manifests(night)}, "nothing half-done is left"
+    one_whole_set_each(night, PROGRAMMES)

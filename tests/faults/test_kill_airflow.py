@@ -23,10 +23,8 @@ from dags.local.board import Board
 from dags.local.processes import members, steps_of
 from dags.local.services import AIRFLOW_SERVICES, Services
 from dags.local.settings import Laptop
-from tasks import storage
-from tasks.night.publishing import published_transcript
 from tests.faults.conftest import KILLS, PROGRAMMES
-from tests.faults.night import Night, manifests
+from tests.faults.night import Night, manifests, one_whole_set_each
 from tests.ports import free_port
 
 DAG_ID = "nightly_transcription"
@@ -73,14 +71,7 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
         assert run.state == "success", tasks
     finally:
         services.down()
-    programmes = [published_transcript(uri)[0].programme for uri in manifests(night)]
-    assert sorted(programmes) == [f"bulletin-{n:02d}" for n in range(PROGRAMMES)]
-    folders = {
-        storage.parent(found.uri)
-        for found in storage.list_objects(night.transcripts)
-        if "/bulletin-" in found.uri and "/_" not in found.uri
-    }
-    assert folders == {storage.parent(uri) for uri in manifests(night)}, "nothing half-done is left"
+    one_whole_set_each(night, PROGRAMMES)
     assert kinds["scheduler"], kinds
 
 
