@@ -17,13 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
+from benchmarks.airflow_services import airflow
 from benchmarks.measure import Report, Row, brokers, free_port, report, run
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
-from dags.local.board import Board
-from dags.local.services import AIRFLOW_SERVICES, Services
 from dags.local.settings import Laptop
 from tasks.contract.events import MediaArrived
 
@@ -64,7 +61,7 @@ class Listening(Laptop):
 
 
 def announce(number: int, inbox: str) -> None:
-    """Without waiting: the event's own time is when the clock starts."""
+    """Send one event."""
     from tasks.streaming import kafka
 
     kafka.publish(
@@ -104,15 +101,8 @@ def measure() -> Report:
         places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
         (home / "storage" / "inbox").mkdir(parents=True)
         laptop = Listening(home, free_port(), free_port(), places, "", kafka=addresses)
-        services = Services(laptop, names=AIRFLOW_SERVICES)
-        try:
-            with Board(Console(stderr=True)) as board:
-                services.up(board, "up")
-            api = AirflowApi(laptop)
-            api.unpause(DAG_ID)
+        with airflow(laptop, DAG_ID) as (api, _):
             taken = sorted([reaction_s(number, laptop, api, starts) for number in range(EVENTS + 1)][1:])
-        finally:
-            services.down()
     del cluster
     row = Row(
         name="media.arrived to plan-night",

@@ -89,7 +89,7 @@ def free_port() -> int:
 
 
 def brokers() -> tuple[str, Any]:
-    """Their addresses, what to call them, and what keeps them alive."""
+    """Addresses of brokers: `KAFKA_BOOTSTRAP`'s, or a mock cluster's in this process; and what keeps those alive."""
     if real := os.environ.get("KAFKA_BOOTSTRAP"):
         return real, None
     from confluent_kafka import Producer

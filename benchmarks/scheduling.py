@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from rich.console import Console
 
+from benchmarks.airflow_services import airflow
 from benchmarks.measure import Report, Row, free_port, report, run
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
-from dags.local.board import Board
-from dags.local.services import AIRFLOW_SERVICES, Services
+from dags.local.services import Services
 from dags.local.settings import Laptop
 
 SIZES = tuple(int(size) for size in os.environ.get("AIRSCRIPT_SHARDS", "100,400,800").split(","))
@@ -144,19 +143,12 @@ def measure() -> Report:
         with postgres(Path(cluster)) as database:
             places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
             laptop = OnPostgres(home, free_port(), free_port(), places, "", database=database)
-            services = Services(laptop, names=AIRFLOW_SERVICES)
-            try:
-                with Board(Console(stderr=True)) as board:
-                    services.up(board, "up")
-                api = AirflowApi(laptop)
-                api.unpause(DAG_ID)
-                runs = []
+            runs = []
+            with airflow(laptop, DAG_ID) as (api, services):
                 for shards in SIZES:
                     runs.append(follow(api, services, shards))
                     print(f"{shards} shards: {runs[-1].seconds / shards:.2f} s a task", file=sys.stderr)
                 parallelism = laptop.environment()["AIRFLOW__CORE__PARALLELISM"]
-            finally:
-                services.down()
     first = runs[0]
     rows = [
         Row(

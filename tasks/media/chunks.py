@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.media.speech_activity import Pause, SpeechSegment
 
@@ -38,10 +38,11 @@ def chunks(
     open_chunk: Chunk | None = None
     for segment in segments:
         if fill and open_chunk and segment.start_ms - open_chunk.end_ms <= join_ms:
-            head, segment = _split(segment, open_chunk.start_ms + max_ms, round(FILL_SHARE * max_ms))
-            if head:
-                yield Chunk(open_chunk.start_ms, head.end_ms)
-                open_chunk = None
+            latest_ms = open_chunk.start_ms + max_ms
+            cut_ms = _best_cut(segment.pauses, segment.start_ms, latest_ms, round(FILL_SHARE * max_ms))
+            if cut_ms is not None and segment.end_ms > latest_ms:
+                yield Chunk(open_chunk.start_ms, cut_ms)
+                open_chunk, segment = None, replace(segment, start_ms=cut_ms)
         for piece in _pieces(segment, max_ms):
             if (
                 open_chunk
@@ -57,32 +58,19 @@ def chunks(
         yield open_chunk
 
 
-def _split(segment: SpeechSegment, latest_ms: int, least_ms: int) -> tuple[Chunk | None, SpeechSegment]:
-    """What of a segment fits before `latest_ms`, up to a pause, and the rest; nothing where all or little would fit."""
-    earliest_ms = segment.start_ms + max(least_ms, int((latest_ms - segment.start_ms) * (1 - SEARCH_SHARE)))
-    candidates = [pause for pause in segment.pauses if earliest_ms < pause.at_ms <= latest_ms]
-    if segment.end_ms <= latest_ms or not candidates:
-        return None, segment
-    cut_ms = _cheapest(candidates)
-    rest = tuple(pause for pause in segment.pauses if pause.at_ms > cut_ms)
-    return Chunk(segment.start_ms, cut_ms), SpeechSegment(cut_ms, segment.end_ms, rest)
-
-
 def _pieces(segment: SpeechSegment, max_ms: int) -> Iterator[Chunk]:
     start_ms = segment.start_ms
     while segment.end_ms - start_ms > max_ms:
-        cut_ms = _best_cut(segment.pauses, start_ms, min(start_ms + max_ms, segment.end_ms - 1))
+        latest_ms = min(start_ms + max_ms, segment.end_ms - 1)
+        cut_ms = _best_cut(segment.pauses, start_ms, latest_ms)
+        cut_ms = latest_ms if cut_ms is None else cut_ms
         yield Chunk(start_ms, cut_ms)
         start_ms = cut_ms
     yield Chunk(start_ms, segment.end_ms)
 
 
-def _best_cut(pauses: tuple[Pause, ...], start_ms: int, latest_ms: int) -> int:
-    """The cheapest pause in the last part of the stretch; its very end when there is none."""
-    earliest_ms = start_ms + (latest_ms - start_ms) * (1 - SEARCH_SHARE)
+def _best_cut(pauses: tuple[Pause, ...], start_ms: int, latest_ms: int, least_ms: int = 0) -> int | None:
+    """The cheapest pause in the last part of the stretch, at least `least_ms` behind its start; None without any."""
+    earliest_ms = start_ms + max(least_ms, (latest_ms - start_ms) * (1 - SEARCH_SHARE))
     candidates = [pause for pause in pauses if earliest_ms < pause.at_ms <= latest_ms]
-    return _cheapest(candidates) if candidates else latest_ms
-
-
-def _cheapest(pauses: list[Pause]) -> int:
-    return min(pauses, key=lambda pause: (pause.cost, -pause.at_ms)).at_ms
+    return min(candidates, key=lambda pause: (pause.cost, -pause.at_ms)).at_ms if candidates else None

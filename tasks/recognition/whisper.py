@@ -103,7 +103,6 @@ class WhisperEngine:
 
     def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
         """See `Engine.languages`. Each chunk costs one pass of the encoder."""
-
         if not self._model.model.is_multilingual:
             return []
         found: list[dict[str, float]] = []

@@ -24,7 +24,7 @@ from tasks.streaming.messages import (
     from_pcm,
     pcm,
 )
-from tasks.streaming.session import Component
+from tasks.streaming.session import Component, Ending
 
 log = structlog.get_logger()
 
@@ -182,7 +182,7 @@ def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
     return Downmixer(block.n_channels, block.sample_rate_hz).mix(channels), block.sample_rate_hz
 
 
-def ending(session: str, sequence: int) -> AudioBlock:
+def last_block(session: str, sequence: int) -> AudioBlock:
     """What a feeder would have sent last."""
     return AudioBlock(
         session=session, sequence=sequence, start_ms=0, captured_at=0.0, n_channels=1, audio=b"", is_last=True
@@ -191,4 +191,5 @@ def ending(session: str, sequence: int) -> AudioBlock:
 
 def component(ends_after_s: float = 0.0) -> Component:
     """`ends_after_s`: a session whose feeder is gone so long is ended; 0: never."""
-    return Component("prepare", AudioBlock, PrepareSession, VERSION, ending, ends_after_s)
+    ending = Ending(ends_after_s, last_block) if ends_after_s else None
+    return Component("prepare", AudioBlock, PrepareSession, VERSION, ending)

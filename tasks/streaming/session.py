@@ -28,6 +28,15 @@ class Open(Protocol):
 
 
 @dataclass(frozen=True)
+class Ending:
+    """When a session from which nothing comes is ended, and how."""
+
+    after_s: float
+    message: Callable[[str, int], LiveMessage]
+    """By the session's name and the next sequence number."""
+
+
+@dataclass(frozen=True)
 class Component:
     """One of the five."""
 
@@ -36,10 +45,8 @@ class Component:
     open: Open
     version: int
     """Raised when states that were saved before can no longer be read."""
-    ending: Callable[[str, int], LiveMessage] | None = None
-    """A message that ends a session, by its name and sequence number; of the component that reads from outside."""
-    ends_after_s: float = 0.0
-    """A session from which nothing comes for so long is ended; 0: never."""
+    ending: Ending | None = None
+    """Of the component that reads from outside; None: a session is never ended but by its last message."""
 
     @property
     def state_topic(self) -> str:

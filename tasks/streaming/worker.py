@@ -199,24 +199,21 @@ class Worker:
         partition.sessions[name] = live
         return live
 
-    def _goes_on(self, saved: bytes) -> bool:
+    def _read(self, saved: bytes) -> Snapshot | None:
+        """None: of another version, or none at all."""
         try:
             snapshot = Snapshot.model_validate_json(saved)
         except ValidationError:
-            return False
-        return snapshot.version == self._component.version and not snapshot.has_ended
+            return None
+        return snapshot if snapshot.version == self._component.version else None
 
     def _recall(self, partition: Partition, name: str) -> Snapshot | None:
         saved = partition.snapshots.pop(name, None)
         if saved is None:
             return None
-        try:
-            snapshot = Snapshot.model_validate_json(saved)
-        except ValidationError:
-            snapshot = None
-        if snapshot is None or snapshot.version != self._component.version:
+        snapshot = self._read(saved)
+        if snapshot is None:
             log.warning("a snapshot of another version is left aside", session=name)
-            return None
         return snapshot
 
     def _say(self, outgoing: LiveMessage | Event) -> None:
@@ -247,15 +244,15 @@ class Worker:
 
     def _end_the_silent(self) -> None:
         """End sessions whose feeder is gone, by a message in the log that every later owner hears too."""
-        component, now = self._component, time.monotonic()
-        if not component.ending or not component.ends_after_s:
+        ending, now = self._component.ending, time.monotonic()
+        if ending is None:
             return
         for number, partition in self._partitions.items():
             for name, live in partition.sessions.items():
-                if live.session is None or now - live.heard_at < component.ends_after_s:
+                if live.session is None or now - live.heard_at < ending.after_s:
                     continue
-                log.warning("a session is ended: nothing comes any more", session=name, after_s=component.ends_after_s)
-                last = component.ending(name, live.sequence + 1).to_bytes()
+                log.warning("a session is ended: nothing comes any more", session=name, after_s=ending.after_s)
+                last = ending.message(name, live.sequence + 1).to_bytes()
                 kafka.send(self._producer, self._topic, name, last, self._on_delivery, partition=number)
                 live.heard_at = now
 
@@ -343,8 +340,9 @@ class Worker:
             partition = self._partitions[assigned.partition] = Partition(self._load(assigned.partition))
             if self._component.ending:
                 # Those that go on are taken up although nothing comes: somebody has to notice.
-                for name in [name for name, saved in partition.snapshots.items() if self._goes_on(saved)]:
-                    self._session(partition, name, -1)
+                for name, saved in list(partition.snapshots.items()):
+                    if (snapshot := self._read(saved)) and not snapshot.has_ended:
+                        self._session(partition, name, snapshot.offset + 1)
         self._health.ready = True
         log.info("partitions assigned", component=self._component.name, partitions=[p.partition for p in partitions])
 

@@ -15,6 +15,8 @@ is in `tests/tasks/recognition/test_engines.py`.
 from __future__ import annotations
 
 import random
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -65,16 +67,20 @@ def test_what_nobody_can_say_is_marked(engine) -> None:  # type: ignore[no-untyp
 
 
 def test_faint_speech_is_heard(engine) -> None:  # type: ignore[no-untyped-def]
-    """Voices 10 dB below the noise around them: of 20 s, 17 to 18 are heard here and 14 there."""
-    # Four times, since espeak-ng says nothing twice alike.
-    voice = np.concatenate([said(f"This is sentence number {n % 8} of a long report.", n % 8) for n in range(32)])
+    """A voice 10 dB below the noise around it: of 20 s, 18 are heard here and 14 there."""
+    texts = [f"This is sentence number {n} of a long report." for n in range(8)]
+    voices = [random_voice(VoiceSet.BASE_TRAINING, random.Random(n)) for n in range(8)]
+    # espeak-ng says nothing twice alike, unless it begins anew.
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        spoken = list(fresh.map(speak, texts, voices))
+    voice = np.concatenate([soxr.resample(samples, ESPEAK_RATE_HZ, RATE_HZ) for samples in spoken])
     noise = np.random.default_rng(0).normal(0, 1, len(voice)).astype(np.float32)
     power = float(np.mean(voice**2))
     mixed = ((voice + noise * np.sqrt(10 * power)) * 0.2).astype(np.float32)
     _, info = engine._pipeline.transcribe(mixed, language="en")
     ours_s = sum(chunk.duration_ms for chunk in chunks(speech_segments([mixed]))) / 1000
-    assert ours_s > 1.1 * info.duration_after_vad
-    assert ours_s > 0.8 * len(voice) / RATE_HZ
+    assert ours_s > info.duration_after_vad + 2.0
+    assert ours_s > 0.85 * len(voice) / RATE_HZ
 
 
 class Detector:

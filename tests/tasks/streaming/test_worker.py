@@ -21,7 +21,7 @@ from tasks.streaming.announce import main as announce
 from tasks.streaming.command import main as stream
 from tasks.streaming.messages import AudioBlock, LiveMessage, PreparedAudio, State
 from tasks.streaming.metrics import Health, WorkerMetrics, serve
-from tasks.streaming.session import Component
+from tasks.streaming.session import Component, Ending
 from tasks.streaming.worker import Worker
 from tests.tasks.streaming.conftest import blocks_of, read_topic
 
@@ -192,14 +192,16 @@ def test_what_cannot_be_digested_stops_one_worker_and_is_put_aside_by_the_next(
 
 
 def test_a_session_whose_feeder_is_gone_is_ended_by_whoever_owns_it(counter: Component, session_name: str) -> None:
-    patient = replace(counter, ending=prepare.ending, ends_after_s=3600.0)
+    patient = replace(counter, ending=Ending(3600.0, prepare.last_block))
     blocks = [(session_name, block.to_bytes()) for block in blocks_of(np.zeros(16_000 * 3), 16_000, session_name)]
     send(blocks[:4])
     first = Running(patient)
     assert heard(session_name, 4) == [0, 1, 2, 3]
     first.end()
     assert not ends(session_name, 4)
-    second = Running(replace(patient, ends_after_s=1.0))  # nothing comes to it, and it must notice all the same
+    second = Running(
+        replace(patient, ending=Ending(1.0, prepare.last_block))
+    )  # nothing comes to it, and it must notice all the same
     assert heard(session_name, 5) == [0, 1, 2, 3, 4]
     send(blocks[5:])  # the feeder is back, but its session has ended
     assert ends(session_name, 15) == [4]
