@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.airflow_services import airflow
-from benchmarks.measure import Report, Row, brokers, free_port, report, run
+from benchmarks.loopback import brokers, free_port
+from benchmarks.measure import Report, Row, report, run
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
 from dags.local.settings import Laptop
@@ -91,9 +92,8 @@ def reaction_s(number: int, laptop: Laptop, api: AirflowApi, starts: Path) -> fl
 
 
 def measure() -> Report:
-    addresses, cluster = brokers()
-    os.environ["AIRSCRIPT_KAFKA"] = addresses
-    with tempfile.TemporaryDirectory() as folder:
+    with brokers() as addresses, tempfile.TemporaryDirectory() as folder:
+        os.environ["AIRSCRIPT_KAFKA"] = addresses
         home, starts = Path(folder), Path(folder) / "starts"
         starts.touch()
         (home / "worker").write_text(WORKER.format(python=sys.executable, starts=str(starts)))
@@ -103,7 +103,6 @@ def measure() -> Report:
         laptop = Listening(home, free_port(), free_port(), places, "", kafka=addresses)
         with airflow(laptop, DAG_ID) as (api, _):
             taken = sorted([reaction_s(number, laptop, api, starts) for number in range(EVENTS + 1)][1:])
-    del cluster
     row = Row(
         name="media.arrived to plan-night",
         median_s=taken[len(taken) // 2],

@@ -1,6 +1,6 @@
 """A worker of live captions is killed: how long until captions go on.
 
-One session at real time, two workers of each component; a dead worker is missed after 3 s. The one that has the session
+One session at real time, two workers of each component; a dead worker is missed after 2 s. The one that has the session
 is killed with SIGKILL in the middle of speech, one component after the other. The stream goes on when a caption comes
 out of sound that was heard after the kill. librdkafka's mock cluster then makes a group wait its session limit less 1 s
 for members that may come back; real brokers (`KAFKA_BOOTSTRAP`) go on when those that live have answered.
@@ -19,11 +19,12 @@ import uuid
 from pathlib import Path
 from urllib.request import urlopen
 
-from benchmarks.measure import Report, Row, brokers, report, run
+from benchmarks.loopback import brokers
+from benchmarks.measure import Report, Row, report, run
 from benchmarks.streaming import BASE, COMPONENTS, Reader, feed, speech, start_workers
 
 SETTLE_S = 16.0  # between two kills
-CONFIG = {"session.timeout.ms": 3_000, "heartbeat.interval.ms": 500}
+CONFIG = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}
 
 
 def owner(pair: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -44,9 +45,8 @@ def recovery_s(reader: Reader, session: str, killed_at: float) -> float:
 
 
 def measure() -> Report:
-    addresses, cluster = brokers()
-    os.environ["AIRSCRIPT_KAFKA"] = addresses
-    with tempfile.TemporaryDirectory() as scratch:
+    with brokers() as addresses, tempfile.TemporaryDirectory() as scratch:
+        os.environ["AIRSCRIPT_KAFKA"] = addresses
         folder, config = Path(scratch), Path(scratch) / "kafka.json"
         config.write_text(json.dumps(CONFIG))
         os.environ["AIRSCRIPT_KAFKA_CONFIG"] = str(config)
@@ -74,7 +74,6 @@ def measure() -> Report:
             for worker in [worker for pair in pairs.values() for worker in pair]:
                 worker.kill()
             reader.close()
-    del cluster
     taken = {name: recovery_s(reader, session, at) for name, at in killed.items()}
     slowest = max(taken.values())
     return report(

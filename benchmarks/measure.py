@@ -7,14 +7,12 @@ import json
 import os
 import platform
 import resource
-import socket
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -79,24 +77,6 @@ def processor_seconds() -> float:
     them. Unlike the time of day, it does not count while others have the core."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def brokers() -> tuple[str, Any]:
-    """Addresses of brokers: `KAFKA_BOOTSTRAP`'s, or a mock cluster's in this process; and what keeps those alive."""
-    if real := os.environ.get("KAFKA_BOOTSTRAP"):
-        return real, None
-    from confluent_kafka import Producer
-
-    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
-    found = cluster.list_topics().brokers.values()
-    return ",".join(f"{broker.host}:{broker.port}" for broker in found), cluster
 
 
 def race(

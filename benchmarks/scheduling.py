@@ -23,7 +23,8 @@ from typing import Any
 import psutil
 
 from benchmarks.airflow_services import airflow
-from benchmarks.measure import Report, Row, free_port, report, run
+from benchmarks.loopback import free_port
+from benchmarks.measure import Report, Row, report, run
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
 from dags.local.services import Services

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Machine, brokers, free_port, this_machine
+from benchmarks.loopback import brokers, free_port
+from benchmarks.measure import Machine, this_machine
 
 BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
@@ -300,11 +301,10 @@ def main() -> None:
     from tasks.recognition import load_engine
 
     torch.set_num_threads(1)
-    address, cluster = brokers()
-    os.environ["AIRSCRIPT_KAFKA"] = address
     spoken = [speech(number, options.seconds) for number in range(max(options.sessions))]
     engine = load_engine(options.model)
-    with tempfile.TemporaryDirectory() as folder:
+    with brokers() as addresses, tempfile.TemporaryDirectory() as folder:
+        os.environ["AIRSCRIPT_KAFKA"] = addresses
         workers = start_workers(Path(folder), options.model)
         try:
             reader = Reader()
@@ -316,7 +316,7 @@ def main() -> None:
                 worker.terminate()
             for worker in workers:
                 worker.wait(30)
-    kind = "librdkafka's mock cluster" if cluster else "KAFKA_BOOTSTRAP"
+    kind = "KAFKA_BOOTSTRAP" if os.environ.get("KAFKA_BOOTSTRAP") else "librdkafka's mock cluster"
     result = LiveReport(this_machine(), options.model.name, options.seconds, kind, rows, memory)
     show(result)
     if options.json:

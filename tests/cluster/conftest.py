@@ -12,6 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from benchmarks.loopback import free_port
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi
 from dags.local.board import Board
@@ -33,7 +34,6 @@ from tests.cluster.installation import (
     manifests,
     s3_server,
 )
-from tests.ports import free_port
 
 SWITCH = "AIRSCRIPT_TEST_CLUSTER"
 IMAGE = os.environ.get("AIRSCRIPT_TEST_IMAGE", "airscript/worker-cpu:0.1.0")

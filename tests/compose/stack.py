@@ -17,10 +17,10 @@ from typing import Any
 
 import boto3
 
+from benchmarks.loopback import free_port
 from dags.common.settings import Settings
 from dags.local.airflow_api import AirflowApi, DagRun
 from dags.local.settings import Credentials, Laptop
-from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE_FILE = CHECKOUT / "docker-compose.yaml"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from benchmarks.loopback import mock_cluster
 from dags.common.assets import choose_arrived
 from tasks.contract.events import MediaArrived
 
@@ -91,8 +92,14 @@ def test_with_kafka_the_asset_is_watched(
     assert type(watcher.trigger).__name__ == "MediaArrivedTrigger"
 
 
+@pytest.fixture(scope="module")
+def addresses() -> Iterator[str]:
+    with mock_cluster() as found:
+        yield found
+
+
 def test_an_offset_is_committed_when_the_event_is_stored_and_bad_ones_go_to_the_dead_letters(
-    monkeypatch: pytest.MonkeyPatch,
+    addresses: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow's own producer for the shared stream, against a broker."""
     from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
@@ -100,17 +107,15 @@ def test_an_offset_is_committed_when_the_event_is_stored_and_bad_ones_go_to_the_
 
     from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
 
-    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
-    brokers = ",".join(f"{broker.host}:{broker.port}" for broker in cluster.list_topics().brokers.values())
     settings = {
-        "bootstrap.servers": brokers,
+        "bootstrap.servers": addresses,
         "group.id": "airscript-arrivals",
         "enable.auto.commit": "false",
         "session.timeout.ms": 6000,
         "auto.offset.reset": "earliest",
     }
     monkeypatch.setenv("AIRFLOW_CONN_AIRSCRIPT_KAFKA", json.dumps({"conn_type": "kafka", "extra": settings}))
-    sender = Producer({"bootstrap.servers": brokers})
+    sender = Producer({"bootstrap.servers": addresses})
     values = [event("a"), b"torn {", event("b")]
     for value in values:
         sender.produce(MediaArrived.TOPIC, value=value, key="news")
@@ -133,7 +138,7 @@ def test_an_offset_is_committed_when_the_event_is_stored_and_bad_ones_go_to_the_
 
     assert asyncio.run(take(3)) == values
     assert asyncio.run(take(1)) == values[2:]
-    reader = Consumer({"bootstrap.servers": brokers, "group.id": "test", "auto.offset.reset": "earliest"})
+    reader = Consumer({"bootstrap.servers": addresses, "group.id": "test", "auto.offset.reset": "earliest"})
     reader.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in range(4)])
     dead = reader.poll(10)
     assert dead is not None

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from benchmarks.loopback import free_port
 from dags.common.settings import Settings
 from dags.local import services as local_services
 from dags.local.airflow_api import AirflowApi
@@ -25,7 +26,6 @@ from dags.local.services import AIRFLOW_SERVICES, Services
 from dags.local.settings import Laptop
 from tests.faults.conftest import KILLS, PROGRAMMES
 from tests.faults.night import Night, manifests, one_whole_set_each
-from tests.ports import free_port
 
 DAG_ID = "nightly_transcription"
 SCHEDULER_SHARE = 0.1  # of the kills; the others are steps

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from rich.console import Console
 
+from benchmarks.loopback import free_port
 from dags.local.airflow_api import AirflowApi
 from dags.local.board import Board
 from dags.local.services import SERVICES, Services, command
 from dags.local.settings import Laptop, LaptopError
-from tests.ports import free_port
 
 # Answers every GET with success, as MLflow's /health does.
 SERVER = """

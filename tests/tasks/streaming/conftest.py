@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.loopback import brokers
 from tasks import models
 from tasks.streaming import captions, diarize, features, prepare, recognise
 from tasks.streaming.messages import AudioBlock, pcm
@@ -90,25 +91,19 @@ def through(components: list[Component], tmp_path: Path) -> Callable[..., list[A
 
 
 @pytest.fixture(scope="session")
-def brokers() -> Iterator[str]:
-    """`KAFKA_BOOTSTRAP`, or librdkafka's mock cluster, which speaks the real protocol from this process."""
-    if real := os.environ.get("KAFKA_BOOTSTRAP"):
-        yield real
-        return
-    from confluent_kafka import Producer
-
-    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
-    yield ",".join(f"{broker.host}:{broker.port}" for broker in cluster.list_topics().brokers.values())
+def addresses() -> Iterator[str]:
+    with brokers() as found:
+        yield found
 
 
 @pytest.fixture
-def kafka(brokers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def kafka(addresses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The environment that points at the broker, with short time limits."""
     config = tmp_path / "kafka.json"
-    config.write_text(json.dumps({"session.timeout.ms": 4000, "heartbeat.interval.ms": 500}))
-    monkeypatch.setenv("AIRSCRIPT_KAFKA", brokers)
+    config.write_text(json.dumps({"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}))
+    monkeypatch.setenv("AIRSCRIPT_KAFKA", addresses)
     monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", str(config))
-    return brokers
+    return addresses
 
 
 @pytest.fixture

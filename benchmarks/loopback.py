@@ -1,0 +1,57 @@
+"""Free ports, and brokers to work with, for whatever benchmarks and tests start on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port on which nothing listens at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def brokers() -> AbstractContextManager[str]:
+    """Addresses of the brokers that `KAFKA_BOOTSTRAP` names, or of a mock cluster."""
+    real = os.environ.get("KAFKA_BOOTSTRAP")
+    return nullcontext(real) if real else mock_cluster()
+
+
+@contextmanager
+def mock_cluster() -> Iterator[str]:
+    """librdkafka's mock cluster (`rdkafka_mock.h`): one broker in this process that speaks the real protocol over TCP.
+
+    Its C interface, unlike the setting `test.mock.num.brokers`, lets a new group begin at once. By itself it waits
+    3 s, in which members with a shorter session limit are thrown out again and again.
+    """
+    from confluent_kafka import cimpl
+
+    library = ctypes.CDLL(cimpl.__file__)  # finds what the extension is linked with
+    pointer, text = ctypes.c_void_p, ctypes.c_char_p
+    for name, result, arguments in (
+        ("rd_kafka_conf_new", pointer, []),
+        ("rd_kafka_conf_set", ctypes.c_int, [pointer, text, text, text, ctypes.c_size_t]),
+        ("rd_kafka_new", pointer, [ctypes.c_int, pointer, text, ctypes.c_size_t]),
+        ("rd_kafka_destroy", None, [pointer]),
+        ("rd_kafka_mock_cluster_new", pointer, [pointer, ctypes.c_int]),
+        ("rd_kafka_mock_cluster_bootstraps", text, [pointer]),
+        ("rd_kafka_mock_cluster_destroy", None, [pointer]),
+        ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [pointer, ctypes.c_int32]),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    config = library.rd_kafka_conf_new()
+    library.rd_kafka_conf_set(config, b"log_level", b"0", None, 0)
+    client = library.rd_kafka_new(0, config, None, 0)  # 0: a producer; it takes the config
+    cluster = library.rd_kafka_mock_cluster_new(client, 1)
+    library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 100)
+    try:
+        yield library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
+    finally:
+        library.rd_kafka_mock_cluster_destroy(cluster)
+        library.rd_kafka_destroy(client)
