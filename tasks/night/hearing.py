@@ -34,6 +34,8 @@ class Hearing:
         self._engine, self._language = "", language
         self._language_share: float | None = None
         self.chunks: tuple[Span, ...] = ()
+        self.ballot_samples: list[np.ndarray] = []
+        """Of each ballot, until the language is settled."""
         self._n_heard = 0
         self.n_words = self.n_chunks = self.n_doubts = self.redecoded_ms = 0
         self._words: list[SpokenWord] = []
@@ -71,7 +73,7 @@ class Hearing:
     @property
     def ballots(self) -> tuple[Span, ...]:
         """The chunks that vote on the language: from the beginning to the end, one in six, as far as that is no more
-        than needed and no less. Each costs a pass of the encoder.
+        than needed and no less.
         """
         n_chunks = len(self.chunks)
         n_ballots = min(n_chunks, max(FEWEST_BALLOTS, min(MOST_BALLOTS, n_chunks // 6)))
@@ -79,6 +81,7 @@ class Hearing:
 
     def vote(self, languages: Iterable[dict[str, float]]) -> None:
         """Settle the language: the most probable one over all ballots, the longer counting more."""
+        self.ballot_samples = []
         total: dict[str, float] = defaultdict(float)
         for ballot, probabilities in zip(self.ballots, languages, strict=False):
             for name, probability in probabilities.items():

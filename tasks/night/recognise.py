@@ -53,13 +53,16 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
         audio = AudioSource(arguments.prepared, prepared, context.scratch)
         for hearing in unheard:
             hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
-            hearing.vote(engine.languages(audio.read(hearing.preparation, hearing.ballots)))
         chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
-        for window in ahead(windows(listen(unheard, audio), WINDOW_S)):
+        for window in ahead(windows(listen(unheard, audio, engine.tells_languages), WINDOW_S)):
+            in_window = list({id(piece.hearing): piece.hearing for piece in window}.values())
+            for hearing in in_window:
+                if hearing.ballot_samples:
+                    hearing.vote(engine.languages(hearing.ballot_samples))
             for piece, recognition, signs, again in hear(engine, window):
                 piece.hearing.add(engine.name, piece, recognition, signs, again)
                 heard_s += piece.span.duration_ms / 1000
-            for hearing in {id(piece.hearing): piece.hearing for piece in window}.values():
+            for hearing in in_window:
                 if hearing.is_complete:
                     hearing.keep(shelf)
             context.progress("recognise", round(heard_s), round(chunk_s), "s", window[-1].hearing.programme)

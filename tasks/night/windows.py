@@ -14,7 +14,7 @@ from tasks import storage
 from tasks.contract import StepResult
 from tasks.night.coverage import speech_within
 from tasks.night.hearing import Hearing, Piece
-from tasks.night.records import Preparation, Span
+from tasks.night.records import Preparation
 from tasks.step import output_uri
 
 if TYPE_CHECKING:
@@ -51,22 +51,18 @@ class AudioSource:
             if not uri.startswith("file://"):
                 path.unlink()
 
-    def read(self, preparation: Preparation, chunks: Iterable[Span]) -> Iterator[np.ndarray]:
-        """Chunks of a programme, `(n_samples,)` float32 each."""
-        with self.opened(preparation) as read:
-            for chunk in chunks:
-                yield read(chunk.start_ms, chunk.end_ms)
 
-
-def listen(hearings: Iterable[Hearing], audio: AudioSource) -> Iterator[Piece]:
-    """Every chunk of every programme, in order."""
+def listen(hearings: Iterable[Hearing], audio: AudioSource, with_ballots: bool) -> Iterator[Piece]:
+    """Every chunk of every programme, in order; before a programme's first, its ballots are filled in, if asked for."""
     for hearing in hearings:
         if not hearing.chunks:
             continue
         within = speech_within(hearing.preparation.speech, hearing.chunks)
-        samples = audio.read(hearing.preparation, hearing.chunks)
-        for span, speech, chunk in zip(hearing.chunks, within, samples, strict=True):
-            yield Piece(hearing, span, speech, chunk)
+        with audio.opened(hearing.preparation) as read:
+            if with_ballots:
+                hearing.ballot_samples = [read(ballot.start_ms, ballot.end_ms) for ballot in hearing.ballots]
+            for span, speech in zip(hearing.chunks, within, strict=True):
+                yield Piece(hearing, span, speech, read(span.start_ms, span.end_ms))
 
 
 def windows(pieces: Iterator[Piece], window_s: float) -> Iterator[list[Piece]]:

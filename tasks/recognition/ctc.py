@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,11 @@ class CtcEngine:
     def has_fixed_window(self) -> bool:
         return False
 
-    def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:  # noqa: ARG002
+    @property
+    def tells_languages(self) -> bool:
+        return False
+
+    def languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:  # noqa: ARG002
         """See `Engine.languages`: a CTC model does not tell."""
         return []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -72,9 +72,12 @@ class Engine(Protocol):
     def has_fixed_window(self) -> bool:
         """A short chunk costs as much as the longest."""
 
-    def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
-        """For each chunk, how probable each language is (BCP 47). A model that cannot tell takes no chunk and gives
-        nothing."""
+    @property
+    def tells_languages(self) -> bool:
+        """Whether it hears which language is spoken."""
+
+    def languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
+        """For each chunk, how probable each language is (BCP 47). A model that cannot tell gives nothing."""
 
     def recognise(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False

@@ -5,6 +5,7 @@ Its own voice activity and its chunking are not used, and nothing is carried fro
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import secrets
@@ -13,7 +14,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from tasks.recognition.vocabulary import written
 from tasks.transcripts.document import WordTiming
 
 if TYPE_CHECKING:
+    from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
 
@@ -33,6 +34,7 @@ WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
 BEAM_SIZE = 5
+MOST_KEPT = 64  # encodings of large-v3 take 3.8 MB each on accelerators
 ONLY_LANGUAGE = "en"  # of the models that are not multilingual
 # What faster-whisper needs beside the weights; without a tokenizer it would ask the hub.
 COMPANIONS = ("tokenizer.json", "preprocessor_config.json")
@@ -58,6 +60,46 @@ class WindowFeatures:
         return np.pad(features, ((0, 0), (0, 1)))
 
 
+class Encodings:
+    """In place of a model's encoder: what it made of a window that was heard for its language is kept until the window
+    is decoded. On processors a window costs as much to encode as to decode."""
+
+    def __init__(self, model: WhisperModel) -> None:
+        self._encode = model.encode
+        self._kept: dict[bytes, np.ndarray] = {}
+
+    def hear(self, features: np.ndarray) -> StorageView:
+        """`(n, n_mels, n_frames)` to encodings, of which the latest are kept."""
+        encoded = self._encode(features)
+        for window, encoding in zip(features, _on_host(encoded), strict=True):
+            self._kept[_digest(window)] = encoding.copy()
+        while len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        return encoded
+
+    def __call__(self, features: np.ndarray) -> StorageView:
+        """`(n, n_mels, n_frames)` to encodings; what was kept is given away."""
+        from ctranslate2 import StorageView
+
+        kept = (self._kept.pop(_digest(window), None) for window in features) if self._kept else ()
+        found = {index: encoding for index, encoding in enumerate(kept) if encoding is not None}
+        if not found:
+            return self._encode(features)
+        if missing := [index for index in range(len(features)) if index not in found]:
+            found |= dict(zip(missing, _on_host(self._encode(features[missing])), strict=True))
+        return StorageView.from_array(np.stack([found[index] for index in range(len(features))]))
+
+
+def _on_host(encoded: StorageView) -> np.ndarray:
+    from ctranslate2 import Device
+
+    return np.asarray(encoded.to_device(Device.cpu))
+
+
+def _digest(window: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(window).data, digest_size=16).digest()
+
+
 class WhisperEngine:
     """A converted Whisper of any size."""
 
@@ -80,6 +122,7 @@ class WhisperEngine:
             str(folder), device=device, compute_type=COMPUTE_TYPES[device], cpu_threads=threads, local_files_only=True
         )
         self._model.feature_extractor = WindowFeatures(self._model)
+        self._encodings = self._model.encode = Encodings(self._model)
         self._pipeline = BatchedInferencePipeline(self._model)
         self._batch_chunks = BATCH_CHUNKS[device]
         self._compute_type = COMPUTE_TYPES[device]
@@ -101,15 +144,19 @@ class WhisperEngine:
     def has_fixed_window(self) -> bool:
         return True
 
-    def languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
-        """See `Engine.languages`. Each chunk costs one pass of the encoder."""
-        if not self._model.model.is_multilingual:
+    @property
+    def tells_languages(self) -> bool:
+        return bool(self._model.model.is_multilingual)
+
+    def languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
+        """See `Engine.languages`. Each chunk costs one pass of the encoder, which decoding it then saves."""
+        if not self.tells_languages:
             return []
         found: list[dict[str, float]] = []
-        coming = iter(chunks)
-        while batch := list(islice(coming, self._batch_chunks)):
+        for first in range(0, len(chunks), self._batch_chunks):
+            batch = chunks[first : first + self._batch_chunks]
             features = [self._model.feature_extractor(chunk)[..., :-1] for chunk in batch]
-            guesses = self._model.model.detect_language(self._model.encode(np.stack(features)))
+            guesses = self._model.model.detect_language(self._encodings.hear(np.stack(features)))
             found += [{token[2:-2]: p for token, p in likely_first} for likely_first in guesses]  # "<|en|>"
         return found
 
@@ -139,7 +186,7 @@ class WhisperEngine:
         """
         given = list(hints) if hints else [Hints()] * len(chunks)
         vague = [index for index, hint in enumerate(given) if len(chunks[index]) and not hint.language]
-        heard = self.languages(chunks[index] for index in vague) or [{} for _ in vague]
+        heard = self.languages([chunks[index] for index in vague]) or [{} for _ in vague]
         for index, likely in zip(vague, heard, strict=True):
             given[index] = replace(given[index], language=max(likely, key=likely.__getitem__, default=ONLY_LANGUAGE))
         groups: dict[Hints, list[int]] = defaultdict(list)

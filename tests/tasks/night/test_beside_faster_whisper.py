@@ -107,5 +107,5 @@ def test_an_opening_in_another_language_is_outvoted(engine, monkeypatch: pytest.
     hearing.chunks = tuple(Span(start_ms=n * 30_000, end_ms=(n + 1) * 30_000) for n in range(len(samples) // 480_000))
     assert len(hearing.chunks) >= 4
     monkeypatch.setattr(engine._model, "model", Detector(model, ["de", *["en"] * 50]))
-    hearing.vote(engine.languages(samples[s.start_ms * 16 : s.end_ms * 16] for s in hearing.ballots))
+    hearing.vote(engine.languages([samples[s.start_ms * 16 : s.end_ms * 16] for s in hearing.ballots]))
     assert hearing.hints.language == "en"

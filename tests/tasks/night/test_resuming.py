@@ -84,6 +84,7 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
 class Parrot:
     """An engine that says how long each chunk was, and dies at the n-th window."""
 
+    tells_languages = False
     name, longest_chunk_s, join_pause_s, has_fixed_window = "parrot", 30.0, 0.6, False
 
     def __init__(self, dies_at: int) -> None:

@@ -141,13 +141,33 @@ def test_whisper_hears_a_chunks_own_language_if_none_is_known(seq2seq, monkeypat
     found = seq2seq.recognise(chunks, [Hints(), Hints(), Hints("sv"), Hints()])
     assert [r.language for r in found] == ["de", None, "sv", "en"]
     monkeypatch.setattr(seq2seq._model, "model", Detector(model, ["de", "en"]))
-    assert seq2seq.languages(iter([chunks[0], chunks[2]])) == [{"de": 0.9, "fr": 0.1}, {"en": 0.9, "fr": 0.1}]
+    assert seq2seq.languages([chunks[0], chunks[2]]) == [{"de": 0.9, "fr": 0.1}, {"en": 0.9, "fr": 0.1}]
 
 
-def test_who_cannot_tell_a_language_reads_nothing(ctc: Engine) -> None:
-    chunks = iter([noise(1.0)])
-    assert ctc.languages(chunks) == []
-    assert next(chunks) is not None
+def test_who_cannot_tell_a_language_says_so(ctc: Engine) -> None:
+    assert not ctc.tells_languages
+    assert ctc.languages([noise(1.0)]) == []
+
+
+def test_what_was_encoded_to_hear_its_language_is_not_encoded_again(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are the same, with all, some or none of the chunks known."""
+    chunks, hints = [noise(1.0, seed) for seed in range(4)], [Hints("en")] * 4
+    expected = seq2seq.recognise(chunks, hints)
+    monkeypatch.setattr(seq2seq._model, "model", Detector(seq2seq._model.model, []))
+    encoded: list[int] = []
+    upstream = seq2seq._encodings._encode
+
+    def counted(features: np.ndarray) -> object:
+        encoded.append(len(features))
+        return upstream(features)
+
+    monkeypatch.setattr(seq2seq._encodings, "_encode", counted)
+    seq2seq.languages([chunks[2], chunks[0]])
+    assert seq2seq.recognise(chunks, hints) == expected
+    seq2seq.languages(chunks)
+    assert seq2seq.recognise(chunks, hints) == expected
+    assert seq2seq.recognise(chunks, hints) == expected
+    assert encoded == [2, 2, 4, 4]
 
 
 def test_hints_are_each_chunks_own(engine: Engine) -> None:
