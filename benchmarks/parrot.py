@@ -15,7 +15,7 @@ from pathlib import Path
 
 N_WORDS = 75  # in a window of 30 s: people say 60 to 90
 PROMPT = 4  # <|startoftranscript|>, language, task, <|notimestamps|>
-CERTAINTY = 12.0
+CERTAINTY = 40.0
 
 
 @dataclass(frozen=True)

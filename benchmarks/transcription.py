@@ -12,12 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from benchmarks import parrot
+from benchmarks import night_steps, parrot
 from benchmarks.measure import Report, race, report, run
 
 MINUTES = 4
@@ -56,40 +55,12 @@ def make_programme(path: Path, minutes: int) -> None:
 
 
 def airscript(media: Path, model: Path) -> Callable[[], object]:
-    """plan-night, prepare-media, recognise, publish: the steps of a night, one after the other."""
-    from tasks.contract import STEPS, Receipt
-    from tasks.progress import no_progress
-    from tasks.step import run_step
-
-    def step(root: Path, name: str, **arguments: Any) -> Receipt:
-        definition = STEPS[name]
-        return run_step(definition, definition.arguments(output=(root / name).as_uri(), **arguments), no_progress)
+    """The steps of a night, one after the other."""
 
     def transcribe() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            transcripts = (root / "transcripts").as_uri()
-            plan = step(
-                root,
-                "plan-night",
-                inbox=media.parent.as_uri(),
-                transcripts=transcripts,
-                model=str(model),
-                diarizer=str(model),  # resolved, and not run
-                settle_s=0,
-            )
-            (batch,) = plan.items
-            prepared = step(root, "prepare-media", batch=batch.uri).result
-            recognised = step(root, "recognise", prepared=prepared, model=plan.labels["model"])
+            recognised, published = night_steps.transcribe(media.parent, Path(folder), model)
             assert not recognised.counts["suspect"], "what is decoded again has no equal on the other side"
-            published = step(
-                root,
-                "publish",
-                batch=batch.uri,
-                prepared=prepared,
-                recognised=recognised.result,
-                transcripts=transcripts,
-            )
             assert sum(published.counts.values()) == 1
 
     return transcribe
@@ -146,7 +117,7 @@ def measure() -> Report:
         media = folder / "inbox" / "programme.aac"
         media.parent.mkdir()
         make_programme(media, MINUTES)
-        parrot.save(folder / "whisper", parrot.TINY)
+        parrot.save(folder / "whisper", parrot.SMALL)
         from tasks.recognition.whisper import converted
 
         model = converted(folder / "whisper")
@@ -160,7 +131,7 @@ def measure() -> Report:
             rows = race(contenders, PEER, 60 * MINUTES, REPEATS)
     return report(
         "transcription",
-        f"one programme of {MINUTES} minutes, AAC; Whisper {parrot.TINY.name} of random weights, int8, beam 5",
+        f"one programme of {MINUTES} minutes, AAC; Whisper {parrot.SMALL.name} of random weights, int8, beam 5",
         "x real time",
         PEER,
         ("faster-whisper", "ctranslate2", "av", "transformers", "torch"),

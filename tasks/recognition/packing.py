@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -18,3 +22,10 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
+
+
+def evenly(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """`items` in order, in as few batches of at most `most` as there can be, none more than one item larger."""
+    n_batches = -(-len(items) // most)
+    edges = [len(items) * number // n_batches for number in range(n_batches + 1)] if items else []
+    return [items[start:end] for start, end in pairwise(edges)]

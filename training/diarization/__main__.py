@@ -17,7 +17,7 @@ import typer
 
 from tasks.diarization.embedded import EmbeddedConfig, load_networks, make_embedding, make_segmentation, save_embedded
 from training.diarization.card import Run, write_card
-from training.diarization.speakers import Speaker, human_speakers, synthetic_speakers
+from training.diarization.speakers import STRETCHES, Speaker, human_speakers, synthetic_speakers
 from training.diarization.trainer import train_embedding, train_segmentation
 from training.diarization.tuning import talks, tune
 from training.synthesis.augmentation import SoundBank
@@ -66,7 +66,7 @@ def main(
 def voices(speech: Path | None, seed: int) -> tuple[list[Speaker], list[Speaker]]:
     """Speakers to learn from, and others for the threshold."""
     if speech:
-        return human_speakers(speech), human_speakers(speech, HUMAN_VALIDATION)
+        return human_speakers(speech, stretches=STRETCHES), human_speakers(speech, HUMAN_VALIDATION)
     return synthetic_speakers(VoiceSet.BASE_TRAINING, seed), synthetic_speakers(VoiceSet.BASE_VALIDATION, seed)
 
 

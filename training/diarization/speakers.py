@@ -21,7 +21,7 @@ FRAME_SAMPLES = 160  # speech is known by 10 ms
 QUIET_DB = -35.0  # below a recording's loud parts: nobody speaks
 SHORTEST_PAUSE_FRAMES = 25
 LOUD = 0.1  # root mean square to which recordings are brought
-# Resampling moves formants, pitch and pace together: each of these makes another person of a synthetic voice.
+# Resampling moves formants, pitch and pace together: each of these makes another person of a voice.
 STRETCHES = (0.84, 0.92, 1.0, 1.09, 1.19)
 
 
@@ -87,8 +87,10 @@ def synthetic_speakers(voice_set: VoiceSet, seed: int, n_utterances: int = 4) ->
     return speakers
 
 
-def human_speakers(speech: Path, folders: tuple[str, ...] = ("train_pack",)) -> list[Speaker]:
-    """The named speakers of a folder of recordings with a `manifest.jsonl`."""
+def human_speakers(
+    speech: Path, folders: tuple[str, ...] = ("train_pack",), stretches: tuple[float, ...] = (1.0,)
+) -> list[Speaker]:
+    """The named speakers of a folder of recordings with a `manifest.jsonl`, each stretched to several people."""
     import soundfile
 
     by_speaker: dict[str, list[str]] = defaultdict(list)
@@ -100,6 +102,14 @@ def human_speakers(speech: Path, folders: tuple[str, ...] = ("train_pack",)) -> 
     speakers = []
     for name, paths in sorted(by_speaker.items()):
         heard = [soundfile.read(speech / path, dtype="float32")[0] for path in sorted(paths)]
-        if made := tuple(recording(samples) for samples in heard if len(samples) > SAMPLE_RATE_HZ):
-            speakers.append(Speaker(name, made))
+        for stretch in stretches:
+            stretched = (
+                samples
+                if stretch == 1.0
+                else soxr.resample(samples, SAMPLE_RATE_HZ * stretch, SAMPLE_RATE_HZ, quality="MQ")
+                for samples in heard
+                if len(samples) > SAMPLE_RATE_HZ
+            )
+            if made := tuple(map(recording, stretched)):
+                speakers.append(Speaker(f"{name}/{stretch}", made))
     return speakers

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.recognition.packing import pack
+from tasks.recognition.packing import evenly, pack
 
 lengths = st.lists(st.integers(1, 3000), max_size=60)
 
@@ -20,3 +20,11 @@ def test_every_item_once_and_no_batch_above_the_budget(lengths: list[int], budge
 def test_items_of_one_length_waste_nothing(lengths: list[int]) -> None:
     same = [100] * len(lengths)
     assert len(pack(same, 1000)) == -(-len(same) // 10)
+
+
+@given(lengths, st.integers(1, 10))
+def test_even_batches_are_in_order_and_alike(items: list[int], most: int) -> None:
+    batches = evenly(items, most)
+    assert [item for batch in batches for item in batch] == items
+    assert len(batches) == -(-len(items) // most)
+    assert max(map(len, batches), default=0) - min(map(len, batches), default=0) <= 1

@@ -1,0 +1,113 @@
+"""A whole night through Airflow: hundreds of bulletins, one programme of many hours, and files that are no media.
+
+The laptop's Airflow with its default database, the base model and the embedded diarizer, on all cores. Every file has
+to end in an outcome, every good one in a whole transcript set; the benchmark fails where one does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.airflow_services import airflow
+from benchmarks.loopback import free_port
+from benchmarks.measure import Report, Row, report, show
+from benchmarks.transcription import make_programme
+from dags.common.settings import Settings
+from dags.local.settings import Laptop
+
+DAG_ID = "nightly_transcription"
+BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
+BULLETINS, HOURS = 300, 6
+SPOILED = {"empty.mp4": b"", "page.wav": b"<html>not found</html>", "list.m3u": b"#EXTM3U\nfile:///etc/passwd\n"}
+LIMIT_S = 7200.0
+
+
+def fill(inbox: Path, bulletins: int, hours: int) -> float:
+    """An inbox. Returns the seconds of sound in it."""
+    import soundfile
+    import soxr
+
+    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
+    from training.synthesis.espeak import speak
+    from training.synthesis.sentences import SentenceGenerator
+    from training.synthesis.voices import VoiceSet, random_voice
+
+    inbox.mkdir(parents=True)
+    rng, sentences, total_s = random.Random(3), SentenceGenerator(3), 0.0
+    for number in range(bulletins):
+        said = " ".join(sentences.sentence() for _ in range(3))
+        spoken = speak(said, random_voice(VoiceSet.CHANNEL_INBOX, rng))
+        samples = np.clip(soxr.resample(spoken, ESPEAK_RATE_HZ, 48_000), -1, 1)
+        soundfile.write(inbox / f"bulletin-{number:03d}.flac", samples, 48_000)
+        total_s += len(samples) / 48_000
+    if hours:
+        make_programme(inbox / "parliament.aac", 60 * hours)
+    for name, content in SPOILED.items():
+        (inbox / name).write_bytes(content)
+    return total_s + 3600 * hours
+
+
+def measure(bulletins: int, hours: int, batches: int) -> Report:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
+        audio_s = fill(home / "storage" / "inbox", bulletins, hours)
+        laptop = Laptop(home, free_port(), free_port(), places, "")
+        with airflow(laptop, DAG_ID) as (api, services):
+            began = time.monotonic()
+            night = api.trigger(DAG_ID, {"model": str(BASE), "batches": batches})
+            while not night.is_over and time.monotonic() - began < LIMIT_S:
+                time.sleep(1)
+                services.revive()
+                night = api.run(DAG_ID, night.dag_run_id)
+            took_s = time.monotonic() - began
+            tasks = Counter(task.state for task in api.task_instances(night))
+        if night.state != "success":
+            raise RuntimeError(f"the night ended as {night.state}: {dict(tasks)}")
+        (index,) = (home / "storage" / "transcripts" / "_nights").glob("*/index.jsonl")
+        rows = [json.loads(line) for line in index.read_text().splitlines()]
+        outcomes = Counter(row["outcome"] for row in rows)
+        done = [row for row in rows if row["transcript"]]
+        whole = [row for row in done if Path(row["transcript"].removeprefix("file://"), "manifest.json").exists()]
+        expected = bulletins + bool(hours) + len(SPOILED)
+        if len(rows) != expected or len(whole) != bulletins + bool(hours):
+            raise RuntimeError(f"{len(rows)} outcomes and {len(whole)} transcripts of {expected} files: {outcomes}")
+    row = Row("the night", took_s, (took_s, took_s), audio_s / took_s, 1.0)
+    return report(
+        "night",
+        f"{bulletins} bulletins, one programme of {hours} h, {len(SPOILED)} spoiled files; {batches} batches",
+        "x real time",
+        "none",
+        ("apache-airflow", "torch", "transformers", "pyannote.audio", "av"),
+        [row],
+        [
+            f"{audio_s / 3600:.2f} h of sound; outcomes: " + ", ".join(f"{n} {what}" for what, n in outcomes.items()),
+            "tasks: " + ", ".join(f"{n} {state}" for state, n in tasks.items()),
+        ],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bulletins", type=int, default=BULLETINS)
+    parser.add_argument("--hours", type=int, default=HOURS, help="of the long programme; 0: none")
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--json", type=Path, help="also write the report here")
+    options = parser.parse_args()
+    result = measure(options.bulletins, options.hours, options.batches)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

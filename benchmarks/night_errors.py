@@ -1,0 +1,173 @@
+"""What a night gets wrong on human speech: words, speakers, and the words of each speaker.
+
+Programmes are made of `AIRSCRIPT_SPEECH`: the talks of `diarization/`, the readings of `sentences/long`, and what each
+reader of `sentences/audiobook` says, with pauses. They pass through a night's own steps, and what was published is
+scored. `--model NAME=DIR` and `--diarizer DIR` choose who recognises and who tells speakers apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Report, Row, report, show
+from benchmarks.night_steps import transcribe
+from tasks.night.publishing import MANIFEST_NAME, published_transcript
+from tasks.transcripts.document import Transcript
+from tasks.transcripts.formats.rttm import turns
+from training.scoring.errors import total, word_errors
+from training.scoring.normaliser import normalise
+from training.scoring.speakers import (
+    SpeakerErrors,
+    annotation_of,
+    read_rttm,
+    read_uem,
+    speaker_errors,
+    speaker_word_errors,
+)
+
+BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
+COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
+PAUSE_S = 0.7
+RATE_HZ = 16_000
+NOBODY = "?"
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What is known of one programme."""
+
+    folder: str
+    text: str = ""
+    """Normalised, in order; empty where it is not known."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The same by speaker."""
+    rttm: Path | None = None
+
+
+def fill(inbox: Path, speech: Path) -> dict[str, Programme]:
+    """Programmes by name, and their media in the inbox."""
+    import soundfile
+
+    found: dict[str, Programme] = {}
+    for rttm in sorted((speech / "diarization").rglob("*.rttm")):
+        shutil.copy(rttm.with_suffix(".flac"), inbox)
+        stm = rttm.with_suffix(".stm")
+        lines = [line.split(" ", 5) for line in stm.read_text().splitlines()] if stm.exists() else []
+        texts = by_speaker((speaker, text) for _, _, speaker, _, _, text in lines)
+        text = normalise(" ".join(text for *_, text in lines))
+        found[rttm.stem] = Programme(f"diarization/{rttm.parent.name}", text, texts, rttm)
+    readers: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for line in (speech / "manifest.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        folder = str(Path(row["path"]).parent)
+        if folder == "sentences/long":
+            shutil.copy(speech / row["path"], inbox)
+            verses = [verse.partition("|")[2] for verse in row["text"].splitlines()[1:]]  # the first is its number
+            found[Path(row["path"]).stem] = Programme(folder, normalise(" ".join(verses)))
+        elif folder == "sentences/audiobook":
+            readers[row["speaker"]].append(row)
+    pause = np.zeros(int(PAUSE_S * RATE_HZ), np.float32)
+    for name, rows in readers.items():
+        heard = [soundfile.read(speech / row["path"], dtype="float32")[0] for row in rows]
+        soundfile.write(inbox / f"{name}.flac", np.concatenate([part for h in heard for part in (h, pause)]), RATE_HZ)
+        found[name] = Programme("sentences/audiobook", normalise(" ".join(row["text"] for row in rows)))
+    return found
+
+
+def by_speaker(said: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Everybody's words in order, normalised, of pairs of speaker and words."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for speaker, text in said:
+        texts[speaker].append(text)
+    return {speaker: normalise(" ".join(parts)) for speaker, parts in texts.items()}
+
+
+def scores(transcripts: Path, programmes: Mapping[str, Programme]) -> list[str]:
+    """A line for each folder of speech."""
+    by_folder: dict[str, list[tuple[Programme, Transcript]]] = defaultdict(list)
+    for manifest in transcripts.glob(f"*/*/{MANIFEST_NAME}"):
+        transcript = published_transcript(manifest.as_uri())[1]
+        programme = programmes[transcript.media.name]
+        by_folder[programme.folder].append((programme, transcript))
+    return [f"{folder}: {'; '.join(measures(rows))}" for folder, rows in sorted(by_folder.items())]
+
+
+def measures(rows: list[tuple[Programme, Transcript]]) -> Iterator[str]:
+    """WER, cpWER, DER and the number of speakers, as far as the truth is known."""
+    if any(programme.text for programme, _ in rows):
+        yield f"WER {_percent(total(word_errors(p.text, normalise(t.text)) for p, t in rows).rate)}"
+    if any(programme.texts for programme, _ in rows):
+        told = ((p, by_speaker((word.speaker or NOBODY, word.text) for word in t.words)) for p, t in rows)
+        yield f"cpWER {_percent(total(speaker_word_errors(p.texts, heard) for p, heard in told).rate)}"
+    talks = [(p.rttm, t) for p, t in rows if p.rttm]
+    if talks:
+        bare, collared, right = SpeakerErrors(), SpeakerErrors(), 0
+        for rttm, transcript in talks:
+            reference, answer = read_rttm(rttm), annotation_of(turns(transcript))
+            uem = rttm.with_suffix(".uem")
+            scored = read_uem(uem) if uem.exists() else None
+            bare += speaker_errors(reference, answer, scored)
+            collared += speaker_errors(reference, answer, scored, COLLAR_S, without_overlap=True)
+            right += len(transcript.speakers) == len(reference.labels())
+        yield f"DER {_percent(bare.rate)}, {_percent(collared.rate)} with {COLLAR_S} s on each side and without overlap"
+        yield f"number of speakers right in {right} of {len(talks)}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f} %"
+
+
+def measure(models: Mapping[str, Path], diarizer: str) -> Report:
+    speech = os.environ.get("AIRSCRIPT_SPEECH")
+    if not speech:
+        sys.exit("night_errors needs human speech: set AIRSCRIPT_SPEECH")
+    rows, notes = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        inbox = Path(folder) / "inbox"
+        inbox.mkdir()
+        programmes = fill(inbox, Path(speech))
+        for name, model in models.items():
+            began = time.perf_counter()
+            recognised, _ = transcribe(inbox, Path(folder) / name, model, diarizer)
+            took_s = time.perf_counter() - began
+            rate = 3600 * recognised.metrics["audio_hours"] / took_s
+            rows.append(Row(name, took_s, (took_s, took_s), rate, rate / rows[0].rate if rows else 1.0))
+            notes += [f"{name}, {told}" for told in scores(Path(folder) / name / "transcripts", programmes)]
+    return report(
+        "night_errors",
+        f"{len(programmes)} programmes of human speech, from files to published transcripts; diarizer {diarizer}",
+        "x real time",
+        rows[0].name,
+        ("torch", "transformers", "pyannote.audio", "pyannote.metrics", "jiwer"),
+        rows,
+        notes,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="score this one too")
+    parser.add_argument("--diarizer", default="embedded", help="embedded, a folder or a hub name")
+    parser.add_argument("--json", type=Path, help="also write the report here")
+    options = parser.parse_args()
+    others = (pair.partition("=") for pair in options.model)
+    result = measure({"base": BASE} | {name: Path(folder) for name, _, folder in others}, options.diarizer)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
