@@ -5,22 +5,16 @@ The programme is noise with captions, as 48 kHz stereo AAC; every step runs in a
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.measure import Report, Row, report, run
+from benchmarks.measure import Report, Row, report, run, step_peak_mib
 from tasks.step import load_result
 
 HOURS = 4
 RATE_HZ = 48_000
 CUE_S = 4
 PART_S = 120  # encoded once and repeated
-
-SAMPLE_EVERY_S = 0.1
 
 
 def make_programme(folder: Path) -> None:
@@ -52,45 +46,17 @@ def make_programme(folder: Path) -> None:
             sink.write(f"{number + 1}\n{times}\nThese are the words of a caption like many others.\n\n")
 
 
-def step(*arguments: str) -> float:
-    """Run one step in its own process and return the peak memory of it and all its children together, in MiB.
-
-    What processes share is counted once (PSS), and it is looked at ten times a second: shorter peaks are missed.
-    """
-    process = subprocess.Popen([sys.executable, "-m", "tasks", *arguments], stdout=subprocess.PIPE, text=True)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, _memory_of_tree(process.pid))
-        time.sleep(SAMPLE_EVERY_S)
-    told, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}: {told[-2000:]}")
-    return peak / 2**20
-
-
-def _memory_of_tree(pid: int) -> int:
-    import psutil
-
-    used = 0
-    with contextlib.suppress(psutil.NoSuchProcess):
-        step = psutil.Process(pid)
-        for process in (step, *step.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                used += process.memory_full_info().pss
-    return used
-
-
 def measure() -> Report:
     rows, notes = [], []
     with tempfile.TemporaryDirectory() as folder:
         media, work = Path(folder) / "media", Path(folder) / "work"
         media.mkdir()
         make_programme(media)
-        step("scan-corpus", f"--media={media.as_uri()}", f"--output={work.as_uri()}")
+        step_peak_mib("scan-corpus", f"--media={media.as_uri()}", f"--output={work.as_uri()}")
         source = next(work.glob("*/*/shards/*.jsonl")).as_uri()
         for name, flag in (("prepare-corpus", "shard"), ("extract-features", "prepared")):
             output = work / name
-            mib = step(name, f"--{flag}={source}", f"--output={output.as_uri()}")
+            mib = step_peak_mib(name, f"--{flag}={source}", f"--output={output.as_uri()}")
             source = next(output.glob("*/result.json")).as_uri()
             result = load_result(source)
             seconds = result.seconds

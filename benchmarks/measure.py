@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+
+SAMPLE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,35 @@ def processor_seconds() -> float:
     them. Unlike the time of day, it does not count while others have the core."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def step_peak_mib(*arguments: str) -> float:
+    """Run one step in its own process and return the peak memory of it and all its children together, in MiB.
+
+    What processes share is counted once (PSS), and it is looked at ten times a second: shorter peaks are missed.
+    getrusage's peaks are no measure: a process inherits the one of whoever started it.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "tasks", *arguments], stdout=subprocess.PIPE, text=True)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _memory_of_tree(process.pid))
+        time.sleep(SAMPLE_EVERY_S)
+    told, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}: {told[-2000:]}")
+    return peak / 2**20
+
+
+def _memory_of_tree(pid: int) -> int:
+    import psutil
+
+    used = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        step = psutil.Process(pid)
+        for process in (step, *step.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                used += process.memory_full_info().pss
+    return used
 
 
 def race(

@@ -50,7 +50,10 @@ def make_programme(path: Path, minutes: int) -> None:
             frame.sample_rate = RATE_HZ
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    path.write_bytes(part.read_bytes() * (minutes // 2))  # frames of ADTS may follow each other as they like
+    encoded = part.read_bytes()
+    with path.open("wb") as sink:
+        for _ in range(minutes // 2):
+            sink.write(encoded)  # frames of ADTS may follow each other as they like
     part.unlink()
 
 

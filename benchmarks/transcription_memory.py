@@ -5,31 +5,20 @@ Each step runs in a process of its own, with the base CTC model in the repositor
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measure import Report, Row, report, run
+from benchmarks.measure import Report, Row, report, run, step_peak_mib
 from benchmarks.transcription import make_programme
 from tasks.step import load_result
 
 SHORT_MINUTES, LONG_MINUTES = 10, 240
 BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 
-_STEP = """
-import json, resource, sys
-from tasks.command import main
-code = main("tasks", sys.argv[1:])
-own, children = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print(json.dumps({"code": code, "mib": own, "decoder_mib": children}))
-"""
-
 
 def peak_mib(minutes: int, folder: Path) -> dict[str, float]:
-    """Peak memory of each step on one programme of so many minutes, each in a process of its own."""
+    """Peak memory of each step and its children on one programme of so many minutes."""
     inbox, transcripts = folder / "inbox", (folder / "transcripts").as_uri()
     inbox.mkdir(parents=True)
     make_programme(inbox / "programme.aac", minutes)
@@ -38,11 +27,7 @@ def peak_mib(minutes: int, folder: Path) -> dict[str, float]:
     def step(name: str, **arguments: str) -> str:
         output = folder / "work" / name
         flags = [f"--{flag}={value}" for flag, value in ({"output": output.as_uri()} | arguments).items()]
-        done = subprocess.run([sys.executable, "-c", _STEP, name, *flags], check=True, capture_output=True, text=True)
-        told = json.loads(done.stdout.splitlines()[-1])
-        peaks[name] = told["mib"]
-        if told["decoder_mib"]:
-            peaks[f"{name}'s decoder"] = told["decoder_mib"]
+        peaks[name] = step_peak_mib(name, *flags)
         return next(output.glob("*/result.json")).as_uri()
 
     plan = step(

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 VERSION = RECOGNISE_VERSION
 
-# Audio handed to the engine at once: enough for it to pack well, 77 MB of samples.
-WINDOW_S = 1200.0
-
 
 def inputs(arguments: Recognise) -> dict[str, str]:
     return {
@@ -54,7 +51,7 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
         for hearing in unheard:
             hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
         chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
-        for window in ahead(windows(listen(unheard, audio, engine.tells_languages), WINDOW_S)):
+        for window in ahead(windows(listen(unheard, audio, engine.tells_languages), engine.portion_s)):
             in_window = list({id(piece.hearing): piece.hearing for piece in window}.values())
             for hearing in in_window:
                 if hearing.ballot_samples:

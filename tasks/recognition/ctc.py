@@ -22,6 +22,7 @@ from tasks.recognition.vocabulary import VocabularyGuide, written
 
 # Audio that goes through the model at once, padding counted. On a core longer batches only leave the cache.
 BATCH_S = {"cpu": 40.0, "cuda": 1200.0}
+PORTION_S = {"cpu": 300.0, "cuda": 1200.0}
 # The encoder's convolutions and normalisation give NaN on a frame or two, and no word is shorter.
 SHORTEST_S = 0.1
 
@@ -70,6 +71,10 @@ class CtcEngine:
     def join_pause_s(self) -> float:
         """Silence costs as much as speech."""
         return 0.6
+
+    @property
+    def portion_s(self) -> float:
+        return PORTION_S[self._device.type]
 
     @property
     def has_fixed_window(self) -> bool:

@@ -69,6 +69,10 @@ class Engine(Protocol):
         """Speech parted by a shorter pause goes into one chunk, where it fits."""
 
     @property
+    def portion_s(self) -> float:
+        """Audio to hand it at once: enough to pack well. It is held in memory, and as much again is read ahead."""
+
+    @property
     def has_fixed_window(self) -> bool:
         """A short chunk costs as much as the longest."""
 

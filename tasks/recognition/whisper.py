@@ -34,6 +34,7 @@ WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 BATCH_CHUNKS = {"cpu": 4, "cuda": 24}  # on processors 8 are no faster (5.2 to 5.7 s a window of small, 5.0 to 5.5)
+PORTION_S = {"cpu": 300.0, "cuda": 1440.0}
 BEAM_SIZE = 5
 MOST_KEPT = 64  # encodings of large-v3 take 3.8 MB each on accelerators
 ONLY_LANGUAGE = "en"  # of the models that are not multilingual
@@ -140,6 +141,10 @@ class WhisperEngine:
     def join_pause_s(self) -> float:
         """A window costs the same however little is said in it; but long silence in it invites invention."""
         return 3.0
+
+    @property
+    def portion_s(self) -> float:
+        return PORTION_S[self._model.model.device]
 
     @property
     def has_fixed_window(self) -> bool:

@@ -31,7 +31,7 @@ def spoken(text: str, length_ms: int) -> tuple[Word, ...]:
 class Scripted:
     """An engine that says what its script says of a chunk of so many seconds, usual or careful."""
 
-    tells_languages = False
+    tells_languages, portion_s = False, 3.0
     name, longest_chunk_s, join_pause_s, has_fixed_window = "scripted", 30.0, 0.6, False
 
     def __init__(self, script: dict[tuple[int, bool], str]) -> None:

@@ -84,7 +84,7 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
 class Parrot:
     """An engine that says how long each chunk was, and dies at the n-th window."""
 
-    tells_languages = False
+    tells_languages, portion_s = False, 3.0  # one programme at once
     name, longest_chunk_s, join_pause_s, has_fixed_window = "parrot", 30.0, 0.6, False
 
     def __init__(self, dies_at: int) -> None:
@@ -115,7 +115,6 @@ def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkey
     model.mkdir()
     (model / "config.json").write_text("{}")
     arguments = recognise.Recognise(output=storage.join(storage_root, "work"), prepared=prepared, model=str(model))
-    monkeypatch.setattr(recognise, "WINDOW_S", 3.0)  # one programme a window
     engine = Parrot(dies_at=3)
     monkeypatch.setattr("tasks.recognition.load_engine", lambda folder: engine)
 
