@@ -23,6 +23,7 @@ from benchmarks.measure import Report, Row, report, show
 from benchmarks.transcription import make_programme
 from dags.common.settings import Settings
 from dags.local.settings import Laptop
+from tasks.night.publishing import MANIFEST_NAME, is_complete
 
 DAG_ID = "nightly_transcription"
 BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
@@ -76,8 +77,8 @@ def measure(bulletins: int, hours: int, batches: int) -> Report:
         (index,) = (home / "storage" / "transcripts" / "_nights").glob("*/index.jsonl")
         rows = [json.loads(line) for line in index.read_text().splitlines()]
         outcomes = Counter(row["outcome"] for row in rows)
-        done = [row for row in rows if row["transcript"]]
-        whole = [row for row in done if Path(row["transcript"].removeprefix("file://"), "manifest.json").exists()]
+        folders = [row["transcript"] for row in rows if row.get("transcript")]
+        whole = [folder for folder in folders if is_complete(f"{folder}/{MANIFEST_NAME}")]
         expected = bulletins + bool(hours) + len(SPOILED)
         if len(rows) != expected or len(whole) != bulletins + bool(hours):
             raise RuntimeError(f"{len(rows)} outcomes and {len(whole)} transcripts of {expected} files: {outcomes}")
