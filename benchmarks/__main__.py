@@ -4,7 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-FRAME = {"__init__", "__main__", "corpus_steps", "measure", "media_files", "parrot", "projection"}
+FRAME = {
+    "__init__",
+    "__main__",
+    "airflow_services",
+    "corpus_steps",
+    "loopback",
+    "measure",
+    "media_files",
+    "night_steps",
+    "parrot",
+    "projection",
+}
 
 if __name__ == "__main__":
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in FRAME)

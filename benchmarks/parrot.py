@@ -28,7 +28,6 @@ class Size:
     heads: int
 
 
-TINY = Size("tiny", 384, 4, 6)
 SMALL = Size("small", 768, 12, 12)
 
 
