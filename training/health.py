@@ -10,6 +10,7 @@ from tasks.contract import Misconfigured, Reason
 SMOOTHING = 0.95
 SETTLING_STEPS = 20
 BAD_STEPS_IN_A_ROW = 3
+OUTLIER = 4.0  # times the smoothed loss, and more a step does not count
 
 
 @dataclass
@@ -36,6 +37,9 @@ class LossHealth:
         self.n_bad = 0
         self.n_seen += 1
         weight = max(1 - SMOOTHING, 1 / self.n_seen)  # a plain mean at first
+        if self.n_seen > SETTLING_STEPS:
+            # One batch with a caption that has nothing to do with its sound may cost fifty times as much as others.
+            loss = min(loss, OUTLIER * (self.smoothed + 1))
         self.smoothed = loss if self.n_seen == 1 else self.smoothed + weight * (loss - self.smoothed)
         if self.n_seen == SETTLING_STEPS:
             self.reference = self.smoothed

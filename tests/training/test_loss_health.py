@@ -51,3 +51,10 @@ def test_learning_rate_rises_then_falls() -> None:
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] == pytest.approx(2e-5)
     assert learning_rate(0, 1, 1e-3) == 1e-3
+
+
+def test_one_batch_that_makes_no_sense_ends_nothing() -> None:
+    losses = [50.0 if step == 94 else 0.7 for step in range(200)]
+    assert follow(losses).smoothed < 1
+    with pytest.raises(StepError, match="rose from"):
+        follow(losses + [50.0] * 10)
