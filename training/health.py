@@ -38,7 +38,7 @@ class LossHealth:
         self.n_seen += 1
         weight = max(1 - SMOOTHING, 1 / self.n_seen)  # a plain mean at first
         if self.n_seen > SETTLING_STEPS:
-            # One batch with a caption that has nothing to do with its sound may cost fifty times as much as others.
+            # One batch may cost fifty times as much as its neighbours, as one of the demo did: no divergence yet.
             loss = min(loss, OUTLIER * (self.smoothed + 1))
         self.smoothed = loss if self.n_seen == 1 else self.smoothed + weight * (loss - self.smoothed)
         if self.n_seen == SETTLING_STEPS:
