@@ -9,18 +9,16 @@ diarizer. `--weights NAME=DIR` scores other weights beside those that come with 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.measure import Report, processor_seconds, race, report, show
+from benchmarks.measure import Report, command_line, deliver, processor_seconds, race, report
 from tasks.transcripts.spans import Span
 
 if TYPE_CHECKING:
@@ -179,15 +177,12 @@ def listen(samples: np.ndarray) -> list[Span]:
 def main() -> None:
     from tasks.diarization.finding import WEIGHTS
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="also write the report here")
+    parser = command_line(__doc__ or "")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=DIR", help="score these too")
     options = parser.parse_args()
     others = (pair.partition("=") for pair in options.weights)
     result = measure({OURS: WEIGHTS} | {name: Path(folder) for name, _, folder in others})
-    show(result)
-    if options.json:
-        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    deliver(result, options.json)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import soxr
 import torch
 from torch.nn.functional import ctc_loss
 
-from benchmarks.measure import Machine, processor_seconds, this_machine
+from benchmarks.measure import BASE, Machine, processor_seconds, this_machine
 from tasks import storage
 from tasks.contract.arguments import PresetName
 from tasks.corpus import flac
@@ -49,7 +49,6 @@ from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
 from training.session import Session, train
 
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 FEATURES = "parakeet-80-20ms"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ISOLATED, STRINGS, WORDS = "digits/isolated/", "digits/strings/", "words/"

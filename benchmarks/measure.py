@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+BASE = Path(__file__).parents[1] / "training" / "base" / "weights"  # the model that the repository carries
 SAMPLE_EVERY_S = 0.1
 
 
@@ -192,11 +193,20 @@ def show(result: Report) -> None:
 
 
 def run(description: str, measure: Callable[[], Report]) -> None:
-    """The command line of a benchmark: measure, print, and write JSON if asked."""
+    """The command line of a benchmark without flags of its own: measure, print, and write JSON if asked."""
+    options = command_line(description).parse_args()
+    deliver(measure(), options.json)
+
+
+def command_line(description: str) -> argparse.ArgumentParser:
+    """With the flag that all have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="also write the report here")
-    options = parser.parse_args()
-    result = measure()
+    return parser
+
+
+def deliver(result: Report, path: Path | None) -> None:
+    """Print a report, and write it as JSON if a path is given."""
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    if path:
+        path.write_text(json.dumps(asdict(result), indent=2) + "\n")

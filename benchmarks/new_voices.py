@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from benchmarks.measure import Machine, this_machine
+from benchmarks.measure import BASE, Machine, this_machine
 from tasks import storage
 from tasks.contract import STEPS, Receipt
 from tasks.corpus import flac
@@ -43,7 +43,6 @@ from training.synthesis.espeak import Voice, speak
 from training.synthesis.sentences import SentenceGenerator
 from training.synthesis.voices import ACCENTS, VoiceSet, variants
 
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 RATE_HZ = 16_000
 FEATURES = "parakeet-80-20ms"
 N_VOICES = 8

@@ -6,27 +6,24 @@ to end in an outcome, every good one in a whole transcript set; the benchmark fa
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.airflow_services import airflow
 from benchmarks.loopback import free_port
-from benchmarks.measure import Report, Row, report, show
+from benchmarks.measure import BASE, Report, Row, command_line, deliver, report
 from benchmarks.transcription import make_programme
 from dags.common.settings import Settings
 from dags.local.settings import Laptop
 from tasks.night.publishing import MANIFEST_NAME, is_complete
 
 DAG_ID = "nightly_transcription"
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 BULLETINS, HOURS = 300, 6
 SPOILED = {"empty.mp4": b"", "page.wav": b"<html>not found</html>", "list.m3u": b"#EXTM3U\nfile:///etc/passwd\n"}
 LIMIT_S = 7200.0
@@ -98,16 +95,13 @@ def measure(bulletins: int, hours: int, batches: int) -> Report:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__ or "")
     parser.add_argument("--bulletins", type=int, default=BULLETINS)
     parser.add_argument("--hours", type=int, default=HOURS, help="of the long programme; 0: none")
     parser.add_argument("--batches", type=int, default=8)
-    parser.add_argument("--json", type=Path, help="also write the report here")
     options = parser.parse_args()
     result = measure(options.bulletins, options.hours, options.batches)
-    show(result)
-    if options.json:
-        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    deliver(result, options.json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ scored. `--model NAME=DIR` and `--diarizer DIR` choose who recognises and who te
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -16,12 +15,12 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import Report, Row, report, show
+from benchmarks.measure import BASE, Report, Row, command_line, deliver, report
 from benchmarks.night_steps import transcribe
 from tasks.night.publishing import MANIFEST_NAME, published_transcript
 from tasks.transcripts.document import Transcript
@@ -37,7 +36,6 @@ from training.scoring.speakers import (
     speaker_word_errors,
 )
 
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
 PAUSE_S = 0.7
 RATE_HZ = 16_000
@@ -157,16 +155,13 @@ def measure(models: Mapping[str, Path], diarizer: str) -> Report:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__ or "")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="score this one too")
     parser.add_argument("--diarizer", default="embedded", help="embedded, a folder or a hub name")
-    parser.add_argument("--json", type=Path, help="also write the report here")
     options = parser.parse_args()
     others = (pair.partition("=") for pair in options.model)
     result = measure({"base": BASE} | {name: Path(folder) for name, _, folder in others}, options.diarizer)
-    show(result)
-    if options.json:
-        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    deliver(result, options.json)
 
 
 if __name__ == "__main__":

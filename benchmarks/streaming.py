@@ -27,9 +27,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.loopback import brokers, free_port
-from benchmarks.measure import Machine, this_machine
+from benchmarks.measure import BASE, Machine, this_machine
 
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
 BLOCK_MS = 200
 START_S = 120.0

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measure import Report, race, report, run
+from benchmarks.measure import BASE, Report, race, report, run
 from tasks import storage
 from tasks.contract.arguments import PresetName
 from tasks.corpus.schema import RowWriter, dataset_schema
@@ -33,7 +33,6 @@ from training.loop import Trainer
 from training.recipe import load_preset
 from training.session import POOL_SECONDS, Material, gather
 
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 UTTERANCES = 64
 MEDIAN_S, SPREAD, LONGEST_S = 6.0, 0.55, 20.0  # of the logarithm
 BATCH_SECONDS = 60.0

@@ -17,7 +17,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import night_steps, parrot
-from benchmarks.measure import Report, race, report, run
+from benchmarks.measure import BASE, Report, race, report, run
 
 MINUTES = 4
 REPEATS = 3
@@ -113,7 +113,6 @@ def trusting() -> Iterator[None]:
 
 
 def measure() -> Report:
-    base = Path(__file__).parents[1] / "training" / "base" / "weights"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["AIRSCRIPT_MODEL_CACHE"] = str(folder / "cache")
@@ -128,7 +127,7 @@ def measure() -> Report:
             "airscript, from the file to nine formats": airscript(media, model),
             PEER: faster_whisper(media, model, word_times=False),
             "faster-whisper batched, with word times": faster_whisper(media, model, word_times=True),
-            "transcribe, then align (as WhisperX does)": one_after_the_other(media, model, base),
+            "transcribe, then align (as WhisperX does)": one_after_the_other(media, model, BASE),
         }
         with trusting():
             rows = race(contenders, PEER, 60 * MINUTES, REPEATS)

@@ -9,12 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measure import Report, Row, report, run, step_peak_mib
+from benchmarks.measure import BASE, Report, Row, report, run, step_peak_mib
 from benchmarks.transcription import make_programme
 from tasks.step import load_result
 
 SHORT_MINUTES, LONG_MINUTES = 10, 240
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
 
 
 def peak_mib(minutes: int, folder: Path) -> dict[str, float]:

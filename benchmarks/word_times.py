@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-BASE = Path(__file__).parents[1] / "training" / "base" / "weights"
+from benchmarks.measure import BASE
+
 UTTERANCES = 60
 RATE_HZ = 16_000
 WORD_EVENT, END_OF_SENTENCE = 1, 2

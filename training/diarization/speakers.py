@@ -103,13 +103,11 @@ def human_speakers(
     for name, paths in sorted(by_speaker.items()):
         heard = [soundfile.read(speech / path, dtype="float32")[0] for path in sorted(paths)]
         for stretch in stretches:
-            stretched = (
-                samples
-                if stretch == 1.0
-                else soxr.resample(samples, SAMPLE_RATE_HZ * stretch, SAMPLE_RATE_HZ, quality="MQ")
+            made = tuple(
+                recording(soxr.resample(samples, SAMPLE_RATE_HZ * stretch, SAMPLE_RATE_HZ, quality="MQ"))
                 for samples in heard
                 if len(samples) > SAMPLE_RATE_HZ
             )
-            if made := tuple(map(recording, stretched)):
+            if made:
                 speakers.append(Speaker(f"{name}/{stretch}", made))
     return speakers

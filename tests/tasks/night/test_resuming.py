@@ -91,7 +91,7 @@ class Parrot:
         self.dies_at, self.n_windows, self.n_chunks = dies_at, 0, 0
 
     def languages(self, chunks: object) -> list[dict[str, float]]:
-        return []
+        raise AssertionError("nothing is read for an engine that cannot tell")
 
     def recognise(self, chunks: list[np.ndarray], hints: object = None, careful: bool = False) -> list[Recognition]:
         self.n_windows += 1
