@@ -9,12 +9,14 @@ FRAME = {
     "__main__",
     "airflow_services",
     "corpus_steps",
+    "digit_material",
     "loopback",
     "measure",
     "media_files",
     "night_steps",
     "parrot",
     "projection",
+    "small_dataset",
 }
 
 if __name__ == "__main__":
