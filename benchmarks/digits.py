@@ -5,7 +5,9 @@ all; then on digits, once for each speaker of `digits/isolated`, who is left out
 `digits/strings` is left out with each: every string is read by the one model that never heard its speaker, also not
 in `train_pack`. The last weights count: nothing is chosen by what is scored.
 
-A digit is the likeliest of the ten words, by CTC; beside it stands what the model writes when any letters may come.
+Single digits are heard in sittings, ten of a speaker in random order with pauses, as a night hears programmes: features
+are normalised over what is heard at once. Of each the likeliest of the ten words counts, by CTC over its frames. Beside
+it stand the same with every digit heard alone, and what the model writes when any letters may come.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 
@@ -29,14 +31,13 @@ from benchmarks.digit_material import (
     DIGITS,
     ISOLATED,
     READ,
-    SCORED_FLOOR_DB,
-    SILENCE_S,
+    SCORED_DIGITS,
     STRINGS,
+    Sitting,
     Studio,
     load,
     of,
-    padded,
-    with_floor,
+    scored_sittings,
 )
 from benchmarks.measure import BASE, Machine, processor_seconds, this_machine
 from benchmarks.small_dataset import Said, write_dataset
@@ -65,8 +66,10 @@ class Fold:
     digits: int
     right: float
     """Share of the digits, the ten words being all that may be said."""
-    right_open: float
-    """Share of the digits written letter by letter as they should."""
+    right_alone: float
+    """The same, each heard by itself."""
+    written: ErrorCounts
+    """The sittings, written letter by letter."""
     strings: ErrorCounts
     read: dict[str, float]
     """WER by folder."""
@@ -81,7 +84,8 @@ class Findings:
     machine: Machine
     folds: list[Fold]
     right: float
-    right_open: float
+    right_alone: float
+    written_wer: float
     strings_wer: float
     read: dict[str, float]
     processor_s: float
@@ -120,26 +124,32 @@ class Reader:
         """Greedily, every letter open."""
         return normalise(self._engine.recognise([samples])[0].text)
 
-    def digit(self, samples: np.ndarray) -> str:
-        """The likeliest of the ten words, over all of its alignments."""
-        (frames,) = self._engine.log_posteriors(self._engine.log_mel([samples]))
+    def digits(self, sitting: Sitting) -> list[str]:
+        """The likeliest of the ten words in each place, over all of its alignments."""
+        (frames,) = self._engine.log_posteriors(self._engine.log_mel([sitting.samples]))
         heard = torch.from_numpy(frames)[:, None]  # (n_output_frames, 1, n_symbols)
+        per_sample = len(frames) / len(sitting.samples)
+        return [
+            self._likeliest(heard[round(start * per_sample) : round(end * per_sample)]) for start, end in sitting.places
+        ]
+
+    def _likeliest(self, heard: torch.Tensor) -> str:
+        length, blank = torch.tensor([len(heard)]), self._engine.blank
         costs = [
-            float(
-                ctc_loss(
-                    heard,
-                    word[None],
-                    torch.tensor([len(frames)]),
-                    torch.tensor([len(word)]),
-                    blank=self._engine.blank,
-                    reduction="sum",
-                )
-            )
+            float(ctc_loss(heard, word[None], length, torch.tensor([len(word)]), blank=blank, reduction="sum"))
             for word in self._digits
         ]
         return DIGITS[int(np.argmin(costs))]
 
-    def errors(self, spoken: Sequence[Said]) -> ErrorCounts:
+    def right(self, sittings: Iterable[Sitting]) -> float:
+        """Share of the recordings in which the digit was told."""
+        return statistics.mean(
+            told == recording.text
+            for sitting in sittings
+            for told, recording in zip(self.digits(sitting), sitting.recordings, strict=True)
+        )
+
+    def errors(self, spoken: Iterable[Said | Sitting]) -> ErrorCounts:
         return total(word_errors(s.text, self.text(s.samples)) for s in spoken)
 
 
@@ -154,17 +164,18 @@ def run(speech: Path, folder: Path) -> Iterator[Fold]:
         left_out = {speaker, *string_speakers[number :: len(speakers)]}
         model = fine_tuned(folder / speaker, common, Studio(SEED + 1).digits(spoken, left_out), DIGIT_RECIPE)
         train_s = processor_seconds() - began
-        reader, rng = Reader(model), np.random.default_rng([SEED, 2])
-        digits = [
-            replace(s, samples=with_floor(padded(s.samples, (SILENCE_S, SILENCE_S)), SCORED_FLOOR_DB, rng))
-            for s in of(spoken, ISOLATED)
-            if s.speaker == speaker
-        ]
+        reader, digits = Reader(model), [s for s in of(spoken, ISOLATED) if s.speaker == speaker]
+        sittings, alone = (
+            list(scored_sittings(digits, n, np.random.default_rng([SEED, 2]))) for n in (SCORED_DIGITS, 1)
+        )
         yield Fold(
             left_out=speaker,
             digits=len(digits),
-            right=statistics.mean(reader.digit(s.samples) == s.text for s in digits),
-            right_open=statistics.mean(reader.text(s.samples) == s.text for s in digits),
+            right=reader.right(sittings),
+            right_alone=reader.right(alone),
+            written=total(
+                word_errors(" ".join(r.text for r in s.recordings), reader.text(s.samples)) for s in sittings
+            ),
             strings=reader.errors([s for s in of(spoken, STRINGS) if s.speaker in left_out]),
             read={name: reader.errors(of(spoken, name)).rate for name in READ},
             train_s=train_s,
@@ -184,7 +195,8 @@ def main() -> None:
         for fold in run(Path(speech), Path(folder)):
             print(
                 f"{fold.left_out} left out: {100 * fold.right:.1f} % of {fold.digits} digits right,"
-                f" {100 * fold.right_open:.1f} % with open vocabulary; WER {wers(fold.read)};"
+                f" {100 * fold.right_alone:.1f} % each alone; {100 * fold.written.rate:.1f} % WER with open vocabulary;"
+                f" WER {wers(fold.read)};"
                 f" {STRINGS[:-1]} {100 * fold.strings.rate:.1f} % of {fold.strings.length} words in voices left out",
                 flush=True,
             )
@@ -193,13 +205,15 @@ def main() -> None:
         machine=this_machine(),
         folds=folds,
         right=statistics.mean(fold.right for fold in folds),
-        right_open=statistics.mean(fold.right_open for fold in folds),
+        right_alone=statistics.mean(fold.right_alone for fold in folds),
+        written_wer=total(fold.written for fold in folds).rate,
         strings_wer=total(fold.strings for fold in folds).rate,
         read={name: statistics.mean(fold.read[name] for fold in folds) for name in READ},
         processor_s=processor_seconds(),
     )
     print(
-        f"on average {100 * found.right:.1f} % right, {100 * found.right_open:.1f} % with open vocabulary;"
+        f"on average {100 * found.right:.1f} % right, {100 * found.right_alone:.1f} % each alone;"
+        f" {100 * found.written_wer:.1f} % WER with open vocabulary;"
         f" WER {wers(found.read)}; {STRINGS[:-1]} {100 * found.strings_wer:.1f} %;"
         f" {found.processor_s / 60:.0f} processor minutes"
     )

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import soxr
 
@@ -126,7 +127,7 @@ class Experiment:
             p_better=found.p_better,
         )
 
-    def _step(self, name: str, **arguments: object) -> Receipt:
+    def _step(self, name: str, **arguments: Any) -> Receipt:
         definition = STEPS[name]
         output = storage.file_uri(self._folder / "work" / name)
         return run_step(definition, definition.arguments(output=output, **arguments), no_progress)

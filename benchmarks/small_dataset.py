@@ -36,7 +36,10 @@ class Said:
 def write_dataset(folder: Path, splits: Mapping[Split, Iterable[Said]], *, with_audio: bool = False) -> str:
     """One shard a split; returns the URI of the manifest."""
     folder.mkdir(parents=True)
-    shards, kept, programmes, locations = {}, {}, {}, {}
+    shards: dict[Split, tuple[Shard, ...]] = {}
+    kept: dict[Split, Tally] = {}
+    programmes: dict[Split, int] = {}
+    locations: dict[str, str] = {}
     for split, utterances in splits.items():
         path, name = folder / f"{split}.parquet", f"{split}/00000.parquet"
         speakers, n_samples, n_rows = set(), 0, 0
