@@ -54,8 +54,8 @@ from training.scoring.normaliser import normalise
 from training.session import Session, train
 
 SEED = 0
-SENTENCE_RECIPE = {"steps": 1400, "learning_rate": 2e-3, "batch_seconds": 24}
-DIGIT_RECIPE = {"steps": 600, "learning_rate": 2e-3, "batch_seconds": 24}
+SENTENCE_RECIPE = {"steps": 2000, "learning_rate": 2e-3, "batch_seconds": 24}
+DIGIT_RECIPE = {"steps": 380, "learning_rate": 2e-3, "batch_seconds": 32}
 
 
 @dataclass(frozen=True)
