@@ -12,8 +12,8 @@ over programmes) → `register_model` → `decide` → `promote_model`.
 
 **What is normal.** The log of `train` begins with the address of its MLflow run, where losses and error rates appear
 while it trains. Without a champion yet, the base model stands in for it. `register_model` has the run's report behind
-its button. `promote_model` skipped (pink) means that the champion stayed: the decision and its reason are in its log
-and in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions* for a day, then the champion
+its button. `promote_model` skipped (pink) means that the champion stayed: the decision, by whom and why, are in its log
+and on the version in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions* for a day, then the champion
 stays.
 
 **When it fails.**
