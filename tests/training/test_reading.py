@@ -14,7 +14,7 @@ from training.data.augmentation import SpecAugment, VoiceWarp, augmentation_rng
 from training.data.loader import BatchLoader, Draw
 from training.data.nonspeech import random_nonspeech
 from training.data.order import EpochOrder, Position
-from training.data.shards import ShardReader
+from training.data.shards import ShardReader, Utterance
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,40 @@ def test_a_loader_started_in_the_middle_gives_the_rest(reader: ShardReader) -> N
     second.close()
     ids = [u for loaded in whole if loaded.position.epoch == 0 for u in loaded.batch]
     assert len(ids) == len(set(ids)) == 96
+
+
+def test_the_next_pool_is_read_while_batches_are_made_of_this_one(reader: ShardReader) -> None:
+    """And no further, for memory; the batches are those that the order has, with the utterances that it names."""
+    read: list[int] = []
+
+    class Noted:
+        groups = reader.groups
+
+        def read(self, group: int) -> list[Utterance]:
+            read.append(group)
+            return reader.read(group)
+
+    one = make_loader(reader, Position())
+    index, order = one._index, one._order
+    one.close()
+    first, second, third = ({*pool.groups} for pool, _ in islice(order.pools_from(Position()), 3))
+    assert not first & second
+    assert third - second - first
+    loader = BatchLoader(Noted(), index, order, Position(), lambda draw: [u.utterance_id for u in draw.utterances])  # type: ignore[arg-type]
+    loaded = list(islice(loader, 1))
+    for _ in range(100):
+        if set(read) >= second:
+            break
+        threading.Event().wait(0.05)
+    assert set(read) == first | second
+    expected = [
+        [reader.read(int(index.group[u]))[int(index.row[u])].utterance_id for u in batch]
+        for _, batches in islice(order.pools_from(Position()), 4)
+        for _, batch in batches
+    ]
+    loaded += list(islice(loader, len(expected) - 1))
+    loader.close()
+    assert [item.batch for item in loaded] == expected
 
 
 def test_a_fault_in_the_thread_reaches_the_trainer(reader: ShardReader) -> None:
