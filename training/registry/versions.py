@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import InputRejected, Reason
+from training.tracking import MAX_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +20,6 @@ PROMOTED, REFUSED = "promoted", "refused"  # each with _by, _at and _because
 CHAMPION_BEFORE = "champion_before"
 ROLLED_BACK_BY, ROLLED_BACK_BECAUSE = "rolled_back_by", "rolled_back_because"
 NONE = "none"
-MAX_TAG = 4000  # characters; MLflow takes 5000
 
 
 @dataclass(frozen=True)
