@@ -222,6 +222,9 @@ class CompareModels(ReadsByContent):
 
     challenger: str = Field(description="URI of evaluate's result.json for the challenger")
     champion: str = Field(description="URI of evaluate's result.json for the champion, or for the base when none is")
+    slowest_share: float = Field(
+        0.5, gt=0, le=1, description="share of the champion's speed below which a challenger is too slow"
+    )
 
 
 class RegisterModel(ReadsByContent):
