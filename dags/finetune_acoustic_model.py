@@ -12,9 +12,9 @@ over programmes) → `register_model` → `decide` → `promote_model`.
 
 **What is normal.** The log of `train` begins with the address of its MLflow run, where losses and error rates appear
 while it trains. Without a champion yet, the base model stands in for it. `register_model` has the run's report behind
-its button. `promote_model` skipped (pink) means that the champion stayed: the decision and its reason are in its log
-and in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions* for a day, then the champion
-stays.
+its button. `promote_model` skipped (pink) means that the champion stayed: the decision, by whom and why, are in its log
+and on the version in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions* for a day,
+then the champion stays.
 
 **When it fails.**
 - `choose_dataset`: there is no dataset yet. Run `corpus_features`, or give a manifest in the form.
@@ -35,10 +35,10 @@ from airflow.sdk import DAG, Param, XComArg
 from dags.common.approval import ASK, QUESTION, PromotionGate
 from dags.common.assets import CHAMPION, DATASET, choose_dataset
 from dags.common.links import ReportLink
-from dags.common.recipe_form import FIGURES, recipe_params
+from dags.common.recipe_form import recipe_arguments, recipe_params
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import PresetName, Promotion
+from tasks.contract.arguments import ConvertModel, PresetName, Promotion, Quantization
 
 MANIFEST = "^(file:///|s3://).+/manifest[.]json$"
 BASE = f"{{{{ params.base or ('{settings().base_model}' if params.preset == 'demo' else '') }}}}"
@@ -77,6 +77,13 @@ with DAG(
             " for `demo` AIRSCRIPT_BASE_MODEL",
         ),
         **recipe_params(),
+        "quantization": Param(
+            Quantization.FLOAT16.value,
+            type="string",
+            enum=[choice.value for choice in Quantization],
+            title="Quantization",
+            description=ConvertModel.model_fields["quantization"].description,
+        ),
         "out_of_domain": Param(
             None,
             type=["null", "string"],
@@ -94,9 +101,8 @@ with DAG(
     },
 ):
     dataset = choose_dataset()
-    figures: dict[str, Any] = {name: f"{{{{ params.{name} }}}}" for name in FIGURES}
-    trained = step("train", dataset=dataset, base=BASE, preset="{{ params.preset }}", **figures)
-    converted = step("convert-model", trained=trained.output)
+    trained = step("train", dataset=dataset, base=BASE, preset="{{ params.preset }}", **recipe_arguments())
+    converted = step("convert-model", trained=trained.output, quantization="{{ params.quantization }}")
     on: dict[str, Any] = {"dataset": dataset, "out_of_domain": "{{ params.out_of_domain }}"}
     challenger = step("evaluate", task_id="evaluate_challenger", model=XComArg(converted, "model"), **on)
     champion = step(

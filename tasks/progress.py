@@ -39,19 +39,20 @@ class LogProgress:
     def __init__(self, step: str, receipt: str = "") -> None:
         self._step, self._receipt = step, receipt
         self._every_s = float(os.environ.get("AIRSCRIPT_PROGRESS_SECONDS", LOG_EVERY_S))
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}
+        """By stage: when it was first heard of, and how far it was then. A resumed step begins in the middle."""
         self._logged = self._reported = 0.0
 
     def __call__(self, stage: str, completed: float, total: float | None, unit: str = "", detail: str = "") -> None:
         now = time.monotonic()
         first = stage not in self._started
-        self._started.setdefault(stage, now)
+        since, already = self._started.setdefault(stage, (now, completed))
         last = total is not None and completed >= total
         if last or first or now - self._logged >= self._every_s:
             self._logged = now
             log.info(
                 "progress",
-                **self._describe(stage, completed, total, unit, detail, now - self._started[stage]),
+                **self._describe(stage, completed, total, unit, detail, now - since, completed - already),
             )
         if self._receipt and (last or now - self._reported >= REPORT_EVERY_S):
             self._reported = now
@@ -68,11 +69,11 @@ class LogProgress:
 
     @staticmethod
     def _describe(
-        stage: str, completed: float, total: float | None, unit: str, detail: str, seconds: float
+        stage: str, completed: float, total: float | None, unit: str, detail: str, seconds: float, done: float
     ) -> dict[str, str]:
         facts = {"stage": stage, "done": f"{completed:g}{f'/{total:g}' if total else ''} {unit}".strip()}
-        if total and 0 < completed < total and seconds > 1:
-            facts["left"] = f"{seconds * (total - completed) / completed:.0f}s"
+        if total and completed < total and done > 0 and seconds > 1:
+            facts["left"] = f"{seconds * (total - completed) / done:.0f}s"
         if detail:
             facts["detail"] = detail
         return facts

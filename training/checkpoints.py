@@ -6,6 +6,7 @@ it, it did not happen. Tensors and plain numbers only: nothing that is loaded ca
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,11 +41,13 @@ class Checkpoints:
     def __init__(self, prefix: str, attempt: str, scratch: Path) -> None:
         """`attempt` parts the folders of two attempts that reach the same step."""
         self._prefix, self._attempt, self._scratch = prefix, attempt, scratch
+        self._best: dict[str, str] = {}
+        """sha256 of the best weights by URI. Not read again: a Spot node's last two minutes are for writing."""
 
     def save_best(self, step: int, weights: dict[str, torch.Tensor]) -> str:
         """Keep the weights that scored best, for the checkpoints to refer to by the URI returned."""
         uri = storage.join(self._prefix, f"best-{step:08d}-{self._attempt}.safetensors")
-        self._write_weights(uri, weights)
+        self._best = {uri: self._write_weights(uri, weights)}
         return uri
 
     def save(self, step: int, weights: dict[str, torch.Tensor], state: dict[str, Any], best: str) -> None:
@@ -62,9 +65,9 @@ class Checkpoints:
         torch.save(state, buffer)
         uri = storage.join(folder, _STATE)
         storage.write(uri, buffer.getvalue())
-        objects[uri] = storage.digest(uri)
+        objects[uri] = hashlib.sha256(buffer.getbuffer()).hexdigest()
         if best:
-            objects[best] = storage.digest(best)
+            objects[best] = self._best.get(best) or storage.digest(best)
         manifest = CheckpointManifest(step=step, best=best, objects=objects)
         storage.write(storage.join(folder, _MANIFEST), manifest.model_dump_json().encode())
         self._remove_old()
@@ -72,7 +75,9 @@ class Checkpoints:
     def newest(self) -> CheckpointManifest | None:
         """The newest checkpoint that is complete and undamaged."""
         for _, manifest in self._complete():
-            if all(storage.exists(uri) and storage.digest(uri) == sha256 for uri, sha256 in manifest.objects.items()):
+            if all(self._is_whole(uri, sha256) for uri, sha256 in manifest.objects.items()):
+                if manifest.best:
+                    self._best = {manifest.best: manifest.objects[manifest.best]}
                 return manifest
             log.warning("checkpoint damaged, taking the one before", step=manifest.step)
         return None
@@ -83,12 +88,16 @@ class Checkpoints:
     def state(self, manifest: CheckpointManifest) -> dict[str, Any]:
         import torch
 
-        data = storage.read_bytes(_object(manifest, _STATE))
-        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        path = storage.local_copy(_object(manifest, _STATE), self._scratch)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
 
     def best_weights(self, uri: str) -> dict[str, torch.Tensor]:
         return self._read_weights(uri)
+
+    def _is_whole(self, uri: str, sha256: str) -> bool:
+        """The copy that is looked at is the one that will be loaded: each object is fetched once."""
+        return storage.exists(uri) and storage.digest_file(storage.local_copy(uri, self._scratch)) == sha256
 
     def _complete(self) -> Iterator[tuple[str, CheckpointManifest]]:
         """Manifests, newest first."""

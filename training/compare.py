@@ -11,7 +11,7 @@ from tasks.step import StepContext, StepOutput, load_result
 if TYPE_CHECKING:
     from training.comparison.rule import Comparison, PartComparison
 
-VERSION = 2
+VERSION = 3
 COMPARISON = "comparison.json"
 MOST_WORSE = 3
 
@@ -52,10 +52,11 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
             list(load_utterances(uri, OUT_OF_DOMAIN)),
             load_result(uri).metrics["rtfx"],
             load_result(uri).labels["hardware"],
+            stands_in=load_result(uri).labels["fell_back"] == "yes",
         )
         for evaluation, uri in ((challenger, arguments.challenger), (champion, arguments.champion))
     ]
-    found = compare(*sides)
+    found = compare(*sides, slowest_share=arguments.slowest_share)
     n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
     warnings: tuple[str, ...] = ()
     if found.resampled == "utterance":

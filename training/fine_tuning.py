@@ -54,15 +54,15 @@ def fine_tune(arguments: Train, context: StepContext) -> StepOutput:
     run, live = _open_run(start, context)
     url = tracking.run_url(run.experiment_id, run.run_id)
     log.info("MLflow run", url=url)
-    status = "FAILED"
+    status, because = "FAILED", "a fault: see the log of the step"
     try:
         output = _fine_tune(start, context, live)
-        status = "FINISHED"
-    except Preempted:
-        status = "KILLED"
+        status, because = "FINISHED", ""
+    except StepError as error:  # asked to stop, or diverged: the run's page says so
+        status, because = "KILLED" if isinstance(error, Preempted) else "FAILED", str(error)
         raise
     finally:
-        lost = live.close(status)
+        lost = live.close(status, because)
     labels = {
         **output.labels,
         "base": start.base.version,

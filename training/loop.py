@@ -6,7 +6,7 @@ import contextlib
 import math
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from threading import Event
@@ -103,6 +103,8 @@ class Trainer:
         model.network = self._peers.network(model.module)
         self._parameters = [p for p in model.module.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=recipe.learning_rate, betas=BETAS, fused=True)
+        self._statistics = list(saved_buffers(model.module).values())
+        self._before = [buffer.clone() for buffer in self._statistics]
         self._device = self._parameters[0].device
         self._last_saved, self._saving_s, self._waited_s = time.monotonic(), 0.0, 0.0
         self.state = RunState()
@@ -153,7 +155,9 @@ class Trainer:
     def _verdict(self) -> Verdict:
         if self.state.step >= self._recipe.steps or self.state.is_stale(self._recipe.patience):
             return Verdict.ENOUGH
-        return Verdict.STOP if self._stop.is_set() and self.state.step else Verdict.GO_ON
+        # After a bad step nothing is saved: the next one, or the one after it, is good or ends the run.
+        can_stop = self.state.step and not self.state.health.n_bad
+        return Verdict.STOP if self._stop.is_set() and can_stop else Verdict.GO_ON
 
     def _step(self, batch: Batch) -> float:
         """One step on the batch of which this is a share. Returns the audio seconds of the whole."""
@@ -163,6 +167,7 @@ class Trainer:
             group["lr"] = rate
         # Dropout is a function of the step as well: no generator's state needs saving.
         torch.manual_seed(_step_seed(self._recipe.seed, state.step, peers.share.rank))
+        copy_into(self._before, self._statistics)
         weight, audio_s = peers.sum(batch.weight, batch.audio_s)
         with self._autocast():
             loss = self._model.loss(batch)
@@ -175,6 +180,8 @@ class Trainer:
             state.losses.append(value)
         else:
             log.warning("step skipped: loss or gradient is not a number", step=state.step + 1)
+            # The forward pass alone has moved batch normalisation's running statistics.
+            copy_into(self._statistics, self._before)
             state.losses.append(math.nan)
         self._optimizer.zero_grad(set_to_none=True)
         return audio_s
@@ -250,11 +257,19 @@ def _step_seed(*numbers: int) -> int:
 
 def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """What training changes, by name: parameters that are trained (tied ones once), and saved buffers."""
+    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    return {**trained, **saved_buffers(module)}
+
+
+def saved_buffers(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that belong to the model's state, by name: the running statistics of batch normalisation."""
     kept = module.state_dict(keep_vars=True).keys()
-    return {
-        **{name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad},
-        **{name: buffer for name, buffer in module.named_buffers() if name in kept},
-    }
+    return {name: buffer for name, buffer in module.named_buffers() if name in kept}
+
+
+def copy_into(targets: Iterable[torch.Tensor], sources: Iterable[torch.Tensor]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -47,12 +47,8 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
     decision, reason = compared.labels["decision"], compared.labels["reason"]
     if before == version:
         promoted, reason = "already", f"version {version} is the champion"
-    elif arguments.promote is Promotion.NO:
-        promoted, reason = "no", f"{arguments.decided_by} said no; the rule: {reason}"
-    elif arguments.promote is Promotion.IF_BETTER and decision != "promote":
-        promoted = "no"
     else:
-        promoted, reason = _promote(arguments, name, version, reason)
+        promoted, reason = _decide(arguments, name, int(version), decision, reason)
     serving = before if promoted == "no" else version
     labels = {
         "promoted": promoted,
@@ -78,16 +74,22 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
     return StepOutput(labels=labels)
 
 
-def _promote(arguments: PromoteModel, name: str, version: str, reason: str) -> tuple[str, str]:
+def _decide(arguments: PromoteModel, name: str, version: int, decision: str, reason: str) -> tuple[str, str]:
+    """Yes or no, and why; the version says so too."""
     from training import tracking
     from training.registry import versions
 
     client = tracking.connect()
-    found = versions.get_version(client, name, int(version))
-    rolled_back = found.tags.get(versions.ROLLED_BACK_BY)
-    if rolled_back and arguments.promote is Promotion.IF_BETTER:
-        return "no", f"version {version} was rolled back by {rolled_back}: only a person promotes it again"
-    by_person = arguments.promote is Promotion.YES
-    because = f"{arguments.decided_by} said yes; the rule: {reason}" if by_person else reason
-    versions.promote(client, name, int(version), arguments.decided_by, because)
-    return "yes", because
+    rolled_back = versions.get_version(client, name, version).tags.get(versions.ROLLED_BACK_BY)
+    by_rule = arguments.promote is Promotion.IF_BETTER
+    if not by_rule:
+        because = f"{arguments.decided_by} said {arguments.promote}; the rule: {reason}"
+    elif rolled_back and decision == "promote":
+        because = f"version {version} was rolled back by {rolled_back}: only a person promotes it again"
+    else:
+        because = reason
+    if arguments.promote is Promotion.YES or (by_rule and decision == "promote" and not rolled_back):
+        versions.promote(client, name, version, arguments.decided_by, because)
+        return "yes", because
+    versions.refuse(client, name, version, arguments.decided_by, because)
+    return "no", because

@@ -12,7 +12,7 @@ from tasks.step import StepContext, StepOutput, load_result, output_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-VERSION = 2
+VERSION = 3
 REGISTERED = "registered.json"
 
 

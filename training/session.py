@@ -28,7 +28,7 @@ from training.validation import ValidationSample, take_sample
 log = structlog.get_logger()
 
 SAMPLE_SECONDS = 300.0  # of the validation split, decoded at every validation
-POOL_SECONDS = 4 * 3600.0  # held in memory: 115 MB of features at 50 frames a second
+POOL_SECONDS = 4 * 3600.0  # held in memory twice, in use and coming: 115 MB of features each at 50 frames a second
 
 
 @dataclass(frozen=True)

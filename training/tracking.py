@@ -27,6 +27,8 @@ RETRY_EVERY_S = 15.0
 MAX_BATCH = 1000  # metrics in one request: MLflow's own limit
 MAX_BUFFERED = 200_000
 CLOSING_PAUSE_S = 2.0
+ENDED_BECAUSE = "airscript.ended_because"
+MAX_TAG = 4000  # characters; MLflow takes 5000
 _OPENING_TRIES = 3
 
 
@@ -180,7 +182,7 @@ class LiveRun:
             self._buffer += [Metric(name, float(value), now_ms, step) for name, value in metrics.items()]
             del self._buffer[:-MAX_BUFFERED]
 
-    def close(self, status: str) -> int:
+    def close(self, status: str, because: str = "") -> int:
         """Send what is left and end the run as FINISHED, FAILED or KILLED. Returns how many metrics were lost."""
         self._closing.set()
         self._thread.join()
@@ -189,6 +191,7 @@ class LiveRun:
                 break
             time.sleep(CLOSING_PAUSE_S)
         try:
+            self._client.set_tag(self.run_id, ENDED_BECAUSE, because[:MAX_TAG])  # empty: an earlier attempt's is gone
             self._client.set_terminated(self.run_id, status)
         except Exception as error:
             log.warning("MLflow does not take the run's end", error=_first_line(error))

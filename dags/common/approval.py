@@ -65,7 +65,8 @@ class PromotionGate(HITLOperator):
     def execute(self, context: Context) -> Any:
         if self.promote == ASK:
             return super().execute(context)  # waits; execute_complete goes on
-        return {"promote": self.promote, "decided_by": "rule" if self.promote == Promotion.IF_BETTER else "form"}
+        by_form = context["dag_run"].triggering_user_name or "form"
+        return {"promote": self.promote, "decided_by": "rule" if self.promote == Promotion.IF_BETTER else by_form}
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         answer = super().execute_complete(context, event)

@@ -21,6 +21,7 @@ from dags.common.settings import settings
 NODE_LABEL = "airscript.io/node"
 CAPACITY_LABEL = "karpenter.sh/capacity-type"
 GPU_RESOURCE = "nvidia.com/gpu"
+LARGE_GPU = "airscript.io/large-gpu"  # label and taint of nodes whose GPUs have 48 GB
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Profile:
     start_timeout_s: int = 900
     """For a new node to come, and again for the image to be pulled."""
     gpus: int = 0
+    large_gpu: bool = False
+    """Needs a GPU of 48 GB; those are kept for what does."""
     spot: bool = False
     pool: str = "default_pool"
     """Airflow pool; one per class of accelerator, with as many slots as there are GPUs."""
@@ -57,11 +60,13 @@ class Profile:
         return {
             NODE_LABEL: "gpu" if self.gpus else "cpu",
             CAPACITY_LABEL: "spot" if self.spot else "on-demand",
-        }
+        } | ({LARGE_GPU: "true"} if self.gpus and self.large_gpu else {})
 
     @property
     def tolerations(self) -> list[dict[str, str]]:
         taints = [GPU_RESOURCE] if self.gpus else []
+        if self.gpus and self.large_gpu:
+            taints.append(LARGE_GPU)
         if self.spot:
             taints.append(CAPACITY_LABEL)
         return [{"key": taint, "operator": "Exists", "effect": "NoSchedule"} for taint in taints]
@@ -136,6 +141,33 @@ DEFAULTS = {
             gpus=1,
             pool="gpu",
         ),
+        # Training alone: its presets ask for 40 GB, weights with optimizer pass through memory when they are saved, two
+        # pools of features lie beside them, and thousands of hours take days.
+        Profile(
+            name="gpu-train-spot",
+            cpu="4",
+            memory="48Gi",
+            scratch="100Gi",
+            priority_class="airscript-gpu",
+            deadline=timedelta(days=5),
+            gpus=1,
+            large_gpu=True,
+            spot=True,
+            pool="gpu",
+            on_demand="gpu-train-ondemand",
+            larger="gpu-train-ondemand",
+        ),
+        Profile(
+            name="gpu-train-ondemand",
+            cpu="4",
+            memory="60Gi",
+            scratch="100Gi",
+            priority_class="airscript-gpu",
+            deadline=timedelta(days=5),
+            gpus=1,
+            large_gpu=True,
+            pool="gpu",
+        ),
     )
 }
 
@@ -204,7 +236,7 @@ PLACEMENTS = {
     ),
     **_placed(
         "training",
-        train="gpu-spot",
+        train="gpu-train-spot",
         convert_model="gpu-spot",
         evaluate="gpu-spot",
         compare_models="cpu-small",

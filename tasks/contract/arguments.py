@@ -180,13 +180,24 @@ class Train(RecipeFields, ReadsByContent):
     experiment: str = Field("acoustic-model", description="MLflow experiment")
 
 
+class Quantization(StrEnum):
+    """Of a converted model's weights."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    INT8_FLOAT16 = "int8_float16"
+
+
 class ConvertModel(ReadsByContent):
     """Convert a Whisper to CTranslate2, and take the conversion only if it reads a fixed set as the original does."""
 
     LOCATIONS = frozenset({"trained"})
 
     trained: str = Field(description="URI of train's result.json")
-    quantization: str = Field("float16", pattern="^(float32|float16|int8|int8_float16)$", description="of the weights")
+    quantization: Quantization = Field(
+        Quantization.FLOAT16, description="of a converted Whisper's weights: int8 is smaller, and faster without a GPU"
+    )
     max_wer_change: float = Field(0.005, ge=0, description="WER on the fixed set may be this much higher than before")
 
 
@@ -211,6 +222,9 @@ class CompareModels(ReadsByContent):
 
     challenger: str = Field(description="URI of evaluate's result.json for the challenger")
     champion: str = Field(description="URI of evaluate's result.json for the champion, or for the base when none is")
+    slowest_share: float = Field(
+        0.5, gt=0, le=1, description="share of the champion's speed below which a challenger is too slow"
+    )
 
 
 class RegisterModel(ReadsByContent):

@@ -49,12 +49,16 @@ def takes(decision: dict[str, str]) -> PromoteModel:
     return PromoteModel(output="s3://o", registered="s3://r", comparison="s3://c", **decision)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("promote", "decided_by"), [("yes", "form"), ("no", "form"), ("if-better", "rule")])
+@pytest.mark.parametrize(
+    ("promote", "user", "decided_by"),
+    [("yes", "ada", "ada"), ("no", "ada", "ada"), ("yes", None, "form"), ("if-better", "ada", "rule")],
+)
 def test_the_form_decides_without_waiting(
-    task_context: Callable[..., Any], run_task: Callable[..., Any], promote: str, decided_by: str
+    task_context: Callable[..., Any], run_task: Callable[..., Any], promote: str, user: str | None, decided_by: str
 ) -> None:
+    """What a person chose there is that person's decision."""
     task = gate(promote)
-    decision = run_task(task, task_context(task))
+    decision = run_task(task, task_context(task) | {"dag_run": SimpleNamespace(triggering_user_name=user)})
     assert decision == {"promote": promote, "decided_by": decided_by}
     assert takes(decision).decided_by == decided_by
 

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from dags.common.profiles import CAPACITY_LABEL, GPU_RESOURCE, NODE_LABEL, PLACEMENTS, PROFILES
+from dags.common.profiles import CAPACITY_LABEL, GPU_RESOURCE, PLACEMENTS, PROFILES
 from tests.k8s.manifests import CUSTOM, K8S, OVERLAYS, Manifest, in_namespace, of_kind, rendered
 
 # Those of the golden pods, and of the cluster in the runbook.
@@ -59,14 +59,16 @@ def test_a_node_pool_takes_every_profile(aws: list[Manifest], profile: str) -> N
         template = pool["spec"]["template"]
         capacities = {r["key"]: r["values"] for r in template["spec"]["requirements"]}[CAPACITY_LABEL]
         taints = {taint["key"] for taint in template["spec"].get("taints", ())}
+        labels = {CAPACITY_LABEL: asked.node_selector[CAPACITY_LABEL], **template["metadata"]["labels"]}
         if (
-            template["metadata"]["labels"][NODE_LABEL] == asked.node_selector[NODE_LABEL]
+            asked.node_selector.items() <= labels.items()
             and asked.node_selector[CAPACITY_LABEL] in capacities
             and taints <= {toleration["key"] for toleration in asked.tolerations}
         ):
             fitting.append(pool["metadata"]["name"])
     assert len(fitting) == 1, fitting
-    assert fitting[0].startswith("airscript-gpu" if asked.gpus else "airscript-cpu")
+    kind = "gpu-train" if asked.large_gpu else "gpu" if asked.gpus else "cpu"
+    assert fitting[0] == (f"airscript-{kind}-{'spot' if asked.spot else 'ondemand'}" if asked.gpus else "airscript-cpu")
 
 
 def test_nothing_but_aws_ends_a_pod_that_trains(aws: list[Manifest]) -> None:

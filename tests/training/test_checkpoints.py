@@ -69,6 +69,25 @@ def test_old_ones_go_and_the_best_stays(checkpoints: Checkpoints) -> None:
     torch.testing.assert_close(checkpoints.best_weights(best), weights(2))
 
 
+def test_saving_reads_no_tensors_again(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does an attempt that goes on from another's: what is known of the best weights comes with the manifest."""
+    best = checkpoints.save_best(2, weights(2))
+    checkpoints.save(3, weights(3), {"run": 3}, best)
+    resumed = Checkpoints(checkpoints._prefix, "a2", checkpoints._scratch)
+    assert resumed.newest() is not None
+
+    def fail(uri: str) -> str:
+        raise AssertionError(f"{uri} was read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "digest", fail)
+        checkpoints.save(4, weights(4), {"run": 4}, best)
+        resumed.save(5, weights(5), {"run": 5}, best)
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.step == 5
+
+
 def test_code_in_a_checkpoint_is_not_run(checkpoints: Checkpoints, tmp_path: Path) -> None:
     """A state that someone replaced by a pickle with code, and whose digest they fitted in, is refused."""
     checkpoints.save(5, weights(5), {"run": 5}, best="")
@@ -82,6 +101,13 @@ def test_code_in_a_checkpoint_is_not_run(checkpoints: Checkpoints, tmp_path: Pat
 
     uri = next(uri for uri in manifest.objects if uri.endswith("state.pt"))
     storage.write(uri, pickle.dumps(Evil()))
+    forged = manifest.model_copy(update={"objects": {**manifest.objects, uri: storage.digest(uri)}})
+    storage.write(f"{storage.parent(uri)}/manifest.json", forged.model_dump_json().encode())
+    second = tmp_path / "second"
+    second.mkdir()
+    resumed = Checkpoints(checkpoints._prefix, "a2", second)
+    found = resumed.newest()
+    assert found == forged
     with pytest.raises(pickle.UnpicklingError):
-        checkpoints.state(manifest)
+        resumed.state(forged)
     assert not mark.exists()

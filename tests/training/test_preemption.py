@@ -105,7 +105,9 @@ def test_divergence_ends_the_run_and_keeps_what_was_good(
     assert (raised.value.reason, raised.value.exit_code) == (Reason.DIVERGED, ExitCode.MISCONFIGURED)  # no retry
     client = tracking.connect()
     (experiment,) = [e for e in client.search_experiments() if e.name == "acoustic-model"]
-    assert client.search_runs([experiment.experiment_id])[0].info.status == "FAILED"
+    (ended,) = client.search_runs([experiment.experiment_id])
+    assert ended.info.status == "FAILED"
+    assert "3 steps in a row" in ended.data.tags["airscript.ended_because"]
     (prefix,) = [p for p in (tmp_path / "work").iterdir() if p.is_dir()]
     kept = loop.Checkpoints(storage.file_uri(prefix / "checkpoints"), "x", tmp_path)
     newest = kept.newest()

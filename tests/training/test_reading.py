@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from tasks.corpus.dataset import load_manifest
 from tests.training.tones import say
 from training.data.augmentation import SpecAugment, VoiceWarp, augmentation_rng
-from training.data.loader import BatchLoader, Draw
+from training.data.loader import AHEAD_BATCHES, BatchLoader, Draw
 from training.data.nonspeech import random_nonspeech
 from training.data.order import EpochOrder, Position
-from training.data.shards import ShardReader
+from training.data.shards import ShardReader, Utterance
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,44 @@ def test_a_loader_started_in_the_middle_gives_the_rest(reader: ShardReader) -> N
     second.close()
     ids = [u for loaded in whole if loaded.position.epoch == 0 for u in loaded.batch]
     assert len(ids) == len(set(ids)) == 96
+
+
+def test_the_next_pool_is_read_while_batches_are_made_of_this_one(reader: ShardReader) -> None:
+    """And no further, for memory; the batches are those that the order has, with the utterances that it names."""
+    from tasks.features.config import parakeet
+
+    read: list[int] = []
+
+    class Noted:
+        groups = reader.groups
+
+        def read(self, group: int) -> list[Utterance]:
+            read.append(group)
+            return reader.read(group)
+
+    index = reader.index(parakeet(hop_samples=320), everything)
+    # More batches in a pool than are made ahead, so that none of the second is made before the first is through.
+    order = EpochOrder(index, batch_frames=150, pool_frames=2500, seed=1)
+    pools = list(islice(order.pools_from(Position()), 3))
+    first, second, third = ({*pool.groups} for pool, _ in pools)
+    assert not first & second
+    assert third - second - first
+    assert len(pools[0][1]) > AHEAD_BATCHES + 2
+    expected = [
+        [reader.read(int(index.group[u]))[int(index.row[u])].utterance_id for u in batch]
+        for _, batches in pools
+        for _, batch in batches
+    ]
+    loader = BatchLoader(Noted(), index, order, Position(), lambda draw: [u.utterance_id for u in draw.utterances])  # type: ignore[arg-type]
+    with closing(loader):
+        loaded = list(islice(loader, 1))
+        for _ in range(600):
+            if set(read) >= second:
+                break
+            threading.Event().wait(0.05)
+        assert set(read) == first | second
+        loaded += list(islice(loader, len(expected) - 1))
+    assert [item.batch for item in loaded] == expected
 
 
 def test_a_fault_in_the_thread_reaches_the_trainer(reader: ShardReader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,7 +13,7 @@ from training.comparison.rule import Judged, compare
 from training.evaluation.records import ScoredUtterance
 from training.report.confusions import confusions
 from training.report.curves import curve, smoothed
-from training.report.page import RunMaterial, run_page, worst
+from training.report.page import RunMaterial, _slices, run_page, worst
 from training.scoring.errors import ErrorCounts, word_errors
 from training.scoring.normaliser import normalise
 
@@ -93,3 +94,13 @@ def test_the_page_plays_the_worst_and_escapes_what_was_said() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt; said" in page
     assert page.count("data:audio/flac;base64,") == 1 + ("0-0" in page)
     assert "4 errors in 20 words" in page
+
+
+def test_a_part_stands_beside_the_champions_and_is_resampled_over_programmes() -> None:
+    """Twelve programmes share four speakers, three each: too few to draw from; all twelve have utterances of 4 s."""
+    ours, theirs = utterances(np.full((12, 6), 2)), utterances(np.full((12, 6), 3))
+    table = _slices(ours, compare(Judged(evaluation(ours, "new"), ours), Judged(evaluation(theirs, "old"), theirs)))
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    by = {(row[0], row[1]): row for row in rows}
+    assert by["speaker", "speaker-1"][3:] == ["10.00 %", "10.00 % to 10.00 %", "utterances", "15.00 %"]
+    assert by["duration", "2 to 5 s"][5] == "programmes"

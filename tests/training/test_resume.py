@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from tasks.progress import no_progress
 from training import loop
 from training.checkpoints import Checkpoints
 from training.data.batches import BatchMaker
-from training.data.loader import BatchLoader
+from training.data.loader import BatchLoader, Draw
 from training.data.order import EpochOrder, Position
 from training.families import Batch, load_acoustic_model
 from training.loop import RunState, Trainer, weights_of
@@ -185,3 +186,40 @@ def test_patience_counts_from_the_best() -> None:
     assert state.is_stale(2)
     assert not state.is_stale(3)
     assert not state.is_stale(0)
+
+
+@pytest.fixture
+def one_bad_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch of the seventh step holds a feature without bound."""
+    make = BatchMaker.__call__
+
+    def poisoned(self: BatchMaker, draw: Draw) -> Batch:
+        batch = make(self, draw)
+        if draw.position == Position(0, 6):
+            batch.features[0, 0, 0] = math.inf
+        return batch
+
+    monkeypatch.setattr(BatchMaker, "__call__", poisoned)
+
+
+@pytest.mark.usefixtures("one_bad_batch")
+def test_a_skipped_step_leaves_no_trace_in_the_model(dataset: str, base_model: Path, tmp_path: Path) -> None:
+    """Batch normalisation has taken the batch into its statistics by the time that the loss is known."""
+    trainer = attempt(dataset, base_model, storage.file_uri(tmp_path / "c"), tmp_path / "s", "a", ignore, Event())
+    assert [step for step, loss in enumerate(trainer.state.losses) if math.isnan(loss)] == [6]
+    assert not [name for name, tensor in weights_of(trainer._model.module).items() if not tensor.isfinite().all()]
+
+
+@pytest.mark.usefixtures("one_bad_batch")
+def test_stopped_after_a_bad_step_saves_what_it_says(dataset: str, base_model: Path, tmp_path: Path) -> None:
+    prefix, stop = storage.file_uri(tmp_path / "checkpoints"), Event()
+
+    def metrics(step: int, figures: dict[str, float]) -> None:
+        if step == 7 and "learning_rate" in figures:
+            stop.set()
+
+    with pytest.raises(Preempted, match="after step 8 of 14, checkpoint saved"):
+        attempt(dataset, base_model, prefix, tmp_path / "scratch", "first", metrics, stop)
+    found = Checkpoints(prefix, "second", tmp_path / "scratch").newest()
+    assert found is not None
+    assert found.step == 8

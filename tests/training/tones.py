@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,19 @@ def sentence(rng: np.random.Generator) -> str:
     return " ".join(words)
 
 
+def say_something(rng: np.random.Generator) -> tuple[str, np.ndarray]:
+    """Text and sound of an utterance of tones."""
+    text = sentence(rng)
+    return text, say(text, rng)
+
+
 def write_dataset(
-    folder: Path, n_train: int = 48, n_test: int = 12, seed: int = 0, features: str = "parakeet-80-20ms"
+    folder: Path,
+    n_train: int = 48,
+    n_test: int = 12,
+    seed: int = 0,
+    features: str = "parakeet-80-20ms",
+    speech: Callable[[np.random.Generator], tuple[str, np.ndarray]] = say_something,
 ) -> str:
     """A dataset in the corpus' own layout, three programmes a split; returns the URI of its manifest."""
     from tasks.features.logmel import LogMel
@@ -62,8 +74,8 @@ def write_dataset(
         schema = dataset_schema(config.n_features, with_audio=True)
         with RowWriter(path, schema, max_rows=16, max_bytes=1 << 30) as writer:  # several row groups
             for i in range(n):
-                text = sentence(rng)
-                pcm = flac.to_pcm(say(text, rng))
+                text, samples = speech(rng)
+                pcm = flac.to_pcm(samples)
                 n_samples += len(pcm)
                 writer.write(
                     {

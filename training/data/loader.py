@@ -10,11 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from training.data.order import EpochOrder, Pool, Position
 from training.data.shards import ShardReader, Utterance, UtteranceIndex
 
 AHEAD_BATCHES = 4
 Made = TypeVar("Made")
+Groups = dict[int, list[Utterance]]
+"""Row groups in memory, by number."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Loaded(Generic[Made]):
 class BatchLoader(Generic[Made]):
     """Iterates over batches from a position on, without end.
 
+    While batches are made of one pool, the next one is read: two are in memory at most.
+
     `make(draw)` turns utterances into what the model takes; it runs in `threads` threads, in any order, so what is
     random in it must depend on the position alone.
     """
@@ -69,8 +75,8 @@ class BatchLoader(Generic[Made]):
     ) -> None:
         self._reader, self._index, self._order = reader, index, order
         self._make, self._share = make, share or Share()
-        self._groups: dict[int, list[Utterance]] = {}
         self._making = ThreadPoolExecutor(threads, thread_name_prefix="batch")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="batch-pool")
         self._queue: queue.Queue[tuple[Position, Future[Made]] | BaseException] = queue.Queue(AHEAD_BATCHES * threads)
         self._closed = threading.Event()
         self.waited_s = 0.0
@@ -94,7 +100,8 @@ class BatchLoader(Generic[Made]):
         while self._thread.is_alive():
             self._drain()
             self._thread.join(0.05)
-        self._making.shutdown(cancel_futures=True)
+        for threads in (self._reading, self._making):
+            threads.shutdown(cancel_futures=True)
 
     def _drain(self) -> None:
         while not self._queue.empty():
@@ -102,28 +109,43 @@ class BatchLoader(Generic[Made]):
 
     def _work(self, start: Position) -> None:
         try:
-            for position, pool, batch in self._order.batches_from(start):
-                self._hold(pool)
-                mine = [int(batch[place]) for place in self._share.of(len(batch))]
-                utterances = [self._groups[int(self._index.group[u])][int(self._index.row[u])] for u in mine]
-                longest_s = float(self._index.duration_s[batch].max())
-                made = position, self._making.submit(self._make, Draw(position, len(batch), longest_s, utterances))
-                while not self._closed.is_set():
-                    try:
-                        self._queue.put(made, timeout=0.2)
-                        break
-                    except queue.Full:
-                        continue
+            pools = self._order.pools_from(start)
+            pool, batches = next(pools)
+            reading = self._reading.submit(self._read, pool, {})
+            while True:
+                groups = reading.result()
                 if self._closed.is_set():
                     return
+                pool, coming = next(pools)
+                reading = self._reading.submit(self._read, pool, groups)
+                for position, batch in batches:
+                    if not self._hand_over(position, self._draw(position, batch, groups)):
+                        return
+                batches = coming
         except BaseException as fault:
             self._queue.put(fault)
 
-    def _hold(self, pool: Pool) -> None:
-        """Exactly this pool's row groups in memory; those that were there already are not read again."""
-        if len(self._groups) == len(pool.groups) and all(g in self._groups for g in pool.groups):
-            return
-        self._groups = {g: self._groups[g] for g in pool.groups if g in self._groups}
+    def _draw(self, position: Position, batch: np.ndarray, groups: Groups) -> Draw:
+        mine = [int(batch[place]) for place in self._share.of(len(batch))]
+        utterances = [groups[int(self._index.group[u])][int(self._index.row[u])] for u in mine]
+        return Draw(position, len(batch), float(self._index.duration_s[batch].max()), utterances)
+
+    def _hand_over(self, position: Position, draw: Draw) -> bool:
+        """Whether it was taken; false when the loader is closed."""
+        made = position, self._making.submit(self._make, draw)
+        while not self._closed.is_set():
+            try:
+                self._queue.put(made, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _read(self, pool: Pool, held: Groups) -> Groups:
+        """A pool's row groups; those that are held already are not read again."""
+        groups: Groups = {}
         for group in pool.groups:
-            if group not in self._groups:
-                self._groups[group] = self._reader.read(group)
+            if self._closed.is_set():
+                break
+            groups[group] = held[group] if group in held else self._reader.read(group)
+        return groups

@@ -37,7 +37,7 @@ class EpochOrder:
     """Batches of one split, whose padded size is at most `batch_frames`."""
 
     def __init__(self, index: UtteranceIndex, batch_frames: int, pool_frames: int, seed: int) -> None:
-        """`pool_frames` bounds what is held in memory: 160 bytes a frame of 80 mels."""
+        """`pool_frames` bounds what a pool takes in memory: 160 bytes a frame of 80 mels."""
         self._index, self._batch_frames, self._pool_frames, self._seed = index, batch_frames, pool_frames, seed
         self._members = _by_group(index.group)
         self._group_frames = {g: int(index.n_frames[members].sum()) for g, members in self._members.items()}
@@ -51,16 +51,16 @@ class EpochOrder:
             batches = cut_batches(utterances, self._index.n_frames[utterances], self._batch_frames, rng)
             yield Pool(tuple(pool), tuple(batches[i] for i in rng.permutation(len(batches))))
 
-    def batches_from(self, position: Position) -> Iterator[tuple[Position, Pool, np.ndarray]]:
-        """Endless batches from `position` on, each with its own position and its pool."""
+    def pools_from(self, position: Position) -> Iterator[tuple[Pool, list[tuple[Position, np.ndarray]]]]:
+        """Endless pools from `position` on, each with its batches that are still to come and their positions."""
         epoch, first = position.epoch, position.batch
         while True:
             number = 0
             for pool in self.pools(epoch):
-                for batch in pool.batches:
-                    if number >= first:
-                        yield Position(epoch, number), pool, batch
-                    number += 1
+                placed = [(Position(epoch, n), batch) for n, batch in enumerate(pool.batches, number) if n >= first]
+                number += len(pool.batches)
+                if placed:
+                    yield pool, placed
             epoch, first = epoch + 1, 0
 
     def _pooled(self, groups: np.ndarray) -> Iterator[list[int]]:

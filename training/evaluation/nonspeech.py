@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.recognition import Engine
+from training.data.nonspeech import SAMPLE_RATE_HZ, random_nonspeech
 from training.evaluation.records import InventedWords
 
-SAMPLE_RATE_HZ = 16_000
 SECONDS = 10.0
+VARIED_SECONDS, VARIED_PER_LEVEL = 5.0, 4
+VARIED_DB = (-50, -40, -30, -20)
 SILENT_DB = -60.0  # below full scale
 
 
 def nonspeech_sounds() -> dict[str, np.ndarray]:
-    """Ten seconds of each, mono at 16 kHz. Always the same."""
+    """Mono at 16 kHz, always the same: ten seconds of what everybody knows by name, then of all sorts at several
+    levels, for a model that talks does not talk on every sound."""
     n = int(SECONDS * SAMPLE_RATE_HZ)
     time_s = np.arange(n) / SAMPLE_RATE_HZ
     rng = np.random.default_rng(20260101)
@@ -28,7 +31,16 @@ def nonspeech_sounds() -> dict[str, np.ndarray]:
         "mains hum": _at_db(np.sum([np.sin(2 * np.pi * 50 * k * time_s) / k for k in (1, 2, 3, 5)], axis=0), -40),
         "music": _at_db(_music(time_s, rng), -25),
         "rhythm": _at_db(white * np.exp(-((time_s * 2) % 1) * 12), -25),
+        **{
+            f"noise {number + 1} at {level} dB": _at_db(_varied(level, number), level)
+            for level in VARIED_DB
+            for number in range(VARIED_PER_LEVEL)
+        },
     }
+
+
+def _varied(level: int, number: int) -> np.ndarray:
+    return random_nonspeech(int(VARIED_SECONDS * SAMPLE_RATE_HZ), np.random.default_rng([20260102, -level, number]))
 
 
 def find_invented_words(engine: Engine) -> tuple[InventedWords, ...]:
@@ -36,7 +48,13 @@ def find_invented_words(engine: Engine) -> tuple[InventedWords, ...]:
     sounds = nonspeech_sounds()
     heard = engine.recognise([sound.astype(np.float32) for sound in sounds.values()])
     return tuple(
-        InventedWords(sound=name, silent=_is_silent(sound), seconds=SECONDS, words=len(found.words), heard=found.text)
+        InventedWords(
+            sound=name,
+            silent=_is_silent(sound),
+            seconds=len(sound) / SAMPLE_RATE_HZ,
+            words=len(found.words),
+            heard=found.text,
+        )
         for (name, sound), found in zip(sounds.items(), heard, strict=True)
     )
 

@@ -59,6 +59,12 @@ def model_card(sources: Sources, evaluation: Evaluation, evaluated: StepResult, 
     ]
     left_out += [f"- train, {r.partition(':')[2]}: {n}" for r, n in trained.counts.items() if r.startswith("rejected:")]
     lines += left_out or ["- nothing"]
+    lines += ["", "What the dataset was made with:", ""]
+    lines += [
+        f"- {step}: {', '.join(f'{name} {value}' for name, value in arguments.items())}"
+        for step, arguments in manifest.configuration.items()
+    ]
+    lines.append(f"- captions held against: {', '.join(manifest.matched_by) or 'nothing'}")
     lines += [
         "",
         "## Figures",
@@ -86,7 +92,11 @@ def model_card(sources: Sources, evaluation: Evaluation, evaluated: StepResult, 
     lines += [
         f"- {part.kind} {part.value}: WER {100 * part.words.rate:.1f} % of {part.words.length} words" for part in worst
     ]
-    lines += [f"- hears {found.words} words in 10 s of {found.sound}" for found in evaluation.invented if found.words]
+    lines += [
+        f"- hears {found.words} words in {found.seconds:g} s of {found.sound}"
+        for found in evaluation.invented
+        if found.words
+    ]
     lines += [
         "",
         "## Use",

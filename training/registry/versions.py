@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import InputRejected, Reason
+from training.tracking import MAX_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST = "model_digest"
-PROMOTED_BY, PROMOTED_AT, CHAMPION_BEFORE = "promoted_by", "promoted_at", "champion_before"
+PROMOTED, REFUSED = "promoted", "refused"  # each with _by, _at and _because
+CHAMPION_BEFORE = "champion_before"
 ROLLED_BACK_BY, ROLLED_BACK_BECAUSE = "rolled_back_by", "rolled_back_because"
 NONE = "none"
 
@@ -93,20 +95,26 @@ def get_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
 def promote(client: MlflowClient, name: str, version: int, decided_by: str, because: str) -> None:
     """Move the champion's alias, and say on the version who decided and what it replaced."""
     before = alias_version(client, name, CHAMPION)
-    tags = {
-        PROMOTED_BY: decided_by,
-        PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
-        "promoted_because": because[:4000],
-        CHAMPION_BEFORE: str(before) if before else NONE,
-    }
-    for key, value in tags.items():
-        client.set_model_version_tag(name, str(version), key, value)
+    _record(client, name, version, PROMOTED, decided_by, because)
+    client.set_model_version_tag(name, str(version), CHAMPION_BEFORE, str(before) if before else NONE)
     client.delete_model_version_tag(name, str(version), ROLLED_BACK_BY)
     client.set_registered_model_alias(name, CHAMPION, str(version))
 
 
+def refuse(client: MlflowClient, name: str, version: int, decided_by: str, because: str) -> None:
+    """Leave the champion where it is, and say on the version who decided so."""
+    _record(client, name, version, REFUSED, decided_by, because)
+
+
+def _record(client: MlflowClient, name: str, version: int, decision: str, decided_by: str, because: str) -> None:
+    stamp = datetime.now(UTC).isoformat(timespec="seconds")
+    for key, value in {"by": decided_by, "at": stamp, "because": because[:MAX_TAG]}.items():
+        client.set_model_version_tag(name, str(version), f"{decision}_{key}", value)
+
+
 def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | None = None) -> tuple[int, int]:
-    """Give the champion's alias back to version `to`, or to the one before; the version that failed is marked.
+    """Give the champion's alias back to version `to`, or to the last one before it that has not failed itself; the
+    version that failed is marked.
 
     A marked version is not promoted again by the rule, only by a person. Returns the versions left and taken up.
     """
@@ -120,20 +128,37 @@ def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | 
         )
     before = to or _before(client, name, current)
     get_version(client, name, before)
+    if before == current:
+        raise InputRejected(
+            "is the champion already: there is nothing to roll back",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=f"models:/{name}/{current}",
+            next_step="name another version with --to",
+        )
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(name, str(current), ROLLED_BACK_BY, f"{by} at {stamp}")
     client.set_model_version_tag(name, str(current), ROLLED_BACK_BECAUSE, because)
+    client.delete_model_version_tag(name, str(before), ROLLED_BACK_BY)  # named with --to, it is good again
     client.set_registered_model_alias(name, CHAMPION, str(before))
     return current, before
 
 
 def _before(client: MlflowClient, name: str, current: int) -> int:
-    recorded = get_version(client, name, current).tags.get(CHAMPION_BEFORE, NONE)
-    if recorded == NONE:
-        raise InputRejected(
-            "was the first champion: nothing stood there before",
-            reason=Reason.MODEL_NOT_FOUND,
-            subject=f"models:/{name}/{current}",
-            next_step="name a version with --to",
-        )
-    return int(recorded)
+    """Champions before this one, back to the first that was not rolled back. Promoting an old one makes a circle."""
+    seen, found = {current}, _champion_before(client, name, current)
+    while found and found not in seen:
+        if ROLLED_BACK_BY not in get_version(client, name, found).tags:
+            return found
+        seen.add(found)
+        found = _champion_before(client, name, found)
+    raise InputRejected(
+        "was the first champion, or all before it were rolled back",
+        reason=Reason.MODEL_NOT_FOUND,
+        subject=f"models:/{name}/{current}",
+        next_step="name a version with --to",
+    )
+
+
+def _champion_before(client: MlflowClient, name: str, version: int) -> int | None:
+    recorded = get_version(client, name, version).tags.get(CHAMPION_BEFORE, NONE)
+    return None if recorded == NONE else int(recorded)

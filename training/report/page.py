@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-
 from tasks.contract import StepResult
 from training.comparison.rule import Comparison
 from training.evaluation.records import Evaluation, ScoredUtterance, SliceKind
 from training.evaluation.slices import members
+from training.evaluation.units import choose_unit, sum_by_unit
 from training.report.confusions import confusions
 from training.report.curves import curve, smoothed
 from training.scoring.bootstrap import N_FOR_PARTS, rate_interval
@@ -62,7 +61,7 @@ def run_page(run: RunMaterial, audio: Mapping[str, bytes]) -> str:
         _head(run),
         _curves(run),
         "<h2>Where it errs</h2>",
-        _slices(run.utterances),
+        _slices(run.utterances, run.comparison),
         "<h2>What it takes for what</h2>",
         _confusions(run.utterances),
         "<h2>Worst utterances</h2>",
@@ -144,17 +143,29 @@ def _curves(run: RunMaterial) -> str:
     )
 
 
-def _slices(utterances: Sequence[ScoredUtterance]) -> str:
+def _slices(utterances: Sequence[ScoredUtterance], comparison: Comparison) -> str:
+    """Where a part has few programmes, its interval says nothing about others."""
+    champion = {(part.kind, part.value): _percent(part.champion_wer) for part in comparison.slices}
     rows = []
     for (kind, value), places in members(utterances).items():
-        errors = np.array([utterances[p].words.errors for p in places])
-        lengths = np.array([utterances[p].words.length for p in places])
-        if lengths.sum() < MIN_SLICE_WORDS:
+        programmes = [utterances[p].programme_id for p in places]
+        errors = [utterances[p].words.errors for p in places]
+        lengths = [utterances[p].words.length for p in places]
+        if sum(lengths) < MIN_SLICE_WORDS:
             continue
-        found = rate_interval(errors, lengths, n_resamples=N_FOR_PARTS)
-        interval = f"{_percent(found.low)} to {_percent(found.high)}"
-        rows.append((KIND_NAMES.get(kind, kind), value, str(lengths.sum()), _percent(found.value), interval))
-    return _table(("by", "", "words", "WER", "95 % over utterances"), rows)
+        found = rate_interval(*sum_by_unit(programmes, errors, lengths), n_resamples=N_FOR_PARTS)
+        rows.append(
+            (
+                KIND_NAMES.get(kind, kind),
+                value,
+                str(sum(lengths)),
+                _percent(found.value),
+                f"{_percent(found.low)} to {_percent(found.high)}",
+                f"{choose_unit(programmes)}s",
+                champion.get((kind, value), ""),
+            )
+        )
+    return _table(("by", "", "words", "WER", "95 % interval", "over", "champion's WER"), rows)
 
 
 def _confusions(utterances: Sequence[ScoredUtterance]) -> str:

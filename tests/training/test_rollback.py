@@ -1,0 +1,79 @@
+"""Rolling back: the command as an operator types it, and which version it goes back to."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from mlflow import MlflowClient
+from typer.testing import CliRunner, Result
+
+from tasks.contract import ExitCode
+from training.registry.versions import CHAMPION, alias_version, promote
+from training.rollback import main
+
+NAME = "m"
+
+
+@pytest.fixture
+def client(mlflow_store: str) -> MlflowClient:
+    """A registry of three versions, none of them champion yet."""
+    client = MlflowClient(mlflow_store)
+    client.create_registered_model(NAME)
+    for number in range(3):
+        client.create_model_version(NAME, f"file:///nowhere/{number}")
+    return client
+
+
+def roll_back(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(main)
+    return CliRunner().invoke(app, ["--by", "Ada", "--because", "names were wrong", "--name", NAME, *arguments])
+
+
+def promote_all(client: MlflowClient, *versions: int) -> None:
+    for version in versions:
+        promote(client, NAME, version, "rule", "better")
+
+
+def test_the_command_gives_the_alias_back_and_leaves_a_trace(client: MlflowClient) -> None:
+    promote_all(client, 1, 2)
+    done = roll_back()
+    assert done.exit_code == ExitCode.DONE
+    assert "version 1 again, version 2 marked as rolled back" in done.stdout
+    assert alias_version(client, NAME, CHAMPION) == 1
+    tags = client.get_model_version(NAME, "2").tags
+    assert tags["rolled_back_by"].startswith("Ada at ")
+    assert tags["rolled_back_because"] == "names were wrong"
+
+
+def test_the_command_says_what_is_missing(client: MlflowClient) -> None:
+    nothing = roll_back()
+    assert nothing.exit_code == ExitCode.INPUT_REJECTED
+    assert "has no champion to roll back from" in nothing.stderr
+    promote_all(client, 1)
+    assert "first champion" in roll_back().stderr
+    assert roll_back("--to", "9").exit_code == ExitCode.INPUT_REJECTED
+    assert "is the champion already" in roll_back("--to", "1").stderr
+    assert "rolled_back_by" not in client.get_model_version(NAME, "1").tags
+
+
+def test_one_that_was_rolled_back_is_passed_over(client: MlflowClient) -> None:
+    promote_all(client, 1, 2, 3)
+    client.set_model_version_tag(NAME, "2", "rolled_back_by", "Grace")
+    assert roll_back().exit_code == ExitCode.DONE
+    assert alias_version(client, NAME, CHAMPION) == 1
+
+
+def test_two_that_replaced_each_other_and_failed_both_leave_nothing(client: MlflowClient) -> None:
+    promote_all(client, 1, 2, 1)
+    assert roll_back().exit_code == ExitCode.DONE
+    assert alias_version(client, NAME, CHAMPION) == 2
+    assert roll_back().exit_code == ExitCode.INPUT_REJECTED
+    assert alias_version(client, NAME, CHAMPION) == 2
+
+
+def test_a_person_who_names_a_marked_version_clears_it(client: MlflowClient) -> None:
+    promote_all(client, 1, 2)
+    roll_back()
+    assert roll_back("--to", "2").exit_code == ExitCode.DONE
+    assert "rolled_back_by" not in client.get_model_version(NAME, "2").tags
