@@ -15,8 +15,9 @@ every programme. All batches of a night use the model version and the diarizer t
 audio is quarantined with its reason: the run is green, and `report_night` warns in its log (and in its XCom
 `warnings`). A new champion makes new transcripts beside the old.
 
-**Alerts**, one a run and not one a file: a night that failed or left programmes behind, and one that is not through by
-06:00 UTC (five hours after it was queued). They stand in the logs, and go where `AIRSCRIPT_ALERT_URL` says.
+**Alerts**, one a run and not one a file: a night that failed, left programmes behind or lost their speakers, and one
+that is not through by 06:00 UTC (five hours after it was queued). They stand in the logs, and go where
+`AIRSCRIPT_ALERT_URL` says.
 
 **When it fails.**
 - `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`, or name a model in the form.

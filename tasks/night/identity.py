@@ -9,7 +9,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 1
 RECOGNISE_VERSION = 3
 DIARIZE_VERSION = 1
-PUBLISH_VERSION = 2
+PUBLISH_VERSION = 3
 
 
 class Pipeline(Frozen):

@@ -153,16 +153,16 @@ class Publisher:
         found = row(transcript, base).model_copy(
             update={"transcript": storage.parent(manifest_uri), "key": manifest.key, "model": manifest.model}
         )
-        if preparation.published or preparation.same_as:
-            return found.model_copy(update={"detail": f"the same recording as {manifest.programme}"})
         warned = {warning.code for warning in transcript.warnings}
+        remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
         if found.outcome is Outcome.DONE and not found.words and WarningCode.SUSPECT_SEGMENTS not in warned:
             # Listening takes some music for speech rather than miss a word; the recogniser knew better.
-            return found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
-        doubtful = {WarningCode.LOW_COVERAGE, WarningCode.SUSPECT_SEGMENTS, WarningCode.TIMES_REPAIRED}
-        remarks = [w.detail for w in transcript.warnings if w.code in doubtful]
-        if remarks and found.outcome is Outcome.DONE:
-            return found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+            found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
+        elif remarks:
+            found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+        if preparation.published or preparation.same_as:
+            details = (f"the same recording as {manifest.programme}", found.detail)
+            found = found.model_copy(update={"detail": "; ".join(filter(None, details))})
         return found
 
     def _words(self, preparation: Preparation) -> RecognisedProgramme:

@@ -7,7 +7,7 @@ from collections import Counter
 from pydantic import Field
 
 from tasks import storage
-from tasks.contract import Frozen, Outcome, Reason, StepResult
+from tasks.contract import WITHOUT_SPEAKERS, Frozen, Outcome, Reason, StepResult
 from tasks.contract.arguments import ReportNight
 from tasks.night.page import render_page
 from tasks.night.plan import DEFERRED
@@ -72,8 +72,11 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     put_once(storage.join(folder, PAGE_NAME), page)
     put_once(storage.join(folder, INDEX_NAME), index)
     troubled = [row for row in rows if not row.outcome.is_done]
+    mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
+    told = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]
+    told += [f"{row.programme}: {row.detail}" for row in mute]
     return StepOutput(
-        counts={"programmes": len(rows), **report.outcomes},
+        counts={"programmes": len(rows), **report.outcomes, **({WITHOUT_SPEAKERS: len(mute)} if mute else {})},
         metrics={"hours": report.hours, "compute_hours": round(report.compute_s / 3600, 3)},
         labels={
             "model": report.model_version,
@@ -81,7 +84,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
             "page": storage.join(folder, PAGE_NAME),
             "index": storage.join(folder, INDEX_NAME),
         },
-        warnings=in_brief([f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]),
+        warnings=in_brief(told),
     )
 
 

@@ -154,6 +154,8 @@ def test_words_get_speakers(storage_root: str) -> None:
 def test_words_that_no_turn_is_near_have_none(storage_root: str) -> None:
     row, transcript = publish(storage_root, diarized(storage_root, (900, 4_000, "S1")))
     assert row.speakers == 1
+    assert row.outcome is Outcome.DONE_WITH_WARNINGS
+    assert row.detail.endswith("; 8 of 16 words have no speaker")
     (warning,) = [w for w in transcript.warnings if w.code is WarningCode.SPEAKERS_DOUBTFUL]
     assert warning.detail == "8 of 16 words have no speaker"
 
@@ -164,6 +166,8 @@ def test_without_a_diarization_words_are_published_all_the_same(storage_root: st
     row, transcript = publish(storage_root, failed)
     assert row.words == 16
     assert row.speakers is None
+    assert row.outcome is Outcome.DONE_WITH_WARNINGS
+    assert "speakers were not told apart" in row.detail
     assert transcript.speakers == ()
     assert transcript.provenance.diarizer is None
     (warning,) = [w for w in transcript.warnings if w.code is WarningCode.NO_SPEAKERS]

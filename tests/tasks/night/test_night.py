@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tasks import storage
-from tasks.contract import STEPS, InputRejected, Outcome, Reason, Receipt, Status
+from tasks.contract import STEPS, WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Receipt, Status
 from tasks.contract.arguments import ReportNight
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
@@ -214,6 +214,24 @@ def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
     assert found == {"a": (270.0, 0.08), "b": (810.0, 0.24), "c": (None, None)}
     free = ReportNight(output="", plan="", transcripts="")
     assert [row.cost for row in batch_rows(uri, load_result(uri), free)] == [None] * 3
+
+
+def test_a_night_says_once_how_many_programmes_lost_their_speakers(
+    storage_root: str, two_models: tuple[str, str]
+) -> None:
+    station = Station(storage_root)
+    plan = station.plan(two_models[0])
+    done = Publication(programme="a", media="a", outcome=Outcome.DONE, words=9, speakers=2)
+    lost = {"outcome": Outcome.DONE_WITH_WARNINGS, "speakers": None, "detail": "speakers were not told apart: a fault"}
+    rows = [
+        done,
+        *(done.model_copy(update=lost | {"programme": n, "media": n}) for n in "bc"),
+        Publication(programme="d", media="d", outcome=Outcome.DONE_NO_SPEECH),
+    ]
+    uri = write_result(station.at("publish"), "publish", {PUBLISHED: to_lines(rows)})
+    report = station.step("report-night", plan=plan.result, published=(uri,), transcripts=station.at("transcripts"))
+    assert report.counts[WITHOUT_SPEAKERS] == 2
+    assert report.warnings == tuple(f"{name}: speakers were not told apart: a fault" for name in "bc")
 
 
 def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, two_models: tuple[str, str]) -> None:

@@ -14,8 +14,8 @@ from tasks import storage
 from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
 from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
-from tasks.night.publishing import MANIFEST_NAME, is_complete
-from tasks.night.records import Batch, Preparation, Publication, Speech, read_lines
+from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
+from tasks.night.records import Batch, Doubt, Preparation, Publication, Speech, read_lines
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
 from tests.tasks.night.builders import PIPELINE, preparation, recognised
@@ -24,11 +24,16 @@ from tests.tasks.night.results import prepared_and_recognised
 PUBLISH = STEPS["publish"]
 
 
-def before(root: str, preparations: list[Preparation]) -> dict[str, str]:
+def before(root: str, preparations: list[Preparation], **found: object) -> dict[str, str]:
+    """Programmes as if they had been prepared and recognised; `found` of every one."""
     transcripts = storage.join(root, "transcripts")
     batch = Batch(pipeline=PIPELINE, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
     said = {p.arrival.programme: "good evening here is the news" if p.speech else "" for p in preparations}
-    heard = [recognised(said[p.arrival.programme], p.arrival.programme) for p in preparations if p.has_audio]
+    heard = [
+        recognised(said[p.arrival.programme], p.arrival.programme).model_copy(update=found)
+        for p in preparations
+        if p.has_audio
+    ]
     return prepared_and_recognised(root, batch, preparations, heard)
 
 
@@ -59,7 +64,7 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
         "silent": Outcome.DONE_NO_SPEECH,
         "broken": Outcome.QUARANTINED,
         "gone": Outcome.FAILED,
-        "copy": Outcome.DONE,
+        "copy": Outcome.DONE_WITH_WARNINGS,  # it is the same transcript
         "gappy": Outcome.DONE_WITH_WARNINGS,
     }
     assert found["copy"].transcript == found["news"].transcript
@@ -70,7 +75,7 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
     assert found["news"].speakers is None
     for name in ("news", "silent", "gappy"):
         assert is_complete(storage.join(found[name].transcript, MANIFEST_NAME))
-    assert receipt.counts == {"done": 1, "done_no_speech": 1, "done_with_warnings": 2, "failed": 1, "quarantined": 1}
+    assert receipt.counts == {"done_no_speech": 1, "done_with_warnings": 3, "failed": 1, "quarantined": 1}
     assert sorted(warning.split(":")[0] for warning in receipt.warnings) == ["broken", "gone"]
 
     ledger = Ledger(storage.join(storage_root, "transcripts"), PIPELINE)
@@ -86,9 +91,15 @@ def test_a_second_run_is_cached(storage_root: str) -> None:
 
 
 def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
-    arguments = before(storage_root, [preparation("news", speech=(Speech(start_ms=0, end_ms=5_000),))])
-    receipt = publish(storage_root, arguments)
-    assert rows(receipt.result)["news"].outcome is Outcome.DONE
+    doubt = Doubt(start_ms=0, end_ms=2_200, reasons=("repeated_words",))
+    news = preparation("news", speech=(Speech(start_ms=0, end_ms=5_000),))
+    row = rows(publish(storage_root, before(storage_root, [news], doubts=(doubt,))).result)["news"]
+    _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert transcript.text == "Good evening here is the news"
+    assert [s.suspect for s in transcript.segments] == [True, False]
+    assert row.suspect_s == 0.9  # of two words and the pause between them
+    assert row.outcome is Outcome.DONE_WITH_WARNINGS
+    assert "repeated_words" in row.detail
 
 
 def test_the_wrong_prefix_is_refused(storage_root: str) -> None:
