@@ -22,8 +22,8 @@ that is not through by 06:00 UTC (five hours after it was queued). They stand in
 **When it fails.**
 - `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`, or name a model in the form.
   `report_night` is red too then: it has no plan to report on.
-- `diarize` is red: its programmes are published all the same, without speakers and with a warning. Clear it with
-  downstream, and transcripts with speakers are published beside them.
+- `diarize` is red, or warns in its log of programmes that failed: they are published all the same, without speakers and
+  with a warning. Clear it with downstream, and transcripts with speakers are published beside them.
 - A batch is red: the others go on and are published, and `report_night` counts what is missing. Clear the red task.
 - `night_complete` is red while all batches are green: see `report_night`.
 

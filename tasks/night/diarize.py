@@ -63,6 +63,7 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
         },
         labels={"diarizer": reference.version},
         warnings=in_brief([f"{names[d.arrival]}: speakers were not told apart: {d.detail}" for d in failed]),
+        faults=len(failed),
     )
 
 

@@ -8,7 +8,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 # Raised when a step's output would change. They together are the pipeline's version.
 PREPARE_VERSION = 1
 RECOGNISE_VERSION = 3
-DIARIZE_VERSION = 1
+DIARIZE_VERSION = 2
 PUBLISH_VERSION = 3
 
 

@@ -64,6 +64,7 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
         warnings=in_brief(
             [f"{p.arrival.programme}: {p.outcome} ({p.reason}): {p.detail}" for p in prepared if not p.outcome.is_done]
         ),
+        faults=sum(p.reason in PASSING for p in prepared),
     )
 
 

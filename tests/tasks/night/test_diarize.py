@@ -96,6 +96,19 @@ def test_one_bad_programme_costs_no_other(storage_root: str, two_speakers: Calla
     assert [found(receipt, p).outcome for p in programmes] == [Outcome.DONE, Outcome.FAILED, Outcome.DONE]
 
 
+def test_clearing_the_task_tries_the_failed_programme_again(
+    storage_root: str, two_speakers: Callable[..., list[str]]
+) -> None:
+    heard = two_speakers(failing="2")
+    programmes = [preparation(name) for name in ("a", "b", "c")]
+    uri = prepared(storage_root, *programmes)
+    assert diarize(storage_root, uri).counts["failed"] == 1
+    again = diarize(storage_root, uri)
+    assert again.counts == {"programmes": 3, "done": 3, "failed": 0, "speakers": 6, "turns": 6}
+    assert len(heard) == 4, "only what failed is heard again"
+    assert diarize(storage_root, uri).status is Status.CACHED
+
+
 def test_a_second_attempt_takes_what_the_first_has_found(
     storage_root: str, two_speakers: Callable[..., list[str]]
 ) -> None:
