@@ -257,7 +257,7 @@ class PlanNight(StepArguments):
     transcripts: str = Field(description="URI prefix under which transcripts are published")
     model: str = Field("models:/acoustic-model@champion", description="model to transcribe with")
     diarizer: str = Field("embedded", description="tells speakers apart: embedded, a folder, s3:// prefix or hub name")
-    batches: int = Field(4, ge=1, le=800, description="at most this many batches")
+    batches: int = Field(4, ge=1, le=800, description="at most this many batches, beside those of what failed before")
     settle_s: float = Field(10.0, ge=0, description="a file that changed within this time is looked at again after it")
     arrived: Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(sorted(set(uris))))] = Field(
         (), description="only these media of the inbox, those that events told of; none: all of it"

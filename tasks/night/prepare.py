@@ -12,10 +12,11 @@ from queue import SimpleQueue
 import structlog
 
 from tasks import storage
-from tasks.contract import InputRejected, Outcome, Reason, StepError
+from tasks.contract import InputRejected, Outcome, Reason
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
+from tasks.night.faults import own_fault
 from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
 from tasks.night.listening import listen_to
@@ -134,12 +135,10 @@ class Preparer:
             if storage.is_disk_full(error):
                 raise  # of this machine: no programme is to blame
             return rejected(arrival, Reason.UNREADABLE, str(error))
-        except (StepError, MemoryError):
-            raise  # stopped, or more than one programme is concerned
         except Exception as error:
-            # A fault of ours that this file brings to light must not cost the others their night.
+            detail = own_fault(error)
             log.exception("a programme could not be prepared", programme=arrival.programme, media=arrival.uri)
-            return rejected(arrival, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+            return rejected(arrival, Reason.INTERNAL_ERROR, detail)
         finally:
             for path in folder.iterdir():
                 path.unlink()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
+
 from tasks import models
+from tasks.contract import Reason, StepError
 from tasks.contract.arguments import Recognise
+from tasks.night.faults import own_fault
 from tasks.night.hearing import Hearing, Piece
 from tasks.night.identity import RECOGNISE_VERSION
-from tasks.night.records import PREPARED, Preparation, read_lines
+from tasks.night.records import PREPARED, Preparation, in_brief, read_lines
 from tasks.night.shelf import Shelf
 from tasks.night.windows import SAMPLES_PER_MS, AudioSource, ahead, listen, windows
 from tasks.step import StepContext, StepOutput, load_result, output_uri
@@ -19,6 +24,8 @@ from tasks.step import StepContext, StepOutput, load_result, output_uri
 if TYPE_CHECKING:
     from tasks.recognition import Engine, Recognition
     from tasks.recognition.quality import Sign
+
+log = structlog.get_logger()
 
 VERSION = RECOGNISE_VERSION
 
@@ -49,28 +56,34 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
         load_s = time.monotonic() - started
         audio = AudioSource(arguments.prepared, prepared, context.scratch)
         for hearing in unheard:
-            hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
+            with hearing.answering():
+                hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
         chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
         for window in ahead(windows(listen(unheard, audio, engine.tells_languages), engine.portion_s)):
-            in_window = list({id(piece.hearing): piece.hearing for piece in window}.values())
+            in_window = [h for h in {id(p.hearing): p.hearing for p in window}.values() if not h.fault]
             for hearing in in_window:
-                if hearing.ballot_samples:
-                    hearing.vote(engine.languages(hearing.ballot_samples))
-            for piece, recognition, signs, again in hear(engine, window):
-                piece.hearing.add(engine.name, piece, recognition, signs, again)
+                with hearing.answering():
+                    if hearing.ballot_samples:
+                        hearing.vote(engine.languages(hearing.ballot_samples))
+            for piece, recognition, signs, again in hear_each(engine, window):
+                with piece.hearing.answering():
+                    piece.hearing.add(engine.name, piece, recognition, signs, again)
                 heard_s += piece.span.duration_ms / 1000
             for hearing in in_window:
-                if hearing.is_complete:
-                    hearing.keep(shelf)
+                if hearing.is_complete and not hearing.fault:
+                    with hearing.answering():
+                        hearing.keep(shelf)
             context.progress("recognise", round(heard_s), round(chunk_s), "s", window[-1].hearing.programme)
     for hearing in unheard:
         if not hearing.preparation.speech:
             hearing.keep(shelf)
+    failed = given_up(hearings, context)
     seconds = time.monotonic() - started - load_s
     unheard_s = sum(hearing.preparation.duration_ms for hearing in unheard) / 1000
     return StepOutput(
         counts={
             "programmes": len(hearings),
+            "failed": len(failed),
             "words": sum(hearing.n_words for hearing in hearings),
             "chunks": sum(hearing.n_chunks for hearing in hearings),
             "suspect": sum(hearing.n_doubts for hearing in hearings),
@@ -82,7 +95,41 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
             "redecoded_s": round(sum(hearing.redecoded_ms for hearing in hearings) / 1000, 1),
         },
         labels={"model": reference.uri, "model_version": reference.version},
+        warnings=in_brief([f"{hearing.programme}: not recognised: {hearing.fault}" for hearing in failed]),
+        faults=len(failed),
     )
+
+
+def given_up(hearings: list[Hearing], context: StepContext) -> list[Hearing]:
+    """The programmes that failed, told to the steps that follow.
+
+    Raises:
+        StepError: all of several failed, which is no fault of theirs.
+    """
+    failed = [hearing for hearing in hearings if hearing.fault]
+    if len(failed) > 1 and all(hearing.fault for hearing in hearings if hearing.preparation.speech):
+        raise StepError(f"none of {len(failed)} programmes: {failed[0].fault}", reason=Reason.INTERNAL_ERROR)
+    for hearing in failed:
+        hearing.give_up(context)
+    return failed
+
+
+def hear_each(engine: Engine, window: list[Piece]) -> list[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:
+    """The same as `hear`; where that fails, programme by programme, to find the one that it fails for."""
+    by_programme: dict[int, list[Piece]] = defaultdict(list)
+    for piece in window:
+        if not piece.hearing.fault:
+            by_programme[id(piece.hearing)].append(piece)
+    if len(by_programme) > 1:
+        try:
+            return list(hear(engine, [piece for pieces in by_programme.values() for piece in pieces]))
+        except Exception as error:
+            log.warning("a window is heard again programme by programme", fault=own_fault(error))
+    found = []
+    for pieces in by_programme.values():
+        with pieces[0].hearing.answering():
+            found += list(hear(engine, pieces))
+    return found
 
 
 def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:

@@ -127,6 +127,8 @@ class RecognisedProgramme(Frozen):
     words: tuple[SpokenWord, ...]
     chunks: int = Field(default=0, description="pieces in which it was heard")
     doubts: tuple[Doubt, ...] = ()
+    outcome: Outcome = Outcome.DONE
+    detail: str = Field(default="", description="what went wrong")
     covered_ms: int = Field(default=0, description="speech that has words")
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
 

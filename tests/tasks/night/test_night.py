@@ -244,6 +244,35 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, 
     assert warning.startswith("a: failed")
 
 
+def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up(
+    storage_root: str, two_models: tuple[str, str]
+) -> None:
+    """A crash of the process leaves no result; the batches that end are as if they had published nothing."""
+    station = Station(storage_root)
+    for n, name in enumerate(("poison", "a", "b")):
+        station.deliver(f"{name}.wav", wav(np.zeros(SAMPLE_RATE_HZ + n)))
+
+    def night(*ended: str) -> tuple[list[set[str]], dict[str, int]]:
+        plan = station.plan(two_models[0], batches=1)
+        batches = [{a.programme for a in read_one(Batch, item.uri).programmes} for item in plan.items]
+        published = []
+        for name in ended:
+            done = Publication(programme=name, media=station.at("inbox", f"{name}.wav"), outcome=Outcome.DONE)
+            published.append(write_result(station.at(f"published-{name}"), "publish", {PUBLISHED: to_lines([done])}))
+        report = station.step(
+            "report-night", plan=plan.result, published=tuple(published), transcripts=station.at("transcripts")
+        )
+        return batches, report.counts
+
+    assert night() == ([{"poison", "a", "b"}], {"programmes": 3, "failed": 3})
+    parted, counts = night("a", "b")
+    assert sorted(map(sorted, parted)) == [["a"], ["b"], ["poison"]]
+    assert counts == {"programmes": 3, "done": 2, "failed": 1}
+    assert night()[1] == {"programmes": 3, "failed": 3}, "nothing came to its end: no programme is to blame"
+    assert night("a", "b")[1] == {"programmes": 3, "done": 2, "quarantined": 1}
+    assert {"poison"} not in night("a", "b")[0]
+
+
 def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
     storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,10 @@ from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
 from tasks.night.records import Batch, Doubt, Preparation, Publication, Speech, read_lines
+from tasks.night.transcript import build
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
+from tasks.transcripts.document import Transcript
 from tests.tasks.night.builders import PIPELINE, preparation, recognised
 from tests.tasks.night.results import prepared_and_recognised
 
@@ -100,6 +102,47 @@ def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
     assert row.suspect_s == 0.9  # of two words and the pause between them
     assert row.outcome is Outcome.DONE_WITH_WARNINGS
     assert "repeated_words" in row.detail
+
+
+def test_a_programme_that_was_not_recognised_is_failed_until_it_is_given_up(storage_root: str) -> None:
+    failed = {"outcome": Outcome.FAILED, "detail": "RuntimeError: a bug", "words": ()}
+    found = []
+    for night in range(3):
+        poison = preparation("poison")
+        poison = poison.model_copy(update={"arrival": poison.arrival.model_copy(update={"failures": night})})
+        (row,) = rows(publish(storage_root, before(storage_root, [poison], **failed)).result).values()
+        found.append(row)
+    assert [row.outcome for row in found] == [Outcome.FAILED, Outcome.FAILED, Outcome.QUARANTINED]
+    assert {(row.reason, row.detail) for row in found} == {
+        (Reason.INTERNAL_ERROR, "not recognised: RuntimeError: a bug")
+    }
+    assert Ledger(storage.join(storage_root, "transcripts"), PIPELINE).quarantined() == {poison.arrival.arrival}
+
+
+def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
+    storage_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = preparation("copy", sha256=preparation("b").sha256, same_as=preparation("b").arrival.arrival)
+    arguments = before(storage_root, [preparation(name) for name in "abc"] + [copy])
+
+    def broken(found: Preparation, *others: object) -> Transcript:
+        if found.arrival.programme == "b":
+            raise ValueError("a bug that this programme brings to light")
+        return build(found, *others)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as bug:
+        bug.setattr("tasks.night.publish.build", broken)
+        receipt = publish(storage_root, arguments)
+    found = rows(receipt.result)
+    assert {name: row.outcome.is_done for name, row in found.items()} == {
+        "a": True,
+        "b": False,
+        "c": True,
+        "copy": False,
+    }
+    assert found["b"].reason is found["copy"].reason is Reason.INTERNAL_ERROR
+    assert sum(Ledger(storage.join(storage_root, "transcripts"), PIPELINE).failures().values()) == 2
+    assert all(row.outcome.is_done for row in rows(publish(storage_root, arguments).result).values())
 
 
 def test_the_wrong_prefix_is_refused(storage_root: str) -> None:

@@ -124,7 +124,7 @@ def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkey
     again = context(storage_root, tmp_path, "second")
     output = recognise.run(arguments, again)
     assert engine.n_chunks == 6
-    assert output.counts == {"programmes": 4, "words": 6, "chunks": 6, "suspect": 0}
+    assert output.counts == {"programmes": 4, "failed": 0, "words": 6, "chunks": 6, "suspect": 0}
     for p in preparations:
         found = read_one(
             RecognisedProgramme, storage.join(again.prefix, again.outputs[words_name(p.arrival.arrival)].path)
