@@ -64,4 +64,4 @@ with DAG(
         diarizer="{{ params.diarizer }}",
         batches="{{ params.batches }}",
     )
-    transcribe(plan)
+    transcribe(plan, name="{{ (dag_run.logical_date or dag_run.run_after) | ds }}")

@@ -57,4 +57,4 @@ with DAG(
         settle_s=0,  # an event is sent when a medium is complete
         arrived=choose_arrived(),
     )
-    transcribe(plan)
+    transcribe(plan, name="arrivals-{{ dag_run.run_after.strftime('%Y-%m-%dT%H%M%S') }}")

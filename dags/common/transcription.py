@@ -50,10 +50,10 @@ def form(inbox: str) -> dict[str, Param]:
     }
 
 
-def transcribe(plan: Any) -> None:
+def transcribe(plan: Any, name: str) -> None:
     """Every batch of a plan, the report, and a last task that keeps a failed batch from looking well.
 
-    The DAG's form has `transcripts`.
+    The DAG's form has `transcripts`. `name` is what people call the run, a template that its retries fill in alike.
     """
 
     @task_group
@@ -83,6 +83,7 @@ def transcribe(plan: Any) -> None:
         plan=XComArg(plan, "result"),
         published=published,
         transcripts="{{ params.transcripts }}",
+        night=name,
         cpu_hour_price=settings().cpu_hour_price,
         gpu_hour_price=settings().gpu_hour_price,
         trigger_rule="all_done",

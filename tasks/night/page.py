@@ -44,7 +44,7 @@ COLUMNS = (
 
 def render_page(report: NightReport) -> str:
     """Equal reports give equal pages."""
-    title = f"Night {report.night}"
+    title = f"Transcripts of {report.night}"
     counts = [
         (str(len(report.rows)), "programmes"),
         (f"{report.hours:.2f} h", "transcribed"),

@@ -201,6 +201,22 @@ def test_three_hundred_programmes_are_planned_and_told_of(two_models: tuple[str,
     assert len({json.loads(line)["programme"] for line in index}) == 300
 
 
+def test_a_night_is_called_by_its_date(storage_root: str, two_models: tuple[str, str]) -> None:
+    station = Station(storage_root)
+    plan = station.plan(two_models[0]).result
+    transcripts = station.at("transcripts")
+    reports = [
+        station.step("report-night", plan=plan, transcripts=transcripts, night=night)
+        for night in ("2026-11-22", "arrivals-2026-11-22T031500", "2026-11-22")
+    ]
+    folders = [report.labels["index"].removeprefix(station.at("transcripts", "_nights", "")) for report in reports]
+    assert folders[0].startswith("2026-11-22-")
+    assert folders[1].startswith("arrivals-2026-11-22T031500-")
+    assert folders[2] == folders[0], "a retry finds its own"
+    page = storage.read_bytes(reports[0].labels["page"]).decode()
+    assert f"<h1>Transcripts of {folders[0].split('/')[0]}</h1>" in page
+
+
 def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
     station = Station((tmp_path / "storage").as_uri())
     rows = [
