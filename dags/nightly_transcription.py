@@ -62,6 +62,7 @@ with DAG(
         transcripts="{{ params.transcripts }}",
         model="{{ params.model }}",
         diarizer="{{ params.diarizer }}",
+        language="{{ params.language }}",
         batches="{{ params.batches }}",
     )
     transcribe(plan, name="{{ (dag_run.logical_date or dag_run.run_after) | ds }}")

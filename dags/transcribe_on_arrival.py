@@ -53,6 +53,7 @@ with DAG(
         transcripts="{{ params.transcripts }}",
         model="{{ params.model }}",
         diarizer="{{ params.diarizer }}",
+        language="{{ params.language }}",
         batches="{{ params.batches }}",
         settle_s=0,  # an event is sent when a medium is complete
         arrived=choose_arrived(),

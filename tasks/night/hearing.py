@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+UNTOLD_LANGUAGE = "en"  # of models that cannot tell
 FEWEST_BALLOTS, MOST_BALLOTS = 3, 12
 
 
@@ -38,7 +39,7 @@ class Hearing:
 
     def __init__(self, preparation: Preparation, language: str | None) -> None:
         self.preparation = preparation
-        self._engine, self._language = "", language
+        self._engine, self._given = "", language
         self._language_share: float | None = None
         self.chunks: tuple[Span, ...] = ()
         self.ballot_samples: list[np.ndarray] = []
@@ -86,7 +87,14 @@ class Hearing:
         """What each of its chunks is told."""
         from tasks.recognition import Hints
 
-        return Hints(self._voted, self.preparation.vocabulary)
+        return Hints(self._given or self._voted, self.preparation.vocabulary)
+
+    @property
+    def hints_again(self) -> Hints:
+        """The same where all else has failed: it may be the vote that misleads."""
+        from tasks.recognition import Hints
+
+        return Hints(self._given, self.preparation.vocabulary)
 
     @property
     def ballots(self) -> tuple[Span, ...]:
@@ -139,9 +147,11 @@ class Hearing:
     def keep(self, shelf: Shelf) -> None:
         """Publish the programme's words, and hold them no longer.
 
-        Its language is that of most of its speech, not of its beginning.
+        Its language is the one that was given, or that of most of its speech, not of its beginning.
         """
-        spoken = max(self._languages, key=lambda name: (self._languages[name], name), default=self._language)
+        spoken = self._given or max(
+            self._languages, key=lambda name: (self._languages[name], name), default=UNTOLD_LANGUAGE
+        )
         words = (Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in self._words)
         result = RecognisedProgramme(
             arrival=self.preparation.arrival.arrival,

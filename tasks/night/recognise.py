@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from tasks import models
 from tasks.contract import Reason, StepError
-from tasks.contract.arguments import Recognise
+from tasks.contract.arguments import AUTO_LANGUAGE, Recognise
 from tasks.night.faults import own_fault
 from tasks.night.hearing import Hearing, Piece
 from tasks.night.identity import RECOGNISE_VERSION
@@ -45,7 +44,8 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
     audio_s = sum(p.duration_ms for p in preparations) / 1000
     reference = models.resolve(arguments.model)
     shelf = Shelf(context)
-    hearings = [Hearing(p, arguments.language or None) for p in preparations]
+    given = None if arguments.language == AUTO_LANGUAGE else arguments.language
+    hearings = [Hearing(p, given) for p in preparations]
     unheard = [hearing for hearing in hearings if not hearing.recall(shelf)]
     started = time.monotonic()
     load_s = heard_s = 0.0
@@ -59,7 +59,7 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
             with hearing.answering():
                 hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
         chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
-        for window in ahead(windows(listen(unheard, audio, engine.tells_languages), engine.portion_s)):
+        for window in ahead(windows(listen(unheard, audio, engine.tells_languages and not given), engine.portion_s)):
             in_window = [h for h in {id(p.hearing): p.hearing for p in window}.values() if not h.fault]
             for hearing in in_window:
                 with hearing.answering():
@@ -135,9 +135,9 @@ def hear_each(engine: Engine, window: list[Piece]) -> list[tuple[Piece, Recognit
 def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:
     """Each piece with what was recognised, the signs that speak against it, and whether it was decoded again.
 
-    What fails the gate goes down a ladder: in two halves, each in the language heard in it, which breaks a loop and
-    gives each half levels of its own; then carefully. A later hearing counts if fewer signs speak against it; what
-    stays doubtful is kept and marked.
+    What fails the gate goes down a ladder: in two halves, which breaks a loop and gives each half levels of its own;
+    then carefully, each half in the language heard in it unless one was given. A later hearing counts if fewer signs
+    speak against it; what stays doubtful is kept and marked.
     """
     found = engine.recognise([piece.samples for piece in window], [piece.hearing.hints for piece in window])
     signs = [piece.doubts(r.words) for piece, r in zip(window, found, strict=True)]
@@ -158,7 +158,7 @@ def hear_again(engine: Engine, pieces: list[Piece], careful: bool) -> Iterator[R
     from tasks.recognition.retry import halves, joined
 
     cuts = [halves(piece.samples) for piece in pieces]
-    hints = [replace(piece.hearing.hints, language=None) for piece in pieces for _ in range(2)]
+    hints = [piece.hearing.hints_again if careful else piece.hearing.hints for piece in pieces for _ in range(2)]
     second = engine.recognise([half for pair in cuts for half in pair], hints, careful) if pieces else []
     for place, (first_half, _) in enumerate(cuts):
         yield joined(second[2 * place], second[2 * place + 1], len(first_half) // SAMPLES_PER_MS)

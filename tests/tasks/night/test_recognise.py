@@ -35,7 +35,7 @@ class Brittle:
         if any(len(chunk) == 16 * self.poison_ms for chunk in chunks):
             raise RuntimeError("a bug of ours")
         self.n_chunks += len(chunks)
-        return [Recognition((Word("word", 0, len(c) // 16, 0.9, WordTiming.CTC),), "en") for c in chunks]
+        return [Recognition((Word("word", 0, len(c) // 16, 0.9, WordTiming.CTC),)) for c in chunks]
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def spoken(name: str, speech_ms: int) -> Preparation:
     return preparation(name, duration_ms=5_000, speech=(Speech(start_ms=500, end_ms=500 + speech_ms),))
 
 
-def recognise(root: str, tmp_path: Path, *programmes: Preparation, unreadable: str = "") -> Receipt:
+def recognise(
+    root: str, tmp_path: Path, *programmes: Preparation, unreadable: str = "", language: str = "auto"
+) -> Receipt:
     audio = {p.audio: wav(np.zeros(80_000), "FLAC") for p in programmes if p.has_audio}
     audio |= {p.audio: b"no audio" for p in programmes if p.arrival.programme == unreadable}
     prepared = write_result(storage.join(root, "prepared"), "prepare-media", {PREPARED: to_lines(programmes)} | audio)
@@ -58,7 +60,8 @@ def recognise(root: str, tmp_path: Path, *programmes: Preparation, unreadable: s
     (model / "config.json").write_text("{}")
     definition = STEPS["recognise"]
     output = storage.join(root, "work")
-    return run_step(definition, definition.arguments(output=output, prepared=prepared, model=str(model)), no_progress)
+    arguments = definition.arguments(output=output, prepared=prepared, model=str(model), language=language)
+    return run_step(definition, arguments, no_progress)
 
 
 def outcome(receipt: Receipt, programme: Preparation) -> tuple[Outcome, int]:
@@ -92,3 +95,30 @@ def test_audio_that_cannot_be_read_costs_no_other(storage_root: str, tmp_path: P
 def test_where_every_programme_fails_none_is_to_blame(storage_root: str, tmp_path: Path, engine: Brittle) -> None:
     with pytest.raises(StepError, match="none of 2 programmes: RuntimeError: a bug of ours"):
         recognise(storage_root, tmp_path, spoken("a", POISON_MS), spoken("b", POISON_MS))
+
+
+class Polyglot(Brittle):
+    """An engine that hears English in all that it votes on, and speaks what it is told to."""
+
+    tells_languages = True
+
+    def languages(self, chunks: list[np.ndarray]) -> list[dict[str, float]]:
+        return [{"en": 1.0} for _ in chunks]
+
+    def recognise(self, chunks: list[np.ndarray], hints: object = None, careful: bool = False) -> list[Recognition]:
+        found = super().recognise(chunks, hints, careful)
+        return [Recognition(r.words, hint.language) for r, hint in zip(found, hints, strict=True)]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("tells", "given", "found"),
+    [(True, "auto", "en"), (True, "de", "de"), (False, "auto", "en"), (False, "de-AT", "de-AT")],
+)
+def test_whose_language_it_is(
+    storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells: bool, given: str, found: str
+) -> None:
+    monkeypatch.setattr("tasks.recognition.load_engine", lambda folder: Polyglot() if tells else Brittle())
+    news = spoken("news", 1_000)
+    receipt = recognise(storage_root, tmp_path, news, language=given)
+    uri = output_uri(receipt.result, load_result(receipt.result), words_name(news.arrival.arrival))
+    assert read_one(RecognisedProgramme, uri).language == found
