@@ -63,6 +63,7 @@ with DAG(
         model="{{ params.model }}",
         diarizer="{{ params.diarizer }}",
         language="{{ params.language }}",
+        cues="{{ params.cues }}",
         batches="{{ params.batches }}",
     )
     transcribe(plan, name="{{ (dag_run.logical_date or dag_run.run_after) | ds }}")

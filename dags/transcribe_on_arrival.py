@@ -54,6 +54,7 @@ with DAG(
         model="{{ params.model }}",
         diarizer="{{ params.diarizer }}",
         language="{{ params.language }}",
+        cues="{{ params.cues }}",
         batches="{{ params.batches }}",
         settle_s=0,  # an event is sent when a medium is complete
         arrived=choose_arrived(),

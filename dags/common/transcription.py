@@ -10,7 +10,7 @@ from airflow.sdk import Param, XComArg, task_group
 from dags.common.links import ReportLink
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import AUTO_LANGUAGE
+from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
 
 
 def form(inbox: str) -> dict[str, Param]:
@@ -52,6 +52,13 @@ def form(inbox: str) -> dict[str, Param]:
             examples=["auto", "en", "de", "cy"],
             title="Language",
             description="Language that is spoken (BCP 47); auto: the one that is heard, en where the model cannot tell",
+        ),
+        "cues": Param(
+            CueRules.BBC.value,
+            type="string",
+            enum=[rules.value for rules in CueRules],
+            title="Subtitles",
+            description="Whose rules subtitles keep: the BBC's lines of 37 characters, or streaming's of 42",
         ),
         "batches": Param(
             4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut a run into at most so many"

@@ -67,6 +67,7 @@ def survey(arguments: PlanNight) -> Survey:
         diarizer=diarizer.uri,
         diarizer_digest=diarizer.digest,
         language=arguments.language,
+        cues=arguments.cues,
     )
     ledger = Ledger(arguments.transcripts, pipeline)
     transcribed, quarantined = ledger.transcribed(), ledger.quarantined()

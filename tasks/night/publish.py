@@ -33,10 +33,13 @@ from tasks.night.transcript import build, row
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
 from tasks.streaming import kafka
 from tasks.transcripts.document import WarningCode
+from tasks.transcripts.profiles import PROFILES
 
 log = structlog.get_logger()
 
 VERSION = PUBLISH_VERSION
+# Where people talk faster than viewers read, some cues cannot keep the rules; more than this share is worth a warning.
+MANY_BEYOND = 0.25
 PUBLISHED = "published.jsonl"
 
 
@@ -147,7 +150,8 @@ class Publisher:
         transcript = build(preparation, recognised, self._batch.pipeline, code_version(), diarized)
         has_speakers = diarized is not None and diarized.outcome.is_done
         key = self._batch.pipeline.transcript_key(preparation.content, preparation.track, has_speakers)
-        manifest = publish_transcript(transcript, preparation.arrival.programme, key, self._batch.transcripts)
+        profile = PROFILES[self._batch.pipeline.cues]
+        manifest = publish_transcript(transcript, preparation.arrival.programme, key, self._batch.transcripts, profile)
         return self._enter(preparation, manifest)
 
     def _fail(self, preparation: Preparation, detail: str) -> Publication:
@@ -175,10 +179,18 @@ class Publisher:
         self._manifests[preparation.arrival.arrival] = manifest_uri
         self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)
         found = row(transcript, _row(preparation)).model_copy(
-            update={"transcript": storage.parent(manifest_uri), "key": manifest.key, "model": manifest.model}
+            update={
+                "transcript": storage.parent(manifest_uri),
+                "key": manifest.key,
+                "model": manifest.model,
+                "cues": manifest.cues.total,
+                "cues_beyond": manifest.cues.beyond,
+            }
         )
         warned = {warning.code for warning in transcript.warnings}
         remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
+        if manifest.cues.beyond > MANY_BEYOND * manifest.cues.total:
+            remarks.append(str(manifest.cues))
         if found.outcome is Outcome.DONE and not found.words and WarningCode.SUSPECT_SEGMENTS not in warned:
             # Listening takes some music for speech rather than miss a word; the recogniser knew better.
             found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})

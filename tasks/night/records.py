@@ -170,6 +170,8 @@ class Publication(Frozen):
     confidence: float | None = Field(default=None, description="mean over the words")
     suspect_s: float = 0.0
     redecoded_s: float = Field(default=0.0, description="speech that was decoded again")
+    cues: int = Field(default=0, description="subtitles")
+    cues_beyond: int = Field(default=0, description="subtitles that break a limit of their rules")
 
 
 def in_brief(troubles: Sequence[str], most: int = 10) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from tasks.night.publishing import put_once
 from tasks.night.records import Batch, Publication, in_brief, read_lines, read_one, to_lines
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 
-VERSION = 1
+VERSION = 2
 
 INDEX_NAME = "index.jsonl"
 PAGE_NAME = "report.html"

@@ -12,6 +12,8 @@ import pytest
 
 from tasks import storage
 from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
+from tasks.contract.arguments import CueRules
+from tasks.night.identity import Pipeline
 from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
@@ -19,17 +21,21 @@ from tasks.night.records import Batch, Doubt, Preparation, Publication, Speech, 
 from tasks.night.transcript import build
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
+from tasks.transcripts.cues import Limit
 from tasks.transcripts.document import Transcript
+from tasks.transcripts.profiles import PROFILES
 from tests.tasks.night.builders import PIPELINE, preparation, recognised
 from tests.tasks.night.results import prepared_and_recognised
 
 PUBLISH = STEPS["publish"]
 
 
-def before(root: str, preparations: list[Preparation], **found: object) -> dict[str, str]:
+def before(
+    root: str, preparations: list[Preparation], pipeline: Pipeline = PIPELINE, **found: object
+) -> dict[str, str]:
     """Programmes as if they had been prepared and recognised; `found` of every one."""
     transcripts = storage.join(root, "transcripts")
-    batch = Batch(pipeline=PIPELINE, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
+    batch = Batch(pipeline=pipeline, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
     said = {p.arrival.programme: "good evening here is the news" if p.speech else "" for p in preparations}
     heard = [
         recognised(said[p.arrival.programme], p.arrival.programme).model_copy(update=found)
@@ -143,6 +149,39 @@ def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
     assert found["b"].reason is found["copy"].reason is Reason.INTERNAL_ERROR
     assert sum(Ledger(storage.join(storage_root, "transcripts"), PIPELINE).failures().values()) == 2
     assert all(row.outcome.is_done for row in rows(publish(storage_root, arguments).result).values())
+
+
+@pytest.mark.parametrize("rules", CueRules)
+def test_subtitles_keep_the_rules_of_the_plan(storage_root: str, rules: CueRules) -> None:
+    said = "good evening here is the news of the day and now the weather for the rest of the week"
+    calm = tuple(
+        word.model_copy(update={"start_ms": 900 + 500 * n, "end_ms": 1_300 + 500 * n})
+        for n, word in enumerate(recognised(said).words)
+    )
+    arguments = before(storage_root, [preparation("news")], PIPELINE.model_copy(update={"cues": rules}), words=calm)
+    row = rows(publish(storage_root, arguments).result)["news"]
+    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert (manifest.cues.profile, manifest.cues.beyond) == (rules, 0)
+    assert manifest.cues.total == row.cues > 1
+    lines = storage.read_bytes(storage.join(row.transcript, "news.srt")).decode().splitlines()
+    assert (max(map(len, lines)) > 37) == (rules is CueRules.STREAMING)
+
+
+def test_subtitles_that_cannot_keep_the_rules_are_counted_and_warned_of(storage_root: str) -> None:
+    quick = tuple(
+        word.model_copy(update={"start_ms": 900 + 95 * n, "end_ms": 990 + 95 * n})
+        for n, word in enumerate(recognised("good evening here is the news of the day " * 6).words)
+    )
+    receipt = publish(storage_root, before(storage_root, [preparation("news")], words=quick))
+    row = rows(receipt.result)["news"]
+    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert manifest.cues.beyond == row.cues_beyond == row.cues > 1
+    assert manifest.cues.limits == {Limit.READING_SPEED: row.cues}
+    assert row.detail.endswith(f"{row.cues} of {row.cues} cues break a limit of bbc-37: {row.cues} reading_speed")
+
+
+def test_rules_in_the_form_are_the_profiles_that_there_are() -> None:
+    assert set(CueRules) == set(PROFILES)
 
 
 def test_the_wrong_prefix_is_refused(storage_root: str) -> None:
