@@ -61,7 +61,7 @@ def build(
     else:
         words = with_capitals(ordered, language)
     suspect = [Span(doubt.start_ms, doubt.end_ms) for doubt in recognised.doubts]
-    start_timecode, rate = _clock(preparation)
+    start_timecode, rate, timecode_warnings = _clock(preparation)
     speech_ms = preparation.speech_ms
     return Transcript(
         media=Media(
@@ -89,6 +89,7 @@ def build(
             redecoded_ms=recognised.redecoded_ms,
         ),
         warnings=(
+            *timecode_warnings,
             *_warnings(preparation, recognised, speech_ms, moved=ordered != found),
             *_speaker_warnings(diarized, words, speech_ms),
         ),
@@ -133,17 +134,19 @@ def _speaker_warnings(
     return []
 
 
-def _clock(preparation: Preparation) -> tuple[str | None, FrameRate]:
-    """The start time code, if it and its rate are ones that exist."""
+def _clock(preparation: Preparation) -> tuple[str | None, FrameRate, list[TranscriptWarning]]:
+    """The start time code and its rate; or none, and why those that the media name are not honoured."""
     rates = {str(rate): rate for rate in get_args(FrameRate)}
-    rate: FrameRate = rates.get(preparation.timecode_rate, "25")
-    if preparation.start_timecode is None or preparation.timecode_rate not in rates:
-        return None, "25"
+    start, rate = preparation.start_timecode, rates.get(preparation.timecode_rate)
+    if start is None:
+        return None, rate or "25", []
     try:
-        Clock(preparation.start_timecode, rate)
-    except ValueError:
-        return None, "25"
-    return preparation.start_timecode, rate
+        if rate is None:
+            raise ValueError(f"no time code counts {preparation.timecode_rate} frames a second")
+        return Clock(start, rate).start, rate, []
+    except ValueError as error:
+        detail = f"times count from zero, not from {clean(start) or 'the start'}: {error}"
+        return None, "25", [TranscriptWarning(code=WarningCode.TIMECODE_IGNORED, detail=detail)]
 
 
 def row(transcript: Transcript, base: Publication) -> Publication:

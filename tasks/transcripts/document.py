@@ -65,6 +65,7 @@ class WarningCode(StrEnum):
     LANGUAGE_DOUBTFUL = "language_doubtful"
     SPEAKERS_DOUBTFUL = "speakers_doubtful"
     NO_SPEAKERS = "no_speakers"  # diarization was not run, or failed
+    TIMECODE_IGNORED = "timecode_ignored"  # the media's start time code, or its frame rate, is none
     TIMES_REPAIRED = "times_repaired"  # words out of order or outside the media were moved
 
 
