@@ -38,6 +38,9 @@ from tasks.transcripts.profiles import PROFILES
 log = structlog.get_logger()
 
 VERSION = PUBLISH_VERSION
+# Listening takes some music for speech rather than miss a word (of interludes of 45 s up to 3 s); where less than both
+# of these has no words, the recogniser knew better.
+MOST_NOISE_S, MOST_NOISE_SHARE = 10.0, 0.1
 # Where people talk faster than viewers read, some cues cannot keep the rules; more than this share is worth a warning.
 MANY_BEYOND = 0.25
 PUBLISHED = "published.jsonl"
@@ -191,8 +194,8 @@ class Publisher:
         remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
         if manifest.cues.beyond > MANY_BEYOND * manifest.cues.total:
             remarks.append(str(manifest.cues))
-        if found.outcome is Outcome.DONE and not found.words and WarningCode.SUSPECT_SEGMENTS not in warned:
-            # Listening takes some music for speech rather than miss a word; the recogniser knew better.
+        is_noise = not found.words and found.speech_s < min(MOST_NOISE_S, MOST_NOISE_SHARE * found.duration_s)
+        if found.outcome is Outcome.DONE and is_noise and WarningCode.SUSPECT_SEGMENTS not in warned:
             found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
         elif remarks:
             found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})

@@ -174,11 +174,11 @@ class Publication(Frozen):
     cues_beyond: int = Field(default=0, description="subtitles that break a limit of their rules")
 
 
-def in_brief(troubles: Sequence[str], most: int = 10) -> tuple[str, ...]:
+def in_brief(troubles: Sequence[str], most: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
     """A step's warnings: a bad night must not bury its log. The report has them all."""
     if len(troubles) <= most:
         return tuple(troubles)
-    return (*troubles[:most], f"and {len(troubles) - most} more: see the night's report")
+    return (*troubles[:most], f"and {len(troubles) - most} more: {elsewhere}")
 
 
 def to_lines(records: Iterable[Frozen]) -> bytes:

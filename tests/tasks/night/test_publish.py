@@ -105,9 +105,38 @@ def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
     _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert transcript.text == "Good evening here is the news"
     assert [s.suspect for s in transcript.segments] == [True, False]
-    assert row.suspect_s == 0.9  # of two words and the pause between them
+    assert row.suspect_s == 2.2
     assert row.outcome is Outcome.DONE_WITH_WARNINGS
-    assert "repeated_words" in row.detail
+    assert "1 passages: 00:00:00–00:00:02 repeated_words" in row.detail
+
+
+@pytest.mark.parametrize(
+    ("n_stretches", "outcome"),
+    [(2, Outcome.DONE_NO_SPEECH), (6, Outcome.DONE_WITH_WARNINGS)],
+)
+def test_speech_without_a_word_is_noise_only_if_there_is_little(
+    storage_root: str, n_stretches: int, outcome: Outcome
+) -> None:
+    """Stretches too short for the gate to doubt: 1.9 s each, of 60."""
+    stretches = tuple(Speech(start_ms=9_000 * n, end_ms=9_000 * n + 1_900) for n in range(n_stretches))
+    news = preparation("news", duration_ms=60_000, speech=stretches)
+    row = rows(publish(storage_root, before(storage_root, [news], words=(), covered_ms=0)).result)["news"]
+    assert (row.outcome, row.words) == (outcome, 0)
+    if outcome is Outcome.DONE_WITH_WARNINGS:
+        assert "0 % of 11 s of speech have words" in row.detail
+
+
+def test_speech_that_was_lost_has_a_place(storage_root: str) -> None:
+    """Eleven seconds in which nobody was heard: there is no word to mark."""
+    doubt = Doubt(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
+    row = rows(publish(storage_root, before(storage_root, [preparation("news")], doubts=(doubt,))).result)["news"]
+    _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    (passage,) = transcript.suspect_passages
+    assert (passage.start_ms, passage.end_ms, passage.reasons) == (5_000, 16_000, ("speech_without_words",))
+    assert not any(segment.suspect for segment in transcript.segments)
+    assert transcript.coverage.suspect_ms == 11_000
+    assert row.suspect_s == 11.0
+    assert "00:00:05–00:00:16 speech_without_words" in row.detail
 
 
 def test_a_programme_that_was_not_recognised_is_failed_until_it_is_given_up(storage_root: str) -> None:
