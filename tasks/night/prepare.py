@@ -12,7 +12,7 @@ from queue import SimpleQueue
 import structlog
 
 from tasks import storage
-from tasks.contract import InputRejected, Outcome, Reason
+from tasks.contract import InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
@@ -145,7 +145,12 @@ class Preparer:
             folder.rmdir()
 
     def _prepare(self, arrival: Arrival, folder: Path) -> Preparation:
-        media = storage.local_copy(arrival.uri, folder)
+        try:
+            media = storage.local_copy(arrival.uri, folder)
+        except StepError as error:
+            if error.reason is not Reason.DISK_FULL:
+                raise
+            return rejected(arrival, error.reason, f"{error.message} ({error.next_step})")
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:
             return rejected(arrival, Reason.CHANGED_WHILE_READ, "not the file any more that was planned", sha256)
