@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from tasks.step import run_step
 
 
 def transcribe(inbox: Path, root: Path, model: Path, diarizer: str = "") -> tuple[Receipt, Receipt]:
-    """plan-night, prepare-media, recognise, diarize if a diarizer is named, publish. Works and publishes below `root`.
+    """plan-night, prepare-media, recognise and, beside it, diarize if a diarizer is named, publish; all below `root`.
 
     Returns the receipts of recognise and publish. All is one batch.
     """
@@ -32,13 +34,16 @@ def transcribe(inbox: Path, root: Path, model: Path, diarizer: str = "") -> tupl
     )
     (batch,) = plan.items
     prepared = step("prepare-media", batch=batch.uri).result
-    recognised = step("recognise", prepared=prepared, model=plan.labels["model"])
+    with ThreadPoolExecutor(1) as beside:
+        heard = partial(step, "diarize", prepared=prepared, diarizer=plan.labels["diarizer"])
+        diarized = beside.submit(heard) if diarizer else None
+        recognised = step("recognise", prepared=prepared, model=plan.labels["model"])
     published = step(
         "publish",
         batch=batch.uri,
         prepared=prepared,
         recognised=recognised.result,
-        diarized=step("diarize", prepared=prepared, diarizer=plan.labels["diarizer"]).result if diarizer else "",
+        diarized=diarized.result().result if diarized else "",
         transcripts=transcripts,
     )
     return recognised, published

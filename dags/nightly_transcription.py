@@ -15,14 +15,15 @@ every programme. All batches of a night use the model version and the diarizer t
 audio is quarantined with its reason: the run is green, and `report_night` warns in its log (and in its XCom
 `warnings`). A new champion makes new transcripts beside the old.
 
-**Alerts**, one a run and not one a file: a night that failed or left programmes behind, and one that is not through by
-06:00 UTC (five hours after it was queued). They stand in the logs, and go where `AIRSCRIPT_ALERT_URL` says.
+**Alerts**, one a run and not one a file: a night that failed, left programmes behind or lost their speakers, and one
+that is not through by 06:00 UTC (five hours after it was queued). They stand in the logs, and go where
+`AIRSCRIPT_ALERT_URL` says.
 
 **When it fails.**
 - `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`, or name a model in the form.
   `report_night` is red too then: it has no plan to report on.
-- `diarize` is red: its programmes are published all the same, without speakers and with a warning. Clear it with
-  downstream, and transcripts with speakers are published beside them.
+- `diarize` is red, or warns in its log of programmes that failed: they are published all the same, without speakers and
+  with a warning. Clear it with downstream, and transcripts with speakers are published beside them.
 - A batch is red: the others go on and are published, and `report_night` counts what is missing. Clear the red task.
 - `night_complete` is red while all batches are green: see `report_night`.
 
@@ -61,6 +62,8 @@ with DAG(
         transcripts="{{ params.transcripts }}",
         model="{{ params.model }}",
         diarizer="{{ params.diarizer }}",
+        language="{{ params.language }}",
+        cues="{{ params.cues }}",
         batches="{{ params.batches }}",
     )
-    transcribe(plan)
+    transcribe(plan, name="{{ (dag_run.logical_date or dag_run.run_after) | ds }}")

@@ -6,9 +6,12 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tasks.contract import Reason, StepError
 
 
 @contextmanager
@@ -20,6 +23,54 @@ def scratch_folder(name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+LIMIT_VARIABLE = "AIRSCRIPT_SCRATCH"
+_UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_reserving = threading.Lock()
+_reserved: dict[Path, int] = {}
+"""Sizes of the files that are being written."""
+
+
+@contextmanager
+def reserved(path: Path, n_bytes: int, next_step: str) -> Iterator[None]:
+    """Room for a file of a known size, which is written inside: looked for before the first byte.
+
+    Raises:
+        StepError: DISK_FULL; what lies there, or is to come, leaves too little.
+    """
+    with _reserving:
+        to_come = sum(max(0, size - _size(other)) for other, size in _reserved.items())
+        free = free_bytes(path.parent) - to_come
+        if n_bytes > free:
+            raise StepError(
+                f"{n_bytes / 1e9:.1f} GB, and there is room for {max(0, free) / 1e9:.1f} GB",
+                reason=Reason.DISK_FULL,
+                subject=path.name,
+                next_step=next_step,
+            )
+        _reserved[path] = n_bytes
+    try:
+        yield
+    finally:
+        del _reserved[path]
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of `folder`, and below the limit of a pod's scratch volume: beyond that it is evicted."""
+    free = shutil.disk_usage(folder).free
+    if limit := re.fullmatch(r"(\d+)(|Ki|Mi|Gi|Ti)", os.environ.get(LIMIT_VARIABLE, "")):
+        used = sum(map(_size, Path(tempfile.gettempdir()).rglob("*")))
+        free = min(free, int(limit[1]) * _UNITS[limit[2]] - used)
+    return free
+
+
+def _size(path: Path) -> int:
+    """0 of what is no file, or is one no more."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _prefix() -> str:

@@ -8,6 +8,9 @@ A step is a module with
 
 Outputs lie in `<output>/<key16>/<attempt>/`, so two attempts never write the same object; `result.json` beside them
 is put with "only if absent", so one of them wins and the other returns the winner's result.
+
+Where a fault spoiled some items but not the step, the result serves the steps after it and no later attempt: it lies
+at `result-<attempt>.json`, the step's key stays free, and whoever asks next has the spoiled items tried again.
 """
 
 from __future__ import annotations
@@ -64,6 +67,8 @@ class StepOutput:
     metrics: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    faults: int = 0
+    """Items spoiled by a fault that another attempt may not meet; a rejection is none."""
 
 
 class StepModule(Protocol):
@@ -217,10 +222,13 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
         metrics=output.metrics,
         labels=output.labels,
         warnings=output.warnings,
+        faults=output.faults,
         seconds=round(time.monotonic() - started, 3),
         finished_at=datetime.now(UTC),
         code_version=code_version(),
     )
+    if output.faults and not storage.exists(result_uri):
+        result_uri = storage.join(prefix, f"result-{attempt}.json")
     try:
         storage.write(result_uri, result.to_bytes(), create=True)
     except storage.AlreadyExists:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.scratch import reserved
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
@@ -135,14 +136,19 @@ def digest_file(path: Path) -> str:
 
 
 def local_copy(uri: str, scratch: Path) -> Path:
-    """A local path with the object's bytes: the file itself for `file://`, else a copy in `scratch`."""
+    """A local path with the object's bytes: the file itself for `file://`, else a copy in `scratch`.
+
+    Raises:
+        StepError: DISK_FULL, before anything is copied, where it would not fit.
+    """
     if uri.startswith("file://"):
         info(uri)
         return path_of(uri)
     target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{name_of(uri)[-80:]}"
     if not target.exists():
         partial = target.with_suffix(".partial")
-        with open_reader(uri) as source, partial.open("wb") as sink:
+        room = reserved(partial, info(uri).size, "give its step a larger scratch volume")
+        with room, open_reader(uri) as source, partial.open("wb") as sink:
             shutil.copyfileobj(source, sink, COPY_BYTES)
         partial.replace(target)
     return target

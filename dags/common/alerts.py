@@ -1,4 +1,5 @@
-"""Telling people, once a run and never once a file: of a night that failed or left programmes behind, or is late.
+"""Telling people, once a run and never once a file: of a night that failed, left programmes behind or lost their
+speakers, or is late.
 
 What is told stands in the logs of the dag-processor and the triggerer. Where `AIRSCRIPT_ALERT_URL` is set, it is also
 posted there as `{"text": …}`, which the incoming webhooks of Slack, Teams, Mattermost and Rocket.Chat take.
@@ -18,7 +19,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from dags.common.receipts import read_receipt, uri_of
 from dags.common.settings import settings
-from tasks.contract import Outcome, Receipt
+from tasks.contract import WITHOUT_SPEAKERS, Outcome, Receipt
 
 log = structlog.get_logger()
 
@@ -27,7 +28,8 @@ PATIENCE_S = 10.0
 
 
 def night_ended(context: Mapping[str, Any]) -> None:
-    """A DAG's callback for either end. A night in which every programme is done is no news."""
+    """A DAG's callback for either end. A night in which every programme is done is no news, unless
+    speakers were lost: those another attempt may find."""
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
     report = read_receipt(uri_of(settings().storage, dag_id, run_id, "report_night"))
     reason = context.get("reason") or ""
@@ -39,10 +41,11 @@ def text_of_night(run: str, report: Receipt | None, failed: bool) -> str:
     """What to tell of a night that has ended; empty if there is nothing to tell."""
     if report is None or not report.result:
         return f"{run} failed before it could say what became of its programmes" if failed else ""
-    undone = {str(o): report.counts[o] for o in Outcome if not o.is_done and report.counts.get(o)}
-    if not failed and not undone:
+    names = [*(o for o in Outcome if not o.is_done), WITHOUT_SPEAKERS]
+    troubles = [f"{report.counts[name]} {name.replace('_', ' ')}" for name in names if report.counts.get(name)]
+    if not failed and not troubles:
         return ""
-    told = ", ".join(f"{n} {name}" for name, n in undone.items()) or "some tasks failed"
+    told = ", ".join(troubles) or "some tasks failed"
     page = report.labels.get("page", "")
     return f"{run} {'failed' if failed else 'is through'}: {told}, of {report.counts['programmes']} programmes. {page}"
 

@@ -159,6 +159,8 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             self.annotations = {"karpenter.sh/do-not-disrupt": "true"}
         pod = super().build_pod_request_obj(context, dry_run=dry_run)
         pod.metadata.labels["airscript.io/profile"] = profile.name
+        # A volume that grows beyond its limit costs the pod, and a step cannot ask how large it may be.
+        pod.spec.containers[0].env.append(k8s.V1EnvVar(name="AIRSCRIPT_SCRATCH", value=profile.scratch))
         # The sandbox is process 1, so a step gets signals as any process does, and what it orphans is reaped.
         pod.spec.share_process_namespace = True
         if self.item:

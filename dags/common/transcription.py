@@ -10,6 +10,7 @@ from airflow.sdk import Param, XComArg, task_group
 from dags.common.links import ReportLink
 from dags.common.settings import settings
 from dags.common.step import step
+from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
 
 
 def form(inbox: str) -> dict[str, Param]:
@@ -44,23 +45,45 @@ def form(inbox: str) -> dict[str, Param]:
             title="Diarizer",
             description="Who tells speakers apart: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
         ),
+        "language": Param(
+            AUTO_LANGUAGE,
+            type="string",
+            pattern="^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$",
+            examples=["auto", "en", "de", "cy"],
+            title="Language",
+            description="Language that is spoken (BCP 47); auto: the one that is heard, en where the model cannot tell",
+        ),
+        "cues": Param(
+            CueRules.BBC.value,
+            type="string",
+            enum=[rules.value for rules in CueRules],
+            title="Subtitles",
+            description="Whose rules subtitles keep: the BBC's lines of 37 characters, or streaming's of 42",
+        ),
         "batches": Param(
             4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut a run into at most so many"
         ),
     }
 
 
-def transcribe(plan: Any) -> None:
+def transcribe(plan: Any, name: str) -> None:
     """Every batch of a plan, the report, and a last task that keeps a failed batch from looking well.
 
-    The DAG's form has `transcripts`.
+    The DAG's form has `transcripts` and `language`. `name` is what people call the run, a template that its retries
+    fill in alike.
     """
 
     @task_group
     def batch(name: Any, uri: Any) -> Any:
         """One batch of programmes, from media to transcripts."""
         prepared = step("prepare-media", item=name, batch=uri)
-        recognised = step("recognise", item=name, prepared=prepared.output, model=XComArg(plan, "model"))
+        recognised = step(
+            "recognise",
+            item=name,
+            prepared=prepared.output,
+            model=XComArg(plan, "model"),
+            language="{{ params.language }}",
+        )
         diarized = step("diarize", item=name, prepared=prepared.output, diarizer=XComArg(plan, "diarizer"))
         # Publishing waits for the speakers, and does without them where telling them apart failed.
         diarized_or_not = EmptyOperator(task_id="diarized_or_not", trigger_rule="all_done")
@@ -83,6 +106,7 @@ def transcribe(plan: Any) -> None:
         plan=XComArg(plan, "result"),
         published=published,
         transcripts="{{ params.transcripts }}",
+        night=name,
         cpu_hour_price=settings().cpu_hour_price,
         gpu_hour_price=settings().gpu_hour_price,
         trigger_rule="all_done",

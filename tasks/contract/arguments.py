@@ -264,6 +264,18 @@ class PromoteModel(ReadsByContent):
 # ---- media → transcripts ----------------------------------------------------------------------------------------
 
 
+class CueRules(StrEnum):
+    """Whose rules subtitles keep: the profiles of `tasks.transcripts.profiles`."""
+
+    BBC = "bbc-37"
+    STREAMING = "streaming-42"
+
+
+AUTO_LANGUAGE = "auto"
+SpokenLanguage = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$")]
+_SPOKEN = "language that is spoken (BCP 47); auto: the one that is heard, en where the model cannot tell"
+
+
 class PlanNight(StepArguments):
     """Find what is new in the inbox and cut it into batches of equal work."""
 
@@ -271,7 +283,9 @@ class PlanNight(StepArguments):
     transcripts: str = Field(description="URI prefix under which transcripts are published")
     model: str = Field("models:/acoustic-model@champion", description="model to transcribe with")
     diarizer: str = Field("embedded", description="tells speakers apart: embedded, a folder, s3:// prefix or hub name")
-    batches: int = Field(4, ge=1, le=800, description="at most this many batches")
+    language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
+    cues: CueRules = Field(CueRules.BBC, description="whose rules subtitles keep: bbc-37 or streaming-42")
+    batches: int = Field(4, ge=1, le=800, description="at most this many batches, beside those of what failed before")
     settle_s: float = Field(10.0, ge=0, description="a file that changed within this time is looked at again after it")
     arrived: Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(sorted(set(uris))))] = Field(
         (), description="only these media of the inbox, those that events told of; none: all of it"
@@ -294,7 +308,7 @@ class Recognise(ReadsByContent):
 
     prepared: str = Field(description="URI of prepare-media's result.json")
     model: str = Field(description="models:/name/version or a folder; plan-night's result says which")
-    language: OptionalText = Field("en", description="language of models that do not tell it (BCP 47)")
+    language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
 
 
 class Diarize(ReadsByContent):

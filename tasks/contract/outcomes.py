@@ -35,6 +35,10 @@ class Outcome(StrEnum):
         return self in (Outcome.DONE, Outcome.DONE_NO_SPEECH, Outcome.DONE_WITH_WARNINGS)
 
 
+WITHOUT_SPEAKERS = "without_speakers"
+"""A night's count of programmes that have their words and lost their speakers: those another attempt may find."""
+
+
 class Reason(StrEnum):
     """Why an item or an input was not taken as it is. The list is closed: reports count by it."""
 

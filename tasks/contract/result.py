@@ -47,7 +47,10 @@ class MappedItem(Frozen):
 
 
 class StepResult(Frozen):
-    """`result.json`: written last, once; its presence is what makes the step done."""
+    """`result.json`: written last, once; its presence is what makes the step done.
+
+    With `faults` it has another name, and only those read it whom the receipt sends there.
+    """
 
     schema_version: int = 1
     step: str
@@ -61,6 +64,7 @@ class StepResult(Frozen):
     metrics: dict[str, float] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict, description="small facts for people: a version, a decision")
     warnings: tuple[str, ...] = ()
+    faults: int = Field(default=0, description="items that a fault spoiled; with any, the result is not reused")
     seconds: float = 0.0
     finished_at: datetime
     code_version: str

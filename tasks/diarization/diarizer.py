@@ -112,7 +112,9 @@ class Diarizer:
             answer: Any = self._pipeline(audio, hook=_steps(hook))  # a DiarizeOutput; upstream says less
         labels = answer.speaker_diarization.labels()
         embeddings = (
-            {} if answer.speaker_embeddings is None else dict(zip(labels, answer.speaker_embeddings, strict=True))
+            dict.fromkeys(labels, np.full(1, np.nan))
+            if answer.speaker_embeddings is None
+            else dict(zip(labels, answer.speaker_embeddings, strict=True))
         )
         return Block(
             _turns(answer.speaker_diarization, start_ms),

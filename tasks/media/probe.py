@@ -48,6 +48,7 @@ class MediaProbe(Frozen):
     header_duration_s: float | None
     duration_is_estimate: bool  # from the bit rate; says little
     start_timecode: str | None  # "10:00:00:00", of the first frame
+    time_reference_s: float | None = None  # Broadcast Wave's: seconds from midnight to its first sample
     frame_rate: float | None  # of the video, to count timecode with
 
     def header_duration_of(self, track: int) -> float | None:
@@ -82,6 +83,7 @@ def describe(opened: OpenMedia, source: MediaSource) -> MediaProbe:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no tracks"
         raise MediaRejected(Reason.NO_AUDIO_TRACK, f"a {_short_name(container)} file with {kinds}, without audio")
     rate = next((stream.average_rate for stream in container.streams.video if stream.average_rate), None)
+    start_timecode = _start_timecode(container)
     return MediaProbe(
         container=_short_name(container),
         n_bytes=source.n_bytes,
@@ -92,7 +94,8 @@ def describe(opened: OpenMedia, source: MediaSource) -> MediaProbe:
         header_duration_s=_seconds(container.duration, 1 / MICROSECONDS),
         # An MP3's frame count stands in its first frame, under one of these names.
         duration_is_estimate=is_raw and not any(mark in source.head for mark in (b"Xing", b"Info", b"VBRI")),
-        start_timecode=_start_timecode(container),
+        start_timecode=start_timecode,
+        time_reference_s=None if start_timecode else _time_reference_s(container),
         frame_rate=float(rate) if rate else None,
     )
 
@@ -125,6 +128,12 @@ def _start_timecode(container: InputContainer) -> str | None:
         if timecode := _text(tags, "timecode"):
             return timecode
     return None
+
+
+def _time_reference_s(container: InputContainer) -> float | None:
+    """Broadcast Wave counts samples from midnight (EBU Tech 3285); a zero is what recorders write that know no time."""
+    samples, rate_hz = _text(container.metadata, "time_reference"), container.streams.audio[0].codec_context.sample_rate
+    return int(samples) / rate_hz if samples.isdecimal() and int(samples) and rate_hz else None
 
 
 def _short_name(container: InputContainer) -> str:

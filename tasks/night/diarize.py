@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tasks import diarization, storage
-from tasks.contract import Outcome, StepError
+from tasks import diarization
+from tasks.contract import Outcome
 from tasks.contract.arguments import Diarize
 from tasks.models import ModelReference
+from tasks.night.faults import own_fault
 from tasks.night.identity import DIARIZE_VERSION
 from tasks.night.records import PREPARED, DiarizedProgramme, Preparation, SpeakerTurn, in_brief, read_lines, read_one
 from tasks.night.shelf import Shelf
@@ -63,6 +64,7 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
         },
         labels={"diarizer": reference.version},
         warnings=in_brief([f"{names[d.arrival]}: speakers were not told apart: {d.detail}" for d in failed]),
+        faults=len(failed),
     )
 
 
@@ -97,18 +99,14 @@ class Listener:
     def _try(self, preparation: Preparation) -> DiarizedProgramme:
         try:
             return self._listen(preparation)
-        except (StepError, MemoryError):
-            raise  # stopped, no diarizer, or more than one programme is concerned
         except Exception as error:
-            if storage.is_disk_full(error):
-                raise
-            # A fault that this programme brings to light must not cost the others their speakers.
+            detail = own_fault(error)
             log.exception("speakers could not be told apart", programme=preparation.arrival.programme)
             return DiarizedProgramme(
                 arrival=preparation.arrival.arrival,
                 diarizer=self._reference.version,
                 outcome=Outcome.FAILED,
-                detail=f"{type(error).__name__}: {error}",
+                detail=detail,
             )
 
     def _listen(self, preparation: Preparation) -> DiarizedProgramme:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
+from tasks.contract import Outcome
 from tasks.night.coverage import covered_ms, longest_passed_over_ms
+from tasks.night.faults import own_fault
 from tasks.night.records import Doubt, Preparation, RecognisedProgramme, Span, SpokenWord, read_one
 from tasks.night.shelf import Shelf
+from tasks.step import StepContext
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +23,9 @@ if TYPE_CHECKING:
     from tasks.recognition import Hints, Recognition, Word
     from tasks.recognition.quality import Sign
 
+log = structlog.get_logger()
 
+UNTOLD_LANGUAGE = "en"  # of models that cannot tell
 FEWEST_BALLOTS, MOST_BALLOTS = 3, 12
 
 
@@ -31,7 +39,7 @@ class Hearing:
 
     def __init__(self, preparation: Preparation, language: str | None) -> None:
         self.preparation = preparation
-        self._engine, self._language = "", language
+        self._engine, self._given = "", language
         self._language_share: float | None = None
         self.chunks: tuple[Span, ...] = ()
         self.ballot_samples: list[np.ndarray] = []
@@ -42,6 +50,8 @@ class Hearing:
         self._doubts: list[Doubt] = []
         self._languages: Counter[str] = Counter()  # milliseconds
         self._voted: str | None = None
+        self.fault = ""
+        """What this programme brought to light; then it has no words."""
 
     @property
     def programme(self) -> str:
@@ -50,6 +60,15 @@ class Hearing:
     @property
     def is_complete(self) -> bool:
         return self._n_heard == len(self.chunks)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A fault inside ends this programme, and not its batch."""
+        try:
+            yield
+        except Exception as error:
+            self.fault = own_fault(error)
+            log.exception("a programme could not be recognised", programme=self.programme)
 
     def cut(self, longest_s: float, join_pause_s: float, fill: bool = False) -> None:
         """Decide what the engine will hear: chunks that cover all of the speech, cut at pauses."""
@@ -68,7 +87,14 @@ class Hearing:
         """What each of its chunks is told."""
         from tasks.recognition import Hints
 
-        return Hints(self._voted, self.preparation.vocabulary)
+        return Hints(self._given or self._voted, self.preparation.vocabulary)
+
+    @property
+    def hints_again(self) -> Hints:
+        """The same where all else has failed: it may be the vote that misleads."""
+        from tasks.recognition import Hints
+
+        return Hints(self._given, self.preparation.vocabulary)
 
     @property
     def ballots(self) -> tuple[Span, ...]:
@@ -121,9 +147,11 @@ class Hearing:
     def keep(self, shelf: Shelf) -> None:
         """Publish the programme's words, and hold them no longer.
 
-        Its language is that of most of its speech, not of its beginning.
+        Its language is the one that was given, or that of most of its speech, not of its beginning.
         """
-        spoken = max(self._languages, key=lambda name: (self._languages[name], name), default=self._language)
+        spoken = self._given or max(
+            self._languages, key=lambda name: (self._languages[name], name), default=UNTOLD_LANGUAGE
+        )
         words = (Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in self._words)
         result = RecognisedProgramme(
             arrival=self.preparation.arrival.arrival,
@@ -138,6 +166,19 @@ class Hearing:
         )
         shelf.keep(words_name(result.arrival), result.model_dump_json().encode() + b"\n")
         self._count(result)
+        self._words, self._doubts = [], []
+
+    def give_up(self, context: StepContext) -> None:
+        """Publish that there are no words, for this attempt only."""
+        result = RecognisedProgramme(
+            arrival=self.preparation.arrival.arrival,
+            engine=self._engine,
+            language=None,
+            words=(),
+            outcome=Outcome.FAILED,
+            detail=self.fault,
+        )
+        context.publish(words_name(result.arrival), result.model_dump_json().encode() + b"\n")
         self._words, self._doubts = [], []
 
     def _count(self, result: RecognisedProgramme) -> None:

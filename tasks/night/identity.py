@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tasks.contract import Frozen, digest_of
+from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
 from tasks.transcripts.document import SCHEMA_VERSION
 
 # Raised when a step's output would change. They together are the pipeline's version.
-PREPARE_VERSION = 1
-RECOGNISE_VERSION = 3
-DIARIZE_VERSION = 1
-PUBLISH_VERSION = 2
+PREPARE_VERSION = 2
+RECOGNISE_VERSION = 4
+DIARIZE_VERSION = 2
+PUBLISH_VERSION = 3
 
 
 class Pipeline(Frozen):
@@ -21,6 +22,8 @@ class Pipeline(Frozen):
     model_digest: str
     diarizer: str = "embedded"
     diarizer_digest: str = ""
+    language: str = AUTO_LANGUAGE
+    cues: CueRules = CueRules.BBC
     versions: tuple[int, int, int, int] = (PREPARE_VERSION, RECOGNISE_VERSION, DIARIZE_VERSION, PUBLISH_VERSION)
     schema_version: int = SCHEMA_VERSION
 

@@ -11,8 +11,10 @@ import numpy as np
 from tasks.contract import ItemOutcome, Preempted
 from tasks.media.findings import outcome_of
 from tasks.media.isolated import SAMPLE_RATE_HZ, Decoder
+from tasks.media.probe import MediaProbe
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
 from tasks.night.records import Speech
+from tasks.transcripts.timecode import Clock, frame_rate_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def listen_to(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) 
         outcome=outcome_of(media.name, findings, activity.speech_ms),
         duration_ms=findings.n_samples * 1000 // SAMPLE_RATE_HZ,
         track=choice.tracks[0],
-        start_timecode=probe.start_timecode,
+        start_timecode=start_timecode(probe),
         timecode_rate=frame_rate_name(probe.frame_rate),
         speech=tuple(
             Speech(start_ms=s.start_ms, end_ms=s.end_ms, pauses=tuple((p.at_ms, p.cost) for p in s.pauses))
@@ -64,8 +66,14 @@ def listen_to(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) 
     )
 
 
+def start_timecode(probe: MediaProbe) -> str | None:
+    """The label of the first frame, as the media name it or as Broadcast Wave counts it."""
+    if probe.start_timecode or probe.time_reference_s is None:
+        return probe.start_timecode
+    rate = frame_rate_of(probe.frame_rate or 25)
+    return Clock.after_midnight(probe.time_reference_s, rate).start if rate else None
+
+
 def frame_rate_name(frame_rate: float | None) -> str:
     """Broadcast's own name of a rate: "29.97" of 30000/1001. Europe's 25 where there is no video."""
-    if not frame_rate:
-        return "25"
-    return f"{frame_rate:.3f}".rstrip("0").rstrip(".") if abs(frame_rate - 29.97) > 0.005 else "29.97"
+    return "25" if not frame_rate else frame_rate_of(frame_rate) or f"{frame_rate:.3f}".rstrip("0").rstrip(".")

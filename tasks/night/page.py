@@ -36,6 +36,7 @@ COLUMNS = (
     ("Confidence", "number"),
     ("Heard again", "number"),
     ("Suspect", "number"),
+    ("Cues off limits", "number"),
     ("RTFx", "number"),
     ("Cost", "number"),
     ("Transcript", ""),
@@ -44,7 +45,7 @@ COLUMNS = (
 
 def render_page(report: NightReport) -> str:
     """Equal reports give equal pages."""
-    title = f"Night {report.night}"
+    title = f"Transcripts of {report.night}"
     counts = [
         (str(len(report.rows)), "programmes"),
         (f"{report.hours:.2f} h", "transcribed"),
@@ -77,6 +78,7 @@ def _row(row: NightRow) -> str:
         _figure(row.confidence, ".2f"),
         f"{row.redecoded_s:.0f} s" if row.redecoded_s else "",
         f"{row.suspect_s:.0f} s" if row.suspect_s else "",
+        f"{row.cues_beyond} of {row.cues}" if row.cues else "",
         _figure(row.rtfx, ".0f"),
         _cost(row),
         link if row.transcript else "",

@@ -66,6 +66,8 @@ def survey(arguments: PlanNight) -> Survey:
         model_digest=model.digest,
         diarizer=diarizer.uri,
         diarizer_digest=diarizer.digest,
+        language=arguments.language,
+        cues=arguments.cues,
     )
     ledger = Ledger(arguments.transcripts, pipeline)
     transcribed, quarantined = ledger.transcribed(), ledger.quarantined()

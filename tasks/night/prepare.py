@@ -16,6 +16,7 @@ from tasks.contract import InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
+from tasks.night.faults import own_fault
 from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
 from tasks.night.listening import listen_to
@@ -64,6 +65,7 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
         warnings=in_brief(
             [f"{p.arrival.programme}: {p.outcome} ({p.reason}): {p.detail}" for p in prepared if not p.outcome.is_done]
         ),
+        faults=sum(p.reason in PASSING for p in prepared),
     )
 
 
@@ -133,19 +135,22 @@ class Preparer:
             if storage.is_disk_full(error):
                 raise  # of this machine: no programme is to blame
             return rejected(arrival, Reason.UNREADABLE, str(error))
-        except (StepError, MemoryError):
-            raise  # stopped, or more than one programme is concerned
         except Exception as error:
-            # A fault of ours that this file brings to light must not cost the others their night.
+            detail = own_fault(error)
             log.exception("a programme could not be prepared", programme=arrival.programme, media=arrival.uri)
-            return rejected(arrival, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+            return rejected(arrival, Reason.INTERNAL_ERROR, detail)
         finally:
             for path in folder.iterdir():
                 path.unlink()
             folder.rmdir()
 
     def _prepare(self, arrival: Arrival, folder: Path) -> Preparation:
-        media = storage.local_copy(arrival.uri, folder)
+        try:
+            media = storage.local_copy(arrival.uri, folder)
+        except StepError as error:
+            if error.reason is not Reason.DISK_FULL:
+                raise
+            return rejected(arrival, error.reason, f"{error.message} ({error.next_step})")
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:
             return rejected(arrival, Reason.CHANGED_WHILE_READ, "not the file any more that was planned", sha256)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from tasks import storage
 from tasks.contract import InputRejected, Misconfigured, Outcome, Reason, StepResult
 from tasks.contract.arguments import Publish
 from tasks.night.diarize import turns_name
 from tasks.night.events import events_of
+from tasks.night.faults import own_fault
 from tasks.night.hearing import words_name
 from tasks.night.identity import PUBLISH_VERSION
 from tasks.night.ledger import Ledger, QuarantineRecord
@@ -30,8 +33,16 @@ from tasks.night.transcript import build, row
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
 from tasks.streaming import kafka
 from tasks.transcripts.document import WarningCode
+from tasks.transcripts.profiles import PROFILES
+
+log = structlog.get_logger()
 
 VERSION = PUBLISH_VERSION
+# Listening takes some music for speech rather than miss a word (of interludes of 45 s up to 3 s); where less than both
+# of these has no words, the recogniser knew better.
+MOST_NOISE_S, MOST_NOISE_SHARE = 10.0, 0.1
+# Where people talk faster than viewers read, some cues cannot keep the rules; more than this share is worth a warning.
+MANY_BEYOND = 0.25
 PUBLISHED = "published.jsonl"
 
 
@@ -74,6 +85,7 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
         warnings=in_brief(
             [f"{r.programme}: {r.outcome} ({r.reason}): {r.detail}" for r in rows if not r.outcome.is_done]
         ),
+        faults=publisher.faults,
     )
 
 
@@ -99,40 +111,59 @@ def speakers_found(uri: str) -> Findings | None:
     return Findings(uri, load_result(uri)) if uri else None
 
 
+def _row(preparation: Preparation) -> Publication:
+    return Publication(
+        programme=preparation.arrival.programme,
+        media=preparation.arrival.uri,
+        outcome=preparation.outcome,
+        reason=preparation.reason,
+        detail=preparation.detail,
+        duration_s=round(preparation.duration_ms / 1000, 3),
+    )
+
+
 class Publisher:
-    """Publishes the programmes of one batch, one after the other."""
+    """Publishes the programmes of one batch, one after the other; a bad one costs only itself."""
 
     def __init__(self, batch: Batch, recognised: Findings, diarized: Findings | None) -> None:
         self._batch, self._recognised, self.diarized = batch, recognised, diarized
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._manifests: dict[str, str] = {}
+        self.faults = 0
 
     def publish(self, preparation: Preparation) -> Publication:
         """The programme's transcript or quarantine record, and then its line in the ledger."""
-        arrival = preparation.arrival
-        base = Publication(
-            programme=arrival.programme,
-            media=arrival.uri,
-            outcome=preparation.outcome,
-            reason=preparation.reason,
-            detail=preparation.detail,
-            duration_s=round(preparation.duration_ms / 1000, 3),
-        )
+        try:
+            return self._publish(preparation)
+        except Exception as error:
+            detail = own_fault(error)
+            log.exception("a programme could not be published", programme=preparation.arrival.programme)
+            self.faults += 1
+            return self._fail(preparation, detail)
+
+    def _publish(self, preparation: Preparation) -> Publication:
         if not preparation.outcome.is_done:
-            return self._leave(preparation, base)
+            return self._leave(preparation)
         if preparation.published or preparation.same_as:
             manifest = preparation.published or self._manifests.get(preparation.same_as, "")
-            if not manifest:
-                return base.model_copy(update={"outcome": Outcome.FAILED, "detail": "its twin was not published"})
-            return self._enter(preparation, base, manifest)
-        diarized = self._speakers(preparation)
-        transcript = build(preparation, self._words(preparation), self._batch.pipeline, code_version(), diarized)
+            return self._enter(preparation, manifest) if manifest else self._fail(preparation, "as did its twin")
+        recognised, diarized = self._words(preparation), self._speakers(preparation)
+        if not recognised.outcome.is_done:
+            return self._fail(preparation, f"not recognised: {recognised.detail}")
+        transcript = build(preparation, recognised, self._batch.pipeline, code_version(), diarized)
         has_speakers = diarized is not None and diarized.outcome.is_done
         key = self._batch.pipeline.transcript_key(preparation.content, preparation.track, has_speakers)
-        manifest = publish_transcript(transcript, arrival.programme, key, self._batch.transcripts)
-        return self._enter(preparation, base, manifest)
+        profile = PROFILES[self._batch.pipeline.cues]
+        manifest = publish_transcript(transcript, preparation.arrival.programme, key, self._batch.transcripts, profile)
+        return self._enter(preparation, manifest)
 
-    def _leave(self, preparation: Preparation, base: Publication) -> Publication:
+    def _fail(self, preparation: Preparation, detail: str) -> Publication:
+        """A fault that came to light after the programme was prepared."""
+        failed = {"outcome": Outcome.FAILED, "reason": Reason.INTERNAL_ERROR, "detail": detail}
+        return self._leave(preparation.model_copy(update=failed))
+
+    def _leave(self, preparation: Preparation) -> Publication:
+        base = _row(preparation)
         record = QuarantineRecord(
             arrival=preparation.arrival,
             sha256=preparation.sha256,
@@ -145,24 +176,32 @@ class Publisher:
         self._ledger.quarantine(record)
         return base.model_copy(update={"outcome": Outcome.QUARANTINED})
 
-    def _enter(self, preparation: Preparation, base: Publication, manifest_uri: str) -> Publication:
+    def _enter(self, preparation: Preparation, manifest_uri: str) -> Publication:
         """The row comes from what stands there: another publisher may have won with other words."""
         manifest, transcript = published_transcript(manifest_uri)
         self._manifests[preparation.arrival.arrival] = manifest_uri
         self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)
-        found = row(transcript, base).model_copy(
-            update={"transcript": storage.parent(manifest_uri), "key": manifest.key, "model": manifest.model}
+        found = row(transcript, _row(preparation)).model_copy(
+            update={
+                "transcript": storage.parent(manifest_uri),
+                "key": manifest.key,
+                "model": manifest.model,
+                "cues": manifest.cues.total,
+                "cues_beyond": manifest.cues.beyond,
+            }
         )
-        if preparation.published or preparation.same_as:
-            return found.model_copy(update={"detail": f"the same recording as {manifest.programme}"})
         warned = {warning.code for warning in transcript.warnings}
-        if found.outcome is Outcome.DONE and not found.words and WarningCode.SUSPECT_SEGMENTS not in warned:
-            # Listening takes some music for speech rather than miss a word; the recogniser knew better.
-            return found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
-        doubtful = {WarningCode.LOW_COVERAGE, WarningCode.SUSPECT_SEGMENTS, WarningCode.TIMES_REPAIRED}
-        remarks = [w.detail for w in transcript.warnings if w.code in doubtful]
-        if remarks and found.outcome is Outcome.DONE:
-            return found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+        remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
+        if manifest.cues.beyond > MANY_BEYOND * manifest.cues.total:
+            remarks.append(str(manifest.cues))
+        is_noise = not found.words and found.speech_s < min(MOST_NOISE_S, MOST_NOISE_SHARE * found.duration_s)
+        if found.outcome is Outcome.DONE and is_noise and WarningCode.SUSPECT_SEGMENTS not in warned:
+            found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
+        elif remarks:
+            found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+        if preparation.published or preparation.same_as:
+            details = (f"the same recording as {manifest.programme}", found.detail)
+            found = found.model_copy(update={"detail": "; ".join(filter(None, details))})
         return found
 
     def _words(self, preparation: Preparation) -> RecognisedProgramme:

@@ -12,14 +12,19 @@ manifest names what stands there.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
+
+from pydantic import Field
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, canonical_json
 from tasks.night.ledger import in_uri
 from tasks.night.records import read_one
+from tasks.transcripts.cues import Limit
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats import FORMATS, render
+from tasks.transcripts.profiles import BBC, CueProfile
 from tasks.transcripts.rendition import Rendition
 
 MANIFEST_NAME = "manifest.json"
@@ -36,16 +41,30 @@ class PublishedFile(Frozen):
     media_type: str
 
 
+class CueCount(Frozen):
+    """How the subtitles keep their rules: speech that is too fast for a limit is shown all the same."""
+
+    profile: str
+    total: int
+    beyond: int = Field(description="cues that break a limit")
+    limits: dict[Limit, int] = Field(description="the same by limit; a cue may break several")
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{n} {limit}" for limit, n in self.limits.items())
+        return f"{self.beyond} of {self.total} cues break a limit of {self.profile}: {named}"
+
+
 class TranscriptManifest(Frozen):
     """`manifest.json`: its presence says that all the files it names are there."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     programme: str
     key: str
     media: str
     media_sha256: str
     model: str
     canonical: str
+    cues: CueCount
     files: tuple[PublishedFile, ...]
 
 
@@ -54,7 +73,9 @@ def folder_of(transcripts: str, programme: str, key: str) -> str:
     return storage.join(transcripts, in_uri(programme, transcripts), key[:KEY_DIGITS])
 
 
-def publish_transcript(transcript: Transcript, programme: str, key: str, transcripts: str) -> str:
+def publish_transcript(
+    transcript: Transcript, programme: str, key: str, transcripts: str, profile: CueProfile = BBC
+) -> str:
     """Publish `transcript`, or complete or find what another publisher began. Returns the manifest's URI."""
     folder = folder_of(transcripts, programme, key)
     manifest_uri = storage.join(folder, MANIFEST_NAME)
@@ -65,7 +86,8 @@ def publish_transcript(transcript: Transcript, programme: str, key: str, transcr
     standing = put_once(_uri(folder, canonical_name), transcript.to_bytes())
     files.append(_described(canonical_name, standing, FORMATS[CANONICAL_SUFFIX].media_type))
     winner = Transcript.from_bytes(standing)
-    for name, media_type, data in derived(winner, programme):
+    rendition = Rendition(winner, profile)
+    for name, media_type, data in derived(rendition, programme):
         files.append(_described(name, put_once(_uri(folder, name), data), media_type))
     manifest = TranscriptManifest(
         programme=programme,
@@ -74,6 +96,7 @@ def publish_transcript(transcript: Transcript, programme: str, key: str, transcr
         media_sha256=winner.media.sha256,
         model=winner.provenance.model_version,
         canonical=canonical_name,
+        cues=count_cues(rendition),
         files=tuple(files),
     )
     put_once(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
@@ -87,10 +110,19 @@ def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcr
     return manifest, Transcript.from_bytes(data)
 
 
-def derived(transcript: Transcript, programme: str) -> Iterator[tuple[str, str, bytes]]:
+def count_cues(rendition: Rendition) -> CueCount:
+    broken = [cue.exceeds for cue in rendition.cues if cue.exceeds]
+    limits = Counter(limit for exceeds in broken for limit in exceeds)
+    n_cues = len(rendition.cues)
+    return CueCount(
+        profile=rendition.profile.name, total=n_cues, beyond=len(broken), limits=dict(sorted(limits.items()))
+    )
+
+
+def derived(rendition: Rendition, programme: str) -> Iterator[tuple[str, str, bytes]]:
     """Name, media type and bytes of each format but the canonical one."""
     suffixes = [suffix for suffix in FORMATS if suffix != CANONICAL_SUFFIX]
-    for format_, data in render(Rendition(transcript), suffixes):
+    for format_, data in render(rendition, suffixes):
         yield programme + format_.suffix, format_.media_type, data
 
 

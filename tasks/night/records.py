@@ -14,7 +14,15 @@ from tasks.transcripts.document import WordTiming
 
 PREPARED = "programmes.jsonl"
 """Name of prepare-media's output with one `Preparation` a line."""
-PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED_WHILE_READ, Reason.NOT_FOUND, Reason.INTERNAL_ERROR})
+PASSING = frozenset(
+    {
+        Reason.UNREADABLE,
+        Reason.CHANGED_WHILE_READ,
+        Reason.NOT_FOUND,
+        Reason.DISK_FULL,  # the next night it has a pod of its own
+        Reason.INTERNAL_ERROR,
+    }
+)
 """Faults of the moment: the file is tried again the next night. Anything else is the file's own fault, and stays."""
 
 Record = TypeVar("Record", bound=Frozen)
@@ -127,6 +135,8 @@ class RecognisedProgramme(Frozen):
     words: tuple[SpokenWord, ...]
     chunks: int = Field(default=0, description="pieces in which it was heard")
     doubts: tuple[Doubt, ...] = ()
+    outcome: Outcome = Outcome.DONE
+    detail: str = Field(default="", description="what went wrong")
     covered_ms: int = Field(default=0, description="speech that has words")
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
 
@@ -168,13 +178,15 @@ class Publication(Frozen):
     confidence: float | None = Field(default=None, description="mean over the words")
     suspect_s: float = 0.0
     redecoded_s: float = Field(default=0.0, description="speech that was decoded again")
+    cues: int = Field(default=0, description="subtitles")
+    cues_beyond: int = Field(default=0, description="subtitles that break a limit of their rules")
 
 
-def in_brief(troubles: Sequence[str], most: int = 10) -> tuple[str, ...]:
+def in_brief(troubles: Sequence[str], most: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
     """A step's warnings: a bad night must not bury its log. The report has them all."""
     if len(troubles) <= most:
         return tuple(troubles)
-    return (*troubles[:most], f"and {len(troubles) - most} more: see the night's report")
+    return (*troubles[:most], f"and {len(troubles) - most} more: {elsewhere}")
 
 
 def to_lines(records: Iterable[Frozen]) -> bytes:

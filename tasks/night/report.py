@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from pydantic import Field
 
 from tasks import storage
-from tasks.contract import Frozen, Outcome, Reason, StepResult
+from tasks.contract import WITHOUT_SPEAKERS, Frozen, Outcome, Reason, StepResult
 from tasks.contract.arguments import ReportNight
+from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
 from tasks.night.page import render_page
 from tasks.night.plan import DEFERRED
 from tasks.night.publish import PUBLISHED
@@ -16,7 +18,7 @@ from tasks.night.publishing import put_once
 from tasks.night.records import Batch, Publication, in_brief, read_lines, read_one, to_lines
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 
-VERSION = 1
+VERSION = 2
 
 INDEX_NAME = "index.jsonl"
 PAGE_NAME = "report.html"
@@ -61,7 +63,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     rows = [night_row(row, None) for row in read_lines(Publication, deferred)]
     for uri in arguments.published:
         rows += batch_rows(uri, load_result(uri), arguments)
-    rows += missing_rows(arguments.plan, plan, {row.media for row in rows})
+    rows += missing_rows(arguments.plan, plan, {row.media for row in rows}, bool(arguments.published))
     rows.sort(key=lambda row: (row.programme, row.media))
     report = summary(arguments, plan, rows, context.key)
     context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
@@ -72,8 +74,11 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     put_once(storage.join(folder, PAGE_NAME), page)
     put_once(storage.join(folder, INDEX_NAME), index)
     troubled = [row for row in rows if not row.outcome.is_done]
+    mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
+    told = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]
+    told += [f"{row.programme}: {row.detail}" for row in mute]
     return StepOutput(
-        counts={"programmes": len(rows), **report.outcomes},
+        counts={"programmes": len(rows), **report.outcomes, **({WITHOUT_SPEAKERS: len(mute)} if mute else {})},
         metrics={"hours": report.hours, "compute_hours": round(report.compute_s / 3600, 3)},
         labels={
             "model": report.model_version,
@@ -81,7 +86,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
             "page": storage.join(folder, PAGE_NAME),
             "index": storage.join(folder, INDEX_NAME),
         },
-        warnings=in_brief([f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]),
+        warnings=in_brief(told),
     )
 
 
@@ -105,20 +110,30 @@ def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightR
     ]
 
 
-def missing_rows(plan_uri: str, plan: StepResult, reported: set[str]) -> list[NightRow]:
-    """Programmes that were planned and of which no batch tells: their batch failed."""
-    return [
-        NightRow(
-            programme=arrival.programme,
-            media=arrival.uri,
-            outcome=Outcome.FAILED,
-            reason=Reason.INTERNAL_ERROR,
-            detail="its batch did not come to an end: see its task's log, then clear it",
-        )
-        for item in item_uris(plan_uri, plan)
-        for arrival in read_one(Batch, item.uri).programmes
-        if arrival.uri not in reported
-    ]
+def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_ended: bool) -> Iterator[NightRow]:
+    """Programmes that were planned and of which no batch tells: their batch failed.
+
+    The ledger remembers it, and the next plan puts each in a batch of its own. One that fails there too, while others
+    come to their end, is left alone at last.
+    """
+    for item in item_uris(plan_uri, plan):
+        batch = read_one(Batch, item.uri)
+        ledger = Ledger(batch.transcripts, batch.pipeline)
+        is_alone = len({arrival.n_bytes for arrival in batch.programmes}) == 1  # or with its copies
+        for arrival in batch.programmes:
+            if arrival.uri in reported:
+                continue
+            detail = "its batch did not come to an end: see its task's log, then clear it"
+            record = QuarantineRecord(arrival=arrival, sha256="", reason=Reason.INTERNAL_ERROR, detail=detail)
+            may_give_up = is_alone and others_ended
+            given_up = (may_give_up or arrival.failures + 1 < MOST_FAILURES) and ledger.fail(record)
+            yield NightRow(
+                programme=arrival.programme,
+                media=arrival.uri,
+                outcome=Outcome.QUARANTINED if given_up else Outcome.FAILED,
+                reason=record.reason,
+                detail=detail,
+            )
 
 
 def night_row(row: Publication, rtfx: float | None) -> NightRow:

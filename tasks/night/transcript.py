@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import get_args
 
 from tasks.night.identity import Pipeline
-from tasks.night.records import DiarizedProgramme, Preparation, Publication, RecognisedProgramme
+from tasks.night.records import DiarizedProgramme, Preparation, Publication, RecognisedProgramme, in_brief
 from tasks.transcripts.document import (
     Coverage,
     Media,
     Provenance,
+    SuspectPassage,
     Transcript,
     TranscriptWarning,
     WarningCode,
@@ -18,7 +20,7 @@ from tasks.transcripts.document import (
 )
 from tasks.transcripts.merging import Span, in_order, into_segments, speakers_in, with_speakers
 from tasks.transcripts.sentences import with_capitals
-from tasks.transcripts.spans import Turn
+from tasks.transcripts.spans import Turn, total_ms, union
 from tasks.transcripts.text import clean
 from tasks.transcripts.timecode import Clock, FrameRate
 
@@ -30,6 +32,7 @@ LOW_COVERAGE = 0.8
 DOUBTFUL_LANGUAGE = 0.6
 # More words than this share without a speaker are worth a warning.
 MANY_DOUBTFUL = 0.1
+MOST_PLACES = 10  # that a warning names; the document has them all
 
 
 def build(
@@ -60,8 +63,9 @@ def build(
         words = with_capitals(with_speakers(ordered, turns), language)
     else:
         words = with_capitals(ordered, language)
-    suspect = [Span(doubt.start_ms, doubt.end_ms) for doubt in recognised.doubts]
-    start_timecode, rate = _clock(preparation)
+    passages = _passages(recognised, preparation.duration_ms)
+    suspect = [Span(passage.start_ms, passage.end_ms) for passage in passages]
+    start_timecode, rate, timecode_warnings = _clock(preparation)
     speech_ms = preparation.speech_ms
     return Transcript(
         media=Media(
@@ -83,20 +87,27 @@ def build(
         language=language,
         speakers=speakers_in(words),
         segments=into_segments(words, suspect),
+        suspect_passages=passages,
         coverage=Coverage(
             speech_ms=speech_ms,
             covered_ms=min(recognised.covered_ms, speech_ms),
             redecoded_ms=recognised.redecoded_ms,
+            suspect_ms=total_ms(union(suspect)),
         ),
         warnings=(
-            *_warnings(preparation, recognised, speech_ms, moved=ordered != found),
+            *timecode_warnings,
+            *_warnings(preparation, recognised, passages, speech_ms, moved=ordered != found),
             *_speaker_warnings(diarized, words, speech_ms),
         ),
     )
 
 
 def _warnings(
-    preparation: Preparation, recognised: RecognisedProgramme, speech_ms: int, moved: bool
+    preparation: Preparation,
+    recognised: RecognisedProgramme,
+    passages: Sequence[SuspectPassage],
+    speech_ms: int,
+    moved: bool,
 ) -> list[TranscriptWarning]:
     warnings = []
     if preparation.detail and speech_ms:
@@ -106,9 +117,9 @@ def _warnings(
     if recognised.covered_ms < LOW_COVERAGE * speech_ms:
         share = f"{100 * recognised.covered_ms / speech_ms:.0f} % of {speech_ms / 1000:.0f} s of speech have words"
         warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=share))
-    if recognised.doubts:
-        signs = sorted({reason for doubt in recognised.doubts for reason in doubt.reasons})
-        detail = f"{len(recognised.doubts)} passages: {', '.join(signs)}"
+    if passages:
+        places = in_brief([*map(_place, passages)], MOST_PLACES, "see the transcript")
+        detail = f"{len(passages)} passages: {'; '.join(places)}"
         warnings.append(TranscriptWarning(code=WarningCode.SUSPECT_SEGMENTS, detail=detail))
     if recognised.language_share is not None and recognised.language_share < DOUBTFUL_LANGUAGE:
         share = f"{100 * recognised.language_share:.0f} % of what was heard for it is {recognised.language}"
@@ -116,6 +127,19 @@ def _warnings(
     if moved:
         warnings.append(TranscriptWarning(code=WarningCode.TIMES_REPAIRED, detail="words were moved into order"))
     return warnings
+
+
+def _passages(recognised: RecognisedProgramme, duration_ms: int) -> tuple[SuspectPassage, ...]:
+    return tuple(
+        SuspectPassage(start_ms=min(d.start_ms, duration_ms), end_ms=min(d.end_ms, duration_ms), reasons=d.reasons)
+        for d in recognised.doubts
+    )
+
+
+def _place(passage: SuspectPassage) -> str:
+    """`00:00:10–00:00:21 speech_without_words`, from the start of the media."""
+    start, end = (str(timedelta(seconds=ms // 1000)).zfill(8) for ms in (passage.start_ms, passage.end_ms))
+    return f"{start}–{end} {', '.join(passage.reasons)}"
 
 
 def _speaker_warnings(
@@ -133,24 +157,25 @@ def _speaker_warnings(
     return []
 
 
-def _clock(preparation: Preparation) -> tuple[str | None, FrameRate]:
-    """The start time code, if it and its rate are ones that exist."""
+def _clock(preparation: Preparation) -> tuple[str | None, FrameRate, list[TranscriptWarning]]:
+    """The start time code and its rate; or none, and why those that the media name are not honoured."""
     rates = {str(rate): rate for rate in get_args(FrameRate)}
-    rate: FrameRate = rates.get(preparation.timecode_rate, "25")
-    if preparation.start_timecode is None or preparation.timecode_rate not in rates:
-        return None, "25"
+    start, rate = preparation.start_timecode, rates.get(preparation.timecode_rate)
+    if start is None:
+        return None, rate or "25", []
     try:
-        Clock(preparation.start_timecode, rate)
-    except ValueError:
-        return None, "25"
-    return preparation.start_timecode, rate
+        if rate is None:
+            raise ValueError(f"no time code counts {preparation.timecode_rate} frames a second")
+        return Clock(start, rate).start, rate, []
+    except ValueError as error:
+        detail = f"times count from zero, not from {clean(start) or 'the start'}: {error}"
+        return None, "25", [TranscriptWarning(code=WarningCode.TIMECODE_IGNORED, detail=detail)]
 
 
 def row(transcript: Transcript, base: Publication) -> Publication:
     """`base` with the figures that the transcript itself tells."""
     confidences = [word.confidence for word in transcript.words if word.confidence is not None]
     coverage = transcript.coverage
-    suspect_ms = sum(segment.end_ms - segment.start_ms for segment in transcript.segments if segment.suspect)
     no_speakers = any(warning.code is WarningCode.NO_SPEAKERS for warning in transcript.warnings)
     figures = {
         "duration_s": round(transcript.media.duration_ms / 1000, 3),
@@ -161,7 +186,7 @@ def row(transcript: Transcript, base: Publication) -> Publication:
         "speech_s": round(coverage.speech_ms / 1000, 3),
         "coverage": round(coverage.covered_ms / coverage.speech_ms, 4) if coverage.speech_ms else None,
         "confidence": round(sum(confidences) / len(confidences), 4) if confidences else None,
-        "suspect_s": round(suspect_ms / 1000, 3),
+        "suspect_s": round(coverage.suspect_ms / 1000, 3),
         "redecoded_s": round(coverage.redecoded_ms / 1000, 3),
     }
     return base.model_copy(update=figures)

@@ -58,7 +58,7 @@ def listen(hearings: Iterable[Hearing], audio: AudioSource, with_ballots: bool) 
         if not hearing.chunks:
             continue
         within = speech_within(hearing.preparation.speech, hearing.chunks)
-        with audio.opened(hearing.preparation) as read:
+        with hearing.answering(), audio.opened(hearing.preparation) as read:
             if with_ballots:
                 hearing.ballot_samples = [read(ballot.start_ms, ballot.end_ms) for ballot in hearing.ballots]
             for span, speech in zip(hearing.chunks, within, strict=True):

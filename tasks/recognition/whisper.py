@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.contract import InputRejected, Reason, digest_of
+from tasks.contract import InputRejected, Misconfigured, Reason, digest_of
 from tasks.recognition.engine import SAMPLE_RATE_HZ, Hints, Recognition, Word
 from tasks.recognition.packing import evenly
 from tasks.recognition.vocabulary import written
@@ -199,6 +199,18 @@ class WhisperEngine:
                 groups[replace(given[index], vocabulary=()) if careful else given[index]].append(index)
         return groups
 
+    def _code(self, language: str | None) -> str | None:
+        """Whisper's own name of a language: it knows no regions."""
+        code = language and language.split("-")[0]
+        if code and code not in self._model.supported_languages:
+            raise Misconfigured(
+                f"the model does not speak {language}",
+                reason=Reason.INVALID_ARGUMENT,
+                subject="language",
+                next_step="name another, or auto",
+            )
+        return code
+
     def _decode(self, chunks: Sequence[np.ndarray], known: Hints, careful: bool) -> list[Recognition]:
         """One batch. Each chunk gets a window of its own on one line, so that a segment's place says whose it is."""
         line = np.zeros(len(chunks) * WINDOW_SAMPLES, dtype=np.float32)
@@ -210,7 +222,7 @@ class WhisperEngine:
             clips.append({"start": index * WINDOW_S, "end": index * WINDOW_S + lengths_s[-1]})
         segments, _ = self._pipeline.transcribe(
             line,
-            language=known.language,
+            language=self._code(known.language),
             beam_size=BEAM_SIZE,
             word_timestamps=True,
             vad_filter=False,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tasks.transcripts.text import clean, join
 from tasks.transcripts.timecode import TIMECODE_PATTERN, Clock, FrameRate
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 # Also fit for a field of RTTM and the end of an XML identifier.
 _SPEAKER_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
@@ -65,6 +65,7 @@ class WarningCode(StrEnum):
     LANGUAGE_DOUBTFUL = "language_doubtful"
     SPEAKERS_DOUBTFUL = "speakers_doubtful"
     NO_SPEAKERS = "no_speakers"  # diarization was not run, or failed
+    TIMECODE_IGNORED = "timecode_ignored"  # the media's start time code, or its frame rate, is none
     TIMES_REPAIRED = "times_repaired"  # words out of order or outside the media were moved
 
 
@@ -160,12 +161,21 @@ class Segment(_Model):
         return self
 
 
+class SuspectPassage(_Model):
+    """A stretch that failed the recogniser's quality gate. Its words, if it has any, stand in suspect segments."""
+
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+    reasons: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
 class Coverage(_Model):
     """How much of the speech has words, by the voice activity found before recognition."""
 
     speech_ms: Milliseconds
     covered_ms: Milliseconds
     redecoded_ms: Milliseconds
+    suspect_ms: Annotated[Milliseconds, Field(description="in suspect passages, with words or without")] = 0
 
     @model_validator(mode="after")
     def _covers_speech_only(self) -> Self:
@@ -175,14 +185,22 @@ class Coverage(_Model):
 
 
 class Transcript(_Model):
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     media: Media
     provenance: Provenance
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47, or und")]
     speakers: tuple[Speaker, ...]
     segments: tuple[Segment, ...]
+    suspect_passages: tuple[SuspectPassage, ...] = ()
     coverage: Coverage
     warnings: tuple[TranscriptWarning, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, document: Any) -> Any:
+        """It had no suspect passages, and is a document of this version otherwise."""
+        is_older = isinstance(document, dict) and document.get("schema_version") == 1
+        return {**document, "schema_version": SCHEMA_VERSION} if is_older else document
 
     @model_validator(mode="after")
     def _segments_fit(self) -> Self:
@@ -196,6 +214,11 @@ class Transcript(_Model):
             if segment.speaker is not None and segment.speaker not in known:
                 raise ValueError(f"{segment.speaker}, speaker of the segment at {segment.start_ms} ms, is not listed")
             start_ms, end_ms = segment.start_ms, segment.end_ms
+        at_ms = 0
+        for passage in self.suspect_passages:
+            if not at_ms <= passage.start_ms <= passage.end_ms <= self.media.duration_ms:
+                raise ValueError(f"the suspect passage at {passage.start_ms} ms is out of order or outside the media")
+            at_ms = passage.start_ms
         if end_ms > self.media.duration_ms:
             raise ValueError(f"the last segment ends at {end_ms} ms, the media at {self.media.duration_ms}")
         for earlier, later in zip(self.segments, self.segments[1:], strict=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -21,11 +21,11 @@ class Turn(Span):
     speaker: str
 
 
-def union(spans: Iterable[Span], bridged_ms: int = 0) -> list[Span]:
-    """The spans without overlaps, in order; gaps of at most `bridged_ms` between them are closed."""
+def union(spans: Iterable[Span]) -> list[Span]:
+    """The spans without overlaps, in order; those that touch are one."""
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start_ms, span.end_ms)):
-        if joined and span.start_ms <= joined[-1].end_ms + bridged_ms:
+        if joined and span.start_ms <= joined[-1].end_ms:
             joined[-1] = Span(joined[-1].start_ms, max(joined[-1].end_ms, span.end_ms))
         elif span.end_ms > span.start_ms:
             joined.append(Span(span.start_ms, span.end_ms))
@@ -34,16 +34,3 @@ def union(spans: Iterable[Span], bridged_ms: int = 0) -> list[Span]:
 
 def total_ms(spans: Iterable[Span]) -> int:
     return sum(span.end_ms - span.start_ms for span in spans)
-
-
-def shared_ms(left: Sequence[Span], right: Sequence[Span]) -> int:
-    """Milliseconds in both of two unions. Linear in their lengths."""
-    shared, index = 0, 0
-    for span in left:
-        while index < len(right) and right[index].end_ms <= span.start_ms:
-            index += 1
-        for other in range(index, len(right)):
-            if right[other].start_ms >= span.end_ms:
-                break
-            shared += min(span.end_ms, right[other].end_ms) - max(span.start_ms, right[other].start_ms)
-    return shared

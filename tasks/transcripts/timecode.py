@@ -8,9 +8,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
-FrameRate = Literal["23.976", "24", "25", "29.97", "30"]
+FrameRate = Literal["23.976", "24", "25", "29.97", "30", "50", "59.94", "60"]
 
-TIMECODE_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][:;][0-2][0-9]$"
+TIMECODE_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][:;][0-5][0-9]$"
 
 _FRAMES_PER_S: dict[FrameRate, Fraction] = {
     "23.976": Fraction(24000, 1001),
@@ -18,7 +18,20 @@ _FRAMES_PER_S: dict[FrameRate, Fraction] = {
     "25": Fraction(25),
     "29.97": Fraction(30000, 1001),
     "30": Fraction(30),
+    "50": Fraction(50),
+    "59.94": Fraction(60000, 1001),
+    "60": Fraction(60),
 }
+_HALVES: dict[FrameRate, FrameRate] = {"50": "25", "59.94": "29.97", "60": "30"}
+_DROP_FRAME_RATES = ("29.97", "59.94")
+# Headers round: "23.98" is 23.976.
+_RATE_TOLERANCE = Fraction(5, 1000)
+
+
+def frame_rate_of(frames_per_s: float) -> FrameRate | None:
+    """Broadcast's own name of a rate; None of one that no time code counts in."""
+    near = (rate for rate, exact in _FRAMES_PER_S.items() if abs(exact - Fraction(frames_per_s)) < _RATE_TOLERANCE)
+    return next(near, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,8 @@ class Timecode:
 class Clock:
     """The media's time code: what it counts, and what it reads at the media's first frame.
 
-    Drop-frame counting (labels 00 and 01 left out at each minute that is no multiple of ten) keeps 29.97
-    frames a second near the clock on the wall; it is in force when the start is written with a semicolon.
+    Drop-frame counting (labels 00 and 01 left out at each minute that is no multiple of ten, 00 to 03 at 59.94)
+    keeps 29.97 frames a second near the clock on the wall; it is in force when the start is written with a semicolon.
     """
 
     start: str = "00:00:00:00"
@@ -55,8 +68,20 @@ class Clock:
     def __post_init__(self) -> None:
         if not re.match(TIMECODE_PATTERN, self.start) or int(self.start[-2:]) >= self.frames_per_label_s:
             raise ValueError(f"{self.start!r} is no time code HH:MM:SS:FF at {self.rate} frames a second")
-        if self.is_drop_frame and self.rate != "29.97":
-            raise ValueError(f"{self.start!r} is drop-frame, which only 29.97 frames a second have")
+        if self.is_drop_frame and self.rate not in _DROP_FRAME_RATES:
+            raise ValueError(f"{self.start!r} is drop-frame, which only 29.97 and 59.94 frames a second have")
+
+    @classmethod
+    def after_midnight(cls, seconds: float, rate: FrameRate = "25") -> Clock:
+        """A clock that counts every frame and starts at the frame nearest to so many seconds after midnight."""
+        return cls(str(cls("00:00:00:00", rate).at(round(1000 * seconds))), rate)
+
+    @property
+    def halved(self) -> Clock:
+        """The same with a label for every second frame, where there are more than 30 a second; else itself."""
+        if self.rate not in _HALVES:
+            return self
+        return Clock(f"{self.start[:-2]}{int(self.start[-2:]) // 2:02d}", _HALVES[self.rate])
 
     @property
     def is_drop_frame(self) -> bool:
@@ -69,7 +94,14 @@ class Clock:
 
     @property
     def _frames_per_day(self) -> int:
-        return 2_589_408 if self.is_drop_frame else 86_400 * self.frames_per_label_s
+        if self.is_drop_frame:
+            return 86_400 * self.frames_per_label_s - 24 * 54 * self._n_dropped
+        return 86_400 * self.frames_per_label_s
+
+    @property
+    def _n_dropped(self) -> int:
+        """Labels left out at a minute."""
+        return self.frames_per_label_s // 15
 
     @cached_property
     def start_frame(self) -> int:
@@ -77,7 +109,7 @@ class Clock:
         hours, minutes, seconds, frames = (int(part) for part in re.split("[:;]", self.start))
         total_minutes = 60 * hours + minutes
         count = (60 * total_minutes + seconds) * self.frames_per_label_s + frames
-        return count - 2 * (total_minutes - total_minutes // 10) if self.is_drop_frame else count
+        return count - self._n_dropped * (total_minutes - total_minutes // 10) if self.is_drop_frame else count
 
     def at(self, time_ms: int) -> Timecode:
         """The label of the frame nearest to `time_ms` of the media; past midnight it starts again at zero."""
@@ -88,9 +120,10 @@ class Clock:
 
     def _label(self, frame: int) -> Timecode:
         if self.is_drop_frame:
-            # Ten minutes hold 17,982 frames: one minute of 1,800 labels and nine of 1,798.
-            tens, rest = divmod(frame, 17_982)
-            frame += 18 * tens + 2 * max(0, (rest - 2) // 1_798)
+            # At 29.97 ten minutes hold 17,982 frames: one minute of 1,800 labels and nine of 1,798.
+            n_dropped, minute = self._n_dropped, 60 * self.frames_per_label_s
+            tens, rest = divmod(frame, 10 * minute - 9 * n_dropped)
+            frame += n_dropped * (9 * tens + max(0, (rest - n_dropped) // (minute - n_dropped)))
         seconds, frames = divmod(frame, self.frames_per_label_s)
         minutes, seconds = divmod(seconds, 60)
         hours, minutes = divmod(minutes, 60)

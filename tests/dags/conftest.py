@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,10 +130,12 @@ def task_context() -> Callable[..., dict[str, Any]]:
             xcom_push=lambda key, value: pushed.__setitem__(key, value),
             xcom_pull=lambda task_ids, map_indexes: f"s3://speech/work/{task_ids.split('.')[-1]}/result.json",
         )
+        started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         params = {name: param.value for name, param in task.dag.params.items()} if task.has_dag() else {}
         return {
             "ti": ti,
             "run_id": run_id,
+            "dag_run": SimpleNamespace(logical_date=None, run_after=started),
             "dag": task.dag if task.has_dag() else None,
             "task": task,
             "params": params,

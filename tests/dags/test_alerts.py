@@ -37,6 +37,12 @@ def report(**counts: int) -> Receipt:
         (report(done=19, done_no_speech=1), False, ""),
         (report(done=18, done_with_warnings=2), False, ""),
         (report(done=17, quarantined=2, failed=1), False, "is through: 1 failed, 2 quarantined, of 20 programmes"),
+        (
+            report(done=12, done_with_warnings=8, without_speakers=8),
+            False,
+            "through: 8 without speakers, of 20",
+        ),
+        (report(done=19, failed=1, without_speakers=2), False, "is through: 1 failed, 2 without speakers, of 20"),
         (report(done=20), True, "failed: some tasks failed, of 20 programmes"),
         (report(done=10, failed=10), True, "failed: 10 failed, of 20 programmes"),
         (None, True, "failed before it could say"),

@@ -73,6 +73,7 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
         services.down()
     one_whole_set_each(night, PROGRAMMES)
     assert kinds["scheduler"], kinds
+    assert kinds.total() == KILLS, kinds
 
 
 def kill(services: Services, laptop: Laptop, rng: random.Random) -> str:

@@ -181,6 +181,39 @@ def test_after_a_failure_the_step_runs_again(probe: Probe, storage_root: str) ->
     assert run(storage_root).status is Status.DONE
 
 
+def test_what_a_fault_spoiled_is_tried_again_and_serves_meanwhile(probe: Probe, storage_root: str) -> None:
+    def spoiled(arguments: ProbeArguments, context: StepContext) -> StepOutput:
+        context.publish("text.txt", f"half {probe.runs}".encode())
+        return StepOutput(faults=1)
+
+    probe.work = spoiled
+    first, second = run(storage_root), run(storage_root)
+    assert (first.status, second.status) == (Status.DONE, Status.DONE)
+    for number, receipt in enumerate((first, second), start=1):
+        result = load_result(receipt.result)
+        assert result.faults == 1
+        assert storage.read_bytes(output_uri(receipt.result, result, "text.txt")) == f"half {number}".encode()
+    probe.work = write_text
+    third = run(storage_root)
+    assert (third.status, load_result(third.result).faults) == (Status.DONE, 0)
+    assert run(storage_root).result == third.result
+    assert probe.runs == 3
+
+
+def test_a_whole_result_wins_over_a_spoiled_one(probe: Probe, storage_root: str) -> None:
+    """Another attempt was whole while this one's item failed."""
+
+    def overtaken(arguments: ProbeArguments, context: StepContext) -> StepOutput:
+        probe.work = write_text
+        run(storage_root)
+        return StepOutput(faults=1)
+
+    probe.work = overtaken
+    receipt = run(storage_root)
+    assert receipt.status is Status.CACHED
+    assert load_result(receipt.result).faults == 0
+
+
 def test_sigterm_stops_a_step_that_saves_nothing(probe: Probe, storage_root: str) -> None:
     def wait(arguments: ProbeArguments, context: StepContext) -> StepOutput:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 Times are time codes in frames: the format is made for tape and its servers, so the media's start time code is
 carried (field TCP) and counts in every subtitle. Without one the programme starts at 00:00:00:00; past
-midnight the codes start again at zero.
+midnight the codes start again at zero. It has no more than 30 frames a second: of 50, every second one counts.
 
 A profile whose lines fit a row of teletext (40 cells, of which boxing, double height and colour take three or
 four) is written as level-1 teletext with a colour for each speaker; a wider one as open subtitles, which have
@@ -108,7 +108,7 @@ def _text_fields(codes: list[bytes]) -> list[bytes]:
 
 def _text_and_timing(rendition: Rendition, number: int, subtitle: _Subtitle, is_teletext: bool) -> Iterator[bytes]:
     """Blocks of 128 bytes; all but the last of a subtitle are numbered extensions."""
-    clock, cue = rendition.clock, subtitle.cue
+    clock, cue = rendition.clock.halved, subtitle.cue
     times = [
         part
         for code in (clock.at(cue.start_ms), clock.at(cue.end_ms))
@@ -124,13 +124,13 @@ def _text_and_timing(rendition: Rendition, number: int, subtitle: _Subtitle, is_
 def _general_information(
     rendition: Rendition, subtitles: list[_Subtitle], n_blocks: int, table: str, is_teletext: bool
 ) -> bytes:
-    transcript, clock = rendition.transcript, rendition.clock
+    transcript, clock = rendition.transcript, rendition.clock.halved
     n_groups = max(1, -(-len(subtitles) // _SUBTITLES_PER_GROUP))
     first_ms = subtitles[0].cue.start_ms if subtitles else 0
     n_lost = sum(subtitle.n_lost for subtitle in subtitles)
     fields = [
         ("850", 3),  # CPN: this block's code page
-        (_DISK_FORMATS[transcript.media.timecode_rate], 8),  # DFC
+        (_DISK_FORMATS[clock.rate], 8),  # DFC
         ("1" if is_teletext else "0", 1),  # DSC: level-1 teletext, or open
         (table, 2),  # CCT
         (language_code(transcript.language), 2),  # LC

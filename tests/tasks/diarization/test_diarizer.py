@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pyannote.core import Annotation, Segment
 
 from tasks.contract import InputRejected, Reason
 from tasks.diarization.diarizer import BLOCK_MS, MARGIN_MS, Diarization, Diarizer, load_diarizer
@@ -79,6 +81,18 @@ def test_a_block_fits_into_memory(unlearned: Diarizer) -> None:
 
     unlearned.diarize(read, [Span(0, 6 * 3_600_000)])
     assert longest <= BLOCK_MS + 2 * MARGIN_MS
+
+
+def test_turns_without_embeddings_stay_apart(unlearned: Diarizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some pipelines tell speakers apart and give no voices: those of one block are not those of another."""
+    turns = Annotation()
+    turns[Segment(1, 3)], turns[Segment(3, 5)] = "a", "b"
+    answer = SimpleNamespace(speaker_diarization=turns, exclusive_speaker_diarization=turns, speaker_embeddings=None)
+    monkeypatch.setattr(unlearned, "_pipeline", lambda *_, **__: answer)
+    monkeypatch.setattr(Diarizer, "threshold", 0.7)
+    speech = [Span(0, 6_000), Span(9_000, 15_000)]
+    found = unlearned.diarize(lambda start_ms, end_ms: np.zeros(16, np.float32), speech, longest_ms=8_000)
+    assert found.speakers == ("S1", "S2", "S3", "S4")
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 160, 8_000, 40_000])

@@ -51,14 +51,19 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 def encode(
-    container: str, tracks: Iterable[Track] | Track, *, tags: dict[str, str] | None = None, video: bool = False
+    container: str,
+    tracks: Iterable[Track] | Track,
+    *,
+    tags: dict[str, str] | None = None,
+    video: bool = False,
+    frame_rate: Fraction = Fraction(25),
 ) -> bytes:
     """A medium with these tracks; with `video`, a small black picture at 25 frames a second beside them."""
     tracks = [tracks] if isinstance(tracks, Track) else list(tracks)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
         output.metadata.update(tags or {})
-        picture = _add_video(output, container, tags or {}) if video else None
+        picture = _add_video(output, container, tags or {}, frame_rate) if video else None
         streams = []
         for track in tracks:
             layout = track.layout or LAYOUTS.get(len(track.samples), f"{len(track.samples)} channels")
@@ -75,9 +80,10 @@ def encode(
         n_seconds = max(int(np.ceil(track.starts_at_s + track.samples.shape[1] / track.rate_hz)) for track in tracks)
         for second in range(n_seconds):
             if picture is not None:
-                for i in range(25):
+                n_frames = round(frame_rate)
+                for i in range(n_frames):
                     frame = av.VideoFrame(picture.width, picture.height, "yuv420p")
-                    frame.pts, frame.time_base = second * 25 + i, Fraction(1, 25)
+                    frame.pts, frame.time_base = second * n_frames + i, 1 / frame_rate
                     output.mux(picture.encode(frame))
             for stream, track in zip(streams, tracks, strict=True):
                 for frame in _frames(stream, track, second):
@@ -87,8 +93,8 @@ def encode(
     return buffer.getvalue()
 
 
-def _add_video(output, container: str, tags: dict[str, str]):
-    stream = output.add_stream("mpeg2video" if container in ("mxf", "mpegts") else "mpeg4", rate=25)
+def _add_video(output, container: str, tags: dict[str, str], frame_rate: Fraction):
+    stream = output.add_stream("mpeg2video" if container in ("mxf", "mpegts") else "mpeg4", rate=frame_rate)
     stream.width, stream.height = (720, 576) if container == "mxf" else (64, 64)
     stream.pix_fmt, stream.bit_rate = "yuv420p", 400_000
     if "timecode" in tags:

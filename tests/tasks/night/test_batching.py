@@ -49,6 +49,15 @@ def test_no_more_batches_than_are_worth_it(sizes: list[int], n_batches: int) -> 
     assert len(batches) <= max(1, sum(map(estimated_s, arrivals)) / LEAST_BATCH_S)
 
 
+def test_what_failed_before_is_in_a_batch_of_its_own() -> None:
+    hour = 3600 * 192_000
+    arrivals = [arrival(f"p{n}", n * hour) for n in range(1, 7)]
+    arrivals[2], arrivals[3] = (a.model_copy(update={"failures": 1}) for a in arrivals[2:4])
+    batches = balanced(arrivals, 2)
+    assert len(batches) == 4
+    assert {(arrivals[2],), (arrivals[3],)} < set(batches)
+
+
 def test_copies_stay_together() -> None:
     hour = 3600 * 192_000
     arrivals = [arrival("a", 3 * hour), arrival("copy-of-a", 3 * hour), arrival("b", 2 * hour), arrival("c", hour)]

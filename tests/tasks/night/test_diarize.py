@@ -96,6 +96,19 @@ def test_one_bad_programme_costs_no_other(storage_root: str, two_speakers: Calla
     assert [found(receipt, p).outcome for p in programmes] == [Outcome.DONE, Outcome.FAILED, Outcome.DONE]
 
 
+def test_clearing_the_task_tries_the_failed_programme_again(
+    storage_root: str, two_speakers: Callable[..., list[str]]
+) -> None:
+    heard = two_speakers(failing="2")
+    programmes = [preparation(name) for name in ("a", "b", "c")]
+    uri = prepared(storage_root, *programmes)
+    assert diarize(storage_root, uri).counts["failed"] == 1
+    again = diarize(storage_root, uri)
+    assert again.counts == {"programmes": 3, "done": 3, "failed": 0, "speakers": 6, "turns": 6}
+    assert len(heard) == 4, "only what failed is heard again"
+    assert diarize(storage_root, uri).status is Status.CACHED
+
+
 def test_a_second_attempt_takes_what_the_first_has_found(
     storage_root: str, two_speakers: Callable[..., list[str]]
 ) -> None:
@@ -154,6 +167,8 @@ def test_words_get_speakers(storage_root: str) -> None:
 def test_words_that_no_turn_is_near_have_none(storage_root: str) -> None:
     row, transcript = publish(storage_root, diarized(storage_root, (900, 4_000, "S1")))
     assert row.speakers == 1
+    assert row.outcome is Outcome.DONE_WITH_WARNINGS
+    assert row.detail.endswith("; 8 of 16 words have no speaker")
     (warning,) = [w for w in transcript.warnings if w.code is WarningCode.SPEAKERS_DOUBTFUL]
     assert warning.detail == "8 of 16 words have no speaker"
 
@@ -164,6 +179,8 @@ def test_without_a_diarization_words_are_published_all_the_same(storage_root: st
     row, transcript = publish(storage_root, failed)
     assert row.words == 16
     assert row.speakers is None
+    assert row.outcome is Outcome.DONE_WITH_WARNINGS
+    assert "speakers were not told apart" in row.detail
     assert transcript.speakers == ()
     assert transcript.provenance.diarizer is None
     (warning,) = [w for w in transcript.warnings if w.code is WarningCode.NO_SPEAKERS]

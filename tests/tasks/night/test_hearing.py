@@ -52,9 +52,9 @@ class Scripted:
         ]
 
 
-def heard(engine: Scripted, *lengths_s: int) -> list[tuple[str, tuple[Sign, ...], bool]]:
+def heard(engine: Scripted, *lengths_s: int, given: str | None = None) -> list[tuple[str, tuple[Sign, ...], bool]]:
     """Chunks of silence: their halves are a quarter and the rest."""
-    hearing = voting(1)
+    hearing = voting(1, given)
     hearing.vote([{"en": 1.0}])
     pieces, at_ms = [], 0
     for length_s in lengths_s:
@@ -76,13 +76,20 @@ def test_only_what_fails_is_heard_again_in_halves() -> None:
     assert good == (TEXT, (), False)
     assert looped == (f"{TEXT} {TEXT}", (), True)
     assert [(lengths, careful) for lengths, _, careful in engine.calls] == [([12, 20], False), ([5, 15], False)]
-    assert engine.calls[-1][1] == {None}, "each half in the language that is heard in it"
+    assert engine.calls[-1][1] == {"en"}, "each half in the language of the programme"
 
 
 def test_what_fails_in_halves_is_heard_carefully() -> None:
     engine = Scripted({(20, False): LOOP, (5, False): LOOP, (15, False): LOOP})
     assert heard(engine, 20) == [(f"{TEXT} {TEXT}", (), True)]
     assert [careful for _, _, careful in engine.calls] == [False, False, True]
+    assert engine.calls[-1][1] == {None}, "each half in the language that is heard in it"
+
+
+def test_a_language_that_was_given_wins_over_the_vote_on_every_rung() -> None:
+    engine = Scripted(dict.fromkeys(itertools.product((20, 5, 15), (False, True)), LOOP))
+    heard(engine, 20, given="cy")  # the vote says en
+    assert [languages for _, languages, _ in engine.calls] == [{"cy"}] * 3
 
 
 def test_what_stays_doubtful_is_kept_and_marked() -> None:
@@ -104,8 +111,8 @@ def test_speech_that_words_pass_over_is_heard_again() -> None:
     assert engine.calls == []
 
 
-def voting(n_chunks: int) -> Hearing:
-    hearing = Hearing(preparation(), None)
+def voting(n_chunks: int, given: str | None = None) -> Hearing:
+    hearing = Hearing(preparation(), given)
     hearing.chunks = tuple(Span(start_ms=n * 30_000, end_ms=n * 30_000 + 25_000) for n in range(n_chunks))
     return hearing
 

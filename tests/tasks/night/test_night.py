@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tasks import storage
-from tasks.contract import STEPS, InputRejected, Outcome, Reason, Receipt, Status
+from tasks.contract import STEPS, WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Receipt, Status
 from tasks.contract.arguments import ReportNight
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
@@ -201,6 +201,22 @@ def test_three_hundred_programmes_are_planned_and_told_of(two_models: tuple[str,
     assert len({json.loads(line)["programme"] for line in index}) == 300
 
 
+def test_a_night_is_called_by_its_date(storage_root: str, two_models: tuple[str, str]) -> None:
+    station = Station(storage_root)
+    plan = station.plan(two_models[0]).result
+    transcripts = station.at("transcripts")
+    reports = [
+        station.step("report-night", plan=plan, transcripts=transcripts, night=night)
+        for night in ("2026-11-22", "arrivals-2026-11-22T031500", "2026-11-22")
+    ]
+    folders = [report.labels["index"].removeprefix(station.at("transcripts", "_nights", "")) for report in reports]
+    assert folders[0].startswith("2026-11-22-")
+    assert folders[1].startswith("arrivals-2026-11-22T031500-")
+    assert folders[2] == folders[0], "a retry finds its own"
+    page = storage.read_bytes(reports[0].labels["page"]).decode()
+    assert f"<h1>Transcripts of {folders[0].split('/')[0]}</h1>" in page
+
+
 def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
     station = Station((tmp_path / "storage").as_uri())
     rows = [
@@ -216,6 +232,24 @@ def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
     assert [row.cost for row in batch_rows(uri, load_result(uri), free)] == [None] * 3
 
 
+def test_a_night_says_once_how_many_programmes_lost_their_speakers(
+    storage_root: str, two_models: tuple[str, str]
+) -> None:
+    station = Station(storage_root)
+    plan = station.plan(two_models[0])
+    done = Publication(programme="a", media="a", outcome=Outcome.DONE, words=9, speakers=2)
+    lost = {"outcome": Outcome.DONE_WITH_WARNINGS, "speakers": None, "detail": "speakers were not told apart: a fault"}
+    rows = [
+        done,
+        *(done.model_copy(update=lost | {"programme": n, "media": n}) for n in "bc"),
+        Publication(programme="d", media="d", outcome=Outcome.DONE_NO_SPEECH),
+    ]
+    uri = write_result(station.at("publish"), "publish", {PUBLISHED: to_lines(rows)})
+    report = station.step("report-night", plan=plan.result, published=(uri,), transcripts=station.at("transcripts"))
+    assert report.counts[WITHOUT_SPEAKERS] == 2
+    assert report.warnings == tuple(f"{name}: speakers were not told apart: a fault" for name in "bc")
+
+
 def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, two_models: tuple[str, str]) -> None:
     station = Station(storage_root)
     station.deliver("a.wav", b"x")
@@ -224,6 +258,35 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, 
     assert report.counts == {"programmes": 1, "failed": 1}
     (warning,) = report.warnings
     assert warning.startswith("a: failed")
+
+
+def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up(
+    storage_root: str, two_models: tuple[str, str]
+) -> None:
+    """A crash of the process leaves no result; the batches that end are as if they had published nothing."""
+    station = Station(storage_root)
+    for n, name in enumerate(("poison", "a", "b")):
+        station.deliver(f"{name}.wav", wav(np.zeros(SAMPLE_RATE_HZ + n)))
+
+    def night(*ended: str) -> tuple[list[set[str]], dict[str, int]]:
+        plan = station.plan(two_models[0], batches=1)
+        batches = [{a.programme for a in read_one(Batch, item.uri).programmes} for item in plan.items]
+        published = []
+        for name in ended:
+            done = Publication(programme=name, media=station.at("inbox", f"{name}.wav"), outcome=Outcome.DONE)
+            published.append(write_result(station.at(f"published-{name}"), "publish", {PUBLISHED: to_lines([done])}))
+        report = station.step(
+            "report-night", plan=plan.result, published=tuple(published), transcripts=station.at("transcripts")
+        )
+        return batches, report.counts
+
+    assert night() == ([{"poison", "a", "b"}], {"programmes": 3, "failed": 3})
+    parted, counts = night("a", "b")
+    assert sorted(map(sorted, parted)) == [["a"], ["b"], ["poison"]]
+    assert counts == {"programmes": 3, "done": 2, "failed": 1}
+    assert night()[1] == {"programmes": 3, "failed": 3}, "nothing came to its end: no programme is to blame"
+    assert night("a", "b")[1] == {"programmes": 3, "done": 2, "quarantined": 1}
+    assert {"poison"} not in night("a", "b")[0]
 
 
 def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(

@@ -49,6 +49,8 @@ ROWS = (
             coverage=0.97,
             confidence=0.91,
             redecoded_s=12.0,
+            cues=90,
+            cues_beyond=31,
         ),
         rtfx=87.0,
     ).model_copy(update={"compute_s": 150.0, "cost": 0.14}),
@@ -77,7 +79,7 @@ def test_every_programme_has_a_row_with_its_figures() -> None:
     read = Reader(render_page(report(*ROWS)))
     assert read.tags.count("tr") == 1 + len(ROWS)
     assert read.tags.count("td") == len(ROWS) * read.tags.count("th")
-    assert {"1:02:05", "9,000", "150", "97%", "12 s", "0.91", "87", "0.14"} <= set(read.text)
+    assert {"1:02:05", "9,000", "150", "97%", "12 s", "31 of 90", "0.91", "87", "0.14"} <= set(read.text)
     assert "s3://transcripts/news/0123456789ab/news.txt" in read.links
 
 

@@ -12,23 +12,36 @@ import pytest
 
 from tasks import storage
 from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
+from tasks.contract.arguments import CueRules
+from tasks.night.identity import Pipeline
 from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
-from tasks.night.publishing import MANIFEST_NAME, is_complete
-from tasks.night.records import Batch, Preparation, Publication, Speech, read_lines
+from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
+from tasks.night.records import Batch, Doubt, Preparation, Publication, Speech, read_lines
+from tasks.night.transcript import build
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
+from tasks.transcripts.cues import Limit
+from tasks.transcripts.document import Transcript
+from tasks.transcripts.profiles import PROFILES
 from tests.tasks.night.builders import PIPELINE, preparation, recognised
 from tests.tasks.night.results import prepared_and_recognised
 
 PUBLISH = STEPS["publish"]
 
 
-def before(root: str, preparations: list[Preparation]) -> dict[str, str]:
+def before(
+    root: str, preparations: list[Preparation], pipeline: Pipeline = PIPELINE, **found: object
+) -> dict[str, str]:
+    """Programmes as if they had been prepared and recognised; `found` of every one."""
     transcripts = storage.join(root, "transcripts")
-    batch = Batch(pipeline=PIPELINE, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
+    batch = Batch(pipeline=pipeline, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
     said = {p.arrival.programme: "good evening here is the news" if p.speech else "" for p in preparations}
-    heard = [recognised(said[p.arrival.programme], p.arrival.programme) for p in preparations if p.has_audio]
+    heard = [
+        recognised(said[p.arrival.programme], p.arrival.programme).model_copy(update=found)
+        for p in preparations
+        if p.has_audio
+    ]
     return prepared_and_recognised(root, batch, preparations, heard)
 
 
@@ -59,7 +72,7 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
         "silent": Outcome.DONE_NO_SPEECH,
         "broken": Outcome.QUARANTINED,
         "gone": Outcome.FAILED,
-        "copy": Outcome.DONE,
+        "copy": Outcome.DONE_WITH_WARNINGS,  # it is the same transcript
         "gappy": Outcome.DONE_WITH_WARNINGS,
     }
     assert found["copy"].transcript == found["news"].transcript
@@ -70,7 +83,7 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
     assert found["news"].speakers is None
     for name in ("news", "silent", "gappy"):
         assert is_complete(storage.join(found[name].transcript, MANIFEST_NAME))
-    assert receipt.counts == {"done": 1, "done_no_speech": 1, "done_with_warnings": 2, "failed": 1, "quarantined": 1}
+    assert receipt.counts == {"done_no_speech": 1, "done_with_warnings": 3, "failed": 1, "quarantined": 1}
     assert sorted(warning.split(":")[0] for warning in receipt.warnings) == ["broken", "gone"]
 
     ledger = Ledger(storage.join(storage_root, "transcripts"), PIPELINE)
@@ -86,9 +99,118 @@ def test_a_second_run_is_cached(storage_root: str) -> None:
 
 
 def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
-    arguments = before(storage_root, [preparation("news", speech=(Speech(start_ms=0, end_ms=5_000),))])
-    receipt = publish(storage_root, arguments)
-    assert rows(receipt.result)["news"].outcome is Outcome.DONE
+    doubt = Doubt(start_ms=0, end_ms=2_200, reasons=("repeated_words",))
+    news = preparation("news", speech=(Speech(start_ms=0, end_ms=5_000),))
+    row = rows(publish(storage_root, before(storage_root, [news], doubts=(doubt,))).result)["news"]
+    _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert transcript.text == "Good evening here is the news"
+    assert [s.suspect for s in transcript.segments] == [True, False]
+    assert row.suspect_s == 2.2
+    assert row.outcome is Outcome.DONE_WITH_WARNINGS
+    assert "1 passages: 00:00:00–00:00:02 repeated_words" in row.detail
+
+
+@pytest.mark.parametrize(
+    ("n_stretches", "outcome"),
+    [(2, Outcome.DONE_NO_SPEECH), (6, Outcome.DONE_WITH_WARNINGS)],
+)
+def test_speech_without_a_word_is_noise_only_if_there_is_little(
+    storage_root: str, n_stretches: int, outcome: Outcome
+) -> None:
+    """Stretches too short for the gate to doubt: 1.9 s each, of 60."""
+    stretches = tuple(Speech(start_ms=9_000 * n, end_ms=9_000 * n + 1_900) for n in range(n_stretches))
+    news = preparation("news", duration_ms=60_000, speech=stretches)
+    row = rows(publish(storage_root, before(storage_root, [news], words=(), covered_ms=0)).result)["news"]
+    assert (row.outcome, row.words) == (outcome, 0)
+    if outcome is Outcome.DONE_WITH_WARNINGS:
+        assert "0 % of 11 s of speech have words" in row.detail
+
+
+def test_speech_that_was_lost_has_a_place(storage_root: str) -> None:
+    """Eleven seconds in which nobody was heard: there is no word to mark."""
+    doubt = Doubt(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
+    row = rows(publish(storage_root, before(storage_root, [preparation("news")], doubts=(doubt,))).result)["news"]
+    _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    (passage,) = transcript.suspect_passages
+    assert (passage.start_ms, passage.end_ms, passage.reasons) == (5_000, 16_000, ("speech_without_words",))
+    assert not any(segment.suspect for segment in transcript.segments)
+    assert transcript.coverage.suspect_ms == 11_000
+    assert row.suspect_s == 11.0
+    assert "00:00:05–00:00:16 speech_without_words" in row.detail
+
+
+def test_a_programme_that_was_not_recognised_is_failed_until_it_is_given_up(storage_root: str) -> None:
+    failed = {"outcome": Outcome.FAILED, "detail": "RuntimeError: a bug", "words": ()}
+    found = []
+    for night in range(3):
+        poison = preparation("poison")
+        poison = poison.model_copy(update={"arrival": poison.arrival.model_copy(update={"failures": night})})
+        (row,) = rows(publish(storage_root, before(storage_root, [poison], **failed)).result).values()
+        found.append(row)
+    assert [row.outcome for row in found] == [Outcome.FAILED, Outcome.FAILED, Outcome.QUARANTINED]
+    assert {(row.reason, row.detail) for row in found} == {
+        (Reason.INTERNAL_ERROR, "not recognised: RuntimeError: a bug")
+    }
+    assert Ledger(storage.join(storage_root, "transcripts"), PIPELINE).quarantined() == {poison.arrival.arrival}
+
+
+def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
+    storage_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = preparation("copy", sha256=preparation("b").sha256, same_as=preparation("b").arrival.arrival)
+    arguments = before(storage_root, [preparation(name) for name in "abc"] + [copy])
+
+    def broken(found: Preparation, *others: object) -> Transcript:
+        if found.arrival.programme == "b":
+            raise ValueError("a bug that this programme brings to light")
+        return build(found, *others)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as bug:
+        bug.setattr("tasks.night.publish.build", broken)
+        receipt = publish(storage_root, arguments)
+    found = rows(receipt.result)
+    assert {name: row.outcome.is_done for name, row in found.items()} == {
+        "a": True,
+        "b": False,
+        "c": True,
+        "copy": False,
+    }
+    assert found["b"].reason is found["copy"].reason is Reason.INTERNAL_ERROR
+    assert sum(Ledger(storage.join(storage_root, "transcripts"), PIPELINE).failures().values()) == 2
+    assert all(row.outcome.is_done for row in rows(publish(storage_root, arguments).result).values())
+
+
+@pytest.mark.parametrize("rules", CueRules)
+def test_subtitles_keep_the_rules_of_the_plan(storage_root: str, rules: CueRules) -> None:
+    said = "good evening here is the news of the day and now the weather for the rest of the week"
+    calm = tuple(
+        word.model_copy(update={"start_ms": 900 + 500 * n, "end_ms": 1_300 + 500 * n})
+        for n, word in enumerate(recognised(said).words)
+    )
+    arguments = before(storage_root, [preparation("news")], PIPELINE.model_copy(update={"cues": rules}), words=calm)
+    row = rows(publish(storage_root, arguments).result)["news"]
+    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert (manifest.cues.profile, manifest.cues.beyond) == (rules, 0)
+    assert manifest.cues.total == row.cues > 1
+    lines = storage.read_bytes(storage.join(row.transcript, "news.srt")).decode().splitlines()
+    assert (max(map(len, lines)) > 37) == (rules is CueRules.STREAMING)
+
+
+def test_subtitles_that_cannot_keep_the_rules_are_counted_and_warned_of(storage_root: str) -> None:
+    quick = tuple(
+        word.model_copy(update={"start_ms": 900 + 95 * n, "end_ms": 990 + 95 * n})
+        for n, word in enumerate(recognised("good evening here is the news of the day " * 6).words)
+    )
+    receipt = publish(storage_root, before(storage_root, [preparation("news")], words=quick))
+    row = rows(receipt.result)["news"]
+    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert manifest.cues.beyond == row.cues_beyond == row.cues > 1
+    assert manifest.cues.limits == {Limit.READING_SPEED: row.cues}
+    assert row.detail.endswith(f"{row.cues} of {row.cues} cues break a limit of bbc-37: {row.cues} reading_speed")
+
+
+def test_rules_in_the_form_are_the_profiles_that_there_are() -> None:
+    assert set(CueRules) == set(PROFILES)
 
 
 def test_the_wrong_prefix_is_refused(storage_root: str) -> None:

@@ -15,6 +15,7 @@ from tasks.night.publishing import MANIFEST_NAME, is_complete, publish_transcrip
 from tasks.night.transcript import build
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats import FORMATS
+from tasks.transcripts.rendition import Rendition
 from tests.tasks.night.builders import PIPELINE, arrival, preparation, recognised
 
 KEY = "0123456789ab" + "c" * 52
@@ -122,7 +123,7 @@ def test_racing_publishers_leave_one_consistent_set(storage_root: str) -> None:
     assert is_complete(manifests[0])
     winner = published_transcript(manifests[0])[1]
     folder = storage.parent(manifests[0])
-    for name, _, data in publishing.derived(winner, "news"):
+    for name, _, data in publishing.derived(Rendition(winner), "news"):
         assert storage.read_bytes(f"{folder}/{name}") == data
 
 

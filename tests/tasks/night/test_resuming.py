@@ -81,6 +81,29 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
     assert {p.audio for p in found if p.has_audio} <= set(again.outputs)
 
 
+@pytest.mark.parametrize("storage_root", ["s3"], indirect=True)
+def test_a_file_too_large_for_scratch_costs_no_other(
+    storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"large": 400_000, "small": 16_000}
+    arrivals = []
+    for name, n_samples in sizes.items():
+        uri = storage.join(storage_root, "inbox", f"{name}.wav")
+        storage.write(uri, wav(np.zeros(n_samples)))
+        arrivals.append(arrival(name, n_samples, uri=uri).model_copy(update={"etag": storage.info(uri).etag}))
+    batch = Batch(pipeline=PIPELINE, transcripts=storage.join(storage_root, "transcripts"), programmes=tuple(arrivals))
+    batch_uri = storage.join(storage_root, "batch.json")
+    storage.write(batch_uri, batch.model_dump_json().encode())
+    arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
+    monkeypatch.setattr("tasks.scratch.free_bytes", lambda folder: 500_000)
+    made = context(storage_root, tmp_path, "first")
+    output = prepare.run(arguments, made)
+    large, small = read_lines(Preparation, storage.join(made.prefix, made.outputs[PREPARED].path))
+    assert (large.reason, small.outcome.is_done) == (Reason.DISK_FULL, True)
+    assert large.detail == "0.0 GB, and there is room for 0.0 GB (give its step a larger scratch volume)"
+    assert output.faults == 1
+
+
 class Parrot:
     """An engine that says how long each chunk was, and dies at the n-th window."""
 
@@ -124,7 +147,7 @@ def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkey
     again = context(storage_root, tmp_path, "second")
     output = recognise.run(arguments, again)
     assert engine.n_chunks == 6
-    assert output.counts == {"programmes": 4, "words": 6, "chunks": 6, "suspect": 0}
+    assert output.counts == {"programmes": 4, "failed": 0, "words": 6, "chunks": 6, "suspect": 0}
     for p in preparations:
         found = read_one(
             RecognisedProgramme, storage.join(again.prefix, again.outputs[words_name(p.arrival.arrival)].path)

@@ -32,7 +32,8 @@ def test_documents_are_canonical_and_valid(document: Transcript):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("schema_version",), 2),
+        (("schema_version",), 3),
+        (("suspect_passages",), [{"start_ms": 0, "end_ms": 1, "reasons": []}]),
         (("language",), "English"),
         (("media", "sha256"), "abc"),
         (("media", "duration_ms"), 1.5),
@@ -54,6 +55,21 @@ def test_model_and_schema_reject_alike(path: tuple[str | int, ...], value: objec
     place[path[-1]] = value
     assert not Draft202012Validator(json.loads(SCHEMA_FILE.read_bytes())).is_valid(document)
     with pytest.raises(ValidationError):
+        Transcript.from_bytes(json.dumps(document).encode())
+
+
+def test_a_document_of_version_1_is_read():
+    document = transcript(said("Good evening.", "anna"))
+    older = json.loads(document.to_bytes()) | {"schema_version": 1}
+    del older["suspect_passages"], older["coverage"]["suspect_ms"]
+    assert Transcript.from_bytes(json.dumps(older).encode()) == document
+
+
+@pytest.mark.parametrize("spans", [[(0, 700)], [(300, 200)], [(200, 300), (100, 150)]])
+def test_suspect_passages_lie_in_the_media_in_order(spans: list[tuple[int, int]]):
+    document = json.loads(transcript(said("Good evening.", "anna")).to_bytes())
+    document["suspect_passages"] = [{"start_ms": s, "end_ms": e, "reasons": ["repeated_words"]} for s, e in spans]
+    with pytest.raises(ValidationError, match="out of order or outside the media"):
         Transcript.from_bytes(json.dumps(document).encode())
 
 

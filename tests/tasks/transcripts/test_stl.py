@@ -106,7 +106,13 @@ def test_past_midnight_the_codes_start_again():
 
 @pytest.mark.parametrize(
     ("rate", "start", "code"),
-    [("29.97", "01:00:00;00", b"STL30.01"), ("23.976", "01:00:00:00", b"STL23.01"), ("24", None, b"STL24.01")],
+    [
+        ("50", "10:00:00:48", b"STL25.01"),
+        ("59.94", "01:00:00;00", b"STL30.01"),
+        ("29.97", "01:00:00;00", b"STL30.01"),
+        ("23.976", "01:00:00:00", b"STL23.01"),
+        ("24", None, b"STL24.01"),
+    ],
 )
 def test_other_frame_rates(rate: str, start: str | None, code: bytes):
     document = transcript(said("Good evening.", start_ms=60_000), start_timecode=start, timecode_rate=rate)
