@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import storage
+from tasks.contract import InputRejected
 from tasks.corpus.captions import TRANSCRIPT_EXTENSIONS
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, Entry, read_entries
 from tasks.corpus.identity import (
@@ -127,10 +128,14 @@ class Inventory:
         """Join media and transcripts. Yields a manifest's URI and what is wrong with it, for every such place."""
         self._flush()
         self._database.executescript(
-            "CREATE UNIQUE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
+            # Not unique: S3 may hold a.wav and a.wav/, which read as the same.
+            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
         )
         for uri in self._shared_manifests():
-            yield from self._read_manifest(uri)
+            try:
+                yield from self._read_manifest(uri)
+            except InputRejected as rejected:
+                yield uri, rejected.message
         self._database.executescript(_PROGRAMMES)
 
     def candidates(self) -> Iterator[Candidate]:

@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,6 +128,26 @@ def test_any_file_name_survives_a_listing(name: bytes, tmp_path_factory: pytest.
     (item,) = storage.list_objects(storage.file_uri(folder))
     assert storage.read_bytes(item.uri) == name
     assert os.fsencode(storage.name_of(item.uri)) == name
+
+
+ODD_KEYS = ["a//b.wav", "c/../c.wav", "d/./e.wav", "f\x01g.wav"]
+
+
+def test_an_odd_key_in_s3_hides_no_other(s3: str, s3_endpoint: str) -> None:
+    """object_store cannot name them: they are listed all the same, and reading one says what is wrong with it."""
+    names = sorted(["a/a.wav", *ODD_KEYS, *(f"{n:04d}.wav" for n in range(1200)), "zoë.wav"])
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    for name in names:
+        client.put_object(Bucket=s3.removeprefix("s3://"), Key=f"in/{name}", Body=name.encode())
+    listed = {item.uri.removeprefix(f"{s3}/in/"): item for item in storage.list_objects(f"{s3}/in")}
+    assert list(listed) == names
+    for name in [*names[:1200:100], "a/a.wav", "zoë.wav"]:
+        assert storage.info(listed[name].uri) == listed[name]
+    for name in ODD_KEYS:
+        assert not storage.exists(listed[name].uri)
+        with pytest.raises(InputRejected, match="rename the object") as caught:
+            storage.read_bytes(listed[name].uri)
+        assert caught.value.reason is Reason.UNREADABLE
 
 
 def test_no_temporary_file_is_listed_or_left(tmp_path: Path) -> None:

@@ -100,5 +100,11 @@ def folder(tmp_path: Path) -> Pipeline:
 
 
 @pytest.fixture
+def bucket(s3: str) -> Pipeline:
+    """For what depends on S3 alone."""
+    return Pipeline(s3)
+
+
+@pytest.fixture
 def make_pipeline(storage_root: str) -> Callable[[str], Pipeline]:
     return lambda name: Pipeline(storage.join(storage_root, name))

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tasks import storage
@@ -163,3 +164,18 @@ def test_eight_thousand_hostile_names(tmp_path: Path, folder) -> None:
     for programme in found.values():
         assert storage.info(programme.media).size == 0
         assert storage.parent(programme.transcript) == storage.parent(programme.media)
+
+
+def test_an_odd_key_in_s3_costs_itself_alone(bucket, s3: str, s3_endpoint: str) -> None:
+    bucket.add("good")
+    odd = ["good.wav/", "a//b.wav", "a//b.srt", "./x.wav", "x\x01.srt", "x\x01.wav", "set//manifest.jsonl"]
+    for name in odd:
+        boto3.client("s3", endpoint_url=s3_endpoint).put_object(
+            Bucket=s3.removeprefix("s3://"), Key=f"media/{name}", Body=b"x"
+        )
+    scan = bucket.scan(shards=1)
+    assert scan.counts["media"] == 4
+    assert scan.counts["manifest_problems"] == 1
+    (prepared,) = bucket.prepare(scan)
+    assert prepared.counts["programmes_used"] == 1
+    assert prepared.counts["rejected:unreadable"] == 2
