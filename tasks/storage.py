@@ -139,7 +139,8 @@ def local_copy(uri: str, scratch: Path) -> Path:
     if uri.startswith("file://"):
         info(uri)
         return path_of(uri)
-    target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{name_of(uri)[-80:]}"
+    tail = name_of(uri).encode()[-80:].decode(errors="ignore")  # file systems count bytes
+    target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{tail}"
     if not target.exists():
         partial = target.with_suffix(".partial")
         with open_reader(uri) as source, partial.open("wb") as sink:
@@ -380,6 +381,11 @@ _FOLDERS: Storage = _Folders()
 @cache
 def _s3() -> Storage:
     return _S3()
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Whether an error speaks of the one file that was asked for, and will again: no rights, no such name possible."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EILSEQ)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -77,6 +77,10 @@ def prepare_programme(
         return _without_rows(outcome)
     except InputRejected as rejected:
         return _lost(programme, Outcome.REJECTED, rejected.reason, str(rejected))
+    except OSError as error:
+        if not storage.is_of_the_file(error):
+            raise
+        return _lost(programme, Outcome.REJECTED, Reason.UNREADABLE, str(error))
     except (ValueError, LookupError, ArithmeticError, TypeError, RuntimeError, AssertionError) as error:
         # A file that a library stumbles over. Storage and disk fail with other types: those are not its fault.
         return _lost(programme, Outcome.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")

@@ -109,6 +109,12 @@ def test_a_local_copy_has_the_bytes(storage_root: str, tmp_path: Path) -> None:
     assert storage.local_copy(uri, tmp_path).read_bytes() == b"audio"
 
 
+@pytest.mark.parametrize("name", ["я" * 120 + ".wav", "長" * 80, "e\u0301" * 90 + ".flac"])
+def test_a_local_copy_has_a_name_that_a_disk_takes(s3: str, tmp_path: Path, name: str) -> None:
+    storage.write(f"{s3}/{name}", b"audio")
+    assert storage.local_copy(f"{s3}/{name}", tmp_path).read_bytes() == b"audio"
+
+
 @pytest.mark.parametrize("uri", ["/tmp/x", "http://host/x", "", "file://host/x"])
 def test_other_addresses_are_refused(uri: str) -> None:
     with pytest.raises(Misconfigured, match="s3://bucket/prefix"):
