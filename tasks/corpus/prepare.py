@@ -15,7 +15,7 @@ from tasks.corpus.summary import SUMMARY, Summary, counts_of, hours_of, total
 from tasks.corpus.text import LETTERS, Normaliser, normaliser_for
 from tasks.step import StepContext, StepOutput
 
-VERSION = 2
+VERSION = 3
 UTTERANCES = "utterances.parquet"
 OUTCOMES = "outcomes.jsonl"
 MEDIA = "media.jsonl"
