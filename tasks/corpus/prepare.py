@@ -31,8 +31,10 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     from tasks.corpus.programme import prepare_programme
     from tasks.corpus.schema import PREPARED, RowWriter
     from tasks.media.isolated import Decoder
+    from tasks.media.limits import MediaLimits
     from tasks.media.tracks import TrackPolicy
 
+    limits = MediaLimits()
     rules = cut_rules(arguments)
     policy = TrackPolicy(
         languages=(arguments.language,),
@@ -51,7 +53,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     ):
         for done, programme in enumerate(programmes):
             context.progress("prepare", done, len(programmes), "programmes", programme.programme_id)
-            prepared = prepare_programme(programme, rules, policy, decoder, context.scratch)
+            prepared = prepare_programme(programme, rules, policy, limits, decoder, context.scratch)
             for row in prepared.rows():
                 writer.write(row)
             for outcome in (prepared.outcome, *prepared.dropped):

@@ -22,7 +22,8 @@ from tasks.corpus.schema import PREPARED
 from tasks.corpus.slicing import SAMPLES_PER_MS, Slicer
 from tasks.corpus.summary import Drops, Summary, Tally, merge
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
-from tasks.media.isolated import Decoder
+from tasks.media.isolated import Decoder, IsolatedAudio
+from tasks.media.limits import MediaLimits
 from tasks.media.tracks import TrackChoice, TrackPolicy
 
 STEP = "prepare-corpus"
@@ -63,7 +64,7 @@ class Prepared:
 
 
 def prepare_programme(
-    programme: Programme, rules: CutRules, policy: TrackPolicy, decoder: Decoder, scratch: Path
+    programme: Programme, rules: CutRules, policy: TrackPolicy, limits: MediaLimits, decoder: Decoder, scratch: Path
 ) -> Prepared:
     """Decode and cut one programme. What is wrong with it ends in its outcome; faults of the machine are raised."""
     try:
@@ -71,7 +72,8 @@ def prepare_programme(
         if changed:
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme)
-        return _cut_programme(programme, transcript, rules, policy, decoder, scratch / "programme.arrow")
+        with open_programme(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
+            return _cut_programme(programme, transcript, rules, audio, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
         return _without_rows(outcome)
@@ -101,15 +103,14 @@ def _transcript(programme: Programme) -> Transcript:
 
 
 def _cut_programme(
-    programme: Programme, transcript: Transcript, rules: CutRules, policy: TrackPolicy, decoder: Decoder, spool: Path
+    programme: Programme, transcript: Transcript, rules: CutRules, audio: IsolatedAudio, spool: Path
 ) -> Prepared:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
     limit_ms = UNTIMED_ALLOWANCE * rules.max_duration_ms
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
     kept: list[Utterance] = []
-    language = rules.normaliser.language
-    with open_programme(programme, language, policy, decoder, spool.parent) as audio, _Spool(spool) as rows:
+    with _Spool(spool) as rows:
         for utterance, samples in slicer.slice(audio):
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:
@@ -120,15 +121,15 @@ def _cut_programme(
                 continue
             kept.append(utterance)
             rows.write(_row(programme, utterance, pcm))
-        findings = audio.findings
-        medium = DecodedMedium(
-            programme_id=programme.programme_id,
-            media=programme.media,
-            container=audio.probe.container,
-            start_timecode=audio.probe.start_timecode,
-            choice=audio.choice,
-            findings=findings,
-        )
+    findings = audio.findings
+    medium = DecodedMedium(
+        programme_id=programme.programme_id,
+        media=programme.media,
+        container=audio.probe.container,
+        start_timecode=audio.probe.start_timecode,
+        choice=audio.choice,
+        findings=findings,
+    )
     media_ms = slicer.n_samples // SAMPLES_PER_MS
     if not kept and any(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped):
         return _lost(

@@ -21,6 +21,11 @@ class MediaLimits(Frozen):
     max_gap_s: float = 600.0  # a larger jump of the timestamps is another clock, not missing audio
     memory_bytes: int = 1 << 30  # above what Python and FFmpeg need at rest; in a child process only
 
+    def check_size(self, n_bytes: int) -> None:
+        """Raises `MediaRejected(too_large)` when so many bytes are too many."""
+        if n_bytes > self.max_bytes:
+            raise MediaRejected(Reason.TOO_LARGE, f"{n_bytes} bytes, the limit is {self.max_bytes}")
+
 
 class Stopwatch:
     """Time spent inside the decoder. Runs from its making; stands still while the caller works on a block."""

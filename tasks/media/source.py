@@ -47,8 +47,7 @@ class MediaSource:
         self.n_bytes = file.seek(0, os.SEEK_END)
         if self.n_bytes == 0:
             raise MediaRejected(Reason.EMPTY, "the file has no bytes")
-        if self.n_bytes > limits.max_bytes:
-            raise MediaRejected(Reason.TOO_LARGE, f"{self.n_bytes} bytes, the limit is {limits.max_bytes}")
+        limits.check_size(self.n_bytes)
         file.seek(0)
         self.head = bytes(file.read(HEAD_BYTES))
         file.seek(0)

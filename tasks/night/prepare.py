@@ -16,6 +16,7 @@ from tasks.contract import InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
+from tasks.media.limits import MediaLimits
 from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
 from tasks.night.listening import listen_to
@@ -129,6 +130,8 @@ class Preparer:
             return self._prepare(arrival, folder)
         except InputRejected as error:
             return rejected(arrival, error.reason, error.message)
+        except MediaRejected as error:
+            return rejected(arrival, error.reason, error.detail)
         except OSError as error:
             if storage.is_disk_full(error):
                 raise  # of this machine: no programme is to blame
@@ -145,6 +148,7 @@ class Preparer:
             folder.rmdir()
 
     def _prepare(self, arrival: Arrival, folder: Path) -> Preparation:
+        MediaLimits().check_size(arrival.n_bytes)  # before it is copied
         media = storage.local_copy(arrival.uri, folder)
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:

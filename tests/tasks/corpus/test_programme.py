@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 import pytest
 
 from tasks import storage
 from tasks.contract import ItemOutcome, Receipt, StepError
+from tasks.media.limits import MediaLimits
 from tasks.step import load_result, output_uri
 
 
@@ -43,3 +45,11 @@ def test_a_fault_of_the_machine_is_no_programmes_fault(folder, monkeypatch: pyte
     monkeypatch.setattr(storage, "read_bytes", lambda uri: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
     with pytest.raises(StepError, match="I/O error"):
         folder.prepare(folder.scan(shards=1))
+
+
+def test_what_is_too_large_is_not_even_copied(bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.add("large")
+    monkeypatch.setattr(storage, "local_copy", None)
+    monkeypatch.setattr("tasks.media.limits.MediaLimits", partial(MediaLimits, max_bytes=1000))
+    (prepared,) = bucket.prepare(bucket.scan(shards=1))
+    assert prepared.counts["rejected:too_large"] == 1
