@@ -6,7 +6,7 @@ from tasks.contract import Frozen, digest_of
 from tasks.transcripts.document import SCHEMA_VERSION
 
 # Raised when a step's output would change. They together are the pipeline's version.
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 RECOGNISE_VERSION = 3
 DIARIZE_VERSION = 1
 PUBLISH_VERSION = 2
