@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from tasks.media.tracks import TrackChoice, TrackPolicy
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
 CLIPPED_END_MS = 500  # a last caption often stays a little longer than the programme
+MAX_LOST_SHARE = 0.05  # of an utterance; more, and words may be gone that its text still has
 SILENT_PEAK = 6  # of 16 bit, -75 dBFS: nobody speaks there
 UNTIMED_ALLOWANCE = 3  # so many times the longest utterance is looked at in a file without times, for its silences
 
@@ -53,6 +55,8 @@ class Prepared:
     summary: Summary
     medium: DecodedMedium | None = None
     spool: Path | None = None
+    left_out: frozenset[str] = frozenset()
+    """Utterances in `spool` that turned out not to be usable when the last block was read."""
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows of the schema `PREPARED`, in order of time."""
@@ -60,7 +64,9 @@ class Prepared:
             return
         with pa.ipc.open_file(pa.memory_map(str(self.spool))) as file:
             for number in range(file.num_record_batches):
-                yield from file.get_batch(number).to_pylist()
+                for row in file.get_batch(number).to_pylist():
+                    if row["utterance_id"] not in self.left_out:
+                        yield row
 
 
 def prepare_programme(
@@ -131,6 +137,10 @@ def _cut_programme(
         findings=findings,
     )
     media_ms = slicer.n_samples // SAMPLES_PER_MS
+    if findings.missing_s:
+        dropped = [_beyond_the_end(d, media_ms, round(findings.missing_s * 1000)) for d in dropped]
+    kept, damaged = _without_lost_audio(kept, findings)
+    dropped += damaged
     if not kept and any(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped):
         return _lost(
             programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
@@ -143,7 +153,36 @@ def _cut_programme(
         summary=_account(kept, dropped, media_ms),
         medium=medium,
         spool=spool,
+        left_out=frozenset(utterance_id(programme, d.utterance) for d in damaged),
     )
+
+
+def _beyond_the_end(dropped: Dropped, media_ms: int, missing_ms: int) -> Dropped:
+    """What lies in the missing part of a file that broke off is not the transcript's fault."""
+    begin_ms, end_ms = dropped.utterance.start_ms, dropped.utterance.end_ms or 0
+    is_missing = end_ms > media_ms and begin_ms < media_ms + missing_ms
+    if dropped.reason is not Reason.TRANSCRIPT_OUT_OF_RANGE or not is_missing:
+        return dropped
+    detail = f"the file breaks off at {media_ms / 1000:.1f} s: {dropped.utterance.text[:60]!r}"
+    return replace(dropped, reason=Reason.TRUNCATED, detail=detail)
+
+
+def _without_lost_audio(kept: list[Utterance], findings: AudioFindings) -> tuple[list[Utterance], list[Dropped]]:
+    """The utterances, ordered by time, whose audio is there, and those of which too much is silence put in for it."""
+    lost_ms = [(round(begin_s * 1000), round(end_s * 1000)) for begin_s, end_s in findings.lost]
+    whole: list[Utterance] = []
+    damaged: list[Dropped] = []
+    for utterance in kept:
+        end_ms = utterance.end_ms or 0
+        first = bisect_right(lost_ms, utterance.start_ms, key=lambda place: place[1])
+        last = bisect_left(lost_ms, end_ms, key=lambda place: place[0])
+        gone_ms = sum(min(end_ms, end) - max(utterance.start_ms, begin) for begin, end in lost_ms[first:last])
+        if gone_ms > MAX_LOST_SHARE * utterance.duration_ms:
+            detail = f"{gone_ms} ms of its audio were lost: {utterance.text[:60]!r}"
+            damaged.append(Dropped(utterance, Reason.DAMAGED, detail))
+        else:
+            whole.append(utterance)
+    return whole, damaged
 
 
 def _trimmed(utterance: Utterance, pcm: np.ndarray) -> tuple[Utterance, np.ndarray]:

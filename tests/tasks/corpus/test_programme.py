@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 from functools import partial
 
+import numpy as np
 import pytest
 
 from tasks import storage
-from tasks.contract import ItemOutcome, Receipt, StepError
+from tasks.contract import ItemOutcome, Outcome, Reason, Receipt, StepError
+from tasks.corpus import flac
+from tasks.corpus.schema import open_parquet
 from tasks.media.limits import MediaLimits
 from tasks.step import load_result, output_uri
+from tests.tasks.corpus.conftest import captions, sound
+from tests.tasks.media.making import Track, encode
 
 
 def outcomes(receipt: Receipt) -> list[ItemOutcome]:
@@ -53,3 +58,41 @@ def test_what_is_too_large_is_not_even_copied(bucket, monkeypatch: pytest.Monkey
     monkeypatch.setattr("tasks.media.limits.MediaLimits", partial(MediaLimits, max_bytes=1000))
     (prepared,) = bucket.prepare(bucket.scan(shards=1))
     assert prepared.counts["rejected:too_large"] == 1
+
+
+def put(pipeline, name: str, medium: bytes, transcript: bytes) -> None:
+    storage.write(storage.join(pipeline.media, name), medium)
+    storage.write(storage.join(pipeline.media, name.rpartition(".")[0] + ".srt"), transcript)
+
+
+def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
+    whole = sound(60.0, 0)
+    put(folder, "nearly.wav", whole[: len(whole) * 93 // 100], captions(60.0))
+    put(folder, "half.wav", whole[: len(whole) // 2], captions(60.0))
+    (prepared,) = folder.prepare(folder.scan(shards=1))
+    assert prepared.counts["dropped:truncated"] >= 1
+    assert prepared.counts["rejected:truncated"] == 1
+    assert not [name for name in prepared.counts if "out_of_range" in name]
+    found = {o.item: o for o in outcomes(prepared)}
+    assert (found["nearly"].outcome, found["nearly"].reason) == (Outcome.DONE_WITH_WARNINGS, Reason.TRUNCATED)
+    assert "are missing" in found["nearly"].detail
+    assert "half a copy" in found["half"].detail
+
+
+def test_utterances_over_lost_audio_are_dropped(folder) -> None:
+    """A twentieth of the packets is destroyed: what is kept holds next to none of the silence put in for it."""
+    noise = np.random.default_rng(0).standard_normal((1, 48_000 * 60)).astype(np.float32) * 0.1
+    medium = bytearray(encode("mp4", Track(noise, "aac", bit_rate=64_000)))
+    at, n_bytes = len(medium) * 4 // 10, len(medium) // 20
+    medium[at : at + n_bytes] = bytes(n_bytes)
+    put(folder, "damaged.mp4", bytes(medium), captions(60.0))
+    (prepared,) = folder.prepare(folder.scan(shards=1), join_duration_s=0)
+    assert 1 <= prepared.counts["dropped:damaged"] <= 3
+    uri = output_uri(prepared.result, load_result(prepared.result), "utterances.parquet")
+    with open_parquet(uri) as file:
+        rows = file.read().to_pylist()
+    assert len(rows) == prepared.counts["utterances"] > 10
+    for row in rows:
+        assert np.mean(np.abs(flac.decode(row["audio"])) < 3) < 0.1
+    dropped = [o for o in outcomes(prepared) if o.reason is Reason.DAMAGED and "@" in o.item]
+    assert not {o.item for o in dropped} & {row["utterance_id"] for row in rows}
