@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tasks.corpus.captions import Transcript, read_transcript
 from tasks.corpus.cutting import CutRules, Dropped, Utterance, check, covered_ms, cut
 from tasks.corpus.listening import open_programme, speech_bounds_ms
 from tasks.corpus.records import SAMPLE_RATE_HZ, Programme
-from tasks.corpus.schema import PREPARED
+from tasks.corpus.schema import SPOOLED
 from tasks.corpus.slicing import SAMPLES_PER_MS, Slicer
 from tasks.corpus.summary import Drops, Summary, Tally, merge
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
@@ -57,6 +58,8 @@ class Prepared:
     spool: Path | None = None
     left_out: frozenset[str] = frozenset()
     """Utterances in `spool` that turned out not to be usable when the last block was read."""
+    sha256: str = ""
+    """Of all of its audio, as 16-bit PCM: equal for the same programme under two names, whatever its captions."""
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows of the schema `PREPARED`, in order of time."""
@@ -66,7 +69,7 @@ class Prepared:
             for number in range(file.num_record_batches):
                 for row in file.get_batch(number).to_pylist():
                     if row["utterance_id"] not in self.left_out:
-                        yield row
+                        yield row | {"programme_sha256": self.sha256}
 
 
 def prepare_programme(
@@ -116,8 +119,9 @@ def _cut_programme(
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
     kept: list[Utterance] = []
+    whole = hashlib.sha256()
     with _Spool(spool) as rows:
-        for utterance, samples in slicer.slice(audio):
+        for utterance, samples in slicer.slice(_digested(audio, whole)):
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:
                 utterance, pcm = _trimmed(utterance, pcm)
@@ -150,11 +154,19 @@ def _cut_programme(
     return Prepared(
         outcome=_outcome(programme, findings, transcript, kept, dropped),
         dropped=tuple(_dropped(programme, d) for d in dropped),
-        summary=_account(kept, dropped, media_ms),
+        summary=_account(kept, dropped, media_ms, findings),
         medium=medium,
         spool=spool,
         left_out=frozenset(utterance_id(programme, d.utterance) for d in damaged),
+        sha256=whole.hexdigest(),
     )
+
+
+def _digested(blocks: Iterable[np.ndarray], digest: hashlib._Hash) -> Iterator[np.ndarray]:
+    """The same blocks; their samples go into `digest` on the way."""
+    for block in blocks:
+        digest.update(flac.to_pcm(block).tobytes())
+        yield block
 
 
 def _beyond_the_end(dropped: Dropped, media_ms: int, missing_ms: int) -> Dropped:
@@ -251,13 +263,16 @@ def _outcome(
     )
 
 
-def _account(kept: list[Utterance], dropped: list[Dropped], media_ms: int) -> Summary:
+def _account(kept: list[Utterance], dropped: list[Dropped], media_ms: int, findings: AudioFindings) -> Summary:
     drops: Drops = merge({STEP: {d.reason: Tally(count=1, ms=d.utterance.duration_ms)}} for d in dropped)
     kept_tally = Tally(count=len(kept), ms=sum(u.duration_ms for u in kept))
     dropped_tally = Tally(count=len(dropped), ms=sum(d.utterance.duration_ms for d in dropped))
     covered = covered_ms([*kept, *(d.utterance for d in dropped)])
     return Summary(
         media=Tally(count=1, ms=media_ms),
+        warned={STEP: {warning.reason: Tally(count=1, ms=media_ms) for warning in findings.warnings}},
+        lost_ms=round(findings.lost_s * 1000),
+        missing_ms=round(findings.missing_s * 1000),
         cut=kept_tally + dropped_tally,
         kept=kept_tally,
         dropped=drops,
@@ -309,7 +324,7 @@ class _Spool:
 
     def __init__(self, path: Path) -> None:
         self._rows: list[dict[str, Any]] = []
-        self._writer = pa.ipc.new_file(path, PREPARED)
+        self._writer = pa.ipc.new_file(path, SPOOLED)
 
     def __enter__(self) -> _Spool:
         return self
@@ -325,5 +340,5 @@ class _Spool:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=PREPARED))
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=SPOOLED))
             self._rows = []

@@ -35,11 +35,11 @@ def sound(seconds: float, seed: int) -> bytes:
     return file.getvalue()
 
 
-def captions(seconds: float, word: str = "evening") -> bytes:
-    """SubRip cues over the whole time."""
+def captions(seconds: float, word: str = "evening", delay_s: float = 0.0) -> bytes:
+    """SubRip cues over the whole time, from `delay_s` on."""
     cues = []
     for number in range(int(seconds / (CUE_S + GAP_S))):
-        start = number * (CUE_S + GAP_S)
+        start = delay_s + number * (CUE_S + GAP_S)
         times = " --> ".join(f"00:{int(s // 60):02d}:{s % 60:06.3f}".replace(".", ",") for s in (start, start + CUE_S))
         cues.append(f"{number + 1}\n{times}\nGood {word} number {WORDS[number % len(WORDS)]}.\n")
     return "\n".join(cues).encode()

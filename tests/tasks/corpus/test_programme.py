@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tasks import storage
-from tasks.contract import ItemOutcome, Outcome, Reason, Receipt, StepError
-from tasks.corpus import flac
+from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason, Receipt, StepError
+from tasks.corpus import flac, selection
+from tasks.corpus.dataset import load_manifest, read_batches
+from tasks.corpus.records import Split
 from tasks.corpus.schema import open_parquet
 from tasks.media.limits import MediaLimits
 from tasks.step import load_result, output_uri
@@ -69,7 +71,8 @@ def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
     whole = sound(60.0, 0)
     put(folder, "nearly.wav", whole[: len(whole) * 93 // 100], captions(60.0))
     put(folder, "half.wav", whole[: len(whole) // 2], captions(60.0))
-    (prepared,) = folder.prepare(folder.scan(shards=1))
+    scan = folder.scan(shards=1)
+    (prepared,) = folder.prepare(scan)
     assert prepared.counts["dropped:truncated"] >= 1
     assert prepared.counts["rejected:truncated"] == 1
     assert not [name for name in prepared.counts if "out_of_range" in name]
@@ -77,6 +80,12 @@ def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
     assert (found["nearly"].outcome, found["nearly"].reason) == (Outcome.DONE_WITH_WARNINGS, Reason.TRUNCATED)
     assert "are missing" in found["nearly"].detail
     assert "half a copy" in found["half"].detail
+    assert prepared.counts["warned:truncated"] == 1
+    assert prepared.metrics["hours_missing"] * 3600 == pytest.approx(60.0 * 0.07, abs=0.1)
+    assembled = folder.assemble(scan, folder.extract([prepared]))
+    for name in ("README.md", "report.html"):
+        page = storage.read_bytes(output_uri(assembled.result, load_result(assembled.result), name)).decode()
+        assert "4.2 s are missing at the end of files that broke off. Programmes with a warning: 1 truncated." in page
 
 
 def test_utterances_over_lost_audio_are_dropped(folder) -> None:
@@ -96,3 +105,36 @@ def test_utterances_over_lost_audio_are_dropped(folder) -> None:
         assert np.mean(np.abs(flac.decode(row["audio"])) < 3) < 0.1
     dropped = [o for o in outcomes(prepared) if o.reason is Reason.DAMAGED and "@" in o.item]
     assert not {o.item for o in dropped} & {row["utterance_id"] for row in rows}
+
+
+def twins(folder) -> None:
+    """One programme under many names, its captions 60 ms later each time: no utterance is the same to the sample."""
+    for number in range(5):
+        put(folder, f"twin-{number}.wav", sound(12.0, 0), captions(12.0, delay_s=0.06 * number))
+        put(folder, f"other-{number}.wav", sound(12.0, number + 1), captions(12.0))
+
+
+def test_a_programme_under_two_names_does_not_leak(folder) -> None:
+    twins(folder)
+    manifest, _ = load_manifest(folder.run().labels["manifest"])
+    programmes = {
+        split: {row["programme_id"] for batch in read_batches(manifest, split, ["programme_id"]) for row in batch.to_pylist()}
+        for split in Split
+    }
+    names = [name for found in programmes.values() for name in found]
+    assert sum(name.startswith("twin") for name in names) == 1
+    assert sum(name.startswith("other") for name in names) == 5
+    assert manifest.account.dropped["assemble-dataset"][Reason.DUPLICATE].count >= 4
+
+
+def test_a_dataset_that_leaks_is_refused(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever let the copies through: here, a selection that drops nothing."""
+    twins(folder)
+
+    def everything(rows: selection.Rows, max_match_error: float) -> selection.Selection:
+        nothing = np.zeros(len(rows), bool)
+        return selection.Selection(rows, {Reason.MATCH_ERROR: nothing, Reason.DUPLICATE: nothing})
+
+    monkeypatch.setattr(selection, "select", everything)
+    with pytest.raises(InputRejected, match="the same audio is in more than one split, 1 times"):
+        folder.run()
