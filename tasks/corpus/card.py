@@ -66,8 +66,9 @@ def damage(account: Summary) -> str:
         for reason, tally in reasons.items()
     )
     return (
-        f"{account.lost_ms / 1000:,.1f} s of the programmes could not be decoded, and {account.missing_ms / 1000:,.1f} s "
-        f"are missing at the end of files that broke off. Programmes with a warning: {told or 'none'}."
+        f"{account.lost_ms / 1000:,.1f} s of the programmes could not be decoded, and "
+        f"{account.missing_ms / 1000:,.1f} s are missing at the end of files that broke off. "
+        f"Programmes with a warning: {told or 'none'}."
     )
 
 
