@@ -34,11 +34,12 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     from tasks.media.limits import MediaLimits
     from tasks.media.tracks import TrackPolicy
 
-    limits = MediaLimits()
+    limits = MediaLimits(max_lost_share=arguments.max_lost_share)
     rules = cut_rules(arguments)
     policy = TrackPolicy(
         languages=(arguments.language,),
         audio_description=arguments.audio_description,
+        track=arguments.track,
         channel=arguments.channel,
     )
     programmes = list(read_programmes(arguments.shard))
