@@ -29,7 +29,8 @@ programmes under `{source}`. Version `{version}` (the sha256 of `{MANIFEST}`).
 |---|---:|---:|---:|
 {rows}
 
-Splits go by programme and date. Audio that occurs twice is kept once, in the split that is held out.
+Splits go by programme and date. Audio that occurs twice, a programme's or an utterance's, is kept once, in the split
+that is held out.
 
 The shards stay where they were made; `locations.json` says where. To stream them:
 

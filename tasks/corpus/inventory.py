@@ -24,6 +24,7 @@ from tasks.corpus.identity import (
     stems_of_transcript,
 )
 from tasks.corpus.records import Supervision
+from tasks.media.estimate import estimated_s
 from tasks.storage import ObjectInfo
 
 CACHE_KIB = 64 << 10
@@ -147,6 +148,11 @@ class Inventory:
         for rowid, size, stem, shard, split in rows:
             date = broadcast_date(stem, is_encoded=self._is_encoded)
             yield Candidate(rowid, max(1, size), hash64(stem), hash64(date or stem), shard, split)
+
+    def estimated_hours(self) -> float:
+        """A guess of how long the programmes that go on are together."""
+        rows = self._database.execute(f"SELECT media, size FROM programme WHERE {_TAKEN}")
+        return sum(estimated_s(split_extension(media)[1], size) for media, size in rows) / 3600
 
     def plan(self, places: Iterable[tuple[int, int, int]]) -> None:
         """Set shard and split: `(shard, split, rowid)` each."""
