@@ -8,8 +8,9 @@ dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
 
 **Steps.** `scan_corpus` lists the media, gives every programme its split and cuts them into shards of equal bytes. For
 each shard, `prepare_corpus` decodes and cuts utterances, `match_captions` recognises them (only with *match model*) and
-`extract_features` computes features. `assemble_dataset` drops captions that are not what is said, and repeats, refuses
-a dataset whose splits leak, and writes the card, the report and the manifest.
+`extract_features` computes features. `assemble_dataset` drops captions that are not what is said, and repeats (of an
+utterance, or of a whole programme under another name), refuses a dataset whose splits leak, and writes the card, the
+report and the manifest.
 
 **What is normal.** Utterances are dropped, each with its reason: the log of `assemble_dataset` tells how many hours and
 why, and `report.html` beside the manifest shows it with examples. `match_captions` is skipped (pink) without a *match
@@ -17,7 +18,8 @@ model*. A second run over the same media ends within seconds and every step says
 
 **When it fails.**
 - `scan_corpus` rejected its input: the prefix is empty or cannot be read. Check the URI in the form.
-- One `prepare_corpus` is red: its log names the file. A damaged file does not fail a shard; a full disk does.
+- One `prepare_corpus` is red: its log names the file. A damaged file does not fail a shard; a full disk does. Media of
+  which more than the *largest lost share* is damaged, or missing at a broken end, are rejected and named.
 - `match_captions` rejected its input: the *match model* is not found. Before the first champion, leave it empty.
 - `assemble_dataset` has nothing to assemble: every utterance was dropped; its log counts the reasons. With a *match
   model*, look at the match errors in the log of `match_captions`: a weak recogniser needs a higher bound.
@@ -33,11 +35,10 @@ from typing import Any
 from airflow.sdk import DAG, Param, XComArg, task_group
 
 from dags.common.assets import DATASET
+from dags.common.cut_form import cut_arguments, cut_params
 from dags.common.settings import settings
 from dags.common.step import step
 from tasks.contract.arguments import AssembleDataset
-
-HEARD: dict[str, Any] = {name: f"{{{{ params.{name} }}}}" for name in ("language", "channel", "audio_description")}
 
 with DAG(
     dag_id="corpus_features",
@@ -78,19 +79,7 @@ with DAG(
             title="Features",
             description="Feature configuration; it must be the one of the models to be trained",
         ),
-        "channel": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            title="Channel",
-            description="One channel of the audio track, from 0; empty mixes those that carry the programme",
-        ),
-        "audio_description": Param(
-            False,
-            type="boolean",
-            title="Audio description",
-            description="Take the audio description instead of the programme's own sound",
-        ),
+        **cut_params(),
         "match_model": Param(
             None,
             type=["null", "string"],
@@ -107,7 +96,12 @@ with DAG(
             description="Drop captions of which a larger share of characters differs from what was recognised",
         ),
         "shards": Param(
-            4, type="integer", minimum=1, maximum=800, title="Shards", description="Cut the work into at most so many"
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=800,
+            title="Shards",
+            description="Cut the work into at most so many; empty: as many as give shards of about 1 GB",
         ),
     },
 ):
@@ -118,7 +112,7 @@ with DAG(
     @task_group
     def shard(name: Any, uri: Any) -> Any:
         """One shard, from media to features."""
-        prepared = step("prepare-corpus", item=name, shard=uri, **HEARD)
+        prepared = step("prepare-corpus", item=name, shard=uri, language="{{ params.language }}", **cut_arguments())
         matched = step(
             "match-captions",
             item=name,

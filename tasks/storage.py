@@ -144,7 +144,8 @@ def local_copy(uri: str, scratch: Path) -> Path:
     if uri.startswith("file://"):
         info(uri)
         return path_of(uri)
-    target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{name_of(uri)[-80:]}"
+    tail = name_of(uri).encode()[-80:].decode(errors="ignore")  # file systems count bytes
+    target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{tail}"
     if not target.exists():
         partial = target.with_suffix(".partial")
         room = reserved(partial, info(uri).size, "give its step a larger scratch volume")
@@ -173,6 +174,15 @@ def _not_found(uri: str) -> InputRejected:
         reason=Reason.NOT_FOUND,
         subject=uri,
         next_step="check the URI and the credentials' rights",
+    )
+
+
+def _odd_name(uri: str) -> InputRejected:
+    return InputRejected(
+        "cannot be read under this name: it holds an empty folder, . or .. as a folder, or a control character",
+        reason=Reason.UNREADABLE,
+        subject=uri,
+        next_step="rename the object",
     )
 
 
@@ -250,12 +260,18 @@ class _S3:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         import obstore
+        from obstore.exceptions import InvalidPathError
 
         store, key = self._locate(prefix)
-        root = prefix.removeprefix("s3://").partition("/")[0]
-        for chunk in obstore.list(store, key.rstrip("/") or None, chunk_size=1000):
-            for item in chunk:
-                yield ObjectInfo(f"s3://{root}/{item['path']}", item["size"], item["e_tag"] or "")
+        bucket = prefix.removeprefix("s3://").partition("/")[0]
+        last = ""
+        try:
+            for chunk in obstore.list(store, key.rstrip("/") or None, chunk_size=1000):
+                for item in chunk:
+                    last = item["path"]
+                    yield ObjectInfo(f"s3://{bucket}/{last}", item["size"], item["e_tag"] or "")
+        except InvalidPathError:
+            yield from _list_any_name(bucket, key, last)
 
     def info(self, uri: str) -> ObjectInfo:
         import obstore
@@ -265,6 +281,8 @@ class _S3:
             meta = obstore.head(store, key)
         except FileNotFoundError:
             raise _not_found(uri) from None
+        except ValueError:
+            raise _odd_name(uri) from None
         return ObjectInfo(uri, meta["size"], meta["e_tag"] or "")
 
     def open(self, uri: str) -> BinaryIO:
@@ -275,6 +293,8 @@ class _S3:
             reader = obstore.open_reader(store, key, buffer_size=COPY_BYTES)
         except FileNotFoundError:
             raise _not_found(uri) from None
+        except ValueError:
+            raise _odd_name(uri) from None
         return cast(BinaryIO, io.BufferedReader(_ObjectReader(reader), COPY_BYTES))
 
     def write(self, uri: str, data: bytes | Path, create: bool) -> None:
@@ -321,11 +341,36 @@ class _ObjectReader(io.RawIOBase):
         return int(self._reader.tell())
 
 
+def _list_any_name(bucket: str, key: str, after: str) -> Iterator[ObjectInfo]:
+    """The rest of a listing, behind the key `after`, whatever the names hold.
+
+    object_store 0.14 gives up a whole page for one key with an empty segment, `.`, `..` or a control character. boto3
+    takes any key, and twenty times the processor time.
+    """
+    import boto3
+    from botocore.config import Config
+
+    endpoint, region = _s3_address()
+    style = {"addressing_style": "path"} if endpoint else {}
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=Config(s3=style))
+    folder = key.rstrip("/") + "/" if key.strip("/") else ""
+    asked = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": after} if after else {})
+    for page in client.get_paginator("list_objects_v2").paginate(**asked):
+        for item in page.get("Contents", ()):
+            yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
+
+
+def _s3_address() -> tuple[str | None, str]:
+    """Endpoint, None for Amazon's own, and region."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return endpoint or None, region
+
+
 def _s3_store(bucket: str) -> S3Store:
     from obstore.store import S3Store
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    endpoint, region = _s3_address()
     config: S3Config = {"region": region}
     if endpoint:
         config = {**config, "endpoint": endpoint, "virtual_hosted_style_request": False}
@@ -342,6 +387,11 @@ _FOLDERS: Storage = _Folders()
 @cache
 def _s3() -> Storage:
     return _S3()
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Whether an error speaks of the one file that was asked for, and will again: no rights, no such name possible."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EILSEQ)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -53,7 +53,9 @@ class ScanCorpus(StepArguments):
     """List raw media and the transcripts beside them, and cut them into balanced shards."""
 
     media: str = Field(description="URI prefix of the raw media and their transcripts")
-    shards: int = Field(4, ge=1, le=800, description="at most this many shards")
+    shards: OptionalInt = Field(
+        None, ge=1, le=800, description="at most this many shards; empty: as many as give shards of about 1 GB"
+    )
     language: str = Field("en", description="which of a programme's transcripts to take (BCP 47)")
     validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes for validation")
     test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes for the test split")
@@ -67,7 +69,15 @@ class PrepareCorpus(ReadsByContent):
     shard: str = Field(description="URI of one shard's list of programmes, from scan-corpus")
     language: str = Field("en", description="language of the transcripts (BCP 47)")
     audio_description: bool = Field(False, description="take the audio description instead of the programme's sound")
-    channel: OptionalInt = Field(None, ge=0, description="one channel of the track, from 0; without it a mix")
+    track: OptionalInt = Field(
+        None, ge=0, description="audio track, from 0; empty chooses by language, kind and disposition"
+    )
+    channel: OptionalInt = Field(
+        None, ge=0, description="one channel of the track, or one of an MXF's mono tracks, from 0; empty: a mix"
+    )
+    max_lost_share: float = Field(
+        0.1, ge=0, le=1, description="media of which a larger share is damaged or missing are rejected"
+    )
     min_duration_s: float = Field(0.3, gt=0, description="shorter utterances are dropped")
     max_duration_s: float = Field(20.0, gt=0, description="longer utterances are dropped")
     join_duration_s: float = Field(12.0, ge=0, description="captions that follow each other are joined up to this")

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     TRANSCRIPT_OUT_OF_RANGE = "transcript_out_of_range"
     # utterances
     ALPHABET = "alphabet"
+    OVERLAP = "overlap"
     CHARACTER_RATE = "character_rate"
     MATCH_ERROR = "match_error"
     LANGUAGE = "language"

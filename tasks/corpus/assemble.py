@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tasks.contract import StepResult
     from tasks.corpus.selection import Rows, Selection
 
-VERSION = 2
+VERSION = 3
 STEP = "assemble-dataset"
 
 CARD, REPORT = "README.md", "report.html"
@@ -123,7 +123,7 @@ def _dropped(row: dict[str, Any], reason: Reason) -> ItemOutcome:
     details = {
         Reason.MATCH_ERROR: f"{row['match_error'] or 0:.2f}: the caption says {row['text'][:80]!r}, "
         f"heard was {(row['heard'] or '')[:80]!r}",
-        Reason.DUPLICATE: f"another utterance has the same audio: {row['text'][:80]!r}",
+        Reason.DUPLICATE: f"the same audio is there already: {row['text'][:80]!r}",
     }
     return ItemOutcome(
         item=row["utterance_id"],
@@ -182,12 +182,15 @@ def _output(manifest: DatasetManifest, version: str, uri: str, context: StepCont
             **{f"programmes_{split}": n for split, n in manifest.programmes.items()},
             **counts_of(account.rejected, "rejected"),
             **counts_of(account.dropped, "dropped"),
+            **counts_of(account.warned, "warned"),
         },
         metrics={
             "hours": account.kept.hours,
             **{f"hours_{split}": tally.hours for split, tally in manifest.kept.items()},
             "hours_media": account.media.hours,
             "hours_uncaptioned": account.uncaptioned_ms / 3_600_000,
+            "hours_lost": account.lost_ms / 3_600_000,
+            "hours_missing": account.missing_ms / 3_600_000,
             **hours_of(account.dropped, "dropped"),
         },
         labels={
@@ -230,9 +233,9 @@ def _check_leaks(rows: Rows, kept: np.ndarray, extracted: list[Extracted], conte
             subject="splits",
             next_step="assemble shards of one scan only, each once",
         )
-    if len(leaking_audio(rows, kept)):
+    if len(leaks := leaking_audio(rows, kept)):
         raise InputRejected(
-            "the same audio is in more than one split",
+            f"the same audio is in more than one split, {len(leaks)} times",
             reason=Reason.DUPLICATE,
             subject="splits",
             next_step="this is a bug of assemble-dataset: report it with these inputs",

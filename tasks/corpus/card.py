@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.corpus.dataset import MANIFEST, DatasetManifest
 from tasks.corpus.records import Split
 from tasks.corpus.statistics import Statistics
-from tasks.corpus.summary import Drops
+from tasks.corpus.summary import Drops, Summary
 
 
 def card(manifest: DatasetManifest, version: str, source: str, statistics: Statistics) -> str:
@@ -29,7 +29,8 @@ programmes under `{source}`. Version `{version}` (the sha256 of `{MANIFEST}`).
 |---|---:|---:|---:|
 {rows}
 
-Splits go by programme and date. Audio that occurs twice is kept once, in the split that is held out.
+Splits go by programme and date. Audio that occurs twice, a programme's or an utterance's, is kept once, in the split
+that is held out.
 
 The shards stay where they were made; `locations.json` says where. To stream them:
 
@@ -53,8 +54,23 @@ Text is normalised by `{manifest.normaliser}`: lower case, letters of the langua
 {_markdown_drops(manifest.account.dropped, "utterances")}
 {_markdown_drops(manifest.account.rejected, "programmes")}
 No transcript covers {manifest.account.uncaptioned_ms / 3_600_000:.2f} hours of the programmes.
+{damage(manifest.account)}
 Each dropped utterance and programme is in `outcomes.jsonl` of the step that dropped it. See also `report.html`.
 """
+
+
+def damage(account: Summary) -> str:
+    """A sentence about what could not be decoded of the programmes that were."""
+    told = ", ".join(
+        f"{tally.count:,} {str(reason).replace('_', ' ')}"
+        for reasons in account.warned.values()
+        for reason, tally in reasons.items()
+    )
+    return (
+        f"{account.lost_ms / 1000:,.1f} s of the programmes could not be decoded, and "
+        f"{account.missing_ms / 1000:,.1f} s are missing at the end of files that broke off. "
+        f"Programmes with a warning: {told or 'none'}."
+    )
 
 
 def _matching(manifest: DatasetManifest) -> str:

@@ -6,6 +6,7 @@ and dropped add up exactly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from tasks.media.languages import same_language
 
 PAD_MS = 100  # captions are timed by hand: a word often begins a little before its cue
 MAX_GAP_MS = 800  # captions further apart do not belong to one utterance
-MAX_OVERLAP_MS = 500  # more is two people at once, whose words have no order
+MAX_OVERLAP_MS, MAX_OVERLAP_SHARE = 500, 0.25  # more of the shorter cue is two at once, whose words have no order
 CUT_AT_SENTENCE_SHARE = 0.5  # of the longest join: from there on a sentence's end is where to cut
 
 
@@ -84,6 +85,7 @@ def cut(supervisions: Sequence[Supervision], rules: CutRules, *, join: bool) -> 
             cues.append(cue)
             continue
         barriers.add(len(cues))
+    cues, barriers = _without_overlaps(cues, barriers, rules, dropped)
     utterances = pad(_joined(cues, barriers, rules) if join else cues)
     kept = []
     for utterance in utterances:
@@ -100,13 +102,62 @@ def check(utterance: Utterance, rules: CutRules) -> Dropped | None:
     if duration_ms < rules.min_duration_ms:
         return Dropped(utterance, Reason.TOO_SHORT, f"{duration_ms / 1000:g} s")
     if duration_ms > rules.max_duration_ms:
-        return Dropped(utterance, Reason.TOO_LONG, f"{duration_ms / 1000:g} s")
+        return _too_long(utterance)
     rate = len(utterance.text) / (duration_ms / 1000)
     if not rules.min_characters_per_s <= rate <= rules.max_characters_per_s:
         return Dropped(utterance, Reason.CHARACTER_RATE, f"{rate:.1f} characters a second: {utterance.text[:60]!r}")
     if other := other_language(utterance.text, rules.normaliser.language):
         return Dropped(utterance, Reason.LANGUAGE, f"looks like {other!r}: {utterance.text[:60]!r}")
     return None
+
+
+def _too_long(utterance: Utterance) -> Dropped:
+    return Dropped(utterance, Reason.TOO_LONG, f"{utterance.duration_ms / 1000:g} s")
+
+
+def _without_overlaps(
+    cues: Sequence[Utterance], barriers: set[int], rules: CutRules, dropped: list[Dropped]
+) -> tuple[list[Utterance], set[int]]:
+    """Cues, ordered by start, that share their audio with no other; with them the places of the barriers.
+
+    A cue that stands there twice is taken once. Where different words lie over each other, none of them is the text of
+    that audio. A cue that is too long in itself is no reason to drop what it covers.
+    """
+    faults: dict[int, Dropped] = {}
+    furthest = -1  # the cue before that goes on for longest: no other can overlap more
+    for number, cue in enumerate(cues):
+        if cue.duration_ms > rules.max_duration_ms:
+            faults[number] = _too_long(cue)
+            continue
+        if furthest >= 0 and _overlap(cues[furthest], cue):
+            other = cues[furthest]
+            if (cue.start_ms, cue.end_ms, cue.text) == (other.start_ms, other.end_ms, other.text):
+                faults[number] = Dropped(cue, Reason.DUPLICATE, f"stands there twice: {cue.text[:60]!r}")
+                continue
+            for at, beside in ((furthest, cue), (number, other)):
+                faults.setdefault(at, Dropped(cues[at], Reason.OVERLAP, f"at the same time: {beside.text[:60]!r}"))
+        if furthest < 0 or _end_ms(cue) > _end_ms(cues[furthest]):
+            furthest = number
+    dropped.extend(faults.values())
+    kept: list[Utterance] = []
+    parted: set[int] = set()
+    for number, cue in enumerate(cues):
+        if number in barriers or (number in faults and faults[number].reason is not Reason.DUPLICATE):
+            parted.add(len(kept))
+        if number not in faults:
+            kept.append(cue)
+    return kept, parted
+
+
+def _overlap(first: Utterance, second: Utterance) -> bool:
+    """Whether too much of two cues is at once, `first` being the one that begins first."""
+    overlap_ms = min(_end_ms(first), _end_ms(second)) - second.start_ms
+    shorter_ms = min(_end_ms(cue) - cue.start_ms for cue in (first, second))
+    return overlap_ms > min(MAX_OVERLAP_MS, MAX_OVERLAP_SHARE * shorter_ms)
+
+
+def _end_ms(cue: Utterance) -> float:
+    return math.inf if cue.end_ms is None else cue.end_ms
 
 
 def _joined(cues: Sequence[Utterance], barriers: set[int], rules: CutRules) -> list[Utterance]:
@@ -138,7 +189,10 @@ def _belong_together(last: Utterance, cue: Utterance, rules: CutRules) -> bool:
 
 
 def pad(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """Utterances with up to `PAD_MS` more on either side, and never more than half the gap to a neighbour."""
+    """Utterances with up to `PAD_MS` more on either side, and never more than half the gap to a neighbour.
+
+    Where neighbours overlap they are cut in the middle, so no audio is in two of them.
+    """
     padded = []
     for index, utterance in enumerate(utterances):
         before_ms = utterance.start_ms
@@ -158,7 +212,7 @@ def pad(utterances: Sequence[Utterance]) -> list[Utterance]:
 
 
 def _half_gap(end_ms: int | None, start_ms: int) -> int:
-    return max(0, start_ms - end_ms) // 2 if end_ms is not None else 0
+    return (start_ms - end_ms) // 2 if end_ms is not None else 0
 
 
 def covered_ms(utterances: Iterable[Utterance]) -> int:

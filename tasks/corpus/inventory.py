@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import storage
+from tasks.contract import InputRejected
 from tasks.corpus.captions import TRANSCRIPT_EXTENSIONS
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, Entry, read_entries
 from tasks.corpus.identity import (
@@ -23,6 +24,7 @@ from tasks.corpus.identity import (
     stems_of_transcript,
 )
 from tasks.corpus.records import Supervision
+from tasks.media.estimate import estimated_s
 from tasks.storage import ObjectInfo
 
 CACHE_KIB = 64 << 10
@@ -127,10 +129,14 @@ class Inventory:
         """Join media and transcripts. Yields a manifest's URI and what is wrong with it, for every such place."""
         self._flush()
         self._database.executescript(
-            "CREATE UNIQUE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
+            # Not unique: S3 may hold a.wav and a.wav/, which read as the same.
+            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
         )
         for uri in self._shared_manifests():
-            yield from self._read_manifest(uri)
+            try:
+                yield from self._read_manifest(uri)
+            except InputRejected as rejected:
+                yield uri, rejected.message
         self._database.executescript(_PROGRAMMES)
 
     def candidates(self) -> Iterator[Candidate]:
@@ -142,6 +148,11 @@ class Inventory:
         for rowid, size, stem, shard, split in rows:
             date = broadcast_date(stem, is_encoded=self._is_encoded)
             yield Candidate(rowid, max(1, size), hash64(stem), hash64(date or stem), shard, split)
+
+    def estimated_hours(self) -> float:
+        """A guess of how long the programmes that go on are together."""
+        rows = self._database.execute(f"SELECT media, size FROM programme WHERE {_TAKEN}")
+        return sum(estimated_s(split_extension(media)[1], size) for media, size in rows) / 3600
 
     def plan(self, places: Iterable[tuple[int, int, int]]) -> None:
         """Set shard and split: `(shard, split, rowid)` each."""

@@ -15,22 +15,24 @@ from tasks.corpus.records import Programme
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder, IsolatedAudio
 from tasks.media.languages import same_language
+from tasks.media.limits import MediaLimits
 from tasks.media.speech_activity import SpeechActivityOptions, speech_segments
 from tasks.media.tracks import TrackPolicy
 
 
 @contextmanager
 def open_programme(
-    programme: Programme, language: str, policy: TrackPolicy, decoder: Decoder, scratch: Path
+    programme: Programme, language: str, policy: TrackPolicy, limits: MediaLimits, decoder: Decoder, scratch: Path
 ) -> Iterator[IsolatedAudio]:
     """The programme's track that `policy` wants, decoded in a process of its own.
 
     Raises MediaRejected: also when all its tracks are tagged with other languages, for then captions in `language` are
     a translation. An object that is not a local file is copied to `scratch` and removed again.
     """
+    limits.check_size(programme.size)  # before it is copied
     path = storage.local_copy(programme.media, scratch)
     try:
-        with decoder.open_audio(path, policy) as audio:
+        with decoder.open_audio(path, policy, limits) as audio:
             spoken = audio.choice.language
             if spoken and not same_language(spoken, language):
                 raise MediaRejected(

@@ -7,6 +7,7 @@ and a programme that was once held out for testing is never trained on later.
 from __future__ import annotations
 
 import heapq
+import math
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from tasks.corpus.records import Split
 
 SPLIT_CODES = {Split.TRAIN: 0, Split.VALIDATION: 1, Split.TEST: 2}
 NOT_YET = -1
+HOURS_A_SHARD = 8.5  # of media: with features and audio 117 MB an hour, so about 1 GB
+MIN_SHARDS, MAX_SHARDS = 4, 800  # fewer, and a small corpus keeps one core busy; more, and Airflow's mapping ends
+KEPT_RATIO = 1.5  # an earlier number of shards stays until it is so far off
 TOLERANCE = 0.05  # a shard may be so much heavier than the mean before programmes are moved
 
 
@@ -42,6 +46,15 @@ def _quotas(n_groups: int, validation_share: float, test_share: float) -> list[t
     left = n_groups - n_test - 1
     n_validation = min(max(1, round(validation_share * n_groups)), max(0, left)) if validation_share else 0
     return [(SPLIT_CODES[Split.TEST], n_test), (SPLIT_CODES[Split.VALIDATION], n_validation)]
+
+
+def number_of_shards(hours: float, n_before: int) -> int:
+    """How many shards suit a corpus of so many hours; `n_before` is the number of the earlier plan, 0 for none.
+
+    Another number moves programmes out of every shard, which are all made anew then: so it grows in leaps.
+    """
+    wanted = min(MAX_SHARDS, max(MIN_SHARDS, math.ceil(hours / HOURS_A_SHARD)))
+    return n_before if n_before / KEPT_RATIO <= wanted <= n_before * KEPT_RATIO else wanted
 
 
 def assign_shards(weights: np.ndarray, previous: np.ndarray, n_shards: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from tasks.corpus.summary import SUMMARY, Summary, counts_of, hours_of, total
 from tasks.corpus.text import LETTERS, Normaliser, normaliser_for
 from tasks.step import StepContext, StepOutput
 
-VERSION = 2
+VERSION = 3
 UTTERANCES = "utterances.parquet"
 OUTCOMES = "outcomes.jsonl"
 MEDIA = "media.jsonl"
@@ -31,12 +31,15 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     from tasks.corpus.programme import prepare_programme
     from tasks.corpus.schema import PREPARED, RowWriter
     from tasks.media.isolated import Decoder
+    from tasks.media.limits import MediaLimits
     from tasks.media.tracks import TrackPolicy
 
+    limits = MediaLimits(max_lost_share=arguments.max_lost_share)
     rules = cut_rules(arguments)
     policy = TrackPolicy(
         languages=(arguments.language,),
         audio_description=arguments.audio_description,
+        track=arguments.track,
         channel=arguments.channel,
     )
     programmes = list(read_programmes(arguments.shard))
@@ -51,7 +54,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     ):
         for done, programme in enumerate(programmes):
             context.progress("prepare", done, len(programmes), "programmes", programme.programme_id)
-            prepared = prepare_programme(programme, rules, policy, decoder, context.scratch)
+            prepared = prepare_programme(programme, rules, policy, limits, decoder, context.scratch)
             for row in prepared.rows():
                 writer.write(row)
             for outcome in (prepared.outcome, *prepared.dropped):
@@ -74,11 +77,14 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
             "utterances": summary.kept.count,
             **counts_of(summary.rejected, "rejected"),
             **counts_of(summary.dropped, "dropped"),
+            **counts_of(summary.warned, "warned"),
         },
         metrics={
             "hours_media": summary.media.hours,
             "hours_kept": summary.kept.hours,
             "hours_uncaptioned": summary.uncaptioned_ms / 3_600_000,
+            "hours_lost": summary.lost_ms / 3_600_000,
+            "hours_missing": summary.missing_ms / 3_600_000,
             **hours_of(summary.dropped, "dropped"),
         },
         labels={"normaliser": rules.normaliser.name},

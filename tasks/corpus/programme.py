@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +20,18 @@ from tasks.corpus.captions import Transcript, read_transcript
 from tasks.corpus.cutting import CutRules, Dropped, Utterance, check, covered_ms, cut
 from tasks.corpus.listening import open_programme, speech_bounds_ms
 from tasks.corpus.records import SAMPLE_RATE_HZ, Programme
-from tasks.corpus.schema import PREPARED
+from tasks.corpus.schema import SPOOLED
 from tasks.corpus.slicing import SAMPLES_PER_MS, Slicer
 from tasks.corpus.summary import Drops, Summary, Tally, merge
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
-from tasks.media.isolated import Decoder
+from tasks.media.isolated import Decoder, IsolatedAudio
+from tasks.media.limits import MediaLimits
 from tasks.media.tracks import TrackChoice, TrackPolicy
 
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
 CLIPPED_END_MS = 500  # a last caption often stays a little longer than the programme
+MAX_LOST_SHARE = 0.05  # of an utterance; more, and words may be gone that its text still has
 SILENT_PEAK = 6  # of 16 bit, -75 dBFS: nobody speaks there
 UNTIMED_ALLOWANCE = 3  # so many times the longest utterance is looked at in a file without times, for its silences
 
@@ -52,6 +56,10 @@ class Prepared:
     summary: Summary
     medium: DecodedMedium | None = None
     spool: Path | None = None
+    left_out: frozenset[str] = frozenset()
+    """Utterances in `spool` that turned out not to be usable when the last block was read."""
+    sha256: str = ""
+    """Of all of its audio, as 16-bit PCM: equal for the same programme under two names, whatever its captions."""
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows of the schema `PREPARED`, in order of time."""
@@ -59,11 +67,13 @@ class Prepared:
             return
         with pa.ipc.open_file(pa.memory_map(str(self.spool))) as file:
             for number in range(file.num_record_batches):
-                yield from file.get_batch(number).to_pylist()
+                for row in file.get_batch(number).to_pylist():
+                    if row["utterance_id"] not in self.left_out:
+                        yield row | {"programme_sha256": self.sha256}
 
 
 def prepare_programme(
-    programme: Programme, rules: CutRules, policy: TrackPolicy, decoder: Decoder, scratch: Path
+    programme: Programme, rules: CutRules, policy: TrackPolicy, limits: MediaLimits, decoder: Decoder, scratch: Path
 ) -> Prepared:
     """Decode and cut one programme. What is wrong with it ends in its outcome; faults of the machine are raised."""
     try:
@@ -71,12 +81,17 @@ def prepare_programme(
         if changed:
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme)
-        return _cut_programme(programme, transcript, rules, policy, decoder, scratch / "programme.arrow")
+        with open_programme(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
+            return _cut_programme(programme, transcript, rules, audio, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
         return _without_rows(outcome)
     except InputRejected as rejected:
         return _lost(programme, Outcome.REJECTED, rejected.reason, str(rejected))
+    except OSError as error:
+        if not storage.is_of_the_file(error):
+            raise
+        return _lost(programme, Outcome.REJECTED, Reason.UNREADABLE, str(error))
     except (ValueError, LookupError, ArithmeticError, TypeError, RuntimeError, AssertionError) as error:
         # A file that a library stumbles over. Storage and disk fail with other types: those are not its fault.
         return _lost(programme, Outcome.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
@@ -97,16 +112,16 @@ def _transcript(programme: Programme) -> Transcript:
 
 
 def _cut_programme(
-    programme: Programme, transcript: Transcript, rules: CutRules, policy: TrackPolicy, decoder: Decoder, spool: Path
+    programme: Programme, transcript: Transcript, rules: CutRules, audio: IsolatedAudio, spool: Path
 ) -> Prepared:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
     limit_ms = UNTIMED_ALLOWANCE * rules.max_duration_ms
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
     kept: list[Utterance] = []
-    language = rules.normaliser.language
-    with open_programme(programme, language, policy, decoder, spool.parent) as audio, _Spool(spool) as rows:
-        for utterance, samples in slicer.slice(audio):
+    whole = hashlib.sha256()
+    with _Spool(spool) as rows:
+        for utterance, samples in slicer.slice(_digested(audio, whole)):
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:
                 utterance, pcm = _trimmed(utterance, pcm)
@@ -116,16 +131,20 @@ def _cut_programme(
                 continue
             kept.append(utterance)
             rows.write(_row(programme, utterance, pcm))
-        findings = audio.findings
-        medium = DecodedMedium(
-            programme_id=programme.programme_id,
-            media=programme.media,
-            container=audio.probe.container,
-            start_timecode=audio.probe.start_timecode,
-            choice=audio.choice,
-            findings=findings,
-        )
+    findings = audio.findings
+    medium = DecodedMedium(
+        programme_id=programme.programme_id,
+        media=programme.media,
+        container=audio.probe.container,
+        start_timecode=audio.probe.start_timecode,
+        choice=audio.choice,
+        findings=findings,
+    )
     media_ms = slicer.n_samples // SAMPLES_PER_MS
+    if findings.missing_s:
+        dropped = [_beyond_the_end(d, media_ms, round(findings.missing_s * 1000)) for d in dropped]
+    kept, damaged = _without_lost_audio(kept, findings)
+    dropped += damaged
     if not kept and any(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped):
         return _lost(
             programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
@@ -135,10 +154,47 @@ def _cut_programme(
     return Prepared(
         outcome=_outcome(programme, findings, transcript, kept, dropped),
         dropped=tuple(_dropped(programme, d) for d in dropped),
-        summary=_account(kept, dropped, media_ms),
+        summary=_account(kept, dropped, media_ms, findings),
         medium=medium,
         spool=spool,
+        left_out=frozenset(utterance_id(programme, d.utterance) for d in damaged),
+        sha256=whole.hexdigest(),
     )
+
+
+def _digested(blocks: Iterable[np.ndarray], digest: hashlib._Hash) -> Iterator[np.ndarray]:
+    """The same blocks; their samples go into `digest` on the way."""
+    for block in blocks:
+        digest.update(flac.to_pcm(block).tobytes())
+        yield block
+
+
+def _beyond_the_end(dropped: Dropped, media_ms: int, missing_ms: int) -> Dropped:
+    """What lies in the missing part of a file that broke off is not the transcript's fault."""
+    begin_ms, end_ms = dropped.utterance.start_ms, dropped.utterance.end_ms or 0
+    is_missing = end_ms > media_ms and begin_ms < media_ms + missing_ms
+    if dropped.reason is not Reason.TRANSCRIPT_OUT_OF_RANGE or not is_missing:
+        return dropped
+    detail = f"the file breaks off at {media_ms / 1000:.1f} s: {dropped.utterance.text[:60]!r}"
+    return replace(dropped, reason=Reason.TRUNCATED, detail=detail)
+
+
+def _without_lost_audio(kept: list[Utterance], findings: AudioFindings) -> tuple[list[Utterance], list[Dropped]]:
+    """The utterances, ordered by time, whose audio is there, and those of which too much is silence put in for it."""
+    lost_ms = [(round(begin_s * 1000), round(end_s * 1000)) for begin_s, end_s in findings.lost]
+    whole: list[Utterance] = []
+    damaged: list[Dropped] = []
+    for utterance in kept:
+        end_ms = utterance.end_ms or 0
+        first = bisect_right(lost_ms, utterance.start_ms, key=lambda place: place[1])
+        last = bisect_left(lost_ms, end_ms, key=lambda place: place[0])
+        gone_ms = sum(min(end_ms, end) - max(utterance.start_ms, begin) for begin, end in lost_ms[first:last])
+        if gone_ms > MAX_LOST_SHARE * utterance.duration_ms:
+            detail = f"{gone_ms} ms of its audio were lost: {utterance.text[:60]!r}"
+            damaged.append(Dropped(utterance, Reason.DAMAGED, detail))
+        else:
+            whole.append(utterance)
+    return whole, damaged
 
 
 def _trimmed(utterance: Utterance, pcm: np.ndarray) -> tuple[Utterance, np.ndarray]:
@@ -207,13 +263,16 @@ def _outcome(
     )
 
 
-def _account(kept: list[Utterance], dropped: list[Dropped], media_ms: int) -> Summary:
+def _account(kept: list[Utterance], dropped: list[Dropped], media_ms: int, findings: AudioFindings) -> Summary:
     drops: Drops = merge({STEP: {d.reason: Tally(count=1, ms=d.utterance.duration_ms)}} for d in dropped)
     kept_tally = Tally(count=len(kept), ms=sum(u.duration_ms for u in kept))
     dropped_tally = Tally(count=len(dropped), ms=sum(d.utterance.duration_ms for d in dropped))
     covered = covered_ms([*kept, *(d.utterance for d in dropped)])
     return Summary(
         media=Tally(count=1, ms=media_ms),
+        warned={STEP: {warning.reason: Tally(count=1, ms=media_ms) for warning in findings.warnings}},
+        lost_ms=round(findings.lost_s * 1000),
+        missing_ms=round(findings.missing_s * 1000),
         cut=kept_tally + dropped_tally,
         kept=kept_tally,
         dropped=drops,
@@ -265,7 +324,7 @@ class _Spool:
 
     def __init__(self, path: Path) -> None:
         self._rows: list[dict[str, Any]] = []
-        self._writer = pa.ipc.new_file(path, PREPARED)
+        self._writer = pa.ipc.new_file(path, SPOOLED)
 
     def __enter__(self) -> _Spool:
         return self
@@ -281,5 +340,5 @@ class _Spool:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=PREPARED))
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=SPOOLED))
             self._rows = []

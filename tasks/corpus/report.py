@@ -10,6 +10,7 @@ from html import escape
 import numpy as np
 
 from tasks.contract import ItemOutcome, Reason
+from tasks.corpus.card import damage
 from tasks.corpus.dataset import DatasetManifest
 from tasks.corpus.figures import bars, histogram, spectrogram, stacked_bar
 from tasks.corpus.records import Split
@@ -116,6 +117,7 @@ def _flow(manifest: DatasetManifest) -> str:
         + f'<p class="faint">{account.media.count:,} programmes with {account.media.hours:,.2f} h were decoded. '
         f"{uncovered:,.2f} h of them no transcript covers. {account.cut.count:,} utterances with "
         f"{account.cut.hours:,.2f} h were cut; {account.kept.count:,} with {account.kept.hours:,.2f} h are kept.</p>"
+        f'<p class="faint">{escape(damage(account))}</p>'
     )
 
 

@@ -30,12 +30,12 @@ from tasks.contract import (
 )
 from tasks.contract.arguments import ScanCorpus
 from tasks.corpus.inventory import Candidate, Found, Inventory
-from tasks.corpus.planning import SPLIT_CODES, assign_shards, assign_splits
+from tasks.corpus.planning import SPLIT_CODES, assign_shards, assign_splits, number_of_shards
 from tasks.corpus.records import Programme
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
-VERSION = 2
+VERSION = 3
 MIN_DATES = 20  # with fewer days than this, splitting by day is too coarse: each programme stands for itself
 REPORT_EVERY = 10_000
 SPLITS = {code: split for split, code in SPLIT_CODES.items()}
@@ -128,7 +128,11 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "other_objects": inventory.n_ignored,
             "shards": len(items),
         },
-        metrics={"media_gb": inventory.total_bytes() / 1e9, "heaviest_shard_over_mean": max(loads) / mean},
+        metrics={
+            "media_gb": inventory.total_bytes() / 1e9,
+            "estimated_hours": round(inventory.estimated_hours(), 3),
+            "heaviest_shard_over_mean": max(loads) / mean,
+        },
         warnings=tuple(warnings),
     )
 
@@ -157,7 +161,9 @@ def _assign(arguments: ScanCorpus, inventory: Inventory) -> list[int]:
         arguments.validation_share,
         arguments.test_share,
     )
-    shards = assign_shards(columns["weight"], columns["earlier_shard"], arguments.shards)
+    n_before = int(columns["earlier_shard"].max()) + 1
+    n_shards = arguments.shards or number_of_shards(inventory.estimated_hours(), n_before)
+    shards = assign_shards(columns["weight"], columns["earlier_shard"], n_shards)
     inventory.plan(zip(shards.tolist(), splits.tolist(), columns["rowid"].tolist(), strict=True))
     loads = np.bincount(shards, weights=columns["weight"])
     return [int(load) for load in loads if load]

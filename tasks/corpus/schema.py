@@ -18,7 +18,8 @@ COMPRESSION_LEVEL = 1
 # The high bytes of features are alike, the low ones are noise. Kept apart they take 12 % less, and no more time.
 SPLIT_BYTES = "input_features.list.element.list.element"
 
-DICTIONARIES = ("programme_id", "speaker", "split", "features_config")  # columns that repeat themselves
+# Columns that repeat themselves.
+DICTIONARIES = ("programme_id", "programme_sha256", "speaker", "split", "features_config")
 
 UTTERANCE = [
     pa.field("utterance_id", pa.string(), nullable=False),
@@ -30,14 +31,17 @@ UTTERANCE = [
 ]
 AUDIO = pa.field("audio", pa.binary(), nullable=False)  # FLAC, 16 bit, mono
 DIGEST = pa.field("sha256", pa.string(), nullable=False)  # of the samples as 16-bit little-endian PCM
+PROGRAMME_DIGEST = pa.field("programme_sha256", pa.string(), nullable=False)  # the same of all of its audio
 SPLIT = pa.field("split", pa.string(), nullable=False)
 # Character errors a character of the caption, against what a recogniser heard; null where none was asked.
 MATCH_ERROR = pa.field("match_error", pa.float32())
 HEARD = pa.field("heard", pa.string())
 
-PREPARED = pa.schema([*UTTERANCE, SPLIT, AUDIO, DIGEST])
+SPOOLED = pa.schema([*UTTERANCE, SPLIT, AUDIO, DIGEST])  # while a programme is being read
+PREPARED = SPOOLED.append(PROGRAMME_DIGEST)
 MATCH = pa.schema([UTTERANCE[0], HEARD, MATCH_ERROR, pa.field("word_error", pa.float32())])
-INDEX = pa.schema([*UTTERANCE, SPLIT, DIGEST, MATCH_ERROR, HEARD])  # a shard's rows without what is large
+# A shard's rows without what is large.
+INDEX = pa.schema([*UTTERANCE, SPLIT, DIGEST, PROGRAMME_DIGEST, MATCH_ERROR, HEARD])
 
 
 def dataset_schema(n_mels: int, *, with_audio: bool) -> pa.Schema:

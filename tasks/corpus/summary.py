@@ -45,26 +45,24 @@ class Summary(Frozen):
     dropped: Drops = Field(default_factory=dict, description="utterances, per step and reason")
     rejected: Drops = Field(default_factory=dict, description="whole programmes, per step and reason")
     uncaptioned_ms: int = Field(default=0, description="media time that no utterance covers, kept or dropped")
+    warned: Drops = Field(default_factory=dict, description="programmes decoded with a warning, per step and reason")
+    lost_ms: int = Field(default=0, description="media time that could not be decoded: silence stands for it")
+    missing_ms: int = Field(default=0, description="media time missing at the end of files that broke off")
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
     """The account of all together."""
-    media = cut = kept = Tally()
-    dropped: list[Drops] = []
-    rejected: list[Drops] = []
-    uncaptioned_ms = 0
-    for summary in summaries:
-        media, cut, kept = media + summary.media, cut + summary.cut, kept + summary.kept
-        dropped.append(summary.dropped)
-        rejected.append(summary.rejected)
-        uncaptioned_ms += summary.uncaptioned_ms
+    parts = list(summaries)
     return Summary(
-        media=media,
-        cut=cut,
-        kept=kept,
-        dropped=merge(dropped),
-        rejected=merge(rejected),
-        uncaptioned_ms=uncaptioned_ms,
+        media=sum((part.media for part in parts), Tally()),
+        cut=sum((part.cut for part in parts), Tally()),
+        kept=sum((part.kept for part in parts), Tally()),
+        dropped=merge(part.dropped for part in parts),
+        rejected=merge(part.rejected for part in parts),
+        uncaptioned_ms=sum(part.uncaptioned_ms for part in parts),
+        warned=merge(part.warned for part in parts),
+        lost_ms=sum(part.lost_ms for part in parts),
+        missing_ms=sum(part.missing_ms for part in parts),
     )
 
 

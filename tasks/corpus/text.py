@@ -27,8 +27,9 @@ LETTERS = {
 }
 AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "pt": "e", "tr": "ve"}
 
+# Bounded, so that a bracket that nothing closes costs no search through all the text behind it.
 _NOT_SAID = re.compile(
-    r"\[[^\]]*\]|\([^)]*\)|\{[^}]*\}|<[^>]*>"  # [music], (applause), markup
+    r"\[[^\]]{0,300}\]|\([^)]{0,300}\)|\{[^}]{0,300}\}|<[^>]{0,300}>"  # [music], (applause), markup
     r"|[♪♫#♩♬]+[^♪♫#♩♬]*[♪♫#♩♬]+|[♪♫♩♬]"  # songs
 )
 # "JOHN SMITH:" or ">> ANNA:" at a line's start. A capitalised word alone is no label: "Tomorrow: rain".
@@ -39,7 +40,9 @@ _DIALOGUE_DASH = re.compile(r"^\s*[-–—]\s*")
 _QUOTES = str.maketrans({**dict.fromkeys("’‘ʼ`´", "'"), **dict.fromkeys('“”"«»„', None)})
 _FULL_STOPS = re.compile(r"[!…]|\.{2,}")
 _COMMAS = re.compile(r"[;:]")
-_DASHES = re.compile(r"\s+[-–—]+\s+|[–—]+|--+")
+# These two see single spaces alone: `\s+` would search a long run again from each of its places.
+_DASHES = re.compile(r" [-–—]+ |[–—]+|--+")
+_MARKS = re.compile(r" ?([.,?])(?: ?[.,?])*")
 _SOFT = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 
 
@@ -51,7 +54,7 @@ class Normaliser:
 
     @property
     def name(self) -> str:
-        return f"captions-{self.language}-1"
+        return f"captions-{self.language}-2"
 
     @property
     def alphabet(self) -> frozenset[str]:
@@ -64,19 +67,22 @@ class Normaliser:
         text = _NOT_SAID.sub(" ", "\n".join(lines)).translate(_QUOTES)
         text = text.replace("&", f" {AND[self.language]} ")
         text = _COMMAS.sub(",", _FULL_STOPS.sub(".", text))
-        text = _DASHES.sub(", ", text).replace("-", " ").replace("¿", "").replace("¡", "")
+        text = _DASHES.sub(", ", _spaced(text)).replace("-", " ").replace("¿", "").replace("¡", "")
         text = self._without_accents(_lower(text, self.language))
         text = re.sub(r"(?<!\w)'|'(?!\w)", "", text)  # a quotation mark; between letters it is an apostrophe
-        text = re.sub(r"\s*([.,?])(?:\s*[.,?])*", r"\1 ", text)  # a run of marks is its first
-        return re.sub(r"\s+", " ", text).strip(" ,.?") + _last_mark(text)
+        text = _MARKS.sub(r"\1 ", _spaced(text))  # a run of marks is its first
+        return _spaced(text).strip(" ,.?") + _last_mark(text)
 
     def strange(self, text: str) -> str:
         """The characters of `text` that the alphabet does not have, each once."""
         return "".join(sorted(set(text) - self.alphabet))
 
     def _without_accents(self, text: str) -> str:
-        alphabet = self.alphabet
-        return "".join(c if c in alphabet else _base(c) for c in text)
+        return text.translate(str.maketrans({c: _base(c) for c in set(text) - self.alphabet}))
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _lower(text: str, language: str) -> str:

@@ -83,7 +83,7 @@ class AudioReader:
         self.probe: MediaProbe = describe(opened, source)
         self.choice: TrackChoice = choose_tracks(self.probe, policy)
         self._limits, self._stopwatch = limits, stopwatch
-        self._cut_short = source.is_cut_short()
+        self._n_bytes, self._claimed_bytes = source.n_bytes, source.claimed_bytes()
         streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
         self._packets = PacketReader(opened.container, streams, source, stopwatch)
         self._tracks = {
@@ -131,7 +131,7 @@ class AudioReader:
         damage = [track.damage for track in self._tracks.values()]
         findings = AudioFindings(
             complete=self._complete,
-            cut_short=self._cut_short,
+            cut_short=self._claimed_bytes > self._n_bytes,
             sample_rate_hz=self.sample_rate_hz,
             n_samples=self._meter.n_samples,
             header_duration_s=self.probe.header_duration_of(self.choice.tracks[0]),
@@ -141,6 +141,7 @@ class AudioReader:
             first_error=next((d.first_error for d in damage if d.first_error), ""),
             gaps=sum(d.gaps for d in damage),
             lost_s=round(max(d.lost_s for d in damage), 6),
+            lost=tuple((round(a, 3), round(b, 3)) for a, b in max(damage, key=lambda d: d.lost_s).lost),
             clock_resets=max(d.clock_resets for d in damage),
             read_errors=self._packets.read_errors,
             source_rates_hz=tuple(dict.fromkeys(rate for d in damage for rate in d.rates_hz)),
@@ -153,7 +154,20 @@ class AudioReader:
                 cancelling_s=round(self._line.cancelling_s, 3),
             ),
         )
+        findings = findings.model_copy(update={"missing_s": self._missing_s(findings)})
         return findings.model_copy(update={"warnings": find_warnings(findings)})
+
+    def _missing_s(self, findings: AudioFindings) -> float:
+        """How much is missing at the end of a file that shows that it broke off; 0 where it does not.
+
+        It shows by its length in bytes, or by ending inside a packet before the time that its header says. A header's
+        time alone is not believed, nor one beyond all programmes.
+        """
+        missing_s = 0.0
+        if findings.complete and (findings.cut_short or all(t.damage.ends_in_failure for t in self._tracks.values())):
+            by_bytes_s = findings.duration_s * (self._claimed_bytes / self._n_bytes - 1) if findings.cut_short else 0.0
+            missing_s = max(findings.header_mismatch_s or by_bytes_s, 0.0)
+        return round(missing_s, 6) if findings.duration_s + missing_s <= self._limits.max_duration_s else 0.0
 
     def _reject_if_unusable(self) -> None:
         findings = self.findings
@@ -165,5 +179,7 @@ class AudioReader:
                 raise MediaRejected(Reason.TRUNCATED, "the file ends before its audio begins: half a copy?", findings)
             raise MediaRejected(Reason.EMPTY, "its audio track has no samples", findings)
         if findings.lost_share > self._limits.max_lost_share:
+            if findings.missing_s > findings.lost_s:
+                raise MediaRejected(Reason.TRUNCATED, f"{findings.warnings[0].detail}: half a copy?", findings)
             detail = f"{findings.lost_s:.1f} s of {findings.duration_s:.1f} s were lost: {findings.first_error}"
             raise MediaRejected(Reason.DAMAGED, detail.rstrip(": "), findings)

@@ -62,6 +62,8 @@ class AudioFindings(Frozen):
     first_error: str = ""
     gaps: int = 0  # places where audio was missing and silence was put in
     lost_s: float = 0.0  # length of those, and of what failed at the very end
+    lost: tuple[tuple[float, float], ...] = ()  # their begins and ends, of the track that lost most
+    missing_s: float = 0.0  # at the end of a file that shows that it broke off
     clock_resets: int = 0  # jumps of the timestamps that are no missing audio
     read_errors: int = 0  # places where the container could not be read on
     source_rates_hz: tuple[int, ...] = ()  # more than one: the stream changed
@@ -84,8 +86,9 @@ class AudioFindings(Frozen):
 
     @property
     def lost_share(self) -> float:
-        """Share of the programme that was lost, from 0 to 1."""
-        return min(1.0, self.lost_s / max(self.duration_s, self.lost_s, 1e-9))
+        """Share of the programme that was lost, from 0 to 1: replaced by silence, or missing at its end."""
+        lost_s = self.lost_s + self.missing_s
+        return min(1.0, lost_s / max(self.duration_s + self.missing_s, lost_s, 1e-9))
 
 
 def find_warnings(findings: AudioFindings) -> tuple[MediaWarning, ...]:
@@ -96,19 +99,23 @@ def find_warnings(findings: AudioFindings) -> tuple[MediaWarning, ...]:
 def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
     if findings.n_samples and findings.loudness.peak_dbfs < SILENT_PEAK_DBFS:
         yield MediaWarning(reason=Reason.SILENCE, detail=f"never louder than {findings.loudness.peak_dbfs:.0f} dBFS")
+    if findings.missing_s:
+        yield MediaWarning(
+            reason=Reason.TRUNCATED,
+            detail=f"the file breaks off after {findings.duration_s:.3f} s, {findings.missing_s:.3f} s are missing",
+        )
     if findings.packets_failed or findings.gaps or findings.read_errors:
         yield MediaWarning(
             reason=Reason.DAMAGED,
             detail=f"{findings.lost_s:.3f} s lost: {findings.packets_failed} of {findings.packets} packets could not "
             f"be decoded, {findings.gaps} gaps were filled with silence, {findings.read_errors} read errors",
         )
-    if findings.cut_short:
-        said = f" of {findings.header_duration_s:.3f} s" if findings.header_duration_s else ""
+    if findings.cut_short and not findings.missing_s:
         yield MediaWarning(
             reason=Reason.TRUNCATED,
-            detail=f"the file ends before its container does, after {findings.duration_s:.3f} s{said}",
+            detail=f"the file ends before its container does, after {findings.duration_s:.3f} s",
         )
-    elif findings.header_mismatch_s is not None:
+    elif findings.header_mismatch_s is not None and not findings.missing_s:
         yield MediaWarning(
             reason=Reason.HEADER_MISMATCH,
             detail=f"the header says {findings.header_duration_s:.3f} s, there are {findings.duration_s:.3f} s",

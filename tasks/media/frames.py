@@ -35,6 +35,7 @@ BLOCK_S = 2.0
 GAP_S = 0.040
 GAP_AFTER_FAILURE_S = 0.005
 CLOCK_RESET_S = 0.5  # so far back, it is another clock
+MAX_PLACES = 10_000  # of lost audio that are told one by one
 
 # Decoders that check their frames' checksums when asked, and tell damage from sound by it. MP3's own is left alone:
 # encoders have written wrong ones.
@@ -66,11 +67,20 @@ class DamageCount:
     packets_failed: int = 0
     gaps: int = 0
     lost_s: float = 0.0
+    lost: list[tuple[float, float]] = field(default_factory=list)  # begin and end of what silence stands for
+    ends_in_failure: bool = False
     clock_resets: int = 0
     starts_at_s: float = 0.0
     first_error: str = ""
     rates_hz: dict[int, None] = field(default_factory=dict)  # an ordered set
     n_channels: dict[int, None] = field(default_factory=dict)
+
+    def note_loss(self, at_s: float, length_s: float) -> None:
+        """Remember a place. Beyond `MAX_PLACES`, what lies between the last ones counts as lost too."""
+        if len(self.lost) < MAX_PLACES:
+            self.lost.append((at_s, at_s + length_s))
+        else:
+            self.lost[-1] = (self.lost[-1][0], at_s + length_s)
 
 
 class TrackDecoder:
@@ -107,7 +117,7 @@ class TrackDecoder:
         self._anchor_pts, self._ticks, self._ticks_per_sample = 0, 0.0, 0.0
         self._earliest = self._latest = 0.0
         self._failed_s = 0.0  # length of the packets that failed since the last good frame
-        self._good_bytes, self._good_s = 0, 0.0
+        self._good_bytes, self._good_s, self._silence_s = 0, 0.0, 0.0
 
     def feed(self, packet: Packet) -> list[NativeBlock]:
         """Decode a packet. Gives the blocks that it completes, mostly none."""
@@ -119,6 +129,7 @@ class TrackDecoder:
         blocks = self._decode(None, [])
         self._complete_block(blocks)
         # Nothing follows what failed last, so no silence is needed to keep a place. It is lost all the same.
+        self.damage.ends_in_failure = self._failed_s > 0
         self.damage.lost_s += self._failed_s
         return blocks
 
@@ -196,6 +207,7 @@ class TrackDecoder:
             self.damage.gaps += 1
             self.damage.lost_s += missing_s
             self._complete_block(blocks)
+            self.damage.note_loss(self._good_s + self._silence_s, missing_s)
             self._put_silence(missing_s, blocks)
         self._failed_s = 0.0
 
@@ -234,6 +246,7 @@ class TrackDecoder:
         assert self._shape is not None
         left = round(length_s * self._rate_hz)
         self._ticks += left * self._ticks_per_sample
+        self._silence_s += left / self._rate_hz
         while left > 0:
             n_samples = min(left, self._block_samples)
             # One zero, seen many times: ten minutes of silence for many channels take no memory here.

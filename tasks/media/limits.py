@@ -17,9 +17,14 @@ class MediaLimits(Frozen):
     wall_clock_s: float = 3600.0  # inside the decoder; the time that the caller takes between blocks is not counted
     max_duration_s: float = 24 * 3600.0
     max_bytes: int = 1 << 40
-    max_lost_share: float = 0.1  # of the duration, replaced by silence; more is `rejected(damaged)`
+    max_lost_share: float = 0.1  # of the duration, silence or missing; more is `rejected(damaged)` or `(truncated)`
     max_gap_s: float = 600.0  # a larger jump of the timestamps is another clock, not missing audio
     memory_bytes: int = 1 << 30  # above what Python and FFmpeg need at rest; in a child process only
+
+    def check_size(self, n_bytes: int) -> None:
+        """Raises `MediaRejected(too_large)` when so many bytes are too many."""
+        if n_bytes > self.max_bytes:
+            raise MediaRejected(Reason.TOO_LARGE, f"{n_bytes} bytes, the limit is {self.max_bytes}")
 
 
 class Stopwatch:

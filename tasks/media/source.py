@@ -20,6 +20,7 @@ import av
 from av.error import ExitError, FFmpegError, PatchWelcomeError
 
 from tasks.contract import Reason
+from tasks.media.ending import claimed_bytes
 from tasks.media.findings import MediaRejected
 from tasks.media.formats import FORMATS, MAX_CHANNELS, REMOTE_REFERENCE, SIGNATURES, SPEAKERS
 from tasks.media.limits import MediaLimits, Stopwatch
@@ -47,8 +48,7 @@ class MediaSource:
         self.n_bytes = file.seek(0, os.SEEK_END)
         if self.n_bytes == 0:
             raise MediaRejected(Reason.EMPTY, "the file has no bytes")
-        if self.n_bytes > limits.max_bytes:
-            raise MediaRejected(Reason.TOO_LARGE, f"{self.n_bytes} bytes, the limit is {limits.max_bytes}")
+        limits.check_size(self.n_bytes)
         file.seek(0)
         self.head = bytes(file.read(HEAD_BYTES))
         file.seek(0)
@@ -78,27 +78,20 @@ class MediaSource:
     def is_cut_short(self) -> bool:
         """Does the file end before its container says it does, as a copy does that is under way?
 
-        Known of MP4, MOV, WAV, AVI and AIFF. A header that lies about its length looks the same.
+        A header that lies about its length in bytes looks the same.
         """
-        if self.head[:4] in (b"RIFF", b"FORM"):
-            claimed = int.from_bytes(self.head[4:8], "little" if self.head[:4] == b"RIFF" else "big")
-            # All ones: written by a program that could not go back. Writers are off by a few bytes, too.
-            return claimed != 0xFFFFFFFF and claimed > self.n_bytes
-        if self.head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-            return False
+        return self.claimed_bytes() > self.n_bytes
+
+    def claimed_bytes(self) -> int:
+        """What the container says of the length of the whole file; 0 where it says nothing."""
         was_at = self._file.tell()
-        at = 0
-        while at + 8 <= self.n_bytes:
-            self._file.seek(at)
-            header = bytes(self._file.read(16))
-            n_bytes = int.from_bytes(header[:4], "big")
-            if n_bytes == 1 and len(header) == 16:
-                n_bytes = int.from_bytes(header[8:], "big")
-            if n_bytes < 8:  # 0: to the end of the file; anything else is no box
-                break
-            at += n_bytes
+        claimed = claimed_bytes(self.head, self.n_bytes, self._read_at)
         self._file.seek(was_at)
-        return at > self.n_bytes
+        return claimed
+
+    def _read_at(self, place: int, n_bytes: int) -> bytes:
+        self._file.seek(place)
+        return bytes(self._file.read(n_bytes))
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class TrackPolicy(Frozen):
     languages: tuple[str, ...] = ()  # in order of preference: "en", "eng" or "en-GB" alike
     audio_description: bool = False  # take the audio description instead of the programme's own sound
     channel: int | None = None  # one channel of the track, from 0; None mixes those that carry the programme
-    mono_tracks: int = 2  # so many mono tracks of an MXF or MOV file make one mix; 1 takes the first alone
+    mono_tracks: int = 2  # so many mono tracks of an MXF or MOV file make one mix; `channel` counts all of them
 
 
 class TrackChoice(Frozen):
@@ -76,8 +76,11 @@ def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
         kind = "audio description" if policy.audio_description else "anything but audio description"
         raise MediaRejected(Reason.NO_AUDIO_TRACK, f"{len(usable)} audio tracks, none with {kind}")
     best = min(eligible, key=lambda number: _rank(number, usable[number], policy))
-    group = _mono_group(probe, best, [number for number in eligible if number >= best], policy)
-    return _choice(probe, policy, group, _reason(probe.tracks, eligible, best, policy))
+    group = _mono_group(probe, best, [number for number in eligible if number >= best])
+    reason = _reason(probe.tracks, eligible, best, policy)
+    if policy.channel is not None and policy.channel < len(group) > 1:
+        return _choice(probe, policy.model_copy(update={"channel": 0}), (group[policy.channel],), ChoiceReason.ASKED)
+    return _choice(probe, policy, group[: max(1, policy.mono_tracks)], reason)
 
 
 def is_audio_description(track: TrackInfo) -> bool:
@@ -116,7 +119,7 @@ def _rank(number: int, track: TrackInfo, policy: TrackPolicy) -> tuple[bool, int
     )
 
 
-def _mono_group(probe: MediaProbe, best: int, following: list[int], policy: TrackPolicy) -> tuple[int, ...]:
+def _mono_group(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
     """The mono tracks that belong together with `best`: same language, codec and rate, in a container for that."""
     first = probe.tracks[best]
     if probe.container not in PROFESSIONAL_CONTAINERS or not first.codec.startswith("pcm_") or first.n_channels != 1:
@@ -128,7 +131,7 @@ def _mono_group(probe: MediaProbe, best: int, following: list[int], policy: Trac
         and (track.codec, track.sample_rate_hz, track.language) == (first.codec, first.sample_rate_hz, first.language)
         and _is_programme(track)
     ]
-    return tuple(alike[: max(1, policy.mono_tracks)])
+    return tuple(alike)
 
 
 def _reason(tracks: tuple[TrackInfo, ...], eligible: list[int], best: int, policy: TrackPolicy) -> ChoiceReason:

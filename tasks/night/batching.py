@@ -6,31 +6,10 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable
 
+from tasks.media import estimate
 from tasks.night.inbox import suffix
 from tasks.night.records import Arrival
 
-# Bytes of one second of media as broadcasters deliver it. A listing tells no duration; the order of magnitude is
-# enough to tell an hour of MP3 from an hour of MXF.
-BYTES_PER_S = {
-    ".wav": 192_000,  # 48 kHz, 16 bit, stereo
-    ".aif": 192_000,
-    ".aiff": 192_000,
-    ".flac": 100_000,
-    ".mp3": 24_000,
-    ".m4a": 16_000,
-    ".aac": 16_000,
-    ".ogg": 14_000,
-    ".opus": 8_000,
-    ".mp4": 600_000,
-    ".m4v": 600_000,
-    ".webm": 300_000,
-    ".mkv": 600_000,
-    ".ts": 1_000_000,
-    ".mts": 2_000_000,
-    ".mov": 6_000_000,
-    ".mxf": 6_000_000,
-}
-OTHER_BYTES_PER_S = 200_000
 # What a programme costs whatever its length: opening, publishing.
 FIXED_S = 20.0
 # So many programmes that failed before get a batch each, beside the others': what fails there harms no other.
@@ -41,7 +20,7 @@ LEAST_BATCH_S = 150.0
 
 def estimated_s(arrival: Arrival) -> float:
     """A guess of a programme's duration, from its size and its suffix."""
-    return FIXED_S + arrival.n_bytes / BYTES_PER_S.get(suffix(arrival.uri), OTHER_BYTES_PER_S)
+    return FIXED_S + estimate.estimated_s(suffix(arrival.uri), arrival.n_bytes)
 
 
 def balanced(arrivals: Iterable[Arrival], n_batches: int) -> list[tuple[Arrival, ...]]:

@@ -16,6 +16,7 @@ from tasks.contract import InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
+from tasks.media.limits import MediaLimits
 from tasks.night.faults import own_fault
 from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
@@ -131,6 +132,8 @@ class Preparer:
             return self._prepare(arrival, folder)
         except InputRejected as error:
             return rejected(arrival, error.reason, error.message)
+        except MediaRejected as error:
+            return rejected(arrival, error.reason, error.detail)
         except OSError as error:
             if storage.is_disk_full(error):
                 raise  # of this machine: no programme is to blame
@@ -145,6 +148,7 @@ class Preparer:
             folder.rmdir()
 
     def _prepare(self, arrival: Arrival, folder: Path) -> Preparation:
+        MediaLimits().check_size(arrival.n_bytes)  # before it is copied
         try:
             media = storage.local_copy(arrival.uri, folder)
         except StepError as error:

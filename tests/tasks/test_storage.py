@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +109,12 @@ def test_a_local_copy_has_the_bytes(storage_root: str, tmp_path: Path) -> None:
     assert storage.local_copy(uri, tmp_path).read_bytes() == b"audio"
 
 
+@pytest.mark.parametrize("name", ["я" * 120 + ".wav", "長" * 80, "e\u0301" * 90 + ".flac"])
+def test_a_local_copy_has_a_name_that_a_disk_takes(s3: str, tmp_path: Path, name: str) -> None:
+    storage.write(f"{s3}/{name}", b"audio")
+    assert storage.local_copy(f"{s3}/{name}", tmp_path).read_bytes() == b"audio"
+
+
 @pytest.mark.parametrize("uri", ["/tmp/x", "http://host/x", "", "file://host/x"])
 def test_other_addresses_are_refused(uri: str) -> None:
     with pytest.raises(Misconfigured, match="s3://bucket/prefix"):
@@ -127,6 +134,26 @@ def test_any_file_name_survives_a_listing(name: bytes, tmp_path_factory: pytest.
     (item,) = storage.list_objects(storage.file_uri(folder))
     assert storage.read_bytes(item.uri) == name
     assert os.fsencode(storage.name_of(item.uri)) == name
+
+
+ODD_KEYS = ["a//b.wav", "c/../c.wav", "d/./e.wav", "f\x01g.wav"]
+
+
+def test_an_odd_key_in_s3_hides_no_other(s3: str, s3_endpoint: str) -> None:
+    """object_store cannot name them: they are listed all the same, and reading one says what is wrong with it."""
+    names = sorted(["a/a.wav", *ODD_KEYS, *(f"{n:04d}.wav" for n in range(1200)), "zoë.wav"])
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    for name in names:
+        client.put_object(Bucket=s3.removeprefix("s3://"), Key=f"in/{name}", Body=name.encode())
+    listed = {item.uri.removeprefix(f"{s3}/in/"): item for item in storage.list_objects(f"{s3}/in")}
+    assert list(listed) == names
+    for name in [*names[:1200:100], "a/a.wav", "zoë.wav"]:
+        assert storage.info(listed[name].uri) == listed[name]
+    for name in ODD_KEYS:
+        assert not storage.exists(listed[name].uri)
+        with pytest.raises(InputRejected, match="rename the object") as caught:
+            storage.read_bytes(listed[name].uri)
+        assert caught.value.reason is Reason.UNREADABLE
 
 
 def test_no_temporary_file_is_listed_or_left(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tasks.corpus.records import Supervision
 MAX_GAP_S = 0.15  # scrolling cues follow each other at once
 MIN_SHARE = 0.3  # of the cues; below, a repeated line is something that was said twice
 MIN_CUES = 4
+MAX_LINES = 30  # more than any screen of captions has
 
 
 def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
@@ -38,7 +39,7 @@ def _carried(before: Supervision, cue: Supervision) -> int:
     if before.end_s is None or abs(cue.start_s - before.end_s) > MAX_GAP_S:
         return 0
     old, new = _lines(before), _lines(cue)
-    return max((n for n in range(1, min(len(old), len(new)) + 1) if old[-n:] == new[:n]), default=0)
+    return max((n for n in range(1, min(len(old), len(new), MAX_LINES) + 1) if old[-n:] == new[:n]), default=0)
 
 
 def _lines(cue: Supervision) -> list[str]:

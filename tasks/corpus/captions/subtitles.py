@@ -15,8 +15,9 @@ from tasks.corpus.records import Supervision
 
 TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 TIMING = re.compile(rf"^\s*{TIME}\s*-->\s*{TIME}(?:\s.*)?$")
-VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]*)>")
-TAG = re.compile(r"</?[a-zA-Z][^>\n]*>|</?[\d:.]+>|\{\\[^}\n]*\}|\{/?[a-zA-Z]\}")
+# Bounded, so that a tag that nothing closes costs no search through all the line behind it.
+VOICE = re.compile(r"<v(?:\.[^\s>]{0,100})?\s{1,3}([^>]{0,100})>")
+TAG = re.compile(r"</?[a-zA-Z][^>\n]{0,300}>|</?[\d:.]{1,30}>|\{\\[^}\n]{0,300}\}|\{/?[a-zA-Z]\}")
 SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 
 

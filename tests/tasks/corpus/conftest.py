@@ -35,11 +35,11 @@ def sound(seconds: float, seed: int) -> bytes:
     return file.getvalue()
 
 
-def captions(seconds: float, word: str = "evening") -> bytes:
-    """SubRip cues over the whole time."""
+def captions(seconds: float, word: str = "evening", delay_s: float = 0.0) -> bytes:
+    """SubRip cues over the whole time, from `delay_s` on."""
     cues = []
     for number in range(int(seconds / (CUE_S + GAP_S))):
-        start = number * (CUE_S + GAP_S)
+        start = delay_s + number * (CUE_S + GAP_S)
         times = " --> ".join(f"00:{int(s // 60):02d}:{s % 60:06.3f}".replace(".", ",") for s in (start, start + CUE_S))
         cues.append(f"{number + 1}\n{times}\nGood {word} number {WORDS[number % len(WORDS)]}.\n")
     return "\n".join(cues).encode()
@@ -97,6 +97,12 @@ def pipeline(storage_root: str) -> Pipeline:
 def folder(tmp_path: Path) -> Pipeline:
     """For what depends on files alone."""
     return Pipeline(tmp_path.as_uri())
+
+
+@pytest.fixture
+def bucket(s3: str) -> Pipeline:
+    """For what depends on S3 alone."""
+    return Pipeline(s3)
 
 
 @pytest.fixture

@@ -227,3 +227,18 @@ def test_plain_text_has_no_times(storage_root: str) -> None:
     transcript = read_transcript(uri)
     assert times(list(transcript.supervisions)) == [(0.0, None, "good evening", "")]
     assert not transcript.are_captions
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("run", ["<a", "<v ", "{\\", "&#", " "])
+def test_a_long_line_takes_no_time_to_speak_of(run: str) -> None:
+    """Quadratic, this would take hours."""
+    cues, _ = parse_subtitles(f"1\n00:00:01,000 --> 00:00:02,000\ngood{run * 100_000}evening\n")
+    assert cues[0].text.endswith("evening")
+
+
+@pytest.mark.timeout(60)
+def test_a_cue_of_many_lines_takes_no_time_to_speak_of() -> None:
+    text = "\n".join("a" * 200_000 + "b")
+    cues = [Supervision(start_s=n, end_s=n + 1, text=text) for n in range(5)]
+    assert [cue.text for cue in unroll(cues)] == [text] * 5

@@ -49,7 +49,6 @@ def test_manifests_are_not_joined() -> None:
         cue(4.0, 6.0),  # a second of silence between
         cue(3.0, 13.5),  # longer than the longest join
         cue(3.0, 5.0, speaker="ben"),
-        cue(2.4, 5.0),  # two at once
     ],
 )
 def test_what_does_not_belong_together_is_not_joined(second: Supervision) -> None:
@@ -85,6 +84,40 @@ def test_reasons(supervision: Supervision, reason: Reason) -> None:
     kept, dropped = cut([supervision], RULES, join=True)
     assert kept == []
     assert [d.reason for d in dropped] == [reason]
+
+
+@pytest.mark.parametrize("join", [True, False])
+def test_cues_over_each_other_are_not_taken_twice(join: bool) -> None:
+    lone, two, at_once = cue(0, 2, "all alone here"), cue(4, 6, "one of two"), cue(4.5, 7, "the other one")
+    kept, dropped = cut([lone, two, at_once, two, cue(9, 11), cue(9, 11)], RULES, join=join)
+    assert [u.text for u in kept] == ["all alone here", "some words here"]
+    assert sorted(d.reason for d in dropped) == [Reason.DUPLICATE, Reason.DUPLICATE, Reason.OVERLAP, Reason.OVERLAP]
+
+
+def test_many_cues_over_one_stretch_give_no_more_than_the_stretch() -> None:
+    cues = [cue(n * 0.02, n * 0.02 + 5, f"word number {'abcdefghij'[n % 10]}") for n in range(300)]
+    kept, dropped = cut([*cues, cue(20, 22)], RULES, join=False)
+    assert spans(kept) == [(19_900, 22_100)]
+    assert {d.reason for d in dropped} == {Reason.OVERLAP}
+
+
+def test_of_lines_without_times_one_is_taken() -> None:
+    kept, dropped = cut([cue(0, None)] * 3, RULES, join=False)
+    assert len(kept) == 1
+    assert [d.reason for d in dropped] == [Reason.DUPLICATE] * 2
+    kept, _ = cut([cue(0, None, "these words"), cue(0, None, "or those")], RULES, join=False)
+    assert kept == []
+
+
+def test_a_small_overlap_is_cut_in_the_middle() -> None:
+    kept, _ = cut([cue(1, 3), cue(2.8, 5)], RULES, join=False)
+    assert spans(kept) == [(900, 2900), (2900, 5100)]
+
+
+def test_a_caption_that_never_ends_hides_no_other() -> None:
+    kept, dropped = cut([cue(0, 60, "a logo"), cue(1, 3), cue(5, 7)], RULES, join=True)
+    assert spans(kept) == [(900, 3100), (4900, 7100)]
+    assert [d.reason for d in dropped] == [Reason.TOO_LONG]
 
 
 def test_padding_stays_in_the_gap() -> None:
@@ -125,3 +158,9 @@ def test_kept_utterances_keep_the_rules(cues: list[Supervision]) -> None:
     assert kept == sorted(kept, key=lambda u: u.start_ms)
     total_ms = sum(u.duration_ms for u in [*kept, *(d.utterance for d in dropped)])
     assert covered_ms([*kept, *(d.utterance for d in dropped)]) <= total_ms
+
+
+@given(cue_lists, st.booleans())
+def test_no_audio_is_in_two_utterances(cues: list[Supervision], join: bool) -> None:
+    kept, _ = cut(cues, RULES, join=join)
+    assert sum(u.duration_ms for u in kept) == covered_ms(kept)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.corpus.planning import NOT_YET, SPLIT_CODES, TOLERANCE, assign_shards, assign_splits
+from tasks.corpus.planning import NOT_YET, SPLIT_CODES, TOLERANCE, assign_shards, assign_splits, number_of_shards
 from tasks.corpus.records import Split
 
 TRAIN, VALIDATION, TEST = (SPLIT_CODES[split] for split in (Split.TRAIN, Split.VALIDATION, Split.TEST))
@@ -55,6 +55,24 @@ def test_what_was_deleted_is_made_up_for() -> None:
     assert loads.max() <= loads.mean() * (1 + TOLERANCE)
     moved = (after != before[left]).sum()
     assert moved <= 1000  # no more than the hole
+
+
+@pytest.mark.parametrize(
+    ("hours", "before", "expected"),
+    [
+        (0.0, 0, 4),
+        (30.0, 0, 4),
+        (100.0, 0, 12),
+        (2000.0, 0, 236),
+        (10_000.0, 0, 800),
+        (110.0, 12, 12),  # a little more touches no shard that it need not
+        (200.0, 12, 24),
+        (50.0, 12, 6),
+        (0.5, 2, 4),
+    ],
+)
+def test_shards_have_about_a_gigabyte(hours: float, before: int, expected: int) -> None:
+    assert number_of_shards(hours, before) == expected
 
 
 def test_fewer_shards_than_before() -> None:

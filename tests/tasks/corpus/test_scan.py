@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tasks import storage
 from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, Status
+from tasks.corpus.planning import HOURS_A_SHARD
 from tasks.corpus.records import Programme, Split, read_programmes
+from tasks.media import estimate
 from tasks.step import load_result, output_uri
 
 
@@ -163,3 +166,34 @@ def test_eight_thousand_hostile_names(tmp_path: Path, folder) -> None:
     for programme in found.values():
         assert storage.info(programme.media).size == 0
         assert storage.parent(programme.transcript) == storage.parent(programme.media)
+
+
+def test_the_number_of_shards_follows_the_hours(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left empty: a small corpus has few; as much as makes 20 GB has 20, and a little more changes one alone."""
+    names = [f"{number:03d}" for number in range(60)]
+    put(folder, *(f"{name}.{kind}" for name in names for kind in ("mp3", "srt")))
+    assert folder.scan(shards=None).counts["shards"] == 4
+    monkeypatch.setitem(estimate.BYTES_PER_S, ".mp3", 1 / (20 / 60 * HOURS_A_SHARD * 3600))
+    storage.write(storage.join(folder.media, "060.mp3"), b"x")
+    before = folder.scan(shards=None)
+    assert before.counts["shards"] == 20
+    put(folder, "060.srt")
+    after = folder.scan(shards=None)
+    assert after.counts["shards"] == 20
+    content = [{storage.read_bytes(item.uri) for item in scan.items} for scan in (before, after)]
+    assert len(content[1] - content[0]) == 1
+
+
+def test_an_odd_key_in_s3_costs_itself_alone(bucket, s3: str, s3_endpoint: str) -> None:
+    bucket.add("good")
+    odd = ["good.wav/", "a//b.wav", "a//b.srt", "./x.wav", "x\x01.srt", "x\x01.wav", "set//manifest.jsonl"]
+    for name in odd:
+        boto3.client("s3", endpoint_url=s3_endpoint).put_object(
+            Bucket=s3.removeprefix("s3://"), Key=f"media/{name}", Body=b"x"
+        )
+    scan = bucket.scan(shards=1)
+    assert scan.counts["media"] == 4
+    assert scan.counts["manifest_problems"] == 1
+    (prepared,) = bucket.prepare(scan)
+    assert prepared.counts["programmes_used"] == 1
+    assert prepared.counts["rejected:unreadable"] == 2

@@ -15,11 +15,18 @@ CODES = st.sampled_from(sorted(SPLIT_CODES.values()))
 HELD_OUT_FIRST = [SPLIT_CODES[split] for split in (Split.TEST, Split.VALIDATION, Split.TRAIN)]
 
 
-def rows_with(sounds: list[int], programmes: list[int], splits: list[int], errors: list[float] | None = None) -> Rows:
+def rows_with(
+    sounds: list[int],
+    programmes: list[int],
+    splits: list[int],
+    errors: list[float] | None = None,
+    programme_sounds: list[int] | None = None,
+) -> Rows:
     n = len(splits)
     return Rows(
         digest=np.array([[sound, 0, 0, 1] for sound in sounds], np.uint64).reshape(n, 4),
         programme=np.array(programmes, np.int64),
+        programme_audio=np.array(programme_sounds or range(1000, 1000 + n), np.uint64),
         split=np.array(splits, np.int8),
         shard=np.zeros(n, np.int32),
         row=np.arange(n, dtype=np.int32),
@@ -62,3 +69,25 @@ def test_of_two_copies_the_one_whose_caption_matches_stays() -> None:
     assert selection.lost[Reason.MATCH_ERROR].tolist() == [True, False, False, True]
     assert selection.lost[Reason.DUPLICATE].tolist() == [False, False, True, False]
     assert selection.used.tolist() == [False, True, False, False]
+
+
+def test_a_programme_that_lies_there_twice_is_taken_once() -> None:
+    """Its captions are cut otherwise, so no utterance is the same; the copy that is held out stays."""
+    test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
+    rows = rows_with(
+        sounds=[1, 2, 3, 4, 5],
+        programmes=[10, 10, 20, 20, 30],
+        splits=[train, train, test, test, train],
+        programme_sounds=[7, 7, 7, 7, 8],
+    )
+    everything = np.ones(len(rows), bool)
+    assert leaking_audio(rows, everything).tolist() == [7]
+    selection = select(rows, max_match_error=0.5)
+    assert selection.used.tolist() == [False, False, True, True, True]
+    assert len(leaking_audio(rows, selection.used)) == 0
+
+
+def test_a_copy_without_a_caption_that_matches_keeps_no_other_out() -> None:
+    test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
+    rows = rows_with([1, 2], [10, 20], [test, train], errors=[0.9, 0.1], programme_sounds=[7, 7])
+    assert select(rows, max_match_error=0.5).used.tolist() == [False, True]

@@ -61,3 +61,10 @@ def test_normalising_twice_changes_nothing(text: str, language: str) -> None:
         assert normalise(once) == once
         assert "  " not in once
         assert once == once.strip()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("run", [" ", "\n", "[", "(", "{", "<a", " \u0301", "-¿", "\ufdfa", "♪a", ". ", ">> ", "- "])
+def test_a_long_run_of_anything_takes_no_time_to_speak_of(run: str) -> None:
+    """Quadratic, this would take hours."""
+    assert normaliser_for("en")("good" + run * 100_000 + "evening").endswith("evening")

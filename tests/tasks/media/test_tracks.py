@@ -69,6 +69,9 @@ def test_choice(tracks: list[TrackInfo], policy: dict, chosen: tuple[int, ...], 
         ("mov", [mono(dispositions=("default",)), mono(), mono()], {}, (0, 1)),
         ("mxf", [mono()] * 8, {"mono_tracks": 1}, (0,)),
         ("mxf", [mono()] * 8, {"track": 3}, (3,)),
+        ("mxf", [mono()] * 8, {"channel": 0}, (0,)),  # two languages without tags, one by one
+        ("mxf", [mono()] * 8, {"channel": 1}, (1,)),
+        ("mxf", [mono()] * 8, {"channel": 5}, (5,)),
         ("mxf", [mono(language="ger"), mono(language="eng")], {}, (0,)),  # two languages are no stereo pair
         ("mxf", [mono(language="ger"), mono(language="ger"), mono(language="eng")], {"languages": ("eng",)}, (2,)),
         ("mxf", [mono(), mono(sample_rate_hz=44_100)], {}, (0,)),
