@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tasks.corpus.schema import RowWriter
     from tasks.features.logmel import LogMel
 
-VERSION = 3
+VERSION = 4
 STEP = "extract-features"
 
 INDEX_NAME = "index.parquet"
