@@ -1,8 +1,9 @@
 """Frames of one shape, gathered to blocks of float samples.
 
 A decoder's frames hold 20 ms. They pass through FFmpeg's queue in pieces that stay in a core's cache, and from there
-into one block whose memory is used again for the next. Reading whole blocks from the queue, each into memory of its
-own, took as long as decoding: of a minute of AAC, 60 ms, mostly page faults, where this takes 6.
+into one block whose memory is used again for the next. When whole blocks were read from the queue, each into memory of
+its own, a minute of AAC met 10,000 page faults in a fresh process and took 50 ms beside the decoder's 48; so it takes
+20, and meets none.
 """
 
 from __future__ import annotations
