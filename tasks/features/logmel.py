@@ -29,8 +29,9 @@ KALDI_FULL_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 KALDI_FLOOR = torch.finfo(torch.float32).eps  # least mel power before the logarithm
 KALDI_NORM_GUARD = 1e-7  # added to the variance (transformers)
 
-# Each filter hears few bins, so the product is cut into bands of filters: on a core it takes half as long.
-BANDS = 5
+# Each filter hears few bins, so the product is cut into bands of so many filters: on a core it takes half as long. The
+# libraries' kernels are 16 columns wide: with 128 mels, eight bands take 0.7 of the time of five.
+BAND_MELS = 16
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class LogMel:
         self._dtype = torch.float64 if config.family is Family.KALDI else torch.float32
         self._window = _window(config, self._dtype).to(self.device)
         self._bands = [
-            (bins, mels, filters.to(self.device)) for bins, mels, filters in _banded(_filters(config), BANDS)
+            (bins, mels, filters.to(self.device)) for bins, mels, filters in _banded(_filters(config), BAND_MELS)
         ]
 
     def __call__(self, waveforms: Sequence[np.ndarray | torch.Tensor]) -> list[torch.Tensor]:
@@ -195,16 +196,14 @@ def _filters(config: FeaturesConfig) -> torch.Tensor:
     return torch.from_numpy(filters).float().repeat_interleave(2, dim=0)
 
 
-def _banded(filters: torch.Tensor, n_bands: int) -> list[tuple[slice, slice, torch.Tensor]]:
+def _banded(filters: torch.Tensor, band_mels: int) -> list[tuple[slice, slice, torch.Tensor]]:
     """The filters as bands of neighbours: rows that they hear, their columns, and the weights between them."""
     n_mels = filters.shape[1]
-    edges = [round(n_mels * number / n_bands) for number in range(n_bands + 1)]
     bands = []
-    for first, last in itertools.pairwise(edges):
+    for first, last in itertools.pairwise([*range(0, n_mels, band_mels), n_mels]):
         heard = filters[:, first:last].any(dim=1).nonzero().flatten().tolist()
-        if first < last:
-            rows = slice(heard[0], heard[-1] + 1) if heard else slice(0, 1)
-            bands.append((rows, slice(first, last), filters[rows, first:last].contiguous()))
+        rows = slice(heard[0], heard[-1] + 1) if heard else slice(0, 1)
+        bands.append((rows, slice(first, last), filters[rows, first:last].contiguous()))
     return bands
 
 

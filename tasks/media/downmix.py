@@ -34,6 +34,7 @@ class Downmixer:
         self._only = min(channel, n_channels - 1) if channel is not None else None
         self._recent = np.zeros(n_channels)  # power, fading
         self._weights: np.ndarray | None = None
+        self._mono = np.empty(0, np.float32)  # new memory for each block takes as long as the mixing
         self.cancelling_s = 0.0
         self.n_samples = 0
         self.energy = np.zeros(n_channels)
@@ -48,7 +49,8 @@ class Downmixer:
         return weights if weights.any() else np.ones(n_channels)
 
     def mix(self, samples: np.ndarray) -> np.ndarray:
-        """`(n_channels, n_samples)` float32 to `(n_samples,)`. Repairs values that are no sound, in place."""
+        """`(n_channels, n_samples)` float32 to `(n_samples,)`, which lies in `samples` or in memory that the next mix
+        uses again. Repairs values that are no sound, in place."""
         n_samples = samples.shape[1]
         power = self._measure(samples) / n_samples
         if len(samples) == 1:
@@ -56,13 +58,15 @@ class Downmixer:
         fade = math.exp(-n_samples / self.sample_rate_hz / MEMORY_S)
         self._recent = fade * self._recent + (1 - fade) * power
         weights = self._live_weights()
-        mono = _weighted(weights, samples)
+        if len(self._mono) < n_samples:
+            self._mono = np.empty(n_samples, np.float32)
+        mono = _weighted(weights, samples, self._mono[:n_samples])
         # A mix that is far weaker than what went into it is not a mix.
         if np.count_nonzero(weights) > 1:
             expected = float(weights @ power)
             if expected > DIGITAL_SILENCE and float(mono @ mono) / n_samples < CANCELLED_RATIO * expected:
                 weights = self._loudest(weights * self._recent)
-                mono = _weighted(weights, samples)
+                _weighted(weights, samples, mono)
                 self.cancelling_s += n_samples / self.sample_rate_hz
         if self._weights is not None and not np.array_equal(weights, self._weights):
             self._crossfade(samples, mono, self._weights, weights)
@@ -131,12 +135,14 @@ class Downmixer:
         )
 
 
-def _weighted(weights: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """A new array, `(n_samples,)`."""
+def _weighted(weights: np.ndarray, samples: np.ndarray, mono: np.ndarray | None = None) -> np.ndarray:
+    """The weighted sum, `(n_samples,)`, in `mono` if given."""
     used = np.flatnonzero(weights)
     if len(used) == 1 and weights[used[0]] == 1.0:
-        return samples[used[0]].copy()
-    return np.asarray(weights.astype(np.float32) @ samples)
+        mono = np.empty(samples.shape[1], np.float32) if mono is None else mono
+        mono[:] = samples[used[0]]
+        return mono
+    return np.matmul(weights.astype(np.float32), samples, out=mono)
 
 
 def decibel(power: float) -> float:

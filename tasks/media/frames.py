@@ -11,23 +11,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from av.audio.fifo import AudioFifo
-from av.audio.plane import AudioPlane
 from av.error import EOFError as EndOfStream
 from av.error import FFmpegError
 
 from tasks.contract import Reason
 from tasks.media.findings import MediaRejected
 from tasks.media.formats import MAX_CHANNELS
+from tasks.media.gathering import BlockGatherer
 from tasks.media.tracks import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
-# Frames are gathered to blocks of this length, in FFmpeg's queue: a second of MP3 is 38 frames of 30 µs each, and one
-# NumPy call takes 1. Keeping the frames themselves is slower: each then lies in memory that no cache holds.
+# Frames are gathered to blocks of this length: a second of MP3 is 38 frames of 30 µs each, and one NumPy call takes 1.
 BLOCK_S = 2.0
 
 # Time stamps may wander this far from the count of samples: Matroska's are whole milliseconds, live muxers' worse.
@@ -41,19 +38,12 @@ MAX_PLACES = 10_000  # of lost audio that are told one by one
 # encoders have written wrong ones.
 CHECKSUMMED = frozenset({"flac", "ac3", "ac3_fixed", "eac3", "tta", "wavpack"})
 
-# FFmpeg's sample formats: NumPy type, zero, full scale. A trailing "p" means one plane a channel.
-SAMPLE_FORMATS: dict[str, tuple[np.dtype, float, float]] = {
-    "u8": (np.dtype("u1"), 128.0, 2.0**7),
-    "s16": (np.dtype("i2"), 0.0, 2.0**15),
-    "s32": (np.dtype("i4"), 0.0, 2.0**31),
-    "s64": (np.dtype("i8"), 0.0, 2.0**63),
-    "flt": (np.dtype("f4"), 0.0, 1.0),
-    "dbl": (np.dtype("f8"), 0.0, 1.0),
-}
-
 
 class NativeBlock(NamedTuple):
-    """A stretch of one track as it was coded: `samples` is `(n_channels, n_samples)`, float32."""
+    """A stretch of one track as it was coded: `samples` is `(n_channels, n_samples)`, float32.
+
+    They lie in memory that the decoder uses again: they are good until the next packet.
+    """
 
     samples: np.ndarray
     sample_rate_hz: int
@@ -108,8 +98,7 @@ class TrackDecoder:
                 f"the {self._context.name} decoder does not take it: {getattr(error, 'strerror', None) or error}",
             ) from error
 
-        self._queue = AudioFifo()  # of frames of one shape
-        self._queued = 0
+        self._gatherer = BlockGatherer("fltp", 1, 0)  # of frames of one shape
         self._shape: tuple[str, int, int] | None = None  # format, rate, channels
         self._rate_hz = self._block_samples = 0
         # The clock: the next frame should be `_ticks` after `_anchor_pts`, and may be off by so much.
@@ -122,10 +111,12 @@ class TrackDecoder:
     def feed(self, packet: Packet) -> list[NativeBlock]:
         """Decode a packet. Gives the blocks that it completes, mostly none."""
         self.damage.packets += 1
+        self._gatherer.reclaim()
         return self._decode(packet, [])
 
     def finish(self) -> list[NativeBlock]:
         """What the decoder still holds, and the last block."""
+        self._gatherer.reclaim()
         blocks = self._decode(None, [])
         self._complete_block(blocks)
         # Nothing follows what failed last, so no silence is needed to keep a place. It is lost all the same.
@@ -159,10 +150,8 @@ class TrackDecoder:
             ):
                 self._keep_time(pts, blocks)
             self._ticks += n_samples * self._ticks_per_sample
-            frame.pts = None  # or the queue would insist on its own reckoning of time
-            self._queue.write(frame)
-            self._queued += n_samples
-            if self._queued >= self._block_samples:
+            self._gatherer.push(frame, n_samples)
+            if self._gatherer.n_samples >= self._block_samples:
                 self._complete_block(blocks)
         if packet and frames:
             self._good_bytes += packet.size
@@ -173,7 +162,7 @@ class TrackDecoder:
         length_s = (packet.duration or 0) * self._tick_s
         if self._is_raw and self._good_bytes:
             # A destroyed header makes one packet of everything up to the next: its size tells how long that was.
-            good_s = self._good_s + self._queued / max(1, self._rate_hz)
+            good_s = self._good_s + self._gatherer.n_samples / max(1, self._rate_hz)
             length_s = max(length_s, packet.size * good_s / self._good_bytes)
         self._failed_s += min(max(length_s, 0.0), self._max_gap_s)
 
@@ -183,15 +172,15 @@ class TrackDecoder:
 
     def _change_shape(self, shape: tuple[str, int, int], blocks: list[NativeBlock]) -> bool:
         """From here on, frames are of another shape. False when such frames cannot be taken."""
-        _, rate_hz, n_channels = shape
+        sample_format, rate_hz, n_channels = shape
         if not (0 < n_channels <= MAX_CHANNELS and MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ):
             self._count_failure(f"a frame of {n_channels} channels at {rate_hz} Hz")
             return False
         self._complete_block(blocks)
-        self._queue = AudioFifo()  # it does not look at the channels, and would read planes that are not there
         self._shape = shape
         self._rate_hz = rate_hz
         self._block_samples = round(BLOCK_S * rate_hz)
+        self._gatherer = BlockGatherer(sample_format, n_channels, self._block_samples)
         self._ticks_per_sample = 1 / (rate_hz * self._tick_s) if self._tick_s else 0.0
         self.damage.rates_hz[rate_hz] = None
         self.damage.n_channels[n_channels] = None
@@ -255,35 +244,7 @@ class TrackDecoder:
             left -= n_samples
 
     def _complete_block(self, blocks: list[NativeBlock]) -> None:
-        if self._queued:
-            frame = self._queue.read()
-            assert self._shape is not None
-            assert frame is not None
-            blocks.append(NativeBlock(to_float(frame, self._shape[0], self._shape[2]), self._rate_hz))
-            self._good_s += self._queued / self._rate_hz
-            self._queued = 0
-
-
-def to_float(frame: AudioFrame, sample_format: str, n_channels: int) -> np.ndarray:
-    """A frame's samples, `(n_channels, n_samples)`, float32, full scale at 1.
-
-    Reads planes by number: `AudioFrame.to_ndarray()` of PyAV 18.1 looks for a null pointer after the last plane,
-    and finds none when there are eight or more (it crashes on 7.1 AAC).
-    """
-    dtype, zero, full_scale = SAMPLE_FORMATS[sample_format.removesuffix("p")]
-
-    def plane(number: int, n_values: int) -> np.ndarray:
-        return np.frombuffer(AudioPlane(frame, number), dtype, n_values)  # type: ignore[call-overload]
-
-    if sample_format.endswith("p"):
-        samples = np.empty((n_channels, frame.samples), np.float32)
-        for channel in range(n_channels):
-            samples[channel] = plane(channel, frame.samples)
-    else:
-        packed = plane(0, frame.samples * n_channels).astype(np.float32)
-        samples = packed.reshape(-1, n_channels).T  # a view: sorting it out costs more than it saves
-    if zero:
-        samples -= np.float32(zero)
-    if full_scale != 1.0:
-        samples *= np.float32(1 / full_scale)
-    return samples
+        n_samples = self._gatherer.n_samples
+        if n_samples:
+            blocks.append(NativeBlock(self._gatherer.take(), self._rate_hz))
+            self._good_s += n_samples / self._rate_hz

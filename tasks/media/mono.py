@@ -83,8 +83,10 @@ class Resampler:
         )
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        block = np.ascontiguousarray(block)
-        return block if self._stream is None else np.asarray(self._stream.resample_chunk(block))
+        """A new array, `(n_samples,)`."""
+        if self._stream is None:
+            return block.copy()
+        return np.asarray(self._stream.resample_chunk(np.ascontiguousarray(block)))
 
     def finish(self) -> np.ndarray:
         if self._stream is None:
@@ -131,7 +133,7 @@ class TrackMix:
         block_samples = round(BLOCK_S * self._rate_hz)
         while n_samples > keep_s * self._rate_hz:
             n_block = min(n_samples, block_samples)
-            yield self._mixer.mix(np.stack([queue.take(n_block) for queue in self._waiting.values()]))
+            yield self._mixer.mix(np.stack([queue.take(n_block) for queue in self._waiting.values()])).copy()
             n_samples -= n_block
 
 

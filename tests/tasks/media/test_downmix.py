@@ -14,7 +14,7 @@ def voice(seed: int = 0, duration_s: float = 4.0, level: float = 0.1) -> np.ndar
 
 def mix(*blocks: np.ndarray, **options) -> np.ndarray:
     mixer = Downmixer(len(blocks[0]), RATE_HZ, **options)
-    return np.concatenate([mixer.mix(block.copy()) for block in blocks])
+    return np.concatenate([mixer.mix(block.copy()).copy() for block in blocks])
 
 
 def power_db(samples: np.ndarray) -> float:
