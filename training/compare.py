@@ -9,7 +9,8 @@ from tasks.contract.arguments import CompareModels
 from tasks.step import StepContext, StepOutput, load_result
 
 if TYPE_CHECKING:
-    from training.comparison.rule import Comparison, PartComparison
+    from training.comparison.rule import Comparison, Judged, PartComparison
+    from training.evaluation.records import Evaluation
 
 VERSION = 3
 COMPARISON = "comparison.json"
@@ -24,8 +25,8 @@ def inputs(arguments: CompareModels) -> dict[str, str]:
 
 
 def run(arguments: CompareModels, context: StepContext) -> StepOutput:
-    from training.comparison.rule import Judged, compare
-    from training.evaluation.records import OUT_OF_DOMAIN, SliceKind, load_evaluation, load_utterances
+    from training.comparison.rule import compare
+    from training.evaluation.records import SliceKind, load_evaluation
 
     challenger, champion = load_evaluation(arguments.challenger), load_evaluation(arguments.champion)
     for what in ("dataset_version", "split", "normaliser"):
@@ -45,18 +46,9 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
             subject=arguments.challenger,
             next_step="evaluate both models with the same --out-of-domain",
         )
-    sides = [
-        Judged(
-            evaluation,
-            list(load_utterances(uri)),
-            list(load_utterances(uri, OUT_OF_DOMAIN)),
-            load_result(uri).metrics["rtfx"],
-            load_result(uri).labels["hardware"],
-            stands_in=load_result(uri).labels["fell_back"] == "yes",
-        )
-        for evaluation, uri in ((challenger, arguments.challenger), (champion, arguments.champion))
-    ]
-    found = compare(*sides, slowest_share=arguments.slowest_share)
+    found = compare(
+        _judged(challenger, arguments.challenger), _judged(champion, arguments.champion), arguments.slowest_share
+    )
     n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
     warnings: tuple[str, ...] = ()
     if found.resampled == "utterance":
@@ -88,6 +80,21 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
             "out_of_domain": _both(found.out_of_domain) if found.out_of_domain else "not looked at",
         },
         warnings=warnings,
+    )
+
+
+def _judged(evaluation: Evaluation, uri: str) -> Judged:
+    from training.comparison.rule import Judged
+    from training.evaluation.records import OUT_OF_DOMAIN, load_utterances
+
+    result = load_result(uri)
+    return Judged(
+        evaluation,
+        list(load_utterances(uri)),
+        list(load_utterances(uri, OUT_OF_DOMAIN)),
+        result.metrics["rtfx"],
+        result.labels["hardware"],
+        stands_in=result.labels["fell_back"] == "yes",
     )
 
 

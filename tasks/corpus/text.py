@@ -78,7 +78,7 @@ class Normaliser:
         return "".join(sorted(set(text) - self.alphabet))
 
     def _without_accents(self, text: str) -> str:
-        return text.translate(str.maketrans({c: _base(c) for c in set(text) - self.alphabet}))
+        return text.translate({ord(c): _base(c) for c in set(text) - self.alphabet})
 
 
 def _spaced(text: str) -> str:

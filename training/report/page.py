@@ -153,7 +153,8 @@ def _slices(utterances: Sequence[ScoredUtterance], comparison: Comparison) -> st
         lengths = [utterances[p].words.length for p in places]
         if sum(lengths) < MIN_SLICE_WORDS:
             continue
-        found = rate_interval(*sum_by_unit(programmes, errors, lengths), n_resamples=N_FOR_PARTS)
+        by_unit = sum_by_unit(programmes, errors, lengths)
+        found = rate_interval(by_unit[0], by_unit[1], n_resamples=N_FOR_PARTS)
         rows.append(
             (
                 KIND_NAMES.get(kind, kind),
