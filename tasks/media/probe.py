@@ -132,7 +132,8 @@ def _start_timecode(container: InputContainer) -> str | None:
 
 def _time_reference_s(container: InputContainer) -> float | None:
     """Broadcast Wave counts samples from midnight (EBU Tech 3285); a zero is what recorders write that know no time."""
-    samples, rate_hz = _text(container.metadata, "time_reference"), container.streams.audio[0].codec_context.sample_rate
+    samples, context = _text(container.metadata, "time_reference"), container.streams.audio[0].codec_context
+    rate_hz = context.sample_rate if context else 0  # no context where this FFmpeg has no decoder
     return int(samples) / rate_hz if samples.isdecimal() and int(samples) and rate_hz else None
 
 

@@ -81,12 +81,12 @@ def test_an_image_by_digest() -> None:
 @pytest.mark.parametrize(
     ("failures", "try_number", "expected"),
     [
-        ({}, 1, "gpu-spot"),
-        ({"StepPreempted": 2}, 3, "gpu-spot"),
-        ({"StepPreempted": 3}, 4, "gpu-ondemand"),
-        ({"StepOutOfMemory": 1}, 2, "gpu-ondemand"),
-        ({"StepFailed": 2}, 3, "gpu-spot"),
-        ({}, 9, "gpu-ondemand"),
+        ({}, 1, "gpu-train-spot"),
+        ({"StepPreempted": 2}, 3, "gpu-train-spot"),
+        ({"StepPreempted": 3}, 4, "gpu-train-ondemand"),
+        ({"StepOutOfMemory": 1}, 2, "gpu-train-ondemand"),
+        ({"StepFailed": 2}, 3, "gpu-train-spot"),
+        ({}, 9, "gpu-train-ondemand"),
     ],
 )
 def test_earlier_failures_choose_the_profile(

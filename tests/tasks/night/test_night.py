@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from tasks import storage
 from tasks.contract import STEPS, WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Receipt, Status
@@ -152,7 +154,8 @@ def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], spe
     assert station.plan(first_model).status is Status.CACHED
 
     # A file that changed is new, one that was renamed has its transcript already.
-    station.deliver("letter.mp4", speech_wav[: len(speech_wav) // 2])
+    spoken, _ = soundfile.read(io.BytesIO(speech_wav))
+    station.deliver("letter.mp4", wav(spoken[: len(spoken) // 2]))
     storage.delete(station.at("inbox", "news-again.wav"))
     station.deliver("bulletin.wav", speech_wav)
     plan, report = station.night(first_model, batches=1)
