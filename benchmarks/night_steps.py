@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-from tasks.contract import STEPS, Receipt
+from tasks.contract import STEPS, Receipt, to_argv
 from tasks.progress import no_progress
 from tasks.step import run_step
 
@@ -34,16 +34,28 @@ def transcribe(inbox: Path, root: Path, model: Path, diarizer: str = "") -> tupl
     )
     (batch,) = plan.items
     prepared = step("prepare-media", batch=batch.uri).result
-    with ThreadPoolExecutor(1) as beside:
-        heard = partial(step, "diarize", prepared=prepared, diarizer=plan.labels["diarizer"])
-        diarized = beside.submit(heard) if diarizer else None
-        recognised = step("recognise", prepared=prepared, model=plan.labels["model"])
+    receipt = root / "diarize.json"
+    beside = None
+    if diarizer:  # a process of its own, as in a night
+        definition = STEPS["diarize"]
+        arguments = definition.arguments(
+            output=(root / "diarize").as_uri(),
+            receipt=receipt.as_uri(),
+            prepared=prepared,
+            diarizer=plan.labels["diarizer"],
+        )
+        beside = subprocess.Popen([sys.executable, *definition.command(to_argv(arguments))])
+    recognised = step("recognise", prepared=prepared, model=plan.labels["model"])
+    diarized = ""
+    if beside:
+        beside.wait()
+        diarized = Receipt.model_validate_json(receipt.read_bytes()).result
     published = step(
         "publish",
         batch=batch.uri,
         prepared=prepared,
         recognised=recognised.result,
-        diarized=diarized.result().result if diarized else "",
+        diarized=diarized,
         transcripts=transcripts,
     )
     return recognised, published
