@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tasks.contract import Frozen, InputRejected, Reason
+from tasks.diarization.clustering import EvidenceClustering
 from tasks.diarization.networks import FRAME_SAMPLES, EmbeddingNetwork, SegmentationNetwork
 
 CONFIG_NAME = "config.json"
@@ -36,10 +37,8 @@ class EmbeddedConfig(Frozen):
     layers: int = 2
     step: float = 0.2
     """Windows begin after each other by this share of a window."""
-    threshold: float = 0.7
-    """Mean cosine distance of two clusters' members below which they are one speaker."""
-    min_cluster_size: int = 4
-    """Glimpses that a speaker of a long programme is heard in; fewer are counted to the nearest speaker."""
+    threshold: float = 0.6
+    """Distance on the unit sphere below which two voices that are known well are one speaker's."""
     min_pause_s: float = 0.1
     """A speaker's shorter pauses are no pauses."""
 
@@ -123,11 +122,8 @@ def pipeline_of(
         plda=NoPLDA(),
         clustering="AgglomerativeClustering",
     )
-    clustering = {
-        "method": "average",
-        "threshold": config.threshold,
-        "min_cluster_size": config.min_cluster_size,
-    }
+    pipeline.clustering = EvidenceClustering()
+    clustering = {"threshold": config.threshold}
     pipeline.instantiate({"clustering": clustering, "segmentation": {"min_duration_off": config.min_pause_s}})
     return pipeline
 

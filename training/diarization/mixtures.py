@@ -33,8 +33,8 @@ class Mixer:
 
     def crop(self, speaker: int, n_samples: int) -> np.ndarray:
         """Speech of one speaker through some channel, `(n_samples,)` float32."""
-        samples = self._channel(self._passage(self._speakers[speaker], n_samples)[0])
-        return self._finish(samples, clean_share=0.3)
+        samples = self.channel(self._passage(self._speakers[speaker], n_samples)[0])
+        return self.finish(samples, clean_share=0.3)
 
     def window(self, n_samples: int, n_speakers: int) -> Window:
         """Speakers by turns, some over each other, with pauses; at most `n_speakers` of them."""
@@ -57,8 +57,8 @@ class Mixer:
                 else:
                     frame += length + int(100 * rng.exponential(0.35))
                 index = int((index + rng.integers(1, n)) % n) if n > 1 and rng.random() < 0.85 else index
-        voices = [self._channel(track) * 10 ** (rng.uniform(-5, 5) / 20) for track in tracks]
-        return Window(self._finish(np.sum(voices, axis=0) if n else np.zeros(n_samples, np.float32), 0.25), activity)
+        voices = [self.channel(track) * 10 ** (rng.uniform(-5, 5) / 20) for track in tracks]
+        return Window(self.finish(np.sum(voices, axis=0) if n else np.zeros(n_samples, np.float32), 0.25), activity)
 
     def _place(self, speaker: Speaker, track: np.ndarray, active: np.ndarray, start: int, end: int) -> None:
         """Let a speaker talk from frame `start` to `end`, as far as that lies in the window and the recording goes."""
@@ -85,7 +85,7 @@ class Mixer:
         samples = np.concatenate(pieces)
         return np.pad(samples, (0, n_samples - len(samples))), np.concatenate(speaking)
 
-    def _channel(self, speech: np.ndarray) -> np.ndarray:
+    def channel(self, speech: np.ndarray) -> np.ndarray:
         """A room and a microphone of one's own: one filter, its tail cut off."""
         rng = self._rng
         has_room, has_tilt = rng.random() < 0.4, rng.random() < 0.5
@@ -99,7 +99,7 @@ class Mixer:
             spectrum *= tilted(len(spectrum), rng)
         return np.asarray(irfft(spectrum, n_fft)[: len(speech)], dtype=np.float32)
 
-    def _finish(self, speech: np.ndarray, clean_share: float) -> np.ndarray:
+    def finish(self, speech: np.ndarray, clean_share: float) -> np.ndarray:
         """Sound beneath, and a level."""
         rng = self._rng
         if rng.random() >= clean_share or not speech.any():
