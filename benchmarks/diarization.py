@@ -30,7 +30,6 @@ SAMPLE_RATE_HZ = 16_000
 TALK_S = 30
 REPEATS = 3
 OURS, PEER = "airscript embedded", "pyannote PyanNet + XVectorSincNet"
-COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def pyannotes() -> Diarizer:
 def errors(name: str, folder: Path) -> Iterator[str]:
     """A line for each folder of talks."""
     from tasks.diarization.diarizer import load_diarizer
-    from training.scoring.speakers import SpeakerErrors, annotation_of, speaker_errors
+    from training.scoring.speakers import annotation_of, talk_errors
 
     speech = os.environ.get("AIRSCRIPT_SPEECH")
     if not speech:
@@ -133,23 +132,15 @@ def errors(name: str, folder: Path) -> Iterator[str]:
         return
     diarizer = load_diarizer(folder, name, "cpu")
     for talks in sorted((Path(speech) / "diarization").iterdir()):
-        bare, collared, right, n = SpeakerErrors(), SpeakerErrors(), 0, 0
-        for recording in recordings(talks):
-            found = diarizer.diarize(reader(recording.samples), listen(recording.samples))
-            answer = annotation_of(found.turns)
-            bare += speaker_errors(recording.reference, answer, recording.scored)
-            collared += speaker_errors(recording.reference, answer, recording.scored, COLLAR_S, without_overlap=True)
-            right += len(found.speakers) == len(recording.reference.labels())
-            n += 1
-        shares = ", ".join(
-            f"{kind} {100 * getattr(bare, f'{field}_s') / bare.scored_s:.1f}"
-            for kind, field in (("missed", "missed"), ("false alarm", "false_alarm"), ("confusion", "confusion"))
+        told = (
+            (
+                recording.reference,
+                annotation_of(diarizer.diarize(reader(recording.samples), listen(recording.samples)).turns),
+                recording.scored,
+            )
+            for recording in recordings(talks)
         )
-        yield (
-            f"{name}, {talks.name}: DER {100 * bare.rate:.1f} % without collar, overlap scored ({shares}); "
-            f"{100 * collared.rate:.1f} % with {COLLAR_S} s on each side, without overlap; "
-            f"number of speakers right in {right} of {n}"
-        )
+        yield f"{name}, {talks.name}: {talk_errors(told)}"
 
 
 def recordings(folder: Path) -> Iterator[Recording]:

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,16 +28,11 @@ from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats.rttm import turns
 from training.scoring.errors import total, word_errors
 from training.scoring.normaliser import normalise
-from training.scoring.speakers import (
-    SpeakerErrors,
-    annotation_of,
-    read_rttm,
-    read_uem,
-    speaker_errors,
-    speaker_word_errors,
-)
+from training.scoring.speakers import annotation_of, read_rttm, read_uem, speaker_word_errors, talk_errors
 
-COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
+if TYPE_CHECKING:
+    from pyannote.core import Timeline
+
 PAUSE_S = 0.7
 RATE_HZ = 16_000
 NOBODY = "?"
@@ -109,18 +105,15 @@ def measures(rows: list[tuple[Programme, Transcript]]) -> Iterator[str]:
     if any(programme.texts for programme, _ in rows):
         told = ((p, by_speaker((word.speaker or NOBODY, word.text) for word in t.words)) for p, t in rows)
         yield f"cpWER {_percent(total(speaker_word_errors(p.texts, heard) for p, heard in told).rate)}"
-    talks = [(p.rttm, t) for p, t in rows if p.rttm]
+    talks = [(p.rttm, annotation_of(turns(t))) for p, t in rows if p.rttm]
     if talks:
-        bare, collared, right = SpeakerErrors(), SpeakerErrors(), 0
-        for rttm, transcript in talks:
-            reference, answer = read_rttm(rttm), annotation_of(turns(transcript))
-            uem = rttm.with_suffix(".uem")
-            scored = read_uem(uem) if uem.exists() else None
-            bare += speaker_errors(reference, answer, scored)
-            collared += speaker_errors(reference, answer, scored, COLLAR_S, without_overlap=True)
-            right += len(transcript.speakers) == len(reference.labels())
-        yield f"DER {_percent(bare.rate)}, {_percent(collared.rate)} with {COLLAR_S} s on each side and without overlap"
-        yield f"number of speakers right in {right} of {len(talks)}"
+        yield str(talk_errors((read_rttm(rttm), answer, scored_part(rttm)) for rttm, answer in talks))
+
+
+def scored_part(rttm: Path) -> Timeline | None:
+    """What its UEM says; all of it without one."""
+    uem = rttm.with_suffix(".uem")
+    return read_uem(uem) if uem.exists() else None
 
 
 def _percent(rate: float) -> str:

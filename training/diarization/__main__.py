@@ -18,12 +18,15 @@ import typer
 from tasks.diarization.embedded import EmbeddedConfig, load_networks, make_embedding, make_segmentation, save_embedded
 from training.diarization.card import Run, write_card
 from training.diarization.speakers import STRETCHES, Speaker, human_speakers, synthetic_speakers
+from training.diarization.talks import talks
 from training.diarization.trainer import train_embedding, train_segmentation
-from training.diarization.tuning import talks, tune
+from training.diarization.tuning import N_TALKS, tune
 from training.synthesis.augmentation import SoundBank
 from training.synthesis.voices import VoiceSet
 
-HUMAN_VALIDATION = ("sentences/second_language", "sentences/an4")  # nobody of train_pack, nor of the scored talks
+# Nobody of train_pack, nor of the scored talks. The last are all of them, and some more.
+HUMAN_VALIDATION = ("sentences/second_language", "sentences/audiobook", "sentences/an4", "sentences/")
+LEAST_S = 8.0  # of speech, to take part in a talk
 
 
 def main(
@@ -57,17 +60,19 @@ def main(
     train_embedding(embedding, learned, bank, embedding_steps, seed, log)
     segmentation = segmentation or make_segmentation(embedding, config)
     train_segmentation(segmentation, learned, bank, segmentation_steps, seed, log)
-    tuned = tune(embedding, segmentation, config, talks(unheard, SoundBank.make(seed + 1), seed))
+    tuned = tune(embedding, segmentation, config, talks(unheard, SoundBank.make(seed + 1), seed, N_TALKS))
     save_embedded(embedding, segmentation, tuned.config, weights)
     write_card(replace(run, seconds=time.monotonic() - began), tuned, weights)
     typer.echo(f"DER {100 * tuned.errors.rate:.1f} % on talks of unheard voices, threshold {tuned.config.threshold}")
 
 
-def voices(speech: Path | None, seed: int) -> tuple[list[Speaker], list[Speaker]]:
-    """Speakers to learn from, and others for the threshold."""
+def voices(speech: Path | None, seed: int) -> tuple[list[Speaker], list[list[Speaker]]]:
+    """Speakers to learn from, and groups of others, to talk with each other for the threshold."""
     if speech:
-        return human_speakers(speech, stretches=STRETCHES), human_speakers(speech, HUMAN_VALIDATION)
-    return synthetic_speakers(VoiceSet.BASE_TRAINING, seed), synthetic_speakers(VoiceSet.BASE_VALIDATION, seed)
+        groups = [human_speakers(speech, (folder,)) for folder in HUMAN_VALIDATION]
+        unheard = [[person for person in group if person.speech_s >= LEAST_S] for group in groups]
+        return human_speakers(speech, stretches=STRETCHES), unheard
+    return synthetic_speakers(VoiceSet.BASE_TRAINING, seed), [synthetic_speakers(VoiceSet.BASE_VALIDATION, seed)]
 
 
 def hours(speaker: Speaker) -> float:

@@ -20,6 +20,7 @@ SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 160  # speech is known by 10 ms
 QUIET_DB = -35.0  # below a recording's loud parts: nobody speaks
 SHORTEST_PAUSE_FRAMES = 25
+SCORED = "diarization/"
 LOUD = 0.1  # root mean square to which recordings are brought
 # Resampling moves formants, pitch and pace together: each of these makes another person of a voice.
 STRETCHES = (0.84, 0.92, 1.0, 1.09, 1.19)
@@ -39,6 +40,10 @@ class Recording:
 class Speaker:
     name: str
     recordings: tuple[Recording, ...]
+
+    @property
+    def speech_s(self) -> float:
+        return sum(int(recording.speech.sum()) for recording in self.recordings) * FRAME_SAMPLES / SAMPLE_RATE_HZ
 
 
 def recording(samples: np.ndarray) -> Recording:
@@ -90,14 +95,19 @@ def synthetic_speakers(voice_set: VoiceSet, seed: int, n_utterances: int = 4) ->
 def human_speakers(
     speech: Path, folders: tuple[str, ...] = ("train_pack",), stretches: tuple[float, ...] = (1.0,)
 ) -> list[Speaker]:
-    """The named speakers of a folder of recordings with a `manifest.jsonl`, each stretched to several people."""
+    """The named speakers of a folder of recordings with a `manifest.jsonl`, each stretched to several people.
+
+    Whoever talks in the scored recordings below `diarization/` is nobody to learn from.
+    """
     import soundfile
 
+    rows = [json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines()]
+    scored = {name for row in rows if row["path"].startswith(SCORED) for name in names(row["speaker"])}
     by_speaker: dict[str, list[str]] = defaultdict(list)
-    for line in (speech / "manifest.jsonl").read_text().splitlines():
-        row = json.loads(line)
+    for row in rows:
         known = isinstance(row["speaker"], str) and not row["speaker"].endswith(":unknown")
-        if known and row["sample_rate"] == SAMPLE_RATE_HZ and row["path"].startswith(folders):
+        wanted = row["path"].startswith(folders) and row["sample_rate"] == SAMPLE_RATE_HZ
+        if known and wanted and row["speaker"] not in scored:
             by_speaker[row["speaker"]].append(row["path"])
     speakers = []
     for name, paths in sorted(by_speaker.items()):
@@ -111,3 +121,8 @@ def human_speakers(
             if made:
                 speakers.append(Speaker(f"{name}/{stretch}", made))
     return speakers
+
+
+def names(speaker: str | list[str]) -> list[str]:
+    """Who is heard in a recording: a talk has several."""
+    return [speaker] if isinstance(speaker, str) else speaker

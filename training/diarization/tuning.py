@@ -12,12 +12,11 @@ from pyannote.core import Annotation, Segment
 
 from tasks.diarization.embedded import EmbeddedConfig, pipeline_of
 from tasks.diarization.networks import SAMPLE_RATE_HZ, EmbeddingNetwork, SegmentationNetwork
-from training.diarization.mixtures import Mixer, Window
-from training.diarization.speakers import FRAME_SAMPLES, Speaker
+from training.diarization.mixtures import Window
+from training.diarization.speakers import FRAME_SAMPLES
 from training.scoring.speakers import SpeakerErrors, speaker_errors
-from training.synthesis.augmentation import SoundBank
 
-N_TALKS, TALK_S, MOST_SPEAKERS = 12, 60, 3
+N_TALKS = 40
 THRESHOLDS = tuple(round(0.3 + 0.05 * n, 2) for n in range(15))
 
 
@@ -29,17 +28,6 @@ class Tuned:
     errors: SpeakerErrors
     right_counts: int
     """Talks in which the number of speakers is right."""
-
-
-def talks(speakers: Sequence[Speaker], bank: SoundBank, seed: int, n: int = N_TALKS) -> list[Window]:
-    """Minutes in which at least one of `speakers` talks."""
-    mixer = Mixer(speakers, bank, np.random.default_rng([seed, 9]))
-    made: list[Window] = []
-    while len(made) < n:
-        window = mixer.window(TALK_S * SAMPLE_RATE_HZ, MOST_SPEAKERS)
-        if window.activity.any():
-            made.append(window)
-    return made
 
 
 def tune(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tasks.transcripts.spans import Turn
 
+COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
+
 
 class SpeakerErrors(Frozen):
     """Seconds that are wrong, of `scored_s` seconds of speech; where two speak, both count. They add up."""
@@ -59,6 +61,40 @@ def speaker_errors(
         false_alarm_s=found["false alarm"],
         confusion_s=found["confusion"],
     )
+
+
+class TalkErrors(Frozen):
+    """What is told of several recordings together."""
+
+    bare: SpeakerErrors = SpeakerErrors()
+    """Without collar, overlap scored."""
+    collared: SpeakerErrors = SpeakerErrors()
+    """With `COLLAR_S`, without overlap."""
+    n_right: int = 0
+    """Recordings in which the number of speakers is right."""
+    n: int = 0
+
+    def __str__(self) -> str:
+        kinds = (("missed", "missed_s"), ("false alarm", "false_alarm_s"), ("confusion", "confusion_s"))
+        shares = (
+            f"{kind} {100 * getattr(self.bare, name) / max(self.bare.scored_s, 1e-9):.1f}" for kind, name in kinds
+        )
+        return (
+            f"DER {100 * self.bare.rate:.1f} % without collar, overlap scored ({', '.join(shares)}); "
+            f"{100 * self.collared.rate:.1f} % with {COLLAR_S} s on each side, without overlap; "
+            f"number of speakers right in {self.n_right} of {self.n}"
+        )
+
+
+def talk_errors(talks: Iterable[tuple[Annotation, Annotation, Timeline | None]]) -> TalkErrors:
+    """The errors of reference, hypothesis and what is scored of each recording, added up."""
+    bare, collared, n_right, n = SpeakerErrors(), SpeakerErrors(), 0, 0
+    for reference, hypothesis, scored in talks:
+        bare += speaker_errors(reference, hypothesis, scored)
+        collared += speaker_errors(reference, hypothesis, scored, COLLAR_S, without_overlap=True)
+        n_right += len(hypothesis.labels()) == len(reference.labels())
+        n += 1
+    return TalkErrors(bare=bare, collared=collared, n_right=n_right, n=n)
 
 
 def jaccard_error_rate(reference: Annotation, hypothesis: Annotation, scored: Timeline | None = None) -> float:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
 from training.diarization.mixtures import Mixer
 from training.diarization.speakers import FRAME_SAMPLES, Speaker, closed, human_speakers, recording, synthetic_speakers
@@ -86,5 +90,21 @@ def test_synthetic_people(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_human_people_are_those_of_the_folder(speech) -> None:  # type: ignore[no-untyped-def]
     people = human_speakers(speech, ("sentences/audiobook",))
-    assert len(people) == 12
-    assert sum(len(person.recordings) for person in people) == 51
+    assert len(people) == 7
+    assert sum(len(person.recordings) for person in people) == 7
+
+
+def test_nobody_who_is_scored_is_learned_from(tmp_path: Path) -> None:
+    rows = [
+        ("train_pack/a.wav", "ann"),
+        ("train_pack/b.wav", "bob"),
+        ("train_pack/c.wav", "none:unknown"),
+        ("sentences/d.wav", "dan"),
+        ("diarization/e.wav", ["bob", "eve"]),
+    ]
+    for path, _ in rows:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / path, 0.1 * tone(440, 2.0), SAMPLE_RATE_HZ)
+    lines = [json.dumps({"path": path, "speaker": speaker, "sample_rate": SAMPLE_RATE_HZ}) for path, speaker in rows]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
+    assert [person.name for person in human_speakers(tmp_path)] == ["ann/1.0"]
