@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from pyannote.audio.pipelines.clustering import BaseClustering
+from pyannote.core import SlidingWindowFeature
 from pyannote.pipeline.parameter import Uniform
 from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -17,6 +18,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 # programme would differ enough: with Ward's own heights, the bound that is best on one minute finds 6 speakers for
 # one in four minutes in which rooms and noises change.
 HALF_KNOWN = 20
+LEAST_SHARE = 0.5  # of a glimpse that one must talk alone to count as a voice
 
 
 class EvidenceClustering(BaseClustering):
@@ -27,6 +29,13 @@ class EvidenceClustering(BaseClustering):
     def __init__(self, metric: str = "cosine", constrained_assignment: bool = False) -> None:
         super().__init__(metric=metric, constrained_assignment=constrained_assignment)
         self.threshold = Uniform(0.0, 2.0)
+
+    def filter_embeddings(
+        self, embeddings: np.ndarray, segmentations: SlidingWindowFeature, min_active_ratio: float = LEAST_SHARE
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those that say who there is; the others are counted to the nearest afterwards."""
+        found = super().filter_embeddings(embeddings, segmentations, min_active_ratio)
+        return found if len(found[0]) else super().filter_embeddings(embeddings, segmentations)
 
     def cluster(
         self, embeddings: np.ndarray, min_clusters: int, max_clusters: int, num_clusters: int | None = None

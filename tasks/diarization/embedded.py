@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from pyannote.audio.core.plda import PLDA
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import SlidingWindow, SlidingWindowFeature
@@ -39,8 +38,8 @@ class EmbeddedConfig(Frozen):
     """Windows begin after each other by this share of a window."""
     threshold: float = 0.6
     """Distance on the unit sphere below which two voices that are known well are one speaker's."""
-    min_pause_s: float = 0.1
-    """A speaker's shorter pauses are no pauses."""
+    min_pause_s: float = 0.5
+    """A speaker's shorter pauses are no pauses; those between a transcript's turns are as long."""
 
 
 class GlimpseDiarization(SpeakerDiarization):
@@ -53,18 +52,36 @@ class GlimpseDiarization(SpeakerDiarization):
     """
 
     def get_segmentations(self, file: Any, hook: Any = None) -> SlidingWindowFeature:
-        """Speech in overlapping glimpses, `(n_glimpses, n_frames, 1)`, as if each were a window with one speaker."""
+        """Speech in overlapping glimpses, `(n_glimpses, n_frames, 2)`: of whom the window around says it is most."""
         windows = super().get_segmentations(file, hook=hook)  # (n_windows, n_frames, n_speakers)
         frames = self._segmentation.model.receptive_field
         n_heard = -(-file["waveform"].shape[1] // FRAME_SAMPLES)  # the last window reaches beyond the end
         speech = self.speaker_count(windows, frames, warm_up=(0.0, 0.0)).data[:n_heard, 0] > 0
-        n_glimpses = max(1, -(-(len(speech) - GLIMPSE_FRAMES) // GLIMPSE_STEP) + 1)
-        padded = np.zeros((n_glimpses - 1) * GLIMPSE_STEP + GLIMPSE_FRAMES, dtype=np.float32)
-        padded[: len(speech)] = speech[: len(padded)]
-        glimpses = sliding_window_view(padded, GLIMPSE_FRAMES)[::GLIMPSE_STEP, :, None].copy()
+        window_step = round(windows.sliding_window.step / frames.step)
         # A microsecond late: upstream rounds times down to samples, and some glimpses would be one sample longer.
         grid = SlidingWindow(start=1e-6, duration=GLIMPSE_FRAMES * frames.step, step=GLIMPSE_STEP * frames.step)
-        return SlidingWindowFeature(glimpses, grid)
+        return SlidingWindowFeature(glimpses(windows.data, window_step, speech), grid)
+
+
+def glimpses(windows: np.ndarray, window_step: int, speech: np.ndarray) -> np.ndarray:
+    """`(n_glimpses, GLIMPSE_FRAMES, 2)` float32 of windows `(n_windows, n_frames, n_speakers)` and speech `(n_heard,)`.
+
+    A glimpse is seen by the window in whose middle it lies. Of its speakers the two who talk most are kept; where only
+    other windows hear speech it is the first's.
+    """
+    n_glimpses = max(1, -(-(len(speech) - GLIMPSE_FRAMES) // GLIMPSE_STEP) + 1)
+    found = np.zeros((n_glimpses, GLIMPSE_FRAMES, 2), dtype=np.float32)
+    for number in range(n_glimpses):
+        start = number * GLIMPSE_STEP
+        heard = speech[start : start + GLIMPSE_FRAMES]
+        middle = start + GLIMPSE_FRAMES // 2 - windows.shape[1] // 2
+        window = min(max(round(middle / window_step), 0), len(windows) - 1)
+        seen = windows[window, start - window * window_step :][: len(heard)] > 0.5  # (n_frames, n_speakers)
+        seen = np.pad(seen, ((0, len(heard) - len(seen)), (0, 0)))
+        first, second = np.argsort(-seen.sum(axis=0), kind="stable")[:2]
+        found[number, : len(heard), 0] = heard & (seen[:, first] | ~seen[:, second])
+        found[number, : len(heard), 1] = heard & seen[:, second]
+    return found
 
 
 class NoPLDA(PLDA):
@@ -97,7 +114,7 @@ def load_networks(folder: Path, config: EmbeddedConfig) -> tuple[EmbeddingNetwor
     embedding = make_embedding(config)
     segmentation = make_segmentation(embedding, config)
     for name, network in (("embedding", embedding), ("segmentation", segmentation)):
-        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=False)
     return embedding, segmentation
 
 

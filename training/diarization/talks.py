@@ -1,6 +1,7 @@
 """Talks to choose thresholds on: people by turns, as on air, unlike the crowded windows that networks learn from.
 
-Nothing is heard twice in a talk, so that no voice is recognised by what it says.
+In a minute nothing is heard twice, so that no voice is recognised by what it says. Every fifth talk goes on for four
+scenes with other rooms, microphones and noises: a bound that is right on a minute may find everybody twice in an hour.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from training.diarization.mixtures import Mixer, Window
 from training.diarization.speakers import FRAME_SAMPLES, SAMPLE_RATE_HZ, Speaker
 from training.synthesis.augmentation import SoundBank
 
-LONGEST_S = 60
+SCENE_S = 60  # at most
+N_SCENES = 4
+LONG_EVERY = 5
 N_SPEAKERS = {1: 0.1, 2: 0.35, 3: 0.3, 4: 0.25}  # share of talks
 OVERLAP_SHARE = 0.15  # of the turns that begin before the one before them has ended
 MIN_TURN_S, MAX_TURN_S = 1.5, 10.0
@@ -23,16 +26,32 @@ FRAMES_PER_S = SAMPLE_RATE_HZ // FRAME_SAMPLES
 
 
 def talks(groups: Sequence[Sequence[Speaker]], bank: SoundBank, seed: int, n: int) -> list[Window]:
-    """`n` talks of at most a minute, each among people of one group: voices from one source are the hardest to tell."""
-    return [talk(groups[number % len(groups)], bank, np.random.default_rng([seed, 9, number])) for number in range(n)]
+    """`n` talks, each among people of one group: voices from one source are the hardest to tell."""
+    return [
+        talk(
+            groups[number % len(groups)],
+            bank,
+            np.random.default_rng([seed, 9, number]),
+            n_scenes=1 if number % LONG_EVERY else N_SCENES,
+        )
+        for number in range(n)
+    ]
 
 
-def talk(people: Sequence[Speaker], bank: SoundBank, rng: np.random.Generator) -> Window:
-    """One to four of the people by turns, until a minute is over or one of them alone has something left to say."""
-    mixer = Mixer(people, bank, rng)
+def talk(people: Sequence[Speaker], bank: SoundBank, rng: np.random.Generator, n_scenes: int = 1) -> Window:
+    """One to four of the people in scenes."""
     n = min(int(rng.choice(list(N_SPEAKERS), p=list(N_SPEAKERS.values()))), len(people))
-    said = [everything(people[index], rng) for index in rng.choice(len(people), size=n, replace=False)]
-    n_frames = LONGEST_S * FRAMES_PER_S
+    cast = [people[index] for index in rng.choice(len(people), size=n, replace=False)]
+    scenes = [scene(cast, Mixer(cast, bank, rng), rng) for _ in range(n_scenes)]
+    return Window(
+        np.concatenate([each.samples for each in scenes]), np.concatenate([each.activity for each in scenes])
+    )
+
+
+def scene(cast: Sequence[Speaker], mixer: Mixer, rng: np.random.Generator) -> Window:
+    """Everybody by turns, until a minute is over or one of them alone has something left to say."""
+    n, n_frames = len(cast), SCENE_S * FRAMES_PER_S
+    said = [everything(person, rng) for person in cast]
     tracks = np.zeros((n, n_frames * FRAME_SAMPLES), dtype=np.float32)
     activity = np.zeros((n_frames, n), dtype=bool)
     at, frame, speaker, end = [0] * n, int(rng.integers(20, 150)), -1, 0

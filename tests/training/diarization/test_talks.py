@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.diarization.speakers import FRAME_SAMPLES, SAMPLE_RATE_HZ, Speaker, recording
-from training.diarization.talks import LONGEST_S, everything, talk, talks
+from training.diarization.talks import LONG_EVERY, N_SCENES, SCENE_S, everything, talk, talks
 from training.synthesis.augmentation import SoundBank
 
 N_TALKS = 24
@@ -30,9 +30,10 @@ def people() -> list[Speaker]:
 def test_one_to_four_by_turns(people: list[Speaker], bank: SoundBank) -> None:
     made = talks([people], bank, 1, N_TALKS)
     assert {int(window.activity.any(axis=0).sum()) for window in made} == {1, 2, 3, 4}
-    for window in made:
+    for number, window in enumerate(made):
+        longest_s = SCENE_S * (1 if number % LONG_EVERY else N_SCENES)
         assert window.activity.any(axis=0).all(), "everybody speaks"
-        assert len(window.samples) == len(window.activity) * FRAME_SAMPLES <= LONGEST_S * SAMPLE_RATE_HZ
+        assert len(window.samples) == len(window.activity) * FRAME_SAMPLES <= longest_s * SAMPLE_RATE_HZ
         assert np.abs(window.samples).max() <= 1
     overlap = [(window.activity.sum(axis=1) > 1).mean() for window in made]
     assert 0.0 < np.mean(overlap) < 0.1
@@ -42,7 +43,8 @@ def test_one_to_four_by_turns(people: list[Speaker], bank: SoundBank) -> None:
 def test_nothing_is_heard_twice(people: list[Speaker], bank: SoundBank) -> None:
     """Nobody talks for longer than his recordings are."""
     longest = max(person.speech_s for person in people)
-    for window in talks([people], bank, 2, N_TALKS):
+    for number in range(N_TALKS):
+        window = talk(people, bank, np.random.default_rng(number))
         assert window.activity.sum(axis=0).max() * FRAME_SAMPLES / SAMPLE_RATE_HZ <= longest
     samples, speech = everything(people[0], np.random.default_rng(1))
     assert len(speech) == 900
@@ -54,6 +56,7 @@ def test_nothing_is_heard_twice(people: list[Speaker], bank: SoundBank) -> None:
 def test_groups_take_turns_and_the_seed_decides(people: list[Speaker], bank: SoundBank) -> None:
     """Who is alone in a group talks alone."""
     made = talks([people, people[:1]], bank, 3, 6)
+    assert len(made[0].samples) > SCENE_S * SAMPLE_RATE_HZ, "four scenes"
     assert all(window.activity.shape[1] == 1 for window in made[1::2])
     again = talks([people, people[:1]], bank, 3, 6)
     assert all(np.array_equal(one.samples, other.samples) for one, other in zip(made, again, strict=True))
