@@ -31,7 +31,10 @@ class EvidenceClustering(BaseClustering):
         self.threshold = Uniform(0.0, 2.0)
 
     def filter_embeddings(
-        self, embeddings: np.ndarray, segmentations: SlidingWindowFeature, min_active_ratio: float = LEAST_SHARE
+        self,
+        embeddings: np.ndarray,
+        segmentations: SlidingWindowFeature | None = None,
+        min_active_ratio: float = LEAST_SHARE,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Those that say who there is; the others are counted to the nearest afterwards."""
         found = super().filter_embeddings(embeddings, segmentations, min_active_ratio)

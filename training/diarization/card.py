@@ -22,10 +22,10 @@ python -m training.diarization --weights {weights}{speech}{start} --embedding-st
 
 {minutes:.0f} minutes on one core that had other work too.
 
-On {n_talks} talks put together from up to four voices that they never heard, half of them with noise, every fifth in four
-scenes of a minute, the others in one: DER {der:.1f} % without collar, overlap scored (missed {missed:.1f}, false alarm {false_alarm:.1f}, confusion
-{confusion:.1f}); {right} of {n_talks} times the number of speakers is right. The threshold {threshold:g} was chosen on
-these talks. Figures on human speech: `python -m benchmarks.diarization`.
+On {n_talks} talks put together from up to four voices that they never heard, half of them with noise, every fifth in
+four scenes of a minute, the others in one: DER {der:.1f} % without collar, overlap scored (missed {missed:.1f}, false
+alarm {false_alarm:.1f}, confusion {confusion:.1f}); {right} of {n_talks} times the number of speakers is right. The
+threshold {threshold:g} was chosen on these talks. Figures on human speech: `python -m benchmarks.diarization`.
 """
 
 

@@ -43,9 +43,7 @@ def talk(people: Sequence[Speaker], bank: SoundBank, rng: np.random.Generator, n
     n = min(int(rng.choice(list(N_SPEAKERS), p=list(N_SPEAKERS.values()))), len(people))
     cast = [people[index] for index in rng.choice(len(people), size=n, replace=False)]
     scenes = [scene(cast, Mixer(cast, bank, rng), rng) for _ in range(n_scenes)]
-    return Window(
-        np.concatenate([each.samples for each in scenes]), np.concatenate([each.activity for each in scenes])
-    )
+    return Window(np.concatenate([each.samples for each in scenes]), np.concatenate([each.activity for each in scenes]))
 
 
 def scene(cast: Sequence[Speaker], mixer: Mixer, rng: np.random.Generator) -> Window:
