@@ -113,7 +113,7 @@ def load_networks(folder: Path, config: EmbeddedConfig) -> tuple[EmbeddingNetwor
     embedding = make_embedding(config)
     segmentation = make_segmentation(embedding, config)
     for name, network in (("embedding", embedding), ("segmentation", segmentation)):
-        network.load_state_dict(load_file(folder / f"{name}.safetensors"), strict=False)
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
     return embedding, segmentation
 
 
