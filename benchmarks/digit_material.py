@@ -52,6 +52,7 @@ SITTING = (2, 10)  # recordings
 LOUDER_DB = 4.0  # or fainter, one recording beside the next
 WORD_DIGITS = 0.6  # of the words in a sitting, where its speaker has said any
 
+SENTENCE_COPIES = 4
 SITTINGS = {ISOLATED: 1300, WORDS: 320}
 STRING_COPIES = 10
 SYNTHETIC_UTTERANCES = 960
@@ -125,10 +126,10 @@ class Studio:
     def sentences(self, said: list[Said]) -> Iterator[Said]:
         """Sentences and words of everyone who says no string, and synthetic strings."""
         reserved = {s.speaker for s in of(said, STRINGS)}
-        for s in of(said, SENTENCES, WORDS):
+        for s in of(said, SENTENCES, WORDS) * SENTENCE_COPIES:
             if s.speaker not in reserved:
                 yield self._elsewhere(s, FASTEST_SENTENCE)
-        for s in synthetic_strings(SYNTHETIC_UTTERANCES):
+        for s in synthetic_strings(SYNTHETIC_UTTERANCES * SENTENCE_COPIES):
             yield self._elsewhere(s, FASTEST)
 
     def digits(self, said: list[Said], left_out: set[str]) -> Iterator[Said]:
