@@ -48,7 +48,7 @@ from tasks.corpus.records import SAMPLE_RATE_HZ, Split
 from tasks.progress import no_progress
 from tasks.recognition.ctc import CtcEngine
 from training.data.sound_augmentation import played
-from training.families.acoustic import save_acoustic_model
+from training.families.model_folder import save_acoustic_model
 from training.peers import Peers
 from training.recipe import load_preset
 from training.scoring.errors import ErrorCounts, total, word_errors

@@ -13,7 +13,7 @@ import torch
 from tasks.contract import InputRejected, Reason
 from tasks.corpus.dataset import load_manifest
 from tasks.corpus.records import Split
-from tasks.recognition.engine import CONVERTED
+from tasks.recognition.loading import CONVERTED
 from tasks.recognition.whisper import COMPANIONS, COMPUTE_TYPES
 from training.families import Batch, load_acoustic_model
 from training.families.whisper import Whisper

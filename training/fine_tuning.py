@@ -16,7 +16,7 @@ from tasks.corpus.dataset import load_manifest
 from tasks.models import ModelReference, fetch, resolve
 from tasks.step import StepContext, StepOutput, code_version
 from training import tracking
-from training.families.acoustic import save_acoustic_model
+from training.families.model_folder import save_acoustic_model
 from training.hardware import hardware
 from training.loop import mean_of_last
 from training.peers import peers_of

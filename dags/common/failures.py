@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from kubernetes.client.models import V1Pod
 
-RETRIES = 8
-"""For a step that is preempted again and again; every other failure ends sooner."""
+RETRIES = 24
+"""Airflow's own limit, never the first to be reached: when the scheduler dies with the tasks that it runs, each loses a
+try, and no policy is asked."""
 RETRY_DELAY = timedelta(seconds=15)
 
 KILLED = frozenset({128 + 9, 128 + 15})
@@ -46,7 +47,7 @@ class StepFailed(StepFailure):
 class StepPreempted(StepFailure):
     """It was stopped and its state is saved: the node was taken back, the pod deleted, the process terminated."""
 
-    allowed = RETRIES + 1
+    allowed = 9
     delay = timedelta(seconds=5)
 
 

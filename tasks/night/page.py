@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from tasks.contract import Outcome
-
-if TYPE_CHECKING:
-    from tasks.night.report import NightReport, NightRow
+from tasks.night.records import NightReport, NightRow
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2e7d32; --fair: #b26a00; --bad: #c62828; }

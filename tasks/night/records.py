@@ -182,6 +182,34 @@ class Publication(Frozen):
     cues_beyond: int = Field(default=0, description="subtitles that break a limit of their rules")
 
 
+class NightRow(Publication):
+    """One programme of the report. `index.jsonl` has one a line."""
+
+    words_a_minute: float | None = Field(default=None, description="words a minute of speech")
+    rtfx: float | None = Field(default=None, description="audio seconds recognised a second, over its batch")
+    text: str = Field(default="", description="URI of the plain text")
+    compute_s: float | None = Field(default=None, description="its share of the time that its batch's steps took")
+    cost: float | None = Field(default=None, description="the same in money, where prices are known")
+
+
+class NightReport(Frozen):
+    """`report.json`."""
+
+    schema_version: int = 1
+    night: str
+    model: str
+    model_version: str
+    news: str
+    outcomes: dict[str, int] = Field(description="programmes per outcome")
+    transcribed_before: int
+    quarantined_before: int
+    hours: float = Field(description="of the programmes that are done")
+    words: int
+    compute_s: float = Field(description="of prepare, diarize and recognise, over all batches")
+    cost: float | None = None
+    rows: tuple[NightRow, ...]
+
+
 def in_brief(troubles: Sequence[str], most: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
     """A step's warnings: a bad night must not bury its log. The report has them all."""
     if len(troubles) <= most:

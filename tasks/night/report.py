@@ -5,51 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from pydantic import Field
-
 from tasks import storage
-from tasks.contract import WITHOUT_SPEAKERS, Frozen, Outcome, Reason, StepResult
+from tasks.contract import WITHOUT_SPEAKERS, Outcome, Reason, StepResult
 from tasks.contract.arguments import ReportNight
 from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
 from tasks.night.page import render_page
 from tasks.night.plan import DEFERRED
 from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import put_once
-from tasks.night.records import Batch, Publication, in_brief, read_lines, read_one, to_lines
+from tasks.night.records import Batch, NightReport, NightRow, Publication, in_brief, read_lines, read_one, to_lines
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 
 VERSION = 2
 
 INDEX_NAME = "index.jsonl"
 PAGE_NAME = "report.html"
-
-
-class NightRow(Publication):
-    """One programme of the report. `index.jsonl` has one a line."""
-
-    words_a_minute: float | None = Field(default=None, description="words a minute of speech")
-    rtfx: float | None = Field(default=None, description="audio seconds recognised a second, over its batch")
-    text: str = Field(default="", description="URI of the plain text")
-    compute_s: float | None = Field(default=None, description="its share of the time that its batch's steps took")
-    cost: float | None = Field(default=None, description="the same in money, where prices are known")
-
-
-class NightReport(Frozen):
-    """`report.json`."""
-
-    schema_version: int = 1
-    night: str
-    model: str
-    model_version: str
-    news: str
-    outcomes: dict[str, int] = Field(description="programmes per outcome")
-    transcribed_before: int
-    quarantined_before: int
-    hours: float = Field(description="of the programmes that are done")
-    words: int
-    compute_s: float = Field(description="of prepare, diarize and recognise, over all batches")
-    cost: float | None = None
-    rows: tuple[NightRow, ...]
 
 
 def inputs(arguments: ReportNight) -> dict[str, str]:

@@ -1,21 +1,17 @@
-"""What an engine is, and which one a model's folder asks for."""
+"""What an engine is: chunks of audio in, words with times and confidences out."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.transcripts.document import WordTiming
 
 if TYPE_CHECKING:
     import numpy as np
 
 SAMPLE_RATE_HZ = 16_000
-CONVERTED = "ctranslate2"  # a model's subfolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,49 +88,3 @@ class Engine(Protocol):
         their number. `hints` has one for each chunk. `careful` is for chunks on which the usual way has failed:
         nothing is used that may have misled it, and no loop is allowed.
         """
-
-
-def load_engine(folder: Path, device: str = "auto") -> Engine:
-    """The engine for a model's folder: `model.bin` is CTranslate2's Whisper, else `config.json` names the family.
-
-    A Whisper that convert-model made brings its CTranslate2 form along, in a folder of its own.
-
-    `device` is `cpu`, `cuda` or `auto`: an accelerator where there is one.
-
-    Raises:
-        InputRejected: the folder holds no model that can be loaded.
-        Misconfigured: a model of a family that no engine serves.
-    """
-    for converted_folder in (folder, folder / CONVERTED):
-        if (converted_folder / "model.bin").is_file():
-            from tasks.recognition.whisper import WhisperEngine
-
-            return WhisperEngine(converted_folder, device)
-    family = _family(folder)
-    if family in ("parakeet_ctc", "wav2vec2-bert"):
-        from tasks.recognition.ctc import CtcEngine
-
-        return CtcEngine(folder, device)
-    if family == "whisper":
-        from tasks.recognition.whisper import WhisperEngine, converted
-
-        return WhisperEngine(converted(folder), device)
-    raise Misconfigured(
-        f"no engine for model type {family!r}",
-        reason=Reason.INVALID_ARGUMENT,
-        subject=str(folder),
-        next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",
-    )
-
-
-def _family(folder: Path) -> str:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        return str(config["model_type"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputRejected(
-            f"no model that can be loaded: {type(error).__name__}: {error}",
-            reason=Reason.CORRUPT if folder.is_dir() else Reason.MODEL_NOT_FOUND,
-            subject=str(folder),
-            next_step="give a folder that transformers or CTranslate2 saved",
-        ) from None

@@ -117,7 +117,7 @@ RETRY, FAIL = RetryAction.RETRY, RetryAction.FAIL
         (StepFailed(), [RETRY, RETRY, FAIL]),
         (ConnectionError(), [RETRY, RETRY, FAIL]),
         (XComNotFound("a_dag", "plan_night", "result"), [FAIL]),
-        (StepPreempted(), [RETRY] * RETRIES + [FAIL]),
+        (StepPreempted(), [RETRY] * 8 + [FAIL]),
     ],
 )
 def test_each_type_has_its_limit(

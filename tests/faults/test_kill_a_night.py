@@ -16,8 +16,7 @@ import psutil
 import pytest
 
 from tasks.contract import STEPS, Outcome
-from tasks.night.records import read_lines
-from tasks.night.report import NightRow
+from tasks.night.records import NightRow, read_lines
 from tasks.step import load_result, output_uri
 from tests.faults.conftest import KILLS, PROGRAMMES
 from tests.faults.night import Night, end_with, manifests, one_whole_set_each

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.loopback import free_port
+from dags.common.failures import StepPreempted
 from dags.common.settings import Settings
 from dags.local import services as local_services
 from dags.local.airflow_api import AirflowApi
@@ -30,6 +31,7 @@ from tests.faults.night import Night, manifests, one_whole_set_each
 DAG_ID = "nightly_transcription"
 SCHEDULER_SHARE = 0.1  # of the kills; the others are steps
 LIMIT_S = 3000.0
+MOST_PREEMPTIONS = StepPreempted.allowed - 1  # of a task: with one more it is failed for good
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,7 +50,7 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
     )
     laptop = Laptop(home, free_port(), free_port(), places, "")
     services = Services(laptop, names=AIRFLOW_SERVICES)
-    rng, kinds, seen = random.Random(11), Counter[str](), set[str]()
+    rng, kinds, preempted, seen = random.Random(11), Counter[str](), Counter[str](), set[str]()
     try:
         with Board(Console(file=StringIO())) as board:
             services.up(board, "up")
@@ -59,7 +61,7 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
         while not run.is_over and time.monotonic() < deadline:
             time.sleep(rng.uniform(0.5, 4.0))
             if kinds.total() < KILLS:
-                kinds[kill(services, laptop, rng)] += 1
+                kinds[kill(services, laptop, rng, preempted)] += 1
                 del kinds["nothing"]
             services.revive()
             now = set(manifests(night))
@@ -76,15 +78,26 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
     assert kinds.total() == KILLS, kinds
 
 
-def kill(services: Services, laptop: Laptop, rng: random.Random) -> str:
-    """kill -9 of a step that runs now, or of the scheduler with all that it supervises but the steps."""
+def kill(services: Services, laptop: Laptop, rng: random.Random, preempted: Counter[str]) -> str:
+    """kill -9 of a step that runs now, or of the scheduler with all that it supervises but the steps.
+
+    `preempted` counts the kills of each task's steps.
+    """
     steps = steps_of(str(laptop.places.storage) + "/runs")
     if rng.random() < SCHEDULER_SHARE and "scheduler" in services.alive():
         running = {step.pid for step in steps}
         victims = [process for process in members(services.records()["scheduler"]) if process.pid not in running]
     else:
-        victims = steps[:1]
+        victims = [step for step in steps if preempted[receipt_of(step)] < MOST_PREEMPTIONS][:1]
+        preempted.update(map(receipt_of, victims))
     for process in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     return "nothing" if not victims else "scheduler" if len(victims) > 1 else "step"
+
+
+def receipt_of(step: psutil.Process) -> str:
+    """Names the task, for all of its tries. Nothing where the step has just ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return next((word for word in step.cmdline() if word.startswith("--receipt=")), "")
+    return ""

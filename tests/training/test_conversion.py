@@ -10,7 +10,7 @@ import torch
 from tasks.contract import InputRejected, Reason
 from tasks.models import fetch, resolve
 from tasks.recognition import load_engine
-from tasks.recognition.engine import CONVERTED
+from tasks.recognition.loading import CONVERTED
 from tests.training.tones import Steps, write_dataset, write_whisper
 from training import conversion
 from training.families import load_acoustic_model

@@ -15,8 +15,8 @@ from tasks.corpus.dataset import load_manifest
 from tests.training.tones import write_dataset, write_parakeet, write_wav2vec2_bert, write_whisper
 from training.data.shards import ShardReader, Utterance
 from training.families import AcousticModel, Batch, Family, load_acoustic_model
-from training.families.acoustic import save_acoustic_model
 from training.families.lora import add_adapters
+from training.families.model_folder import save_acoustic_model
 from training.loop import load_weights, weights_of
 
 pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared

@@ -12,8 +12,7 @@ import pytest
 from tasks import storage
 from tasks.contract import Outcome
 from tasks.night.publishing import MANIFEST_NAME, is_complete
-from tasks.night.records import read_lines
-from tasks.night.report import NightRow
+from tasks.night.records import NightRow, read_lines
 from tasks.step import load_result, output_uri
 from tests.faults.night import Night
 

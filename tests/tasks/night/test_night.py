@@ -18,8 +18,8 @@ from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
-from tasks.night.records import Batch, Publication, read_one, to_lines
-from tasks.night.report import NightReport, batch_rows
+from tasks.night.records import Batch, NightReport, Publication, read_one, to_lines
+from tasks.night.report import batch_rows
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
 from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
