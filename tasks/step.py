@@ -69,6 +69,8 @@ class StepOutput:
     warnings: tuple[str, ...] = ()
     faults: int = 0
     """Items spoiled by a fault that another attempt may not meet; a rejection is none."""
+    elsewhere: tuple[str, ...] = ()
+    """URIs of what was published outside the step's folder: when one of them is gone, the step did not happen."""
 
 
 class StepModule(Protocol):
@@ -195,8 +197,9 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
     key = step_key(definition, step.VERSION, arguments, inputs)
     prefix = storage.join(arguments.output, key[:16])
     result_uri = storage.join(prefix, RESULT_NAME)
-    if storage.exists(result_uri):
-        return _receipt(result_uri, load_result(result_uri), Status.CACHED, time.monotonic() - started)
+    was_done = storage.exists(result_uri)
+    if was_done and all(map(storage.exists, (standing := load_result(result_uri)).elsewhere)):
+        return _receipt(result_uri, standing, Status.CACHED, time.monotonic() - started)
 
     attempt = secrets.token_hex(4)
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
@@ -207,7 +210,7 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
                 output = step.run(arguments, context)
         except Exception:
             # Another attempt may have won meanwhile and cleaned up under this one.
-            if not storage.exists(result_uri):
+            if was_done or not storage.exists(result_uri):
                 raise
             return _receipt(result_uri, load_result(result_uri), Status.CACHED, time.monotonic() - started)
     result = StepResult(
@@ -223,11 +226,12 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
         labels=output.labels,
         warnings=output.warnings,
         faults=output.faults,
+        elsewhere=output.elsewhere,
         seconds=round(time.monotonic() - started, 3),
         finished_at=datetime.now(UTC),
         code_version=code_version(),
     )
-    if output.faults and not storage.exists(result_uri):
+    if was_done or (output.faults and not storage.exists(result_uri)):
         result_uri = storage.join(prefix, f"result-{attempt}.json")
     try:
         storage.write(result_uri, result.to_bytes(), create=True)

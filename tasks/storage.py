@@ -17,12 +17,15 @@ import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote_to_bytes
+
+import structlog
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.scratch import reserved
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 COPY_BYTES = 1 << 20
 _TEMPORARY = ".tmp-"
+
+log = structlog.get_logger()
 
 
 class AlreadyExists(Exception):
@@ -190,19 +195,39 @@ class _Folders:
     """`file://`: any POSIX file system with hard links."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        return self._walk(path_of(prefix))
-
-    def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
+        """A folder below that may not be read (`lost+found`), or a link that leads back up, is passed over."""
+        folder = path_of(prefix)
         try:
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+            yield from self._walk(folder, os.scandir(folder), frozenset())
         except (FileNotFoundError, NotADirectoryError):
             return
+
+    def _walk(
+        self, folder: Path, scan: os.ScandirIterator[str], above: frozenset[tuple[int, int]]
+    ) -> Iterator[ObjectInfo]:
+        status = folder.stat()
+        above |= {(status.st_dev, status.st_ino)}
+        with scan:
+            entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
         for entry in entries:
-            if entry.is_dir():
-                yield from self._walk(Path(entry.path))
-            elif entry.is_file() and not entry.name.startswith(_TEMPORARY):
-                yield self._info(Path(entry.path))
+            path = Path(entry.path)
+            try:
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode):
+                    found = None if entry.name.startswith(_TEMPORARY) else self._info(path)
+                elif stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in above:
+                    found = os.scandir(path)
+                else:
+                    continue
+            except OSError as error:
+                if not (isinstance(error, FileNotFoundError) or is_of_the_file(error)):
+                    raise
+                log.warning("passed over", path=entry.path, why=str(error))
+                continue
+            if isinstance(found, ObjectInfo):
+                yield found
+            elif found is not None:
+                yield from self._walk(path, found, above)
 
     def info(self, uri: str) -> ObjectInfo:
         path = path_of(uri)
@@ -269,7 +294,8 @@ class _S3:
             for chunk in obstore.list(store, key.rstrip("/") or None, chunk_size=1000):
                 for item in chunk:
                     last = item["path"]
-                    yield ObjectInfo(f"s3://{bucket}/{last}", item["size"], item["e_tag"] or "")
+                    if item["size"] or not _may_be_folder(last):
+                        yield ObjectInfo(f"s3://{bucket}/{last}", item["size"], item["e_tag"] or "")
         except InvalidPathError:
             yield from _list_any_name(bucket, key, last)
 
@@ -357,7 +383,13 @@ def _list_any_name(bucket: str, key: str, after: str) -> Iterator[ObjectInfo]:
     asked = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": after} if after else {})
     for page in client.get_paginator("list_objects_v2").paginate(**asked):
         for item in page.get("Contents", ()):
-            yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
+            if item["Size"] or not _may_be_folder(item["Key"]):
+                yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
+
+
+def _may_be_folder(key: str) -> bool:
+    """Whether an empty object stands for a folder, as S3's console makes them. obstore takes the last `/` away."""
+    return "." not in key.rstrip("/").rpartition("/")[2]
 
 
 def _s3_address() -> tuple[str | None, str]:

@@ -122,9 +122,15 @@ ATTEMPTS_KEY = "failed_attempts"
 
 
 def failed_attempts(context: Context | None) -> Counter[str]:
-    """How often this task instance failed so far, by type. Kept in Airflow's task state store, across retries."""
+    """How often this task instance failed since it was cleared last, by type. Airflow's task state store keeps it."""
     store: Any = (context or {}).get("task_state_store")
-    return Counter(store.get(ATTEMPTS_KEY) or {}) if store is not None else Counter()
+    return Counter((store.get(attempts_key(context)) if store is not None else None) or {})
+
+
+def attempts_key(context: Context | None) -> str:
+    """Airflow does not empty the store when a task is cleared, but allows it more tries."""
+    ti = (context or {}).get("ti")
+    return f"{ATTEMPTS_KEY}_{ti.max_tries}" if ti is not None else ATTEMPTS_KEY
 
 
 class StepRetryPolicy(RetryPolicy):
@@ -158,5 +164,5 @@ def _count(kind: str, context: Context | None) -> int:
         return 0
     attempts = failed_attempts(context)
     attempts[kind] += 1
-    store.set(ATTEMPTS_KEY, dict(attempts))
+    store.set(attempts_key(context), dict(attempts))
     return attempts[kind]

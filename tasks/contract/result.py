@@ -49,7 +49,8 @@ class MappedItem(Frozen):
 class StepResult(Frozen):
     """`result.json`: written last, once; its presence is what makes the step done.
 
-    With `faults` it has another name, and only those read it whom the receipt sends there.
+    With `faults`, or beside one that is not reused, it has another name, and only those read it whom the receipt sends
+    there.
     """
 
     schema_version: int = 1
@@ -65,6 +66,10 @@ class StepResult(Frozen):
     labels: dict[str, str] = Field(default_factory=dict, description="small facts for people: a version, a decision")
     warnings: tuple[str, ...] = ()
     faults: int = Field(default=0, description="items that a fault spoiled; with any, the result is not reused")
+    elsewhere: tuple[str, ...] = Field(
+        default=(),
+        description="published outside the step's folder; with any gone, the result is not reused",
+    )
     seconds: float = 0.0
     finished_at: datetime
     code_version: str

@@ -3,7 +3,7 @@
     <transcripts>/_ledger/<pipeline>/arrivals/<arrival>.json    this file, as it is, was transcribed by this pipeline
     <transcripts>/_ledger/<pipeline>/contents/<digest>.json     these bytes (and their list of words) were, whatever
                                                                 the file is called
-    <transcripts>/_ledger/<pipeline>/failures/<n>-<arrival>.json    it failed for the n-th time, by no fault of its own
+    <transcripts>/_ledger/<pipeline>/failures/<n>-<arrival>.json    it failed for the n-th time
     <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
 
 An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
@@ -67,7 +67,7 @@ class Ledger:
         return {_last_digits(o.uri) for o in storage.list_objects(self._quarantine)}
 
     def failures(self) -> Counter[str]:
-        """How many nights each arrival has failed in, by faults of the moment."""
+        """How many nights each arrival has failed in."""
         return Counter(_last_digits(o.uri) for o in storage.list_objects(storage.join(self._prefix, "failures")))
 
     def manifest_of(self, content: str) -> str:
@@ -78,27 +78,37 @@ class Ledger:
             return ""
         return manifest if storage.exists(manifest) else ""
 
-    def enter(self, arrival: Arrival, content: str, manifest: str) -> None:
-        """Remember that a transcript stands. Its manifest must be there already."""
+    def enter(self, arrival: Arrival, content: str, manifest: str) -> str:
+        """Remember that a transcript stands. Its manifest must be there already. Returns the arrival's URI."""
         entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
         _write_once(self._content(content), entry)
-        _write_once(storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json"), entry)
+        uri = storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json")
+        _write_once(uri, entry)
+        return uri
 
     def fail(self, record: QuarantineRecord) -> bool:
         """Remember a fault of the moment. Returns whether it was one too many: the file is left alone then."""
-        n = record.arrival.failures + 1
-        name = f"{n}-{record.arrival.arrival}.json"
-        _write_once(storage.join(self._prefix, "failures", name), record.model_dump_json().encode() + b"\n")
-        if n >= MOST_FAILURES:
+        is_last = self._count_failure(record) >= MOST_FAILURES
+        if is_last:
             self.quarantine(record)
-        return n >= MOST_FAILURES
+        return is_last
 
     def quarantine(self, record: QuarantineRecord) -> str:
-        """Leave a file alone from now on. Returns the record's URI."""
+        """Leave a file alone from now on. Returns the record's URI.
+
+        Counted as a failure too: when the record is deleted, the next night is no repetition of this one.
+        """
+        self._count_failure(record)
         name = f"{in_uri(record.arrival.programme, self.transcripts)}-{record.arrival.arrival}.json"
         uri = storage.join(self._quarantine, name)
         _write_once(uri, record.model_dump_json().encode() + b"\n")
         return uri
+
+    def _count_failure(self, record: QuarantineRecord) -> int:
+        n = record.arrival.failures + 1
+        name = f"{n}-{record.arrival.arrival}.json"
+        _write_once(storage.join(self._prefix, "failures", name), record.model_dump_json().encode() + b"\n")
+        return n
 
     def _content(self, content: str) -> str:
         return storage.join(self._prefix, "contents", f"{content}.json")

@@ -13,6 +13,7 @@ from tasks.media.findings import outcome_of
 from tasks.media.isolated import SAMPLE_RATE_HZ, Decoder
 from tasks.media.probe import MediaProbe
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
+from tasks.media.tracks import TrackPolicy
 from tasks.night.records import Speech
 from tasks.transcripts.timecode import Clock, frame_rate_of
 
@@ -29,8 +30,10 @@ class Heard:
     speech: tuple[Speech, ...]
 
 
-def listen_to(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) -> Heard:
-    """Decode `media` to `flac` (16 kHz, mono, 16 bit) and find the speech in it.
+def listen_to(
+    media: Path, flac: Path, stop: threading.Event, decoder: Decoder, tracks: TrackPolicy | None = None
+) -> Heard:
+    """Decode the track of `media` that `tracks` wants to `flac` (16 kHz, mono, 16 bit) and find the speech in it.
 
     FFmpeg runs in the decoder's process: a file that crashes or hangs it is rejected like any other.
 
@@ -43,7 +46,7 @@ def listen_to(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) 
     activity = SpeechActivity()
     segments: list[SpeechSegment] = []
     with (
-        decoder.open_audio(media) as audio,
+        decoder.open_audio(media, tracks) as audio,
         soundfile.SoundFile(flac, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC") as sink,
     ):
         for block in audio:

@@ -13,10 +13,11 @@ import structlog
 
 from tasks import storage
 from tasks.contract import InputRejected, Outcome, Reason, StepError
-from tasks.contract.arguments import PrepareMedia
+from tasks.contract.arguments import AUTO_LANGUAGE, PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
 from tasks.media.limits import MediaLimits
+from tasks.media.tracks import TrackPolicy
 from tasks.night.faults import own_fault
 from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
@@ -100,6 +101,8 @@ class Preparer:
         self._context, self._decoders = context, decoders
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._shelf = Shelf(context)
+        language = batch.pipeline.language
+        self._tracks = TrackPolicy(languages=() if language == AUTO_LANGUAGE else (language,))
         self._by_content: dict[str, Preparation] = {}
 
     def prepare_each(self, arrivals: Sequence[Arrival]) -> list[Preparation]:
@@ -177,7 +180,7 @@ class Preparer:
     def _listen(self, arrival: Arrival, media: Path, sha256: str, flac: Path) -> Preparation:
         decoder = self._decoders.get()  # there are as many as workers
         try:
-            heard = listen_to(media, flac, self._context.stop, decoder)
+            heard = listen_to(media, flac, self._context.stop, decoder, self._tracks)
         except MediaRejected as error:
             return rejected(arrival, error.reason, error.detail, sha256)
         finally:

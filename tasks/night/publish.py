@@ -86,6 +86,7 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
             [f"{r.programme}: {r.outcome} ({r.reason}): {r.detail}" for r in rows if not r.outcome.is_done]
         ),
         faults=publisher.faults,
+        elsewhere=tuple(publisher.elsewhere),
     )
 
 
@@ -130,6 +131,8 @@ class Publisher:
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._manifests: dict[str, str] = {}
         self.faults = 0
+        self.elsewhere: list[str] = []
+        """What stands among the transcripts for this batch."""
 
     def publish(self, preparation: Preparation) -> Publication:
         """The programme's transcript or quarantine record, and then its line in the ledger."""
@@ -173,14 +176,14 @@ class Publisher:
         if record.reason in PASSING:
             given_up = self._ledger.fail(record)
             return base.model_copy(update={"outcome": Outcome.QUARANTINED if given_up else Outcome.FAILED})
-        self._ledger.quarantine(record)
+        self.elsewhere.append(self._ledger.quarantine(record))
         return base.model_copy(update={"outcome": Outcome.QUARANTINED})
 
     def _enter(self, preparation: Preparation, manifest_uri: str) -> Publication:
         """The row comes from what stands there: another publisher may have won with other words."""
         manifest, transcript = published_transcript(manifest_uri)
         self._manifests[preparation.arrival.arrival] = manifest_uri
-        self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)
+        self.elsewhere += [manifest_uri, self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)]
         found = row(transcript, _row(preparation)).model_copy(
             update={
                 "transcript": storage.parent(manifest_uri),

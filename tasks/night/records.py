@@ -20,6 +20,9 @@ PASSING = frozenset(
         Reason.CHANGED_WHILE_READ,
         Reason.NOT_FOUND,
         Reason.DISK_FULL,  # the next night it has a pod of its own
+        # They may be the machine's fault as well: memory that others took, storage that did not answer.
+        Reason.MEMORY_LIMIT,
+        Reason.TIME_LIMIT,
         Reason.INTERNAL_ERROR,
     }
 )

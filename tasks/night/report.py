@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tasks import storage
 from tasks.contract import WITHOUT_SPEAKERS, Outcome, Reason, StepResult
 from tasks.contract.arguments import ReportNight
+from tasks.night.events import events_of
 from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
 from tasks.night.page import render_page
 from tasks.night.plan import DEFERRED
@@ -15,6 +16,7 @@ from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import put_once
 from tasks.night.records import Batch, NightReport, NightRow, Publication, in_brief, read_lines, read_one, to_lines
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
+from tasks.streaming import kafka
 
 VERSION = 2
 
@@ -33,7 +35,8 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     rows = [night_row(row, None) for row in read_lines(Publication, deferred)]
     for uri in arguments.published:
         rows += batch_rows(uri, load_result(uri), arguments)
-    rows += missing_rows(arguments.plan, plan, {row.media for row in rows}, bool(arguments.published))
+    missing = list(missing_rows(arguments.plan, plan, {row.media for row in rows}, bool(arguments.published)))
+    rows += missing
     rows.sort(key=lambda row: (row.programme, row.media))
     report = summary(arguments, plan, rows, context.key)
     context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
@@ -41,8 +44,10 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     context.publish(PAGE_NAME, page)
     context.publish(INDEX_NAME, index)
     folder = storage.join(arguments.transcripts, "_nights", report.night)
-    put_once(storage.join(folder, PAGE_NAME), page)
-    put_once(storage.join(folder, INDEX_NAME), index)
+    page_uri, index_uri = storage.join(folder, PAGE_NAME), storage.join(folder, INDEX_NAME)
+    put_once(page_uri, page)
+    put_once(index_uri, index)
+    kafka.publish(*events_of(missing))  # of the others publish has told
     troubled = [row for row in rows if not row.outcome.is_done]
     mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
     told = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]
@@ -53,10 +58,11 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
         labels={
             "model": report.model_version,
             "news": report.news,
-            "page": storage.join(folder, PAGE_NAME),
-            "index": storage.join(folder, INDEX_NAME),
+            "page": page_uri,
+            "index": index_uri,
         },
         warnings=in_brief(told),
+        elsewhere=(page_uri, index_uri),
     )
 
 

@@ -24,7 +24,7 @@ from tasks.transcripts.spans import Turn, total_ms, union
 from tasks.transcripts.text import clean
 from tasks.transcripts.timecode import Clock, FrameRate
 
-NORMALISER = "sentence-capitals-1"
+NORMALISER = "sentence-capitals-2"
 UNKNOWN_LANGUAGE = "und"
 # Less of the speech with words than this is worth a warning.
 LOW_COVERAGE = 0.8
@@ -58,11 +58,12 @@ def build(
     )
     language = recognised.language or UNKNOWN_LANGUAGE
     ordered = in_order(found, preparation.duration_ms)
+    spoken = ordered
     if diarized is not None and has_speakers:
         turns = [Turn(turn.start_ms, turn.end_ms, turn.speaker) for turn in diarized.exclusive]
-        words = with_capitals(with_speakers(ordered, turns), language)
-    else:
-        words = with_capitals(ordered, language)
+        spoken = with_speakers(ordered, turns)
+    names = {part for phrase in preparation.vocabulary for part in phrase.split()}
+    words = with_capitals(spoken, language, names)
     passages = _passages(recognised, preparation.duration_ms)
     suspect = [Span(passage.start_ms, passage.end_ms) for passage in passages]
     start_timecode, rate, timecode_warnings = _clock(preparation)

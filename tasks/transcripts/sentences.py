@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tasks.transcripts.document import Word
 from tasks.transcripts.text import primary_language
 
 _CLOSERS = "\"')]}»”’›"
+_MARKS = ".,;:!?…¿¡([{«“„‘" + _CLOSERS
 _FINAL = (".", "!", "?", "…", "。", "！", "？", "؟", "۔", "।", "։")
 _ABBREVIATIONS = frozenset(
     "approx. bzw. d.h. dr. e.g. i.e. jr. mlle. mme. mr. mrs. ms. prof. sig. sr. sra. st. vs. z.b.".split()
@@ -28,16 +29,20 @@ def ends_sentence(text: str, following: str | None = None) -> bool:
     return following is None or not following[:1].islower() or text.islower()
 
 
-def with_capitals(words: Sequence[Word], language: str, pause_ms: int = 1_000) -> tuple[Word, ...]:
-    """Sentence starts, and in English the word "I", with a capital; only if the text has no capital at all.
+def with_capitals(
+    words: Sequence[Word], language: str, names: Collection[str] = (), pause_ms: int = 1_000
+) -> tuple[Word, ...]:
+    """Sentence starts, and in English the word "I", with a capital; only if the recogniser wrote no capital at all.
 
-    Without punctuation a sentence starts at a new speaker and after a pause.
+    `names` are words whose writing was given to it: their capitals are none of its own. Without punctuation a sentence
+    starts at a new speaker and after a pause.
     """
-    if any(not word.text.islower() and word.text.lower() != word.text for word in words):
+    cased = (word.text for word in words if not word.text.islower() and word.text.lower() != word.text)
+    if any(text.strip(_MARKS) not in names for text in cased):
         return tuple(words)
     english = primary_language(language) == "en"
     punctuated = any(ends_sentence(word.text) for word in words)
-    cased: list[Word] = []
+    found: list[Word] = []
     before: Word | None = None
     for word in words:
         starts = (
@@ -45,11 +50,11 @@ def with_capitals(words: Sequence[Word], language: str, pause_ms: int = 1_000) -
             or (ends_sentence(before.text) if punctuated else word.start_ms - before.end_ms >= pause_ms)
             or (word.speaker != before.speaker and None not in (word.speaker, before.speaker))
         )
-        bare = word.text.rstrip(".,;:!?…" + _CLOSERS)
+        bare = word.text.rstrip(_MARKS)
         text = _capitalised(word.text) if starts or (english and bare in _FIRST_PERSON) else word.text
-        cased.append(word if text == word.text else word.model_copy(update={"text": text}))
+        found.append(word if text == word.text else word.model_copy(update={"text": text}))
         before = word
-    return tuple(cased)
+    return tuple(found)
 
 
 def _capitalised(text: str) -> str:

@@ -93,6 +93,10 @@ def test_both_ends_of_a_run_and_a_late_one(
     told = [post["text"].removeprefix(f"nightly_transcription {RUN} ").split(" ")[0] for post in webhook]
     assert told == ["is", "failed:", "is"]
     assert "is late: it was needed by 06:00 UTC" in webhook[-1]["text"]
+    for state in ("success", "failed"):  # of what has ended the other callback tells
+        ended = {"dag_run": {"dag_id": dag.dag_id, "dag_run_id": RUN, "state": state}}
+        asyncio.run(alerts.night_is_late("06:00 UTC", context=ended))
+    assert len(webhook) == 3
 
 
 def test_an_address_that_does_not_answer_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

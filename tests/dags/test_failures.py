@@ -143,6 +143,15 @@ def test_delays_grow_and_reasons_are_told(task_context: Callable[..., Any]) -> N
     assert failed_attempts(context) == {"StepFailed": 2}
 
 
+def test_a_cleared_task_has_all_its_tries_again(task_context: Callable[..., Any]) -> None:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    context = task_context(EmptyOperator(task_id="a"))
+    assert [StepRetryPolicy().evaluate(StepFailed(), n, RETRIES, context).action for n in (1, 2, 3)][-1] is FAIL
+    context["ti"].max_tries = 3 + RETRIES  # as Airflow sets it when the task is cleared
+    assert StepRetryPolicy().evaluate(StepFailed(), 4, 3 + RETRIES, context).action is RETRY
+
+
 def test_without_a_store_the_tries_count() -> None:
     actions = [StepRetryPolicy().evaluate(StepFailed(), number, RETRIES, None).action for number in (1, 2, 3)]
     assert actions == [RETRY, RETRY, FAIL]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dags.common.failures import RETRIES, attempts_key
 from dags.common.settings import Settings
 from dags.common.step import step
 
@@ -86,7 +87,7 @@ def test_an_image_by_digest() -> None:
         ({"StepPreempted": 3}, 4, "gpu-train-ondemand"),
         ({"StepOutOfMemory": 1}, 2, "gpu-train-ondemand"),
         ({"StepFailed": 2}, 3, "gpu-train-spot"),
-        ({}, 9, "gpu-train-ondemand"),
+        ({}, RETRIES + 1, "gpu-train-ondemand"),
     ],
 )
 def test_earlier_failures_choose_the_profile(
@@ -99,7 +100,7 @@ def test_earlier_failures_choose_the_profile(
     environment(AIRSCRIPT_RUNTIME="kubernetes")
     task: Any = step("train", dataset="s3://d", base="s3://b")
     context = task_context(task, try_number=try_number)
-    context["task_state_store"].set("failed_attempts", failures)
+    context["task_state_store"].set(attempts_key(context), failures)
     assert task.profile(context).name == expected
 
 
@@ -110,5 +111,5 @@ def test_a_small_step_out_of_memory_gets_a_larger_pod(
     task: Any = step("scan-corpus", media="s3://m")
     context = task_context(task)
     assert task.profile(context).name == "cpu-small"
-    context["task_state_store"].set("failed_attempts", {"StepOutOfMemory": 1})
+    context["task_state_store"].set(attempts_key(context), {"StepOutOfMemory": 1})
     assert task.profile(context).name == "cpu-large"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -154,6 +156,40 @@ def test_an_odd_key_in_s3_hides_no_other(s3: str, s3_endpoint: str) -> None:
         with pytest.raises(InputRejected, match="rename the object") as caught:
             storage.read_bytes(listed[name].uri)
         assert caught.value.reason is Reason.UNREADABLE
+
+
+def test_folders_as_consoles_make_them_are_no_objects(s3: str, s3_endpoint: str) -> None:
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    keys = ["day/", "day/2026-03-24/", "day/2026-03-24/news.mp4", "day/empty.wav", "day/notes"]
+    for key in keys:
+        client.put_object(Bucket=s3.removeprefix("s3://"), Key=key, Body=b"x" if key == "day/notes" else b"")
+
+    def listed() -> list[str]:
+        return [item.uri.removeprefix(f"{s3}/day/") for item in storage.list_objects(f"{s3}/day")]
+
+    assert listed() == ["2026-03-24/news.mp4", "empty.wav", "notes"]
+    client.put_object(Bucket=s3.removeprefix("s3://"), Key="day//odd", Body=b"x")  # and by the other way of listing
+    assert listed() == ["/odd", "2026-03-24/news.mp4", "empty.wav", "notes"]
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/1.wav", "lost+found/2.wav", "z/3.wav"):
+        storage.write(storage.file_uri(tmp_path / name), b"x")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "z" / "itself").symlink_to("itself")
+    (tmp_path / "z" / "nowhere").symlink_to("gone")
+    scandir = os.scandir
+
+    def guarded(path: Path) -> Iterator[os.DirEntry[str]]:  # root may read everything
+        if Path(path).name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    listed = [storage.path_of(item.uri) for item in storage.list_objects(storage.file_uri(tmp_path))]
+    assert listed == [tmp_path / "a/1.wav", tmp_path / "z/3.wav"]
+    with pytest.raises(PermissionError):  # what was asked for is not passed over
+        list(storage.list_objects(storage.file_uri(tmp_path / "lost+found")))
 
 
 def test_no_temporary_file_is_listed_or_left(tmp_path: Path) -> None:

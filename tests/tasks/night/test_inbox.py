@@ -28,6 +28,8 @@ def test_companions_and_hidden_files_are_no_media(storage_root: str) -> None:
         "odd.bogus",
         "noext",
         "poster.jpg",
+        ".rsync-partial/half.mp4",
+        "monday/.Trash-1000/files/old.wav",
     ):
         storage.write(storage.join(inbox, name), b"x")
     assert names(look(inbox).media) == ["news.mp4", "noext", "odd.bogus"]

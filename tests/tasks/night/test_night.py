@@ -300,7 +300,7 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
     station.deliver("a.wav", wav(np.zeros(SAMPLE_RATE_HZ)))
     attempts: list[Path] = []
 
-    def broken(media: Path, flac: Path, stop: object, decoder: object) -> None:
+    def broken(media: Path, *_: object) -> None:
         attempts.append(media)
         raise RuntimeError("a bug of ours")
 
@@ -317,6 +317,29 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
         bug.setattr("tasks.night.prepare.listen_to", broken)
         assert outcomes(station.night(two_models[0])[1]) == {"a": Outcome.QUARANTINED}
         assert station.plan(two_models[0]).counts["new"] == 0
+
+
+def test_what_was_lost_is_made_again(storage_root: str, two_models: tuple[str, str], speech_wav: bytes) -> None:
+    """Transcripts that were wiped, and records that were deleted to have a file tried again: no step answers with
+    what it did before."""
+    station = Station(storage_root)
+    station.deliver("news.wav", speech_wav)
+    station.deliver("page.wav", b"<html>not found</html>")
+    model = two_models[0]
+    first = station.night(model)[1]
+    assert outcomes(first) == {"news": first.rows[0].outcome, "page": Outcome.QUARANTINED}
+
+    for _ in range(2):  # also a second time
+        (record,) = storage.list_objects(station.at("transcripts", "_quarantine"))
+        storage.delete(record.uri)
+        assert outcomes(station.night(model, batches=1)[1]) == {"page": Outcome.QUARANTINED}
+
+    sets = station.transcript_sets()
+    for found in list(storage.list_objects(station.at("transcripts"))):
+        storage.delete(found.uri)
+    assert outcomes(station.night(model)[1]) == outcomes(first)
+    assert station.transcript_sets() == sets
+    assert station.plan(model).counts["new"] == 0
 
 
 def test_an_empty_inbox_is_a_night_too(storage_root: str, two_models: tuple[str, str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tasks import storage
 from tasks.contract import Artifact, Reason
 from tasks.media.isolated import Decoder
+from tasks.media.tracks import TrackPolicy
 from tasks.night import prepare, recognise
 from tasks.night.hearing import words_name
 from tasks.night.listening import Heard, listen_to
@@ -59,12 +60,12 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
     arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
     decoded: list[str] = []
 
-    def listening(media: Path, flac: Path, stop: threading.Event, decoder: Decoder) -> Heard:
+    def listening(media: Path, flac: Path, stop: threading.Event, decoder: Decoder, tracks: TrackPolicy) -> Heard:
         if len(decoded) == 2:
             decoded.append("killed")
             raise Killed
         decoded.append(media.name[-5:])
-        return listen_to(media, flac, stop, decoder)
+        return listen_to(media, flac, stop, decoder, tracks)
 
     monkeypatch.setattr(prepare, "listen_to", listening)
     with pytest.raises(Killed):

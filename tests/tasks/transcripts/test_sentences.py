@@ -55,6 +55,13 @@ def test_one_capital_anywhere_and_nothing_is_touched():
     assert with_capitals(spoken, "en") == tuple(spoken)
 
 
+def test_names_whose_writing_was_given_are_no_capitals_of_the_recogniser():
+    spoken = said("good evening i am here with “David Ellis.” tonight")
+    found = with_capitals(spoken, "en", names={"David", "Ellis"})
+    assert " ".join(one.text for one in found) == "Good evening I am here with “David Ellis.” Tonight"
+    assert with_capitals(said("with David Ellis and Anna"), "en", names={"David", "Ellis"})[0].text == "with"
+
+
 def test_scripts_without_case_are_left_alone():
     spoken = [word("日本語", 0, 1), word("שלום", 1, 2)]
     assert with_capitals(spoken, "ja") == tuple(spoken)
