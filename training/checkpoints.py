@@ -42,6 +42,7 @@ class Checkpoints:
         """`attempt` parts the folders of two attempts that reach the same step."""
         self._prefix, self._attempt, self._scratch = prefix, attempt, scratch
         self._best: dict[str, str] = {}
+        self._damaged: set[str] = set()
         """sha256 of the best weights by URI. Not read again: a Spot node's last two minutes are for writing."""
 
     def save_best(self, step: int, weights: dict[str, torch.Tensor]) -> str:
@@ -74,12 +75,13 @@ class Checkpoints:
 
     def newest(self) -> CheckpointManifest | None:
         """The newest checkpoint that is complete and undamaged."""
-        for _, manifest in self._complete():
+        for uri, manifest in self._complete():
             if all(self._is_whole(uri, sha256) for uri, sha256 in manifest.objects.items()):
                 if manifest.best:
                     self._best = {manifest.best: manifest.objects[manifest.best]}
                 return manifest
             log.warning("checkpoint damaged, taking the one before", step=manifest.step)
+            self._damaged.add(uri)
         return None
 
     def weights(self, manifest: CheckpointManifest) -> dict[str, torch.Tensor]:
@@ -111,7 +113,8 @@ class Checkpoints:
     def _remove_old(self) -> None:
         """Everything that the newest complete checkpoints do not refer to, manifests first."""
         needed: set[str] = set()
-        for uri, manifest in list(self._complete())[:KEPT]:
+        whole = [(uri, manifest) for uri, manifest in self._complete() if uri not in self._damaged]
+        for uri, manifest in whole[:KEPT]:
             needed |= {uri, *manifest.objects}
         found = [o.uri for o in storage.list_objects(self._prefix) if o.uri not in needed]
         for uri in sorted(found, key=lambda uri: not uri.endswith(_MANIFEST)):

@@ -17,6 +17,7 @@ from tasks.models import ModelReference, fetch, resolve
 from tasks.step import StepContext, StepOutput, code_version
 from training import tracking
 from training.families.model_folder import save_acoustic_model
+from training.family import Family
 from training.hardware import hardware
 from training.loop import mean_of_last
 from training.peers import peers_of
@@ -131,8 +132,8 @@ def _publish(context: StepContext, start: Start, session: Session, trained: Trai
     model, material, sample, state = trained.model, trained.material, trained.sample, trained.state
     folder = context.scratch / MODEL_FOLDER
     save_acoustic_model(model.module, session.base, folder)
-    spelling = learn_spelling(folder, material.reader.texts(), sample) if sample else None
-    if spelling:
+    if sample and model.family is not Family.WHISPER:  # Whisper's decoder can spell
+        spelling = learn_spelling(folder, material.reader.texts(), sample)
         log.info("spelling model", **spelling.facts())
     for path in sorted(folder.iterdir()):
         context.publish(f"{MODEL_FOLDER}/{path.name}", path)

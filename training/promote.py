@@ -45,6 +45,16 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
     name, version = registered.labels["name"], registered.labels["version"]
     before = _champion(name)
     decision, reason = compared.labels["decision"], compared.labels["reason"]
+    if registered.inputs["comparison"] != compared.content_digest:
+        raise InputRejected(
+            f"it is not the comparison that {name}/{version} was registered with",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=arguments.comparison,
+            next_step="give the results of one run of the DAG",
+        )
+    if decision == "promote" and before and compared.labels["champion"] != f"{name}/{before}":
+        decision = "keep"
+        reason = f"it was compared with {compared.labels['champion']}, and the champion is {name}/{before} by now"
     if before == version:
         promoted, reason = "already", f"version {version} is the champion"
     else:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.recognition import load_engine
 from tasks.recognition.beam import search
 from tasks.recognition.spelling import FILE_NAME, SpellingGuide, SpellingModel
 from training.scoring.errors import total, word_errors
@@ -33,19 +32,17 @@ class SpellingChoice:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample) -> SpellingChoice | None:
+def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample) -> SpellingChoice:
     """Write a spelling model into the model's folder if it lowers the error rate on `sample`; a base's own is replaced.
 
-    Returns None for a family that needs none.
+    The model is of a CTC family.
     """
     from transformers import AutoTokenizer
 
     from tasks.recognition.ctc import CtcEngine
 
     (folder / FILE_NAME).unlink(missing_ok=True)
-    engine = load_engine(folder, "cpu")
-    if not isinstance(engine, CtcEngine):
-        return None
+    engine = CtcEngine(folder, "cpu")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     ids = (tokenizer(text, add_special_tokens=False).input_ids for text in texts)
     spelling = SpellingModel.learn(ids, n_symbols=len(tokenizer))

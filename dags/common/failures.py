@@ -24,6 +24,7 @@ RETRIES = 24
 """Airflow's own limit, never the first to be reached: when the scheduler dies with the tasks that it runs, each loses a
 try, and no policy is asked."""
 RETRY_DELAY = timedelta(seconds=15)
+LONGEST_DELAY = timedelta(minutes=2)
 
 KILLED = frozenset({128 + 9, 128 + 15})
 """Exit codes of SIGKILL and SIGTERM: somebody else ended it."""
@@ -37,7 +38,7 @@ class StepFailure(Exception):
     allowed = 3
     """Failures of this type that one task instance may have before it is failed for good."""
     delay = timedelta(seconds=30)
-    """Before the second try; doubled each time."""
+    """Before the second try; doubled each time, up to `LONGEST_DELAY`."""
 
 
 class StepFailed(StepFailure):
@@ -148,7 +149,7 @@ class StepRetryPolicy(RetryPolicy):
         reason = f"{kind.__name__}: {failures} of {kind.allowed} allowed"
         if failures >= kind.allowed:
             return RetryDecision.fail(reason)
-        return RetryDecision.retry(kind.delay * 2 ** (failures - 1), reason)
+        return RetryDecision.retry(min(kind.delay * 2 ** (failures - 1), LONGEST_DELAY), reason)
 
 
 def _kind(exception: BaseException) -> type[StepFailure]:

@@ -52,7 +52,7 @@ def run(arguments: MatchCaptions, context: StepContext) -> StepOutput:
             engine_name = engine.name
         for block in _blocks(output_uri(arguments.prepared, prepared, UTTERANCES)):
             began = time.monotonic()
-            found = recognise_whole(engine, [samples for _, samples in block])
+            found = recognise_whole(engine, [samples for _, samples in block], prepared.arguments["language"])
             recognise_s += time.monotonic() - began
             for (row, samples), recognition in zip(block, found, strict=True):
                 matched = match(row["text"], recognition.text, normaliser)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.corpus.text import Normaliser
+from tasks.recognition import Hints
 from tasks.recognition.retry import halves, joined
 
 if TYPE_CHECKING:
@@ -64,11 +65,13 @@ def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     return int(Levenshtein.distance(reference, hypothesis))
 
 
-def recognise_whole(engine: Engine, utterances: Sequence[np.ndarray]) -> list[Recognition]:
-    """One recognition each of `(n_samples,)`, however long: what the engine does not take whole is heard in parts."""
+def recognise_whole(engine: Engine, utterances: Sequence[np.ndarray], language: str) -> list[Recognition]:
+    """One recognition each of `(n_samples,)` in `language`, however long: what the engine does not take whole is heard
+    in parts."""
     longest = int(engine.longest_chunk_s * 1000) * SAMPLES_PER_MS
     parts: list[list[np.ndarray]] = [_parts(samples, longest) for samples in utterances]
-    found = iter(engine.recognise([part for cut in parts for part in cut]))
+    chunks = [part for cut in parts for part in cut]
+    found = iter(engine.recognise(chunks, [Hints(language=language)] * len(chunks)))
     whole = []
     for cut in parts:
         recognition, at_ms = next(found), len(cut[0]) // SAMPLES_PER_MS

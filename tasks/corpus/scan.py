@@ -42,7 +42,7 @@ SPLITS = {code: split for split, code in SPLIT_CODES.items()}
 
 
 class Latest(Frozen):
-    """The last plan made with these arguments, and the one that it went out from (empty for none)."""
+    """The last plan made of these media, and the one that it went out from (empty for none)."""
 
     listing: str
     plan: str
@@ -249,7 +249,9 @@ def _earlier(arguments: ScanCorpus, listing: str) -> tuple[str, str]:
 
 
 def _latest_uri(arguments: ScanCorpus) -> str:
-    return storage.join(arguments.output, f"latest-{digest_of(arguments.canonical())[:16]}.json")
+    """Whatever else is asked for, who was in which split stays there: other shares alone make other splits."""
+    asked = {"media": _root(arguments.media), "shares": [arguments.validation_share, arguments.test_share]}
+    return storage.join(arguments.output, f"latest-{digest_of(asked)[:16]}.json")
 
 
 def _root(media: str) -> str:

@@ -21,7 +21,7 @@ from tasks.recognition.guide import Table
 FILE_NAME = "spelling.json.gz"
 GZIP_MAGIC = b"\x1f\x8b"
 ORDER = 9
-MOST_SYMBOLS = 20_000_000  # read from the texts; more would not fit in memory as Python counts
+MOST_CONTEXTS = 5_000_000  # learned from the texts: 630 bytes each, which is 3 GB
 _START = "\x1f"
 _FIRST = 0x20  # symbols are kept as characters from here on, so that a context is a string
 
@@ -44,15 +44,13 @@ class SpellingModel:
     def learn(cls, texts: Iterable[Sequence[int]], n_symbols: int, order: int = ORDER) -> SpellingModel:
         """Count the symbols of texts, each a sequence of symbol ids."""
         counts: dict[str, Counter[str]] = {}
-        seen = 0
         for ids in texts:
             text = _START + _encode(ids)
             for end in range(1, len(text)):
                 for length in range(min(order, end + 1)):
                     context = text[end - length : end]
                     counts.setdefault(context, Counter())[text[end]] += 1
-            seen += len(text)
-            if seen > MOST_SYMBOLS:
+            if len(counts) > MOST_CONTEXTS:
                 break
         return cls(n_symbols, {context: dict(following) for context, following in counts.items()}, order)
 

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import XComNotFound
 from kubernetes.client import models as k8s
 
 from dags.common.failures import (
+    LONGEST_DELAY,
     RETRIES,
     StepFailed,
     StepInputRejected,
@@ -140,7 +141,9 @@ def test_delays_grow_and_reasons_are_told(task_context: Callable[..., Any]) -> N
     assert first.retry_delay
     assert second.retry_delay == 2 * first.retry_delay
     assert second.reason == "StepFailed: 2 of 3 allowed"
-    assert failed_attempts(context) == {"StepFailed": 2}
+    eighth = [StepRetryPolicy().evaluate(StepPreempted(), n, RETRIES, context) for n in range(3, 11)][-1]
+    assert eighth.retry_delay == LONGEST_DELAY
+    assert failed_attempts(context) == {"StepFailed": 2, "StepPreempted": 8}
 
 
 def test_a_cleared_task_has_all_its_tries_again(task_context: Callable[..., Any]) -> None:

@@ -69,6 +69,21 @@ def test_old_ones_go_and_the_best_stays(checkpoints: Checkpoints) -> None:
     torch.testing.assert_close(checkpoints.best_weights(best), weights(2))
 
 
+def test_after_all_were_damaged_the_next_are_kept(checkpoints: Checkpoints) -> None:
+    """They start again at low steps, below the numbers of what cannot be read."""
+    best = checkpoints.save_best(90, weights(90))
+    for step in (100, 200):
+        checkpoints.save(step, weights(step), {"run": step}, best=best)
+    storage.delete(best)
+    assert checkpoints.newest() is None
+    better = checkpoints.save_best(5, weights(5))
+    checkpoints.save(10, weights(10), {"run": 10}, best=better)
+    found = checkpoints.newest()
+    assert found is not None
+    assert (found.step, found.best) == (10, better)
+    torch.testing.assert_close(checkpoints.best_weights(better), weights(5))
+
+
 def test_saving_reads_no_tensors_again(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does an attempt that goes on from another's: what is known of the best weights comes with the manifest."""
     best = checkpoints.save_best(2, weights(2))

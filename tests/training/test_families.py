@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,36 @@ def test_ctc_counts_impossible_targets(tmp_path: Path) -> None:
     assert model.rejects("7 up", 1.0) is Reason.ALPHABET
 
 
+def test_marks_that_a_model_does_not_write_are_no_reason_to_reject(tmp_path: Path) -> None:
+    letters_alone = load_acoustic_model(write_wav2vec2_bert(tmp_path / "model"), "cpu")
+    assert letters_alone.rejects("so, is it? it is.", 3.0) is None
+    with_marks, without = (
+        letters_alone.collate([Utterance("u", np.zeros((150, 160), np.float16), text, 3.0)]).labels.tolist()
+        for text in ("so, is it? it is.", "so is it it is")
+    )
+    assert with_marks == without
+    assert letters_alone.rejects("so & so", 3.0) is Reason.ALPHABET
+    writes_marks = load_acoustic_model(write_parakeet(tmp_path / "parakeet"), "cpu")
+    texts = ("so, yes.", "so yes")
+    labels = [
+        writes_marks.collate([Utterance("u", np.zeros((150, 80), np.float16), text, 3.0)]).labels for text in texts
+    ]
+    assert labels[0].shape[1] == labels[1].shape[1] + 2
+
+
+def test_no_layer_is_left_out_at_random(tmp_path: Path) -> None:
+    """Each process would leave out other ones, and DistributedDataParallel ends where a layer has no gradient."""
+    folder = write_parakeet(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["encoder_config"]["layerdrop"] = 1.0
+    (folder / "config.json").write_text(json.dumps(config))
+    model = load_acoustic_model(folder, "cpu")
+    rng = np.random.default_rng(0)
+    batch = model.collate([Utterance("u", rng.normal(size=(100, 80)).astype(np.float16), "so", 2.0)])
+    model.loss(batch).backward()
+    assert all(p.grad is not None for p in model.module.encoder.layers.parameters())  # type: ignore[attr-defined]
+
+
 def test_what_ctc_takes_has_a_finite_loss(tmp_path: Path) -> None:
     """The boundary itself: `ctc_zero_infinity` would turn an infinite loss into zero."""
     model = load_acoustic_model(write_parakeet(tmp_path / "model"), "cpu")
@@ -202,6 +233,13 @@ def test_whisper_learns_the_prompt_it_is_decoded_with(tmp_path: Path, utterances
     labels = model.collate([Utterance("u", np.zeros((3000, 80), np.float16), "ab", 1.0)]).labels[0].tolist()
     tokens = model._tokenizer.convert_ids_to_tokens(labels)
     assert tokens == ["<|en|>", "<|transcribe|>", "<|notimestamps|>", "a", "b", "<|endoftext|>"]
+
+
+def test_whisper_takes_a_region_for_its_language_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    folder = write_whisper(tmp_path / "model")
+    assert load_acoustic_model(folder, "cpu", "en-GB")._prompt["language"] == "en"  # type: ignore[attr-defined]
+    with pytest.raises(Misconfigured, match="tlh"):
+        load_acoustic_model(folder, "cpu", "tlh")
 
 
 def test_no_model_and_an_unknown_one(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from tasks import storage
-from tasks.contract import Receipt, StepResult
+from tasks.contract import InputRejected, Receipt, StepResult
+from tasks.step import load_result
 from tests.training.tones import Steps
 from training.registry.versions import CHAMPION, alias_version, promote
 
@@ -27,14 +28,14 @@ def client(mlflow_store: str) -> MlflowClient:
     return client
 
 
-def write_result(folder: Path, step: str, **labels: str) -> str:
+def write_result(folder: Path, step: str, inputs: dict[str, str] | None = None, **labels: str) -> str:
     uri = storage.file_uri(folder / step / "result.json")
     result = StepResult(
         step=step,
         step_version=1,
         key=str(labels),
         arguments={},
-        inputs={},
+        inputs=inputs or {},
         labels=labels,
         finished_at=datetime(2026, 1, 1, tzinfo=UTC),
         code_version="0",
@@ -43,13 +44,12 @@ def write_result(folder: Path, step: str, **labels: str) -> str:
     return uri
 
 
-def decide(run: Steps, decision: str, **arguments: str) -> Receipt:
-    return run(
-        "promote-model",
-        registered=write_result(run.folder, "register-model", name=NAME, version="2"),
-        comparison=write_result(run.folder, "compare-models", decision=decision, reason="as it was measured"),
-        **arguments,
-    )
+def decide(run: Steps, decision: str, champion: str = "m/1", **arguments: str) -> Receipt:
+    reason = "as it was measured"
+    comparison = write_result(run.folder, "compare-models", decision=decision, reason=reason, champion=champion)
+    inputs = {"comparison": load_result(comparison).content_digest}
+    registered = write_result(run.folder, "register-model", inputs, name=NAME, version="2")
+    return run("promote-model", registered=registered, comparison=comparison, **arguments)
 
 
 def tags(client: MlflowClient) -> dict[str, str]:
@@ -80,6 +80,21 @@ def test_the_better_is_promoted(client: MlflowClient, run: Steps) -> None:
     assert alias_version(client, NAME, CHAMPION) == 2
     assert (tags(client)["promoted_by"], tags(client)["promoted_because"]) == ("rule", "as it was measured")
     assert "refused_by" not in tags(client)
+
+
+def test_an_old_comparison_promotes_nothing(client: MlflowClient, run: Steps) -> None:
+    """Its task was cleared, and another model is the champion by now."""
+    done = decide(run, "promote", champion="m/0")
+    assert (done.labels["promoted"], done.labels["champion"]) == ("no", "models:/m/1")
+    assert tags(client)["refused_because"] == "it was compared with m/0, and the champion is m/1 by now"
+    assert decide(run, "promote", champion="m/0", promote="yes", decided_by="ada").labels["promoted"] == "yes"
+
+
+def test_another_models_comparison_is_none(client: MlflowClient, run: Steps) -> None:
+    registered = write_result(run.folder, "register-model", {"comparison": "of another run"}, name=NAME, version="2")
+    comparison = write_result(run.folder, "compare-models", decision="promote", reason="", champion="m/1")
+    with pytest.raises(InputRejected, match=r"not the comparison that m/2 was registered with"):
+        run("promote-model", registered=registered, comparison=comparison)
 
 
 def test_a_person_may_promote_what_the_rule_would_keep(client: MlflowClient, run: Steps) -> None:

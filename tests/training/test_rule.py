@@ -165,6 +165,19 @@ def test_many_small_ones_are_looked_at_together(champion: np.ndarray) -> None:
     assert [part.value for part in found.slices if part.too_bad and part.kind == "programme"] == ["all the small ones"]
 
 
+def test_chance_in_many_large_ones_stops_nothing() -> None:
+    """300 programmes of 480 words, all of them truly a tenth better; among so many some look worse."""
+    rng = np.random.default_rng(4)
+    before = rng.binomial(WORDS, 0.15, size=(300, 24))
+    after = rng.binomial(WORDS, 0.135, size=(300, 24))
+    found = decide(after, before)
+    looks_worse = [part for part in found.slices if part.p_worse >= 0.95]
+    assert looks_worse
+    assert found.decision is Decision.PROMOTE, found.reasons
+    after[7] = rng.binomial(WORDS, 0.4, size=24)
+    assert any("worse in programme programme-7" in why for why in decide(after, before).reasons)
+
+
 def test_chance_in_small_ones_stops_nothing(champion: np.ndarray) -> None:
     """Four hundred programmes of one utterance that got better by a third on average, each by its own luck."""
     rng = np.random.default_rng(3)

@@ -11,11 +11,11 @@ import pytest
 from tasks.contract.arguments import PresetName
 from tasks.corpus import flac
 from tasks.corpus.dataset import load_manifest
-from tests.training.tones import SAMPLE_RATE_HZ, TONES_HZ, say, write_dataset
+from tests.training.tones import SAMPLE_RATE_HZ, TONES_HZ, say, write_dataset, write_wav2vec2_bert
 from training.data.batches import BatchMaker
 from training.data.loader import Draw
 from training.data.order import Position
-from training.data.shards import ShardReader
+from training.data.shards import ShardReader, Utterance
 from training.data.sound_augmentation import SoundAugment, played, with_noise
 from training.families import load_acoustic_model
 from training.recipe import load_preset
@@ -67,3 +67,20 @@ def test_a_batch_is_the_same_whenever_it_is_made(base_model: Path, tmp_path: Pat
     assert one.features.shape != other.features.shape or not one.features.equal(other.features)
     texts = {u.text for u in utterances}
     assert set(one.texts) - {""} == texts
+
+
+def test_frames_that_lie_side_by_side_are_warped_and_masked_alike(tmp_path: Path) -> None:
+    """wav2vec2-BERT takes two frames of 80 mels as one of 160: a tone stays in the same mel of both."""
+    model = load_acoustic_model(write_wav2vec2_bert(tmp_path / "model"), "cpu")
+    features = np.zeros((100, 160), np.float16)
+    features[:, [40, 120]] = 10.0
+    recipe = load_preset(PresetName.DEMO).recipe
+    maker = BatchMaker(model, recipe)
+    utterances = [Utterance(f"u{n}", features, "so", 2.0) for n in range(4)]
+    seen = maker(Draw(Position(0, 0), 4, 2.0, utterances)).features[:4]
+    first, second = seen[..., :80], seen[..., 80:]
+    loudest = first.argmax(-1)
+    assert loudest.unique().numel() > 3, "voices were changed"
+    is_heard = (first.amax(-1) > 5) & (second.amax(-1) > 5)
+    assert is_heard.sum() > 100
+    assert (loudest[is_heard] == second.argmax(-1)[is_heard]).all()

@@ -3,7 +3,8 @@
 A challenger is promoted when all of these hold:
 - a paired bootstrap says with 95 % that its word error rate is lower;
 - no part of the split is worse by more than its bound; parts of few words have a wide one each, and the usual one
-  together;
+  together; the more parts of a kind, the surer it has to be of each (Bonferroni), or chance would stop every promotion
+  on a split of many programmes;
 - it hears no more words than the champion in silence, and in noise and music no more but for a small allowance, which
   does not add up from one promotion to the next;
 - out of domain, on a dataset that neither was fine-tuned on, it is not worse by more than the same bound (if one is
@@ -199,36 +200,38 @@ def _compare_slices(
     challenger: Sequence[ScoredUtterance], champion: Sequence[ScoredUtterance]
 ) -> Iterator[SliceComparison]:
     """Every part with enough words to say anything by itself, and by kind the others together."""
-    small: dict[SliceKind, list[list[int]]] = defaultdict(list)
+    kinds: dict[SliceKind, dict[str, list[int]]] = defaultdict(dict)
     for (kind, value), places in members(champion).items():
-        n_words = sum(champion[p].words.length for p in places)
-        if n_words < MIN_SLICE_WORDS:
-            small[kind].append(places)
-        if n_words >= MIN_SMALL_SLICE_WORDS:
-            yield _compare_slice(kind, value, challenger, champion, places)
-    for kind, parts in small.items():
-        if len(parts) > 1:
-            yield _compare_slice(kind, POOLED, challenger, champion, list(itertools.chain(*parts)))
-
-
-def _compare_slice(
-    kind: SliceKind,
-    value: str,
-    challenger: Sequence[ScoredUtterance],
-    champion: Sequence[ScoredUtterance],
-    places: Sequence[int],
-) -> SliceComparison:
-    n_words = sum(champion[p].words.length for p in places)
-    least = SLICE_ABSOLUTE if n_words >= MIN_SLICE_WORDS else SMALL_SLICE_ABSOLUTE
-    part = _compare_part([challenger[p] for p in places], [champion[p] for p in places], least)
-    return SliceComparison(kind=kind, value=value, **part.model_dump())
+        kinds[kind][value] = list(places)
+    for kind, slices in kinds.items():
+        n_words = {value: sum(champion[p].words.length for p in places) for value, places in slices.items()}
+        small = [slices[value] for value, n in n_words.items() if n < MIN_SLICE_WORDS]
+        looked_at = {value: slices[value] for value, n in n_words.items() if n >= MIN_SMALL_SLICE_WORDS}
+        if len(small) > 1:
+            looked_at[POOLED] = list(itertools.chain(*small))
+        for value, places in looked_at.items():
+            is_small = n_words.get(value, MIN_SLICE_WORDS) < MIN_SLICE_WORDS
+            part = _compare_part(
+                [challenger[p] for p in places],
+                [champion[p] for p in places],
+                least=SMALL_SLICE_ABSOLUTE if is_small else SLICE_ABSOLUTE,
+                n_alike=len(looked_at),
+            )
+            yield SliceComparison(kind=kind, value=value, **part.model_dump())
 
 
 def _compare_part(
-    challenger: Sequence[ScoredUtterance], champion: Sequence[ScoredUtterance], least: float = SLICE_ABSOLUTE
+    challenger: Sequence[ScoredUtterance],
+    champion: Sequence[ScoredUtterance],
+    least: float = SLICE_ABSOLUTE,
+    n_alike: int = 1,
 ) -> PartComparison:
-    """Both on the same utterances. The bound guards against a model that got better on average by giving up a part;
-    asking for certainty too keeps chance in small parts from stopping every promotion."""
+    """Both on the same utterances, one of `n_alike` parts.
+
+    The bound guards against a model that got better on average by giving up a part; asking for certainty too keeps
+    chance in small parts from stopping every promotion. Resamples alone do not reach far enough into the tail for many
+    parts: there Student's distribution with their deviation counts too.
+    """
     ours, theirs = (np.array([u.words.errors for u in side]) for side in (challenger, champion))
     lengths = np.array([u.words.length for u in champion])
     found = paired_difference(ours, theirs, lengths, n_resamples=N_FOR_PARTS)
@@ -236,10 +239,20 @@ def _compare_part(
     champion_wer = float(theirs.sum() / max(n_words, 1))
     bound = max(least, SLICE_RELATIVE * champion_wer)
     p_worse = 1 - found.p_better
+    is_sure = p_worse >= CONFIDENCE
+    if is_sure and n_alike > 1:
+        is_sure = found.difference > _deviations(len(lengths), n_alike) * found.deviation
     return PartComparison(
         reference_words=n_words,
         challenger_wer=float(ours.sum() / max(n_words, 1)),
         champion_wer=champion_wer,
         p_worse=p_worse,
-        too_bad=found.difference > bound and p_worse >= CONFIDENCE,
+        too_bad=found.difference > bound and is_sure,
     )
+
+
+def _deviations(n_utterances: int, n_alike: int) -> float:
+    """How many standard deviations from zero a difference must be, to be sure of it in one of so many parts."""
+    from scipy.stats import t
+
+    return float(t.ppf(1 - (1 - CONFIDENCE) / n_alike, n_utterances - 1)) if n_utterances > 1 else float("inf")

@@ -32,7 +32,7 @@ class BatchMaker:
         self._logmel = LogMel(model.features)
         self._sound = SoundAugment(model.features, recipe.speed_share, recipe.noise_share)
         self._warp = VoiceWarp()
-        self._mask = SpecAugment(frame_rate_hz=model.features.frame_rate_hz)
+        self._mask = SpecAugment(frame_rate_hz=model.features.frame_rate_hz * model.features.stride)
 
     def __call__(self, draw: Draw) -> Batch:
         """This process's part of the batch. If it has none, something without weight: it must take the step too."""
@@ -48,7 +48,9 @@ class BatchMaker:
             return replace(self._model.collate([self._nonspeech(0.3, rngs[0])]), weight=0, audio_s=0.0)
         batch = self._model.collate(seen)
         if self._recipe.augment:
-            self._mask(batch.features, batch.n_frames, rngs[: len(seen)])
+            stride = self._model.features.stride
+            spectra = batch.features.view(len(seen), -1, self._model.features.n_mels)
+            self._mask(spectra, [stride * n for n in batch.n_frames], rngs[: len(seen)])
         return batch
 
     def _sounded(self, utterance: Utterance, rng: np.random.Generator) -> Utterance:
@@ -64,7 +66,11 @@ class BatchMaker:
         duration_s = utterance.duration_s * longer
         if self._model.features.family is Family.WHISPER or self._model.rejects(utterance.text, duration_s):
             return utterance
-        return replace(utterance, features=self._warp(utterance.features, longer, wider), duration_s=duration_s)
+        stride, (n_frames, n_features) = self._model.features.stride, utterance.features.shape
+        spectra = utterance.features.reshape(n_frames * stride, self._model.features.n_mels)
+        warped = self._warp(spectra, longer, wider)
+        features = warped[: len(warped) // stride * stride].reshape(-1, n_features)
+        return replace(utterance, features=features, duration_s=duration_s)
 
     def _nonspeech(self, duration_s: float, rng: np.random.Generator) -> Utterance:
         config = self._model.features

@@ -35,11 +35,14 @@ class CtcModel:
         if family is Family.WAV2VEC2_BERT_CTC:
             model.config.apply_spec_augment, model.config.layerdrop = False, 0.0
             model.wav2vec2_bert.masked_spec_embed.requires_grad_(False)  # what its masks would have put in
+        else:
+            model.encoder.layerdrop = model.config.encoder_config.layerdrop = 0.0
         self.family = family
         self.module: PreTrainedModel = model.to(device).train()
         self.network: torch.nn.Module = self.module
         self.features = features_of(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._mute = str.maketrans("", "", "".join(mark for mark in ".,?" if self._cannot_write(mark)))
         self._blank = int(model.config.pad_token_id)
         self._device = torch.device(device)
 
@@ -88,7 +91,11 @@ class CtcModel:
         return batch.features.to(self._device), mask.to(self._device)
 
     def _labels(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+        """A text's symbols, but marks that the model does not write: NVIDIA's Parakeet CTC writes letters only."""
+        return list(self._tokenizer(text.translate(self._mute), add_special_tokens=False).input_ids)
+
+    def _cannot_write(self, mark: str) -> bool:
+        return self._tokenizer.unk_token_id in self._tokenizer(mark, add_special_tokens=False).input_ids
 
     def _n_output_frames(self, n_frames: int) -> int:
         return output_frames(self.module.config, n_frames)

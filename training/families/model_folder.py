@@ -15,7 +15,7 @@ from training.family import MODEL_TYPES, Family
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".onnx"})
+WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".nemo"})
 
 
 def load_acoustic_model(folder: Path, device: str, language: str = "en") -> AcousticModel:

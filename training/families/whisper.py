@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from tasks.contract import Reason
+from tasks.contract import Misconfigured, Reason
 from tasks.features.config import FeaturesConfig, whisper
 from training.data.shards import Utterance
 from training.families.acoustic import Batch
@@ -38,6 +38,7 @@ class Whisper:
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._prompt: dict[str, Any] = {}
         if model.generation_config.is_multilingual:
+            language = _language_of(language)
             self._tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
             self._prompt = {"language": language, "task": "transcribe"}
         self._generate = model.generate
@@ -93,6 +94,21 @@ class Whisper:
 
     def _labels(self, text: str) -> list[int]:
         return list(self._tokenizer(text).input_ids)
+
+
+def _language_of(tag: str) -> str:
+    """Whisper's own name of a language, `en` of `en-GB`. Raises Misconfigured for one that it does not know."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    language = tag.partition("-")[0].lower()
+    if language not in LANGUAGES:
+        raise Misconfigured(
+            f"Whisper does not know the language {tag!r}",
+            reason=Reason.INVALID_ARGUMENT,
+            subject="the dataset's language",
+            next_step=f"make a dataset in one of {', '.join(sorted(LANGUAGES))}, or take a CTC base",
+        )
+    return language
 
 
 def features_of(folder: Path) -> FeaturesConfig:

@@ -36,6 +36,8 @@ class PairedDifference:
     high: float
     p_better: float
     """Share of resamples in which the challenger's rate is lower; ties count half."""
+    deviation: float
+    """Standard deviation over the resamples."""
 
 
 def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES) -> Interval:
@@ -55,7 +57,8 @@ def paired_difference(
     )
     low, high = _central(differences)
     p_better = float((differences < 0).mean() + (differences == 0).mean() / 2)
-    return PairedDifference(float(gains.sum() / max(lengths.sum(), 1)), low, high, p_better)
+    difference = float(gains.sum() / max(lengths.sum(), 1))
+    return PairedDifference(difference, low, high, p_better, float(differences.std()))
 
 
 def _resamples(n_units: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:

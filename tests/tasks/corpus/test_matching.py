@@ -17,7 +17,7 @@ from tasks.corpus.matching import edits, match, recognise_whole, words_alone
 from tasks.corpus.records import Split
 from tasks.corpus.summary import Tally
 from tasks.corpus.text import normaliser_for
-from tasks.recognition import Recognition, Word
+from tasks.recognition import Hints, Recognition, Word
 from tasks.step import load_result, output_uri
 from tasks.transcripts.document import WordTiming
 
@@ -68,14 +68,15 @@ class Parrot:
 
     name, longest_chunk_s = "parrot", 4.0
 
-    def recognise(self, chunks: Sequence[np.ndarray]) -> list[Recognition]:
+    def recognise(self, chunks: Sequence[np.ndarray], hints: Sequence[Hints]) -> list[Recognition]:
         assert all(len(chunk) <= 64_000 for chunk in chunks)
+        assert list(hints) == [Hints(language="sv")] * len(chunks)
         return [Recognition((Word(str(len(chunk)), 0, 1, 1.0, WordTiming.CTC),)) for chunk in chunks]
 
 
 @given(st.lists(st.integers(0, 20 * 16_000), max_size=5))
 def test_long_utterances_are_heard_in_parts_that_lack_nothing(lengths: list[int]) -> None:
-    found = recognise_whole(Parrot(), [np.zeros(length, np.float32) for length in lengths])
+    found = recognise_whole(Parrot(), [np.zeros(length, np.float32) for length in lengths], "sv")
     assert [sum(int(word.text) for word in recognition.words) for recognition in found] == lengths
 
 

@@ -88,6 +88,9 @@ def test_each_split_gets_a_programme_and_keeps_it(pipeline) -> None:
     put(pipeline, *(f"{letter}{n}.{e}" for letter in "aoz" for n in range(4) for e in ("wav", "txt")))
     after = {name: p.split for name, p in programmes(pipeline.scan()).items()}
     assert {name: after[name] for name in before} == before
+    put(pipeline, *(f"{letter}{n}.{e}" for letter in "bpy" for n in range(4) for e in ("wav", "txt")))
+    asked_otherwise = programmes(pipeline.scan(shards=3, language="en-GB", media=pipeline.media + "/"))
+    assert {name: asked_otherwise[name].split for name in after} == after
 
 
 def test_a_day_goes_whole_into_one_split(folder) -> None:
