@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -198,45 +198,38 @@ class _Folders:
         """A folder below that may not be read (`lost+found`), or a link that leads back up, is passed over."""
         folder = path_of(prefix)
         try:
-            yield from self._walk(folder, os.scandir(folder), frozenset())
+            entries, status = self._entries(folder), folder.stat()
         except (FileNotFoundError, NotADirectoryError):
             return
+        yield from self._walk(entries, {(status.st_dev, status.st_ino)})
 
-    def _walk(
-        self, folder: Path, scan: os.ScandirIterator[str], above: frozenset[tuple[int, int]]
-    ) -> Iterator[ObjectInfo]:
-        status = folder.stat()
-        above |= {(status.st_dev, status.st_ino)}
-        with scan:
-            entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+    def _walk(self, entries: Sequence[os.DirEntry[str]], above: Set[tuple[int, int]]) -> Iterator[ObjectInfo]:
         for entry in entries:
-            path = Path(entry.path)
             try:
                 status = entry.stat()
-                if stat.S_ISREG(status.st_mode):
-                    found = None if entry.name.startswith(_TEMPORARY) else self._info(path)
-                elif stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in above:
-                    found = os.scandir(path)
-                else:
-                    continue
+                identity = status.st_dev, status.st_ino
+                is_folder = stat.S_ISDIR(status.st_mode) and identity not in above
+                inside = self._entries(Path(entry.path)) if is_folder else []
             except OSError as error:
                 if not (isinstance(error, FileNotFoundError) or is_of_the_file(error)):
                     raise
                 log.warning("passed over", path=entry.path, why=str(error))
                 continue
-            if isinstance(found, ObjectInfo):
-                yield found
-            elif found is not None:
-                yield from self._walk(path, found, above)
+            if stat.S_ISREG(status.st_mode) and not entry.name.startswith(_TEMPORARY):
+                yield self._described(Path(entry.path), status)
+            yield from self._walk(inside, above | {identity})
+
+    def _entries(self, folder: Path) -> Sequence[os.DirEntry[str]]:
+        with os.scandir(folder) as scan:
+            return sorted(scan, key=lambda entry: os.fsencode(entry.name))
 
     def info(self, uri: str) -> ObjectInfo:
         path = path_of(uri)
         if not path.is_file():
             raise _not_found(uri)
-        return self._info(path)
+        return self._described(path, path.stat())
 
-    def _info(self, path: Path) -> ObjectInfo:
-        status = path.stat()
+    def _described(self, path: Path, status: os.stat_result) -> ObjectInfo:
         return ObjectInfo(file_uri(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
 
     def open(self, uri: str) -> BinaryIO:
