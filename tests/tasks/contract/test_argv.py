@@ -61,8 +61,9 @@ def test_a_wrong_value_names_its_flag() -> None:
 @pytest.mark.parametrize("program", ["tasks", "training"])
 def test_the_command_line_is_quick_and_light(program: str) -> None:
     code = f"""
-import sys, tasks.command
+import os, sys, tasks.command
 tasks.command.main({program!r}, ["--help"])
+assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"  # before torch reads it
 heavy = {{"torch", "transformers", "mlflow", "pyannote", "av", "airflow", "numpy", "pyarrow"}} & set(sys.modules)
 assert not heavy, heavy
 """
