@@ -30,8 +30,7 @@ from airflow.sdk import DAG
 
 from dags.common.alerts import night_ended
 from dags.common.assets import arrivals, choose_arrived
-from dags.common.step import step
-from dags.common.transcription import form, transcribe
+from dags.common.transcription import form, plan_night, transcribe
 
 with DAG(
     dag_id="transcribe_on_arrival",
@@ -47,15 +46,7 @@ with DAG(
     tags=["airscript", "transcription"],
     params=form(inbox="URI prefix of arrived media; events that name others are passed over"),
 ):
-    plan = step(
-        "plan-night",
-        inbox="{{ params.inbox }}",
-        transcripts="{{ params.transcripts }}",
-        model="{{ params.model }}",
-        diarizer="{{ params.diarizer }}",
-        language="{{ params.language }}",
-        cues="{{ params.cues }}",
-        batches="{{ params.batches }}",
+    plan = plan_night(
         settle_s=0,  # an event is sent when a medium is complete
         arrived=choose_arrived(),
     )
