@@ -38,7 +38,8 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from dags.common.alerts import deadline, night_ended
 from dags.common.assets import CHAMPION
-from dags.common.transcription import form, plan_night, transcribe
+from dags.common.step import step
+from dags.common.transcription import form, transcribe
 
 with DAG(
     dag_id="nightly_transcription",
@@ -55,4 +56,14 @@ with DAG(
     tags=["airscript", "transcription"],
     params=form(inbox="URI prefix of arrived media"),
 ):
-    transcribe(plan_night(), name="{{ (dag_run.logical_date or dag_run.run_after) | ds }}")
+    plan = step(
+        "plan-night",
+        inbox="{{ params.inbox }}",
+        transcripts="{{ params.transcripts }}",
+        model="{{ params.model }}",
+        diarizer="{{ params.diarizer }}",
+        language="{{ params.language }}",
+        cues="{{ params.cues }}",
+        batches="{{ params.batches }}",
+    )
+    transcribe(plan, name="{{ (dag_run.logical_date or dag_run.run_after) | ds }}")

@@ -30,7 +30,8 @@ from airflow.sdk import DAG
 
 from dags.common.alerts import night_ended
 from dags.common.assets import arrivals, choose_arrived
-from dags.common.transcription import form, plan_night, transcribe
+from dags.common.step import step
+from dags.common.transcription import form, transcribe
 
 with DAG(
     dag_id="transcribe_on_arrival",
@@ -46,7 +47,15 @@ with DAG(
     tags=["airscript", "transcription"],
     params=form(inbox="URI prefix of arrived media; events that name others are passed over"),
 ):
-    plan = plan_night(
+    plan = step(
+        "plan-night",
+        inbox="{{ params.inbox }}",
+        transcripts="{{ params.transcripts }}",
+        model="{{ params.model }}",
+        diarizer="{{ params.diarizer }}",
+        language="{{ params.language }}",
+        cues="{{ params.cues }}",
+        batches="{{ params.batches }}",
         settle_s=0,  # an event is sent when a medium is complete
         arrived=choose_arrived(),
     )

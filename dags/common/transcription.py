@@ -66,21 +66,6 @@ def form(inbox: str) -> dict[str, Param]:
     }
 
 
-def plan_night(**more: Any) -> Any:
-    """`plan-night` with what the form says, and `more` of its arguments."""
-    return step(
-        "plan-night",
-        inbox="{{ params.inbox }}",
-        transcripts="{{ params.transcripts }}",
-        model="{{ params.model }}",
-        diarizer="{{ params.diarizer }}",
-        language="{{ params.language }}",
-        cues="{{ params.cues }}",
-        batches="{{ params.batches }}",
-        **more,
-    )
-
-
 def transcribe(plan: Any, name: str) -> None:
     """Every batch of a plan, the report, and a last task that keeps a failed batch from looking well.
 
