@@ -25,6 +25,8 @@ that is not through by 06:00 UTC (five hours after it was queued). They stand in
 - `diarize` is red, or warns in its log of programmes that failed: they are published all the same, without speakers and
   with a warning. Clear it with downstream, and transcripts with speakers are published beside them.
 - A batch is red: the others go on and are published, and `report_night` counts what is missing. Clear the red task.
+- A file is in quarantine and should not be: delete its record below `_quarantine/` and the next night tries it again.
+  Transcripts that were deleted are made again too.
 - `night_complete` is red while all batches are green: see `report_night`.
 
 **To resume**, clear the failed task (with downstream), or start the DAG again: what is published is not done again.

@@ -132,6 +132,7 @@ def _publish(context: StepContext, start: Start, session: Session, trained: Trai
     model, material, sample, state = trained.model, trained.material, trained.sample, trained.state
     folder = context.scratch / MODEL_FOLDER
     save_acoustic_model(model.module, session.base, folder)
+    spelling = None
     if sample and model.family is not Family.WHISPER:  # Whisper's decoder can spell
         spelling = learn_spelling(folder, material.reader.texts(), sample)
         log.info("spelling model", **spelling.facts())

@@ -94,7 +94,7 @@ def _decide(arguments: PromoteModel, name: str, version: int, decision: str, rea
     by_rule = arguments.promote is Promotion.IF_BETTER
     if not by_rule:
         because = f"{arguments.decided_by} said {arguments.promote}; the rule: {reason}"
-    elif rolled_back and decision == "promote":
+    elif rolled_back:
         because = f"version {version} was rolled back by {rolled_back}: only a person promotes it again"
     else:
         because = reason
