@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
+from tasks.corpus.matching import edits, words_alone
 from tasks.features.logmel import LogMel
 from tasks.media.mono import Resampler
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
@@ -19,7 +20,7 @@ from tasks.streaming.captions import component as captions_component
 from tasks.streaming.features import unnormalised
 from tasks.streaming.messages import AudioBlock, LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
 from tasks.streaming.session import Component
-from tests.tasks.streaming.conftest import WEIGHTS, blocks_of
+from tests.tasks.streaming.conftest import SENTENCES, WEIGHTS, blocks_of
 
 Through = Callable[..., list[Any]]
 
@@ -177,8 +178,10 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
     for message in messages:
         words += list(session.push(message))
         assert len(session.save()) < (LONGEST_WINDOW_MS + 2 * STEP_MS) / 20 * 80 * 4 * 1.34 + 4_000
-    texts = [word.text for message in words for word in message.committed]
-    assert texts.count("minister") + texts.count("minister,") == 4
+    # espeak never says a thing twice alike, and the base model misspells: a sentence that was lost would be a quarter.
+    heard = words_alone(" ".join(word.text for message in words for word in message.committed))
+    said = " ".join([words_alone(SENTENCES[1].lower())] * 4)
+    assert edits(said, heard) < 0.22 * len(said), heard
 
 
 def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Component]) -> None:
