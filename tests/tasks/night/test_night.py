@@ -14,6 +14,7 @@ import soundfile
 from tasks import storage
 from tasks.contract import STEPS, WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Receipt, Status
 from tasks.contract.arguments import ReportNight
+from tasks.contract.events import TranscriptFailed
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
@@ -253,7 +254,11 @@ def test_a_night_says_once_how_many_programmes_lost_their_speakers(
     assert report.warnings == tuple(f"{name}: speakers were not told apart: a fault" for name in "bc")
 
 
-def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, two_models: tuple[str, str]) -> None:
+def test_programmes_of_a_batch_that_failed_are_not_forgotten(
+    storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[TranscriptFailed] = []
+    monkeypatch.setattr("tasks.streaming.kafka.publish", lambda *events: told.extend(events))
     station = Station(storage_root)
     station.deliver("a.wav", b"x")
     plan = station.plan(two_models[0])
@@ -261,6 +266,7 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(storage_root: str, 
     assert report.counts == {"programmes": 1, "failed": 1}
     (warning,) = report.warnings
     assert warning.startswith("a: failed")
+    assert [(event.TOPIC, event.key, event.outcome) for event in told] == [("transcript.failed", "a", Outcome.FAILED)]
 
 
 def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up(
