@@ -59,7 +59,7 @@ SEED = 0
 SENTENCE_RECIPE = {"steps": 6000, "learning_rate": 2e-3, "batch_seconds": 24}
 DIGIT_RECIPE = {"steps": 380, "learning_rate": 2e-3, "batch_seconds": 32}
 PACES = (0.86, 0.92, 1.0, 1.08, 1.16)  # at which a sitting is heard: shorter and longer vocal tracts
-NO_ALIGNMENT = 40.0
+NO_ALIGNMENT = 40.0  # stands for an infinite cost, which a mean over paces could not hold
 
 
 @dataclass(frozen=True)

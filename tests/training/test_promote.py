@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from tasks import storage
 from tasks.contract import InputRejected, Receipt, StepResult
 from tasks.step import load_result
-from tests.training.tones import Steps
+from tests.training.tones import Steps, registry
 from training.registry.versions import CHAMPION, alias_version, promote
 
 NAME = "m"
@@ -20,10 +20,7 @@ NAME = "m"
 @pytest.fixture
 def client(mlflow_store: str) -> MlflowClient:
     """A champion, and a challenger that is version 2."""
-    client = MlflowClient(mlflow_store)
-    client.create_registered_model(NAME)
-    for number in range(2):
-        client.create_model_version(NAME, f"file:///nowhere/{number}")
+    client = registry(mlflow_store, NAME, n_versions=2)
     promote(client, NAME, 1, "rule", "the first")
     return client
 

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner, Result
 
 from tasks.contract import ExitCode
+from tests.training.tones import registry
 from training.registry.versions import CHAMPION, alias_version, promote
 from training.rollback import main
 
@@ -17,11 +18,7 @@ NAME = "m"
 @pytest.fixture
 def client(mlflow_store: str) -> MlflowClient:
     """A registry of three versions, none of them champion yet."""
-    client = MlflowClient(mlflow_store)
-    client.create_registered_model(NAME)
-    for number in range(3):
-        client.create_model_version(NAME, f"file:///nowhere/{number}")
-    return client
+    return registry(mlflow_store, NAME, n_versions=3)
 
 
 def roll_back(*arguments: str) -> Result:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from tasks.corpus.summary import Summary, Tally
 from tasks.features.config import wav2vec2_bert
 from tasks.progress import no_progress
 from tasks.step import run_step
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 SAMPLE_RATE_HZ = 16_000
 LETTER_S = 0.12
@@ -126,6 +130,17 @@ def write_parakeet(folder: Path, hidden_size: int = 48, n_layers: int = 1, seed:
     torch.manual_seed(seed)
     export(make_model(hidden_size=hidden_size, n_layers=n_layers), folder)
     return folder
+
+
+def registry(store: str, name: str, n_versions: int) -> MlflowClient:
+    """A registered model whose versions have no weights."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    client.create_registered_model(name)
+    for number in range(n_versions):
+        client.create_model_version(name, f"file:///nowhere/{number}")
+    return client
 
 
 def write_wav2vec2_bert(folder: Path, seed: int = 0) -> Path:
