@@ -215,9 +215,10 @@ class _Folders:
                     raise
                 log.warning("passed over", path=entry.path, why=str(error))
                 continue
-            if stat.S_ISREG(status.st_mode) and not entry.name.startswith(_TEMPORARY):
+            if is_folder:
+                yield from self._walk(inside, above | {identity})
+            elif stat.S_ISREG(status.st_mode) and not entry.name.startswith(_TEMPORARY):
                 yield self._described(Path(entry.path), status)
-            yield from self._walk(inside, above | {identity})
 
     def _entries(self, folder: Path) -> Sequence[os.DirEntry[str]]:
         with os.scandir(folder) as scan:
@@ -287,7 +288,7 @@ class _S3:
             for chunk in obstore.list(store, key.rstrip("/") or None, chunk_size=1000):
                 for item in chunk:
                     last = item["path"]
-                    if item["size"] or not _may_be_folder(last):
+                    if not _is_folder_marker(last, item["size"]):
                         yield ObjectInfo(f"s3://{bucket}/{last}", item["size"], item["e_tag"] or "")
         except InvalidPathError:
             yield from _list_any_name(bucket, key, last)
@@ -376,13 +377,13 @@ def _list_any_name(bucket: str, key: str, after: str) -> Iterator[ObjectInfo]:
     asked = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": after} if after else {})
     for page in client.get_paginator("list_objects_v2").paginate(**asked):
         for item in page.get("Contents", ()):
-            if item["Size"] or not _may_be_folder(item["Key"]):
+            if not _is_folder_marker(item["Key"], item["Size"]):
                 yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
 
 
-def _may_be_folder(key: str) -> bool:
-    """Whether an empty object stands for a folder, as S3's console makes them. obstore takes the last `/` away."""
-    return "." not in key.rstrip("/").rpartition("/")[2]
+def _is_folder_marker(key: str, size: int) -> bool:
+    """Whether an object stands for a folder, as S3's console makes them. obstore takes the last `/` away."""
+    return not size and "." not in key.rstrip("/").rpartition("/")[2]
 
 
 def _s3_address() -> tuple[str | None, str]:

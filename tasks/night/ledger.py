@@ -88,9 +88,11 @@ class Ledger:
 
     def fail(self, record: QuarantineRecord) -> bool:
         """Remember a fault of the moment. Returns whether it was one too many: the file is left alone then."""
-        is_last = self._count_failure(record) >= MOST_FAILURES
+        is_last = record.arrival.failures + 1 >= MOST_FAILURES
         if is_last:
             self.quarantine(record)
+        else:
+            self._count_failure(record)
         return is_last
 
     def quarantine(self, record: QuarantineRecord) -> str:
@@ -104,11 +106,9 @@ class Ledger:
         _write_once(uri, record.model_dump_json().encode() + b"\n")
         return uri
 
-    def _count_failure(self, record: QuarantineRecord) -> int:
-        n = record.arrival.failures + 1
-        name = f"{n}-{record.arrival.arrival}.json"
+    def _count_failure(self, record: QuarantineRecord) -> None:
+        name = f"{record.arrival.failures + 1}-{record.arrival.arrival}.json"
         _write_once(storage.join(self._prefix, "failures", name), record.model_dump_json().encode() + b"\n")
-        return n
 
     def _content(self, content: str) -> str:
         return storage.join(self._prefix, "contents", f"{content}.json")
