@@ -6,6 +6,7 @@ Both images carry it: it needs pydantic and the standard library, and neither Ai
 from tasks.contract.arguments import StepArguments
 from tasks.contract.argv import from_argv, to_argv
 from tasks.contract.outcomes import (
+    PASSING,
     WITHOUT_SPEAKERS,
     ExitCode,
     InputRejected,
@@ -34,6 +35,7 @@ from tasks.contract.result import (
 from tasks.contract.steps import STEPS, StepDefinition
 
 __all__ = [
+    "PASSING",
     "RESULT_NAME",
     "STEPS",
     "WITHOUT_SPEAKERS",

@@ -87,6 +87,21 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+PASSING = frozenset(
+    {
+        Reason.UNREADABLE,
+        Reason.CHANGED_WHILE_READ,
+        Reason.NOT_FOUND,
+        Reason.DISK_FULL,  # another attempt may have more room
+        # They may be the machine's fault as well: memory that others took, storage that did not answer.
+        Reason.MEMORY_LIMIT,
+        Reason.TIME_LIMIT,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Faults of the moment: a file lost to one is tried again. Anything else is the file's own fault, and stays."""
+
+
 class ItemOutcome(BaseModel):
     """One item's outcome: stored in a step's `outcomes.jsonl`, shown in reports."""
 

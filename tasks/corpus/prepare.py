@@ -7,7 +7,7 @@ file of their own until its last block was read, since only then is it known whe
 from __future__ import annotations
 
 from tasks import storage
-from tasks.contract import ItemOutcome, Misconfigured, Reason
+from tasks.contract import PASSING, ItemOutcome, Misconfigured, Reason
 from tasks.contract.arguments import PrepareCorpus
 from tasks.corpus.cutting import CutRules
 from tasks.corpus.records import read_programmes
@@ -15,7 +15,7 @@ from tasks.corpus.summary import SUMMARY, Summary, counts_of, hours_of, total
 from tasks.corpus.text import LETTERS, Normaliser, normaliser_for
 from tasks.step import StepContext, StepOutput
 
-VERSION = 3
+VERSION = 4
 UTTERANCES = "utterances.parquet"
 OUTCOMES = "outcomes.jsonl"
 MEDIA = "media.jsonl"
@@ -89,6 +89,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
         },
         labels={"normaliser": rules.normaliser.name},
         warnings=_warnings(lost),
+        faults=sum(outcome.reason in PASSING for outcome in lost),
     )
 
 

@@ -11,7 +11,7 @@ HEADER_TOLERANCE = (0.25, 0.01)  # seconds, share of the duration: a codec's pad
 
 
 class MediaRejected(Exception):
-    """This medium gives no usable audio, and will not when tried again."""
+    """This medium gives no usable audio; unless the reason is a passing one, nor will it when tried again."""
 
     def __init__(self, reason: Reason, detail: str, findings: AudioFindings | None = None) -> None:
         """`findings`: what was known when it was rejected, if decoding had begun."""

@@ -102,6 +102,9 @@ def _answer(media: IO[bytes], request: Request, output: IO[bytes]) -> int:
         _send(output, Kind.REJECTED, Rejection(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
     except BrokenPipeError:
         return 0  # the other side has heard enough
+    except OSError as fault:  # of the storage: what FFmpeg stumbles over never gets so far
+        rejection = Rejection(reason=Reason.UNREADABLE, detail=f"cannot be read on: {fault}", findings=None)
+        _send(output, Kind.REJECTED, rejection)
     except Exception:
         traceback.print_exc()
         return CRASHED

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 import structlog
 
 from tasks import storage
-from tasks.contract import InputRejected, Outcome, Reason, StepError
+from tasks.contract import PASSING, InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import AUTO_LANGUAGE, PrepareMedia
 from tasks.media.findings import MediaRejected
 from tasks.media.isolated import Decoder
@@ -23,7 +23,6 @@ from tasks.night.identity import PREPARE_VERSION
 from tasks.night.ledger import Ledger
 from tasks.night.listening import listen_to
 from tasks.night.records import (
-    PASSING,
     PREPARED,
     Arrival,
     Batch,

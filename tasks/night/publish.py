@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from tasks import storage
-from tasks.contract import InputRejected, Misconfigured, Outcome, Reason, StepResult
+from tasks.contract import PASSING, InputRejected, Misconfigured, Outcome, Reason, StepResult
 from tasks.contract.arguments import Publish
 from tasks.night.diarize import turns_name
 from tasks.night.events import events_of
@@ -17,7 +17,6 @@ from tasks.night.identity import PUBLISH_VERSION
 from tasks.night.ledger import Ledger, QuarantineRecord
 from tasks.night.publishing import publish_transcript, published_transcript
 from tasks.night.records import (
-    PASSING,
     PREPARED,
     Batch,
     DiarizedProgramme,

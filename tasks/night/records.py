@@ -14,19 +14,6 @@ from tasks.transcripts.document import WordTiming
 
 PREPARED = "programmes.jsonl"
 """Name of prepare-media's output with one `Preparation` a line."""
-PASSING = frozenset(
-    {
-        Reason.UNREADABLE,
-        Reason.CHANGED_WHILE_READ,
-        Reason.NOT_FOUND,
-        Reason.DISK_FULL,  # the next night it has a pod of its own
-        # They may be the machine's fault as well: memory that others took, storage that did not answer.
-        Reason.MEMORY_LIMIT,
-        Reason.TIME_LIMIT,
-        Reason.INTERNAL_ERROR,
-    }
-)
-"""Faults of the moment: the file is tried again the next night. Anything else is the file's own fault, and stays."""
 
 Record = TypeVar("Record", bound=Frozen)
 

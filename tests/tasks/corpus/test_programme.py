@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import pytest
 
 from tasks import storage
-from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason, Receipt, StepError
+from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason, Receipt, Status, StepError
 from tasks.corpus import flac, selection
 from tasks.corpus.dataset import load_manifest, read_batches
 from tasks.corpus.records import Split
 from tasks.corpus.schema import open_parquet
+from tasks.media.isolated import IsolatedAudio
 from tasks.media.limits import MediaLimits
 from tasks.step import load_result, output_uri
 from tests.tasks.corpus.conftest import captions, sound
@@ -52,6 +56,26 @@ def test_a_fault_of_the_machine_is_no_programmes_fault(folder, monkeypatch: pyte
     monkeypatch.setattr(storage, "read_bytes", lambda uri: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
     with pytest.raises(StepError, match="I/O error"):
         folder.prepare(folder.scan(shards=1))
+
+
+def test_what_a_fault_of_the_moment_cost_is_tried_again(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes the decoder of one programme for want of memory: the next run has it, and that one stays."""
+    folder.add("first")
+    folder.add("second", seed=1)
+    scan = folder.scan(shards=1)
+
+    def killed(audio: IsolatedAudio) -> Iterator[np.ndarray]:
+        monkeypatch.undo()
+        os.kill(audio._child._pid, signal.SIGKILL)
+        yield from audio
+
+    monkeypatch.setattr(IsolatedAudio, "__iter__", killed)
+    (spoiled,) = folder.prepare(scan)
+    assert spoiled.counts["rejected:memory_limit"] == 1
+    assert spoiled.counts["programmes_used"] == 1
+    (whole,) = folder.prepare(scan)
+    assert (whole.status, whole.counts["programmes_used"]) == (Status.DONE, 2)
+    assert folder.prepare(scan)[0].status is Status.CACHED
 
 
 def test_what_is_too_large_is_not_even_copied(bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,7 @@ def test_memory_does_not_grow_with_duration(tmp_path: Path):
         ("os.kill(os.getpid(), signal.SIGXCPU)", Reason.TIME_LIMIT, "processor time"),
         ("os.kill(os.getpid(), signal.SIGKILL)", Reason.MEMORY_LIMIT, "out of memory"),
         ("raise RuntimeError('no such thing')", Reason.DECODE_ERROR, "exit code 70) RuntimeError: no such thing"),
+        ("raise OSError(116, 'Stale file handle')", Reason.UNREADABLE, "Stale file handle"),
         ("os._exit(3)", Reason.DECODE_ERROR, "exit code 3"),
         ("output.write(b'complete nonsense')", Reason.DECODE_ERROR, "no sense"),
         ("output.write(b'B' + (2**31).to_bytes(4, 'little'))", Reason.DECODE_ERROR, "no sense"),
