@@ -172,6 +172,14 @@ class Inventory:
                 name, media, size, etag, transcript, transcript_etag if is_beside else "", shard, split, supervisions
             )
 
+    def away(self) -> Iterator[tuple[str, int, int]]:
+        """Name, shard and split of the earlier plan's programmes that do not go on now. A shard that is no more is -1."""
+        yield from self._database.execute(
+            f"""SELECT programme_id, iif(shard <= (SELECT max(shard) FROM programme), shard, -1), split FROM earlier e
+                WHERE NOT EXISTS (SELECT 1 FROM programme WHERE id = e.programme_id AND {_TAKEN})
+                ORDER BY programme_id"""
+        )
+
     def left_out(self) -> Iterator[tuple[str, str, str]]:
         """`(programme_id, media, taken)` of the media that do not go on; `taken` is the rendition taken instead."""
         yield from self._database.execute(

@@ -35,7 +35,7 @@ from tasks.corpus.records import Programme
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
-VERSION = 3
+VERSION = 4
 MIN_DATES = 20  # with fewer days than this, splitting by day is too coarse: each programme stands for itself
 REPORT_EVERY = 10_000
 SPLITS = {code: split for split, code in SPLIT_CODES.items()}
@@ -49,6 +49,8 @@ class Latest(Frozen):
     plan_sha256: str
     earlier: str = ""
     earlier_sha256: str = ""
+    question: str = ""
+    """Digest of everything that was asked for."""
 
 
 def inputs(arguments: ScanCorpus) -> dict[str, str]:
@@ -108,6 +110,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
         plan_sha256=context.outputs["plan.tsv"].sha256,
         earlier=earlier,
         earlier_sha256=earlier_sha256,
+        question=_question(arguments),
     )
     storage.write(_latest_uri(arguments), latest.model_dump_json().encode())
     mean = sum(loads) / len(loads)
@@ -178,7 +181,8 @@ def _columns(candidates: Iterator[Candidate]) -> dict[str, np.ndarray]:
 
 
 def _write_shards(context: StepContext, inventory: Inventory) -> tuple[list[MappedItem], Path]:
-    """Publish a file for every shard; the plan lists them all, for the next scan."""
+    """Publish a file for every shard. The plan lists all programmes for the next scan, also those of earlier plans that
+    are away now: when they come back, they are in their split again."""
     items = []
     plan = context.scratch / "plan.tsv"
     with plan.open("wb") as plan_file:
@@ -192,6 +196,8 @@ def _write_shards(context: StepContext, inventory: Inventory) -> tuple[list[Mapp
             context.publish(name, path)
             items.append(MappedItem(name=f"shard-{shard:03d}", path=context.path(name)))
             context.progress("shards", len(items), None, "shards")
+        for name, shard, split in inventory.away():
+            plan_file.write(f"{name}\t{shard}\t{split}\n".encode())
     return items, plan
 
 
@@ -238,14 +244,20 @@ def _nothing(media: str, n_media: int) -> InputRejected:
 def _earlier(arguments: ScanCorpus, listing: str) -> tuple[str, str]:
     """URI and sha256 of the plan to go out from, empty when there is none.
 
-    A scan of what the latest plan was made of goes out from that plan's own predecessor: so it has the same key.
+    A scan that asks the same of what the latest plan was made of goes out from that plan's own predecessor: so it has
+    the same key.
     """
     uri = _latest_uri(arguments)
     if not storage.exists(uri):
         return "", ""
     latest = Latest.model_validate_json(storage.read_bytes(uri))
-    plan = (latest.earlier, latest.earlier_sha256) if latest.listing == listing else (latest.plan, latest.plan_sha256)
+    is_the_same = (latest.listing, latest.question) == (listing, _question(arguments))
+    plan = (latest.earlier, latest.earlier_sha256) if is_the_same else (latest.plan, latest.plan_sha256)
     return plan if plan[0] and storage.exists(plan[0]) else ("", "")
+
+
+def _question(arguments: ScanCorpus) -> str:
+    return digest_of({"version": VERSION, "arguments": arguments.canonical()})
 
 
 def _latest_uri(arguments: ScanCorpus) -> str:

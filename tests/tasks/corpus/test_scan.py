@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from tasks import storage
-from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, Status
+from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, ReceiptItem, Status
 from tasks.corpus.planning import HOURS_A_SHARD
 from tasks.corpus.records import Programme, Split, read_programmes
 from tasks.media import estimate
@@ -19,6 +19,10 @@ from tasks.step import load_result, output_uri
 
 def programmes(scan: Receipt) -> dict[str, Programme]:
     return {p.programme_id: p for item in scan.items for p in read_programmes(item.uri)}
+
+
+def programmes_of(shard: ReceiptItem) -> list[str]:
+    return [p.programme_id for p in read_programmes(shard.uri)]
 
 
 def outcomes(scan: Receipt) -> dict[str, Reason | None]:
@@ -91,6 +95,47 @@ def test_each_split_gets_a_programme_and_keeps_it(pipeline) -> None:
     put(pipeline, *(f"{letter}{n}.{e}" for letter in "bpy" for n in range(4) for e in ("wav", "txt")))
     asked_otherwise = programmes(pipeline.scan(shards=3, language="en-GB", media=pipeline.media + "/"))
     assert {name: asked_otherwise[name].split for name in after} == after
+
+
+def test_who_is_away_for_a_scan_comes_back_into_its_split(folder) -> None:
+    for number in range(8):
+        put(folder, f"p{number}.wav", f"p{number}.txt")
+    splits = {name: p.split for name, p in programmes(folder.scan()).items()}
+    held_out = [name for name, split in splits.items() if split is not Split.TRAIN]
+    for name in held_out:
+        storage.delete(storage.join(folder.media, f"{name}.txt"))
+    put(folder, *(f"q{number}.{e}" for number in range(4) for e in ("wav", "txt")))
+    assert not set(held_out) & set(programmes(folder.scan()))
+    put(folder, "another.wav", "another.txt")
+    folder.scan()
+    put(folder, *(f"{name}.txt" for name in held_out))
+    found = programmes(folder.scan())
+    assert {name: found[name].split for name in splits} == splits
+
+
+def test_who_is_away_for_a_scan_comes_back_into_its_shard(folder) -> None:
+    for number in range(12):
+        put(folder, f"p{number}.wav", f"p{number}.txt")
+    before = folder.scan(shards=4)
+    away = programmes_of(before.items[0])[-1:] + programmes_of(before.items[3])[:1]
+    for name in away:
+        storage.delete(storage.join(folder.media, f"{name}.wav"))
+    folder.scan(shards=4)
+    put(folder, *(f"{name}.wav" for name in away))
+    assert [programmes_of(i) for i in folder.scan(shards=4).items] == [programmes_of(i) for i in before.items]
+
+
+def test_two_languages_of_one_listing_hold_out_the_same_programmes(folder) -> None:
+    names = [f"p{number:02d}" for number in range(30)]
+    for number, name in enumerate(names):
+        captions = [f"{name}.{language}.srt" for language, n in (("en", 4), ("de", 3)) if number % n]
+        put(folder, f"{name}.wav", *captions)
+    english = {name: p.split for name, p in programmes(folder.scan(language="en")).items()}
+    german = {name: p.split for name, p in programmes(folder.scan(language="de")).items()}
+    both = english.keys() & german.keys()
+    assert {name: english[name] for name in both} == {name: german[name] for name in both}
+    again = {name: p.split for name, p in programmes(folder.scan(language="en")).items()}
+    assert again == english
 
 
 def test_a_day_goes_whole_into_one_split(folder) -> None:
