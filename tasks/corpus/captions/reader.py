@@ -76,7 +76,7 @@ def _parse(uri: str) -> Transcript:
     if name.endswith((".ttml", ".dfxp")):
         cues, problems = parse_ttml(data)
     elif name.endswith((".srt", ".vtt")):
-        cues, problems = parse_subtitles(decode(data))
+        cues, problems = parse_subtitles(decode(data), is_webvtt=name.endswith(".vtt"))
     else:
         return Transcript((Supervision(start_s=0.0, end_s=None, text=decode(data).strip()),), are_captions=False)
     return Transcript(tuple(unroll(cues)), tuple(problems))

@@ -1,8 +1,8 @@
 """SubRip (.srt) and WebVTT (.vtt).
 
 Both are blocks of a timing line and text lines. SubRip has no standard; what is read here is what its players read:
-comma or point before the milliseconds, hours left out, numbers missing or repeated. WebVTT is W3C's, of which
-NOTE, STYLE and REGION blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
+comma or point before the milliseconds, hours left out, numbers missing or repeated, empty lines anywhere. WebVTT is
+W3C's: an empty line ends a cue, a line of spaces does not (automatic captions begin with one), and NOTE, STYLE and REGION blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ TAG = re.compile(r"</?[a-zA-Z][^>\n]{0,300}>|</?[\d:.]{1,30}>|\{\\[^}\n]{0,300}\
 SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 
 
-def parse_subtitles(text: str) -> tuple[list[Supervision], list[Problem]]:
-    """Cues in the order of the file, and the places that are none.
+def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervision], list[Problem]]:
+    """Cues in the order of the file, and the places that are none. A text that begins with WEBVTT is WebVTT in any case.
 
     Raises TranscriptError when the text has lines but not one cue.
     """
+    is_webvtt = is_webvtt or text.startswith("WEBVTT")
     lines = text.split("\n")
     cues: list[Supervision] = []
     problems: list[Problem] = []
@@ -38,19 +39,32 @@ def parse_subtitles(text: str) -> tuple[list[Supervision], list[Problem]]:
                 at += 1
         elif "-->" in line:
             block_at = at
-            while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
+            while at < len(lines) and "-->" not in lines[at] and (lines[at] or not is_webvtt):
                 at += 1
             block = lines[block_at:at]
-            if at < len(lines) and "-->" in lines[at] and block and block[-1].strip().isdigit():
-                block.pop()  # the next cue's number: the empty line between them is missing
+            if _ends_in_number(block, above_times=at < len(lines) and "-->" in lines[at], is_webvtt=is_webvtt):
+                while not block.pop().strip():
+                    pass
             if problem := _read(line, block, cues):
                 problems.append(Problem(block_at, problem))
+        elif cues and line.strip() and not (at < len(lines) and "-->" in lines[at]):
+            problems.append(Problem(at, f"belongs to no cue: {line.strip()[:60]!r}"))
     if not cues and text.strip():
         first = next(number for number, line in enumerate(lines, start=1) if line.strip())
         raise TranscriptError(
             problems[0] if problems else Problem(first, "no cue with times (00:00:01,000 --> 00:00:02,000)")
         )
     return cues, problems
+
+
+def _ends_in_number(block: list[str], *, above_times: bool, is_webvtt: bool) -> bool:
+    """Whether a cue's lines end in the number of the next: right above its times, or in SubRip after an empty line."""
+    *before, last = [line.strip() for line in block] or [""]
+    if above_times and last.isdigit():
+        return True
+    while before and not last:
+        last = before.pop()
+    return not is_webvtt and last.isdigit() and before[-1:] == [""]
 
 
 def _read(timing: str, block: list[str], cues: list[Supervision]) -> str:
@@ -61,6 +75,7 @@ def _read(timing: str, block: list[str], cues: list[Supervision]) -> str:
     start_s, end_s = _seconds(*match.groups()[:4]), _seconds(*match.groups()[4:])
     if end_s <= start_s:
         return f"the cue ends before it begins: {timing.strip()[:60]!r}"
+    block = [line for line in block if line.strip()]
     speaker = VOICE.search(block[0]) if block else None
     text = "\n".join(html.unescape(TAG.sub("", line)).strip() for line in block).strip()
     cues.append(

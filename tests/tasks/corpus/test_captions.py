@@ -157,6 +157,41 @@ def test_missing_empty_lines_between_cues() -> None:
     assert [cue.text for cue in cues] == ["One.", "Two."]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\n00:00:01,000 --> 00:00:04,000\n- Are you coming?\n\n- Yes.\n\n2\n00:00:05,000 --> 00:00:07,000\nGood.\n",
+        "1\n\n00:00:01,000 --> 00:00:04,000\n\n- Are you coming?\n\n- Yes.\n\n2\n\n00:00:05,000 --> 00:00:07,000\n\nGood.\n",
+    ],
+)
+def test_an_empty_line_inside_a_subrip_cue_costs_no_words(text: str) -> None:
+    cues, problems = parse_subtitles(text)
+    assert [cue.text for cue in cues] == ["- Are you coming?\n- Yes.", "Good."]
+    assert problems == []
+
+
+def test_automatic_captions_whose_first_line_is_a_space() -> None:
+    """As YouTube writes them: a cue of new words, then the same for a moment with a line of space below."""
+    said = ["hello world", "next line", "third one", "the last"]
+    blocks, before = [], " "
+    for n, line in enumerate(said):
+        first, _, rest = line.partition(" ")
+        blocks.append(f"00:0{n}.000 --> 00:0{n}.990 align:start\n{before}\n{first}<00:0{n}.500><c> {rest}</c>\n")
+        blocks.append(f"00:0{n}.990 --> 00:0{n + 1}.000 align:start\n{line}\n \n")
+        before = line
+    cues, problems = parse_subtitles("\n".join(["WEBVTT\nKind: captions\n", *blocks]))
+    assert [(cue.start_s, cue.text) for cue in unroll(cues)] == list(enumerate(said))
+    assert problems == []
+
+
+def test_lines_of_webvtt_that_belong_to_no_cue_are_told() -> None:
+    cues, problems = parse_subtitles(
+        "WEBVTT\n\n00:01.000 --> 00:02.000\nOne.\n\nLost.\n\nid\n00:02.000 --> 00:03.000\nTwo."
+    )
+    assert [cue.text for cue in cues] == ["One.", "Two."]
+    assert [str(problem) for problem in problems] == ["line 6: belongs to no cue: 'Lost.'"]
+
+
 @pytest.mark.parametrize("text", ["just words\nand more", "1\nbad --> worse\nx"])
 def test_text_without_cues_is_unreadable(text: str) -> None:
     with pytest.raises(TranscriptError, match="line"):
