@@ -20,7 +20,11 @@ MEDIA_EXTENSIONS = frozenset(_EXTENSIONS.split())
 MAX_READABLE = 80
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
 _LANGUAGE_SUFFIX = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
-_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
+_YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"0[1-9]|1[0-2]", r"0[1-9]|[12]\d|3[01]"
+_TIME_BEHIND = r"(?:(?<=\d{8})(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?"  # 202603011800
+_DATE = re.compile(
+    rf"(?<!\d)(?:({_YEAR})([-_./]?)({_MONTH})\2({_DAY}){_TIME_BEHIND}|({_DAY})\.({_MONTH})\.({_YEAR}))(?!\d)"
+)
 
 
 def relative_path(uri: str, root: str) -> str:
@@ -76,7 +80,10 @@ def programme_id(stem: str, *, is_encoded: bool) -> str:
 def broadcast_date(stem: str, *, is_encoded: bool) -> str:
     """The last date in a path, as `2026-03-01`; empty when there is none."""
     dates = _DATE.findall(decoded(stem, is_encoded=is_encoded))
-    return "-".join((dates[-1][0], dates[-1][2], dates[-1][3])) if dates else ""
+    if not dates:
+        return ""
+    year, _, month, day, day_first, month_second, year_last = dates[-1]
+    return f"{year or year_last}-{month or month_second}-{day or day_first}"
 
 
 def hash64(text: str) -> int:

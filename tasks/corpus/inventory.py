@@ -5,6 +5,7 @@ A listing of a million objects is sorted and joined on disk, so memory stays fla
 
 from __future__ import annotations
 
+import posixpath
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,13 +33,13 @@ BATCH = 5000
 
 _TABLES = """
 CREATE TABLE media (stem TEXT, uri TEXT, size INTEGER, etag TEXT);
-CREATE TABLE transcript (stem TEXT, rank INTEGER, uri TEXT, etag TEXT);
+CREATE TABLE transcript (stem TEXT, rank INTEGER, detour INTEGER, uri TEXT, etag TEXT);
 CREATE TABLE entry (media TEXT, start_s REAL, end_s REAL, text TEXT, speaker TEXT, language TEXT, manifest TEXT);
 CREATE TABLE earlier (programme_id TEXT PRIMARY KEY, shard INTEGER, split INTEGER) WITHOUT ROWID;
 """
 # One programme a stem: of several renditions the one that a manifest names, then the largest.
 _PROGRAMMES = """
-CREATE INDEX transcript_stem ON transcript (stem, rank);
+CREATE INDEX transcript_stem ON transcript (stem, rank, detour);
 CREATE INDEX entry_media ON entry (media);
 CREATE TABLE programme AS
 WITH ranked AS (
@@ -48,7 +49,7 @@ WITH ranked AS (
   FROM media m)
 SELECT programme_id(r.stem) AS id, r.stem, r.uri AS media, r.size, r.etag, r.place,
   (SELECT manifest FROM entry WHERE entry.media = r.uri LIMIT 1) AS manifest,
-  (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.uri LIMIT 1) AS transcript,
+  (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.detour, t.uri LIMIT 1) AS transcript,
   -1 AS shard, -1 AS split
 FROM ranked r;
 CREATE INDEX programme_id ON programme (id);
@@ -90,7 +91,7 @@ class Inventory:
         self._root, self._language = root, language
         self._is_encoded = root.startswith("file://")
         self._pending_media: list[tuple[str, str, int, str]] = []
-        self._pending_transcripts: list[tuple[str, int, str, str]] = []
+        self._pending_transcripts: list[tuple[str, int, int, str, str]] = []
         self.n_objects = self.n_ignored = 0
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript(
@@ -103,16 +104,18 @@ class Inventory:
         self._database.close()
 
     def add(self, item: ObjectInfo) -> None:
-        """Take one object of the listing."""
+        """Take one object of the listing. Hidden ones are no media: macOS writes `._news.mp4` beside `news.mp4`."""
         self.n_objects += 1
-        stem, extension = split_extension(relative_path(item.uri, self._root))
-        if extension in MEDIA_EXTENSIONS:
+        path = relative_path(item.uri, self._root)
+        stem, extension = split_extension(path)
+        if any(part.startswith(".") for part in path.split("/")):
+            self.n_ignored += 1
+        elif extension in MEDIA_EXTENSIONS:
             self._pending_media.append((stem, item.uri, item.size, item.etag))
         elif extension in TRANSCRIPT_EXTENSIONS:
             rank = TRANSCRIPT_EXTENSIONS.index(extension)
             for detour, media_stem in enumerate(stems_of_transcript(stem, self._language)):
-                likelihood = rank + detour * len(TRANSCRIPT_EXTENSIONS)
-                self._pending_transcripts.append((media_stem, likelihood, item.uri, item.etag))
+                self._pending_transcripts.append((media_stem, rank, detour, item.uri, item.etag))
         else:
             self.n_ignored += 1
         if len(self._pending_media) + len(self._pending_transcripts) >= BATCH:
@@ -173,7 +176,7 @@ class Inventory:
             )
 
     def away(self) -> Iterator[tuple[str, int, int]]:
-        """Name, shard and split of the earlier plan's programmes that do not go on now. A shard that is no more is -1."""
+        """Name, shard and split of the earlier plan's programmes that do not go on now; -1 for a shard that is no more."""
         yield from self._database.execute(
             f"""SELECT programme_id, iif(shard <= (SELECT max(shard) FROM programme), shard, -1), split FROM earlier e
                 WHERE NOT EXISTS (SELECT 1 FROM programme WHERE id = e.programme_id AND {_TAKEN})
@@ -202,7 +205,7 @@ class Inventory:
         """Manifests that stand for many media: those that no medium is named after."""
         ranks = [TRANSCRIPT_EXTENSIONS.index(extension) for extension in MANIFEST_EXTENSIONS]
         rows = self._database.execute(
-            f"""SELECT uri FROM transcript t WHERE rank % {len(TRANSCRIPT_EXTENSIONS)} IN ({", ".join(map(str, ranks))})
+            f"""SELECT uri FROM transcript t WHERE rank IN ({", ".join(map(str, ranks))})
                 GROUP BY uri HAVING NOT max(EXISTS (SELECT 1 FROM media WHERE media.stem = t.stem)) ORDER BY uri"""
         )
         return [uri for (uri,) in rows]
@@ -233,8 +236,9 @@ class Inventory:
             path = storage.file_uri("/" + name).removeprefix("file:///") if self._is_encoded else name
             candidates = [storage.join(folder, path) for folder in (storage.parent(manifest), self._root)]
         for candidate in candidates:
-            if self._database.execute("SELECT 1 FROM media WHERE uri = ?", (candidate,)).fetchone():
-                return candidate
+            for uri in (candidate, _without_dots(candidate)):
+                if self._database.execute("SELECT 1 FROM media WHERE uri = ?", (uri,)).fetchone():
+                    return uri
         return ""
 
     def _supervisions(self, media: str) -> Iterator[Supervision]:
@@ -247,10 +251,16 @@ class Inventory:
 
     def _flush(self) -> None:
         self._write("INSERT INTO media VALUES (?, ?, ?, ?)", self._pending_media)
-        self._write("INSERT INTO transcript VALUES (?, ?, ?, ?)", self._pending_transcripts)
+        self._write("INSERT INTO transcript VALUES (?, ?, ?, ?, ?)", self._pending_transcripts)
         self._pending_media, self._pending_transcripts = [], []
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._database.execute("BEGIN")
         self._database.executemany(statement, rows)
         self._database.execute("COMMIT")
+
+
+def _without_dots(uri: str) -> str:
+    """`uri` with `.` and `..` folded, as a listing writes it."""
+    scheme, separator, path = uri.partition("://")
+    return f"{scheme}{separator}{posixpath.normpath(path)}"

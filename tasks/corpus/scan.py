@@ -98,7 +98,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             n_left_out += 1
             sink.write(_left_out(name, media, taken))
     context.publish("outcomes.jsonl", outcomes)
-    loads = _assign(arguments, inventory)
+    loads, n_undated = _assign(arguments, inventory)
     n_media = inventory.count("media")
     if not loads:
         raise _nothing(arguments.media, n_media)
@@ -126,6 +126,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "media": n_media,
             "transcripts": inventory.count("transcript"),
             "programmes": n_media - n_left_out,
+            "undated": n_undated,
             "left_out": n_left_out,
             "manifest_problems": n_problems,
             "other_objects": inventory.n_ignored,
@@ -152,11 +153,14 @@ def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
     return listing.hexdigest()
 
 
-def _assign(arguments: ScanCorpus, inventory: Inventory) -> list[int]:
-    """Give every programme its split and shard. Returns the weight of each shard that has any."""
+def _assign(arguments: ScanCorpus, inventory: Inventory) -> tuple[list[int], int]:
+    """Give every programme its split and shard.
+
+    Returns the weight of each shard that has any, and how many programmes have no date in their path.
+    """
     columns = _columns(inventory.candidates())
     if not len(columns["rowid"]):
-        return []
+        return [], 0
     by_date = len(np.unique(columns["date_group"])) >= MIN_DATES
     splits = assign_splits(
         columns["date_group" if by_date else "group"],
@@ -169,7 +173,8 @@ def _assign(arguments: ScanCorpus, inventory: Inventory) -> list[int]:
     shards = assign_shards(columns["weight"], columns["earlier_shard"], n_shards)
     inventory.plan(zip(shards.tolist(), splits.tolist(), columns["rowid"].tolist(), strict=True))
     loads = np.bincount(shards, weights=columns["weight"])
-    return [int(load) for load in loads if load]
+    n_undated = int((columns["date_group"] == columns["group"]).sum())
+    return [int(load) for load in loads if load], n_undated
 
 
 def _columns(candidates: Iterator[Candidate]) -> dict[str, np.ndarray]:

@@ -2,7 +2,8 @@
 
 Both are blocks of a timing line and text lines. SubRip has no standard; what is read here is what its players read:
 comma or point before the milliseconds, hours left out, numbers missing or repeated, empty lines anywhere. WebVTT is
-W3C's: an empty line ends a cue, a line of spaces does not (automatic captions begin with one), and NOTE, STYLE and REGION blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
+W3C's: an empty line ends a cue, a line of spaces does not (automatic captions begin with one). Its NOTE, STYLE and
+REGION blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 
 
 def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervision], list[Problem]]:
-    """Cues in the order of the file, and the places that are none. A text that begins with WEBVTT is WebVTT in any case.
+    """Cues in the order of the file, and the places that are none. What begins with WEBVTT is WebVTT in any case.
 
     Raises TranscriptError when the text has lines but not one cue.
     """

@@ -40,8 +40,29 @@ def test_pairs_media_with_the_best_transcript_of_their_name(pipeline) -> None:
     put(pipeline, "two.mxf", "two.mxf.ttml", "two.txt", "README.md", "Thumbs.db")
     scan = pipeline.scan()
     found = {name: p.transcript.removeprefix(pipeline.media + "/") for name, p in programmes(scan).items()}
-    assert found == {"a.one": "a/one.srt", "b.one": "b/one.en.vtt", "two": "two.txt"}
+    assert found == {"a.one": "a/one.srt", "b.one": "b/one.en.vtt", "two": "two.mxf.ttml"}
     assert scan.counts["other_objects"] == 2
+
+
+def test_captions_go_before_a_synopsis(folder) -> None:
+    """A text without times says nothing that captions with a language in their name do not say better."""
+    put(folder, "talk.mp4", "talk.en.srt", "talk.txt")
+    assert programmes(folder.scan())["talk"].transcript.endswith("talk.en.srt")
+
+
+def test_hidden_files_are_no_programmes(pipeline) -> None:
+    put(pipeline, "news.mp4", "news.srt", "._news.mp4", "._news.srt", ".trash/old.mp4", ".trash/old.srt")
+    scan = pipeline.scan()
+    assert set(programmes(scan)) == {"news"}
+    assert (scan.counts["media"], scan.counts["other_objects"]) == (1, 4)
+
+
+def test_a_manifest_may_name_media_beside_its_folder(pipeline) -> None:
+    put(pipeline, "wav/a b.wav", "wav/c.wav")
+    lines = [{"audio_filepath": name, "duration": 2, "text": name} for name in ("../wav/a b.wav", ".././wav/c.wav")]
+    put(pipeline, "set/manifest.jsonl", data="\n".join(map(json.dumps, lines)).encode())
+    texts = {s.text for p in programmes(pipeline.scan()).values() for s in p.supervisions}
+    assert texts == {"../wav/a b.wav", ".././wav/c.wav"}
 
 
 def test_media_without_a_transcript_stay_in_the_inventory(pipeline) -> None:
@@ -146,6 +167,8 @@ def test_a_day_goes_whole_into_one_split(folder) -> None:
     for day in range(1, 29):
         assert splits[f"news.2026-02-{day:02d}"] is splits[f"sport.2026-02-{day:02d}"]
     assert sum(split is Split.TEST for split in splits.values()) == 2 * round(0.12 * 28)
+    put(folder, "film.wav", "film.txt")
+    assert folder.scan().counts["undated"] == 1
 
 
 def test_one_more_programme_changes_one_shard(pipeline) -> None:
@@ -196,7 +219,7 @@ def test_eight_thousand_hostile_names(tmp_path: Path, folder) -> None:
         "\u202egnp",
         "\u00e9",
         "e\u0301",
-        "...",
+        "a...",
         " ",
         "%2e%2e",
         "a#b?c",
@@ -240,7 +263,7 @@ def test_an_odd_key_in_s3_costs_itself_alone(bucket, s3: str, s3_endpoint: str) 
             Bucket=s3.removeprefix("s3://"), Key=f"media/{name}", Body=b"x"
         )
     scan = bucket.scan(shards=1)
-    assert scan.counts["media"] == 4
+    assert scan.counts["media"] == 3  # ./x.wav is hidden
     assert scan.counts["manifest_problems"] == 1
     (prepared,) = bucket.prepare(scan)
     assert prepared.counts["programmes_used"] == 1
