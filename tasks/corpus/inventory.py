@@ -176,7 +176,7 @@ class Inventory:
             )
 
     def away(self) -> Iterator[tuple[str, int, int]]:
-        """Name, shard and split of the earlier plan's programmes that do not go on now; -1 for a shard that is no more."""
+        """Name, shard and split of the earlier plan's programmes that do not go on now; -1: that shard is no more."""
         yield from self._database.execute(
             f"""SELECT programme_id, iif(shard <= (SELECT max(shard) FROM programme), shard, -1), split FROM earlier e
                 WHERE NOT EXISTS (SELECT 1 FROM programme WHERE id = e.programme_id AND {_TAKEN})

@@ -30,12 +30,13 @@ AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "
 # Bounded, so that a bracket that nothing closes costs no search through all the text behind it.
 _NOT_SAID = re.compile(
     r"\[[^\]]{0,300}\]|\([^)]{0,300}\)|\{[^}]{0,300}\}|<[^>]{0,300}>"  # [music], (applause), markup
-    r"|[♪♫#♩♬]+[^♪♫#♩♬]*[♪♫#♩♬]+|[♪♫♩♬]"  # songs
+    # Songs; with # only where white space stands on its inner side: #news and #sport are words.
+    r"|(?:[♪♫♩♬]+|(?<![\w#])#+(?=\s))[^♪♫#♩♬]*(?:[♪♫♩♬]+|(?<=\s)#+(?![\w#]))|[♪♫♩♬]"
 )
-# "JOHN SMITH:" or ">> ANNA:" at a line's start. A capitalised word alone is no label: "Tomorrow: rain".
-_SPEAKER_LABEL = re.compile(
-    r"^\s*(?:(?:>{2,}\s*)?[A-Z][A-Z0-9.'’-]+(?:\s+[A-Z0-9.'’-]+){0,3}\s*:|>{2,}(?:\s*[A-Z][\w .'’-]{0,40}:)?)"
-)
+# ">> ANNA:" at a line's start.
+_CHEVRONS = re.compile(r"^\s*>{2,}(?:\s*[A-Z][\w .'’-]{0,40}:)?")
+# "JOHN SMITH:" before small letters or a line's end. A capitalised word alone is no label: "Tomorrow: rain".
+_LABEL = re.compile(rf"{_CHEVRONS.pattern}|^\s*[A-Z][A-Z0-9.'’-]+(?:\s+[A-Z0-9.'’-]+){{0,3}}\s*:(?=\s*$|.*[a-z])")
 _DIALOGUE_DASH = re.compile(r"^\s*[-–—]\s*")
 _QUOTES = str.maketrans({**dict.fromkeys("’‘ʼ`´", "'"), **dict.fromkeys('“”"«»„', None)})
 _FULL_STOPS = re.compile(r"[!…]|\.{2,}")
@@ -54,7 +55,7 @@ class Normaliser:
 
     @property
     def name(self) -> str:
-        return f"captions-{self.language}-2"
+        return f"captions-{self.language}-3"
 
     @property
     def alphabet(self) -> frozenset[str]:
@@ -63,7 +64,8 @@ class Normaliser:
     def __call__(self, text: str) -> str:
         """`text` as it was spoken. What is left may hold characters outside the alphabet: see `strange`."""
         text = _SOFT.sub("", unicodedata.normalize("NFKC", text))
-        lines = (_SPEAKER_LABEL.sub("", _DIALOGUE_DASH.sub("", line)) for line in text.split("\n"))
+        label = _CHEVRONS if text.isupper() else _LABEL  # where all is in capitals, "THE ANSWER IS:" is no name
+        lines = (label.sub("", _DIALOGUE_DASH.sub("", line)) for line in text.split("\n"))
         text = _NOT_SAID.sub(" ", "\n".join(lines)).translate(_QUOTES)
         text = text.replace("&", f" {AND[self.language]} ")
         text = _COMMAS.sub(",", _FULL_STOPS.sub(".", text))

@@ -17,6 +17,14 @@ from tasks.corpus.text import LETTERS, normaliser_for
         ("(APPLAUSE)", ""),
         ("♪ La la la ♪", ""),
         ("FIONA BRUCE: Good evening.", "good evening."),
+        ("♪♪ La la la ♪♪", ""),
+        ("# La la la #", ""),
+        ("#\nLa la\n#\nGood evening.", "good evening."),
+        ("Tweet us at #news or #sport tonight", "tweet us at #news or #sport tonight"),
+        ("FIONA BRUCE:\nGood evening.", "good evening."),
+        ("THE ANSWER IS THIS: WE WON", "the answer is this, we won"),
+        (">> HUW: GOOD EVENING", "good evening"),
+        ("- BREAKING NEWS: FIRE\n- Where?", "breaking news, fire where?"),
         (">> And now >> the rest", "and now >> the rest"),
         (">> HUW: And now", "and now"),
         ("- Yes.\n- No?", "yes. no?"),
@@ -64,7 +72,9 @@ def test_normalising_twice_changes_nothing(text: str, language: str) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("run", [" ", "\n", "[", "(", "{", "<a", " \u0301", "-¿", "\ufdfa", "♪a", ". ", ">> ", "- "])
+@pytest.mark.parametrize(
+    "run", [" ", "\n", "[", "(", "{", "<a", " \u0301", "-¿", "\ufdfa", "♪a", "#", " #", "# ", ". ", ">> ", "- "]
+)
 def test_a_long_run_of_anything_takes_no_time_to_speak_of(run: str) -> None:
     """Quadratic, this would take hours."""
     assert normaliser_for("en")("good" + run * 100_000 + "evening").endswith("evening")
