@@ -93,6 +93,7 @@ class AudioReader:
                     origin_s=self.probe.starts_at_s,
                     is_raw=self.probe.container in RAW_FORMATS,
                     max_gap_s=limits.max_gap_s,
+                    max_lead_s=limits.max_duration_s,
                 ),
                 names=opened.channel_names[stream.index],
                 channel=self.choice.channel,

@@ -76,14 +76,16 @@ class DamageCount:
 class TrackDecoder:
     """Decodes one track, a packet at a time."""
 
-    def __init__(self, stream: AudioStream, *, origin_s: float, is_raw: bool, max_gap_s: float) -> None:
+    def __init__(
+        self, stream: AudioStream, *, origin_s: float, is_raw: bool, max_gap_s: float, max_lead_s: float
+    ) -> None:
         """`origin_s`: the medium's time 0 on the container's clock. `is_raw`: its time stamps are counted, not
-        stored, so they do not show what is missing.
+        stored, so they do not show what is missing. `max_lead_s`: the track may begin so long after the medium.
 
         Raises `MediaRejected(unsupported_codec)` when the decoder does not take the stream.
         """
         self.damage = DamageCount()
-        self._is_raw, self._max_gap_s = is_raw, max_gap_s
+        self._is_raw, self._max_gap_s, self._max_lead_s = is_raw, max_gap_s, max_lead_s
         self._context = stream.codec_context
         self._tick_s = float(stream.time_base) if stream.time_base else 0.0
         self._origin_s = origin_s
@@ -206,9 +208,11 @@ class TrackDecoder:
         self.damage.lost_s += self._failed_s
         self._failed_s = 0.0
         lead_s = pts * self._tick_s - self._origin_s if pts is not None else 0.0
-        if GAP_S < lead_s <= self._max_gap_s:
+        if GAP_S < lead_s <= self._max_lead_s:
             self.damage.starts_at_s = lead_s
             self._put_silence(lead_s, blocks)
+        elif lead_s > self._max_lead_s:
+            self.damage.clock_resets += 1
         self._anchor(pts)
 
     def _anchor(self, pts: int | None) -> None:
@@ -238,7 +242,7 @@ class TrackDecoder:
         self._silence_s += left / self._rate_hz
         while left > 0:
             n_samples = min(left, self._block_samples)
-            # One zero, seen many times: ten minutes of silence for many channels take no memory here.
+            # One zero, seen many times: hours of silence for many channels take no memory here.
             zeros = np.broadcast_to(np.float32(0), (self._shape[2], n_samples))
             blocks.append(NativeBlock(zeros, self._rate_hz))
             left -= n_samples

@@ -16,6 +16,22 @@ ISO_639_1 = {
     "srp": "sr", "swe": "sv", "tha": "th", "tur": "tr", "ukr": "uk", "vie": "vi",
 }  # fmt: skip
 
+LANGUAGE_NAMES = {
+    "arabic": "ar", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "italian": "it",
+    "japanese": "ja", "korean": "ko", "mandarin": "zh", "polish": "pl", "portuguese": "pt", "russian": "ru",
+    "spanish": "es", "turkish": "tr",
+}  # fmt: skip
+TAG = re.compile(r"[a-z]{2,3}(?:[-_][a-z0-9]+)*")
+# Undetermined, unknown, not coded, several, none, and those that each broadcaster uses as it likes (qaa to qtz).
+NO_LANGUAGE = re.compile(r"(?:und|unk|mis|mul|zxx|q[a-t][a-z])(?![a-z])")
+
+
+def language_tag(told: str) -> str | None:
+    """The tag of one language in lower case, from a tag or an English name. None for what names no language."""
+    told = told.strip().lower()
+    tag = LANGUAGE_NAMES.get(told, told)
+    return tag if TAG.fullmatch(tag) and not NO_LANGUAGE.match(tag) else None
+
 
 def same_language(a: str, b: str) -> bool:
     """Are two tags the same language? "eng", "en" and "en-GB" are."""

@@ -18,7 +18,7 @@ class MediaLimits(Frozen):
     max_duration_s: float = 24 * 3600.0
     max_bytes: int = 1 << 40
     max_lost_share: float = 0.1  # of the duration, silence or missing; more is `rejected(damaged)` or `(truncated)`
-    max_gap_s: float = 600.0  # a larger jump of the timestamps is another clock, not missing audio
+    max_gap_s: float = 600.0  # a larger jump of the timestamps inside a track is another clock, not missing audio
     memory_bytes: int = 1 << 30  # above what Python and FFmpeg need at rest; in a child process only
 
     def check_size(self, n_bytes: int) -> None:

@@ -109,9 +109,10 @@ class TrackMix:
         queue = self._waiting[packet.stream_index]
         for block in self._tracks[packet.stream_index].feed(packet):
             queue.push(block)
-        lengths = [queue.n_samples for queue in self._waiting.values()]
-        has_lagged = max(lengths) - min(lengths) > LAG_S * self._rate_hz
-        yield from self._mix(max(lengths) if has_lagged else min(lengths), keep_s=BLOCK_S)
+            # At each block: one packet may bring hours of silence before a late track.
+            lengths = [waiting.n_samples for waiting in self._waiting.values()]
+            has_lagged = max(lengths) - min(lengths) > LAG_S * self._rate_hz
+            yield from self._mix(max(lengths) if has_lagged else min(lengths), keep_s=BLOCK_S)
 
     def finish(self) -> Iterator[np.ndarray]:
         """The rest, after the last packet."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.contract import Frozen, Reason
 from tasks.media.findings import MediaRejected
 from tasks.media.formats import RAW_FORMATS
+from tasks.media.languages import language_tag
 from tasks.media.limits import MediaLimits, Stopwatch
 from tasks.media.source import Media, MediaSource, OpenMedia, open_container, open_source
 
@@ -29,7 +30,7 @@ class TrackInfo(Frozen):
     n_channels: int
     layout: str
     channel_names: tuple[str, ...]  # "FL", "FC"; empty when the header names none
-    language: str | None  # as tagged, lower case
+    language: str | None  # as tagged, lower case; None when the tag names no language
     title: str
     dispositions: tuple[str, ...]
     starts_at_s: float | None
@@ -104,7 +105,6 @@ def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw:
     context = stream.codec_context  # None when this FFmpeg has no decoder for it
     layout = context.layout if context else None
     tick_s = float(stream.time_base) if stream.time_base else 0.0
-    language = _text(stream.metadata, "language").lower()
     return TrackInfo(
         index=stream.index,
         codec=context.name if context else "unknown",
@@ -114,7 +114,7 @@ def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw:
         n_channels=layout.nb_channels if layout else 0,
         layout=layout.name if layout else "",
         channel_names=channel_names,
-        language=language if language and language not in ("und", "unk", "zxx", "mis") else None,
+        language=language_tag(_text(stream.metadata, "language")),
         title=_text(stream.metadata, "title") or _text(stream.metadata, "handler_name"),
         dispositions=tuple(sorted(str(flag.name) for flag in type(stream.disposition) if flag in stream.disposition)),
         starts_at_s=_seconds(stream.start_time, tick_s),

@@ -7,7 +7,7 @@ from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
 from tasks.transcripts.document import SCHEMA_VERSION
 
 # Raised when a step's output would change. They together are the pipeline's version.
-PREPARE_VERSION = 3
+PREPARE_VERSION = 4
 RECOGNISE_VERSION = 4
 DIARIZE_VERSION = 2
 PUBLISH_VERSION = 4

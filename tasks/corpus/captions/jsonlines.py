@@ -7,7 +7,6 @@ same field. Lhotse: MonoCut and MultiCut with their recording; mixed cuts join r
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,17 +14,12 @@ from typing import Any, BinaryIO
 
 from tasks.corpus.captions.problems import Problem
 from tasks.corpus.records import Supervision
+from tasks.media.languages import language_tag
 
 MANIFEST_EXTENSIONS = (".jsonl", ".jsonl.gz", ".ndjson")
 MEDIA_FIELDS = ("audio_filepath", "path", "audio", "audio_path")
 MAX_LINE_BYTES = 16 << 20
 READ_BYTES = 1 << 20
-LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
-LANGUAGE_NAMES = {
-    "arabic": "ar", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "italian": "it",
-    "japanese": "ja", "korean": "ko", "mandarin": "zh", "polish": "pl", "portuguese": "pt", "russian": "ru",
-    "spanish": "es", "turkish": "tr",
-}  # fmt: skip
 GZIP = 31  # zlib's number for a gzip header and the largest window
 
 
@@ -104,8 +98,7 @@ def _speaker(value: Any) -> str:
 
 def _language(value: Any) -> str:
     """A tag, or one for a name as lhotse's recipes write it ("English"). Empty for what is neither."""
-    told = value.strip() if isinstance(value, str) else ""
-    return told if LANGUAGE_TAG.fullmatch(told) else LANGUAGE_NAMES.get(told.lower(), "")
+    return (language_tag(value) if isinstance(value, str) else None) or ""
 
 
 def _lines(file: BinaryIO, compressed: bool) -> Iterator[bytes]:

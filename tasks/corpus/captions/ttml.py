@@ -15,6 +15,7 @@ from lxml import etree
 
 from tasks.corpus.captions.problems import Problem, TranscriptError
 from tasks.corpus.records import Supervision
+from tasks.media.languages import language_tag
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -47,9 +48,12 @@ def parse_ttml(data: bytes) -> tuple[list[Supervision], list[Problem]]:
         origin_s = _start_of_programme(root, reader)
     except ValueError as error:
         raise TranscriptError(Problem(root.sourceline or 1, str(error))) from None
-    reader.visit(body, -origin_s, None)
+    reader.visit(body, Fraction(0), None)
     if not reader.cues and reader.problems:
         raise TranscriptError(reader.problems[0])
+    # Media time counts from the programme's begin already, but exporters write timecode there too.
+    if reader.is_timecode or all(cue.start_s >= origin_s for cue in reader.cues):
+        return [_earlier(cue, float(origin_s)) for cue in reader.cues], reader.problems
     return reader.cues, reader.problems
 
 
@@ -60,6 +64,11 @@ class _Reader:
         self._times, self._agents = times, agents
         self.cues: list[Supervision] = []
         self.problems: list[Problem] = []
+
+    @property
+    def is_timecode(self) -> bool:
+        """Whether the document's times are those of the recording, not of the programme."""
+        return self._times.time_base.name == "smpte"
 
     def visit(self, element: Element, begin_s: Fraction, end_s: Fraction | None) -> None:
         name = _name(element)
@@ -119,6 +128,11 @@ class _Reader:
         )
 
 
+def _earlier(cue: Supervision, by_s: float) -> Supervision:
+    end_s = None if cue.end_s is None else round(cue.end_s - by_s, 3)
+    return cue.model_copy(update={"start_s": round(cue.start_s - by_s, 3), "end_s": end_s})
+
+
 def _time_context(root: Element) -> Any:
     from ttconv.imsc import attributes
 
@@ -145,7 +159,7 @@ def _is_cue(element: Element, name: str, end_s: Fraction | None) -> bool:
 def _language(element: Element) -> str:
     """`xml:lang` of the element or of the nearest around it."""
     around = (element, *element.iterancestors())
-    return next((tag.strip() for e in around if (tag := e.get(f"{XML}lang")) is not None), "")
+    return language_tag(next((tag for e in around if (tag := e.get(f"{XML}lang")) is not None), "")) or ""
 
 
 def _name(element: Element) -> str:

@@ -142,6 +142,7 @@ TABLE: dict[str, tuple[str, bytes, tuple[list[tuple[int, int, str]], set[Reason]
         TTML.replace("<p begin=\"6s\"", '<p xml:lang="de" begin="6s"').encode(),
         ([FIRST], {Reason.LANGUAGE}, None),
     ),
+    "ttml in no language": ("show.ttml", TTML.replace("<tt ", '<tt xml:lang="und" ').encode(), GOOD),
     "dfxp past the end": (
         "show.dfxp",
         TTML.replace("</div>", '<p begin="90s" end="91s">After the end.</p></div>').encode(),

@@ -76,6 +76,24 @@ def test_a_track_that_begins_late_is_preceded_by_silence():
     assert np.abs(samples[: 16_000 * 14 // 10]).max() < 1e-3
 
 
+def test_a_track_that_begins_after_a_long_while_keeps_its_place():
+    """Commentary to the second half: its captions count from the medium's begin."""
+    commentary = Track(STEREO, "flac", starts_at_s=2700.0)
+    medium = encode("matroska", [Track(STEREO, "flac"), commentary])
+    tracemalloc.start()
+    with open_audio(medium, TrackPolicy(track=1)) as audio:
+        n_silent = sum(len(block) for block in audio if not block.any())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert audio.findings.starts_at_s == pytest.approx(2700.0, abs=0.01)
+    assert audio.findings.duration_s == pytest.approx(2703.0, abs=0.1)
+    assert n_silent / 16_000 == pytest.approx(2700.0, abs=3.0)
+    assert peak < 16 << 20  # as samples, the silence alone would be ten times as much
+    with open_audio(medium, TrackPolicy(track=1), MediaLimits(max_duration_s=600.0)) as audio:
+        assert sum(len(block) for block in audio) / 16_000 == pytest.approx(3.0, abs=0.1)
+    assert audio.findings.clock_resets == 1
+
+
 def test_a_container_that_begins_late_does_not():
     """A transport stream's clock starts anywhere."""
     samples, findings = decoded(encode("mpegts", [Track(STEREO, "mp2", starts_at_s=5.0)]))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.media.mono import SampleQueue
+from tasks.media.mono import LAG_S, MonoTrack, SampleQueue, TrackMix
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=30))
@@ -22,3 +25,16 @@ def test_a_queue_keeps_every_samples_time(steps: list[tuple[int, int]]):
     assert ((out == places) | (out == 0)).all()
     # Whatever had come in time is there.
     assert queue.n_samples == max(0, pushed - len(out))
+
+
+def test_hours_of_silence_before_a_late_track_do_not_wait_in_memory():
+    """One packet brings them all."""
+    second = np.zeros(100, np.float32)
+    late = SimpleNamespace(feed=lambda packet: (second for _ in range(7200)), finish=lambda: ())
+    other = SimpleNamespace(feed=lambda packet: (), finish=lambda: ())
+    mix = TrackMix({0: cast(MonoTrack, late), 1: cast(MonoTrack, other)}, sample_rate_hz=100)
+    n_samples = 0
+    for block in mix.feed(SimpleNamespace(stream_index=0)):
+        n_samples += len(block)
+        assert mix._waiting[0].n_samples <= (LAG_S + 1) * 100
+    assert n_samples + sum(len(block) for block in mix.finish()) == 7200 * 100

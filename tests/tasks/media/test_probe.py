@@ -32,6 +32,12 @@ def test_tracks_languages_dispositions_and_titles():
     assert probe.header_duration_s == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.parametrize(("told", "language"), [("English", "en"), ("mul", None), ("qaa", None)])
+def test_a_name_is_a_language_and_several_are_none(told: str, language: str | None):
+    (track,) = probe_media(encode("matroska", Track(MONO, "flac", tags={"language": told}))).tracks
+    assert track.language == language
+
+
 @pytest.mark.parametrize("container", ["mov", "mxf"])
 def test_start_timecode_and_mono_tracks(container: str):
     media = encode(container, [Track(MONO, "pcm_s24le")] * 4, video=True, tags={"timecode": "10:00:00:00"})

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.contract import Reason
 from tasks.media.findings import MediaRejected
-from tasks.media.languages import same_language
+from tasks.media.languages import language_tag, same_language
 from tasks.media.probe import MediaProbe, TrackInfo
 from tasks.media.tracks import ChoiceReason, TrackPolicy, choose_tracks, is_audio_description
 
@@ -120,3 +120,12 @@ def test_audio_description_by_title(title: str, is_description: bool):
 )  # fmt: skip
 def test_language_tags(a: str, b: str, same: bool):
     assert same_language(a, b) is same
+
+
+@pytest.mark.parametrize(
+    ("told", "tag"),
+    [("ENG", "eng"), ("en-GB", "en-gb"), ("English", "en"), (" tr ", "tr"), ("mul", None), ("und", None),
+     ("und-Latn", None), ("qaa", None), ("qtz", None), ("que", "que"), ("Klingon", None), ("", None)],
+)  # fmt: skip
+def test_what_names_no_language_is_no_other_language(told: str, tag: str | None):
+    assert language_tag(told) == tag
