@@ -80,7 +80,7 @@ def prepare_programme(
         changed = _changed(programme)
         if changed:
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
-        transcript = _transcript(programme)
+        transcript = _transcript(programme, rules.normaliser.language)
         with open_programme(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
             return _cut_programme(programme, transcript, rules, audio, scratch / "programme.arrow")
     except MediaRejected as rejected:
@@ -105,10 +105,10 @@ def _changed(programme: Programme) -> str:
     return ""
 
 
-def _transcript(programme: Programme) -> Transcript:
+def _transcript(programme: Programme, language: str) -> Transcript:
     if programme.supervisions:
         return Transcript(programme.supervisions, are_captions=False)
-    return read_transcript(programme.transcript)
+    return read_transcript(programme.transcript, language)
 
 
 def _cut_programme(
@@ -145,7 +145,9 @@ def _cut_programme(
         dropped = [_beyond_the_end(d, media_ms, round(findings.missing_s * 1000)) for d in dropped]
     kept, damaged = _without_lost_audio(kept, findings)
     dropped += damaged
-    if not kept and any(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped):
+    out_of_range = [d for d in dropped if d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE]
+    begins_after_the_end = all(d.utterance.start_ms >= media_ms for d in dropped)
+    if not kept and out_of_range and (len(out_of_range) == len(dropped) or begins_after_the_end):
         return _lost(
             programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
         )

@@ -1,8 +1,10 @@
-"""Bytes of a caption file as text: byte order marks, UTF-16 without one, UTF-8, and Western European as last resort."""
+"""Bytes of a caption file as text: byte order marks, UTF-16 without one, UTF-8, and as last resort Windows' own."""
 
 from __future__ import annotations
 
 import codecs
+
+from tasks.media.languages import same_language
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -15,8 +17,11 @@ SNIFFED_BYTES = 4096
 WHITESPACE_CONTROLS = "\t\n\v\f\r\x1a"  # 0x1A closed text files in MS-DOS and still ends some captions
 
 
-def decode(data: bytes) -> str:
-    """The text in `data`. Raises ValueError when it is no text in any encoding that captions come in."""
+def decode(data: bytes, language: str = "") -> str:
+    """The text in `data`; its `language` (BCP 47) decides between the code pages of Windows.
+
+    Raises ValueError when it is no text in any encoding that captions come in.
+    """
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return _clean(data.decode(encoding))
@@ -29,8 +34,9 @@ def decode(data: bytes) -> str:
     try:
         return _clean(data.decode("utf-8"))
     except UnicodeDecodeError:
-        # Windows-1252 is Latin-1 with curly quotes; its few holes are Latin-1's control characters.
-        return _clean(data.decode("cp1252", errors="replace"))
+        # Windows-1252 is Latin-1 with curly quotes; its few holes are Latin-1's control characters. Windows-1254 is the
+        # same with six Turkish letters.
+        return _clean(data.decode("cp1254" if same_language(language, "tr") else "cp1252", errors="replace"))
 
 
 def _clean(text: str) -> str:

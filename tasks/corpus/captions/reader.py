@@ -29,8 +29,8 @@ class Transcript:
     """Whether neighbours may be joined: captions are cut for the screen, manifests and plain text for training."""
 
 
-def read_transcript(uri: str) -> Transcript:
-    """The transcript at `uri`.
+def read_transcript(uri: str, language: str) -> Transcript:
+    """The transcript at `uri`, which should be in `language` (BCP 47).
 
     Raises:
         InputRejected: transcript_unreadable, transcript_empty, too_large or not_found, with file and line.
@@ -44,7 +44,7 @@ def read_transcript(uri: str) -> Transcript:
             next_step="check what this file is; a transcript is text",
         )
     try:
-        transcript = _parse(uri)
+        transcript = _parse(uri, language)
     except (TranscriptError, ValueError) as error:
         raise InputRejected(
             str(error),
@@ -62,7 +62,7 @@ def read_transcript(uri: str) -> Transcript:
     return transcript
 
 
-def _parse(uri: str) -> Transcript:
+def _parse(uri: str, language: str) -> Transcript:
     name = storage.name_of(uri).lower()
     if name.endswith(MANIFEST_EXTENSIONS):
         with storage.open_reader(uri) as file:
@@ -76,7 +76,9 @@ def _parse(uri: str) -> Transcript:
     if name.endswith((".ttml", ".dfxp")):
         cues, problems = parse_ttml(data)
     elif name.endswith((".srt", ".vtt")):
-        cues, problems = parse_subtitles(decode(data), is_webvtt=name.endswith(".vtt"))
+        cues, problems = parse_subtitles(decode(data, language), is_webvtt=name.endswith(".vtt"))
     else:
-        return Transcript((Supervision(start_s=0.0, end_s=None, text=decode(data).strip()),), are_captions=False)
+        return Transcript(
+            (Supervision(start_s=0.0, end_s=None, text=decode(data, language).strip()),), are_captions=False
+        )
     return Transcript(tuple(unroll(cues)), tuple(problems))

@@ -96,6 +96,10 @@ def test_ebu_tt_counts_from_the_start_of_the_programme() -> None:
       <body><div><p begin="10:00:02:00" end="10:00:03:12">Hello.</p></div></body></tt>"""
     cues, _ = parse_ttml(document)
     assert times(cues) == [(2.0, 3.48, "Hello.", "")]
+    media_time = document.replace(b'"smpte"', b'"media"')
+    assert times(parse_ttml(media_time)[0]) == [(2.0, 3.48, "Hello.", "")]
+    from_zero = media_time.replace(b'"10:00:0', b'"00:00:0')
+    assert times(parse_ttml(from_zero)[0]) == [(2.0, 3.48, "Hello.", "")]
 
 
 def test_a_ttml_document_opens_nothing_else() -> None:
@@ -134,6 +138,13 @@ def test_unicode_encodings(encoding: str) -> None:
 
 def test_western_european_is_the_last_resort() -> None:
     assert decode("Déjà vu – “café”".encode("cp1252")) == "Déjà vu – “café”"
+
+
+def test_turkish_of_windows_keeps_its_letters(storage_root: str) -> None:
+    uri = storage.join(storage_root, "a.srt")
+    storage.write(uri, "00:01,000 --> 00:04,000\nKırmızı kapı, iyi yıllar İzmir".encode("cp1254"))
+    (cue,) = read_transcript(uri, "tr-TR").supervisions
+    assert cue.text == "Kırmızı kapı, iyi yıllar İzmir"
 
 
 @pytest.mark.parametrize("data", [bytes(range(256)) * 8, b"\0" * 100, b"\x01\x02\x03\x04" * 50])
@@ -246,7 +257,7 @@ def test_broken_transcripts_name_file_reason_and_next_step(
     uri = storage.join(storage_root, name)
     storage.write(uri, data)
     with pytest.raises(InputRejected) as raised:
-        read_transcript(uri)
+        read_transcript(uri, "en")
     assert raised.value.reason is reason
     assert raised.value.subject == uri
     assert raised.value.next_step
@@ -256,7 +267,7 @@ def test_broken_transcripts_name_file_reason_and_next_step(
 def test_plain_text_has_no_times(storage_root: str) -> None:
     uri = storage.join(storage_root, "a.txt")
     storage.write(uri, "good evening".encode("utf-16"))
-    transcript = read_transcript(uri)
+    transcript = read_transcript(uri, "en")
     assert times(list(transcript.supervisions)) == [(0.0, None, "good evening", "")]
     assert not transcript.are_captions
 

@@ -157,6 +157,11 @@ def test_one_bad_file_never_fails_a_shard(folder) -> None:
         ("empty.wav", b"", good),
         ("unreadable.wav", None, b"1\nno times --> here\nx"),
         ("blank.wav", None, b" "),
+        (
+            "tail.wav",
+            None,
+            b"1\n00:00:01,000 --> 00:00:04,000\n[MUSIC]\n\n2\n00:00:14,000 --> 00:00:16,000\nThe end.\n",
+        ),
         ("late.wav", None, b"1\n10:00:00,000 --> 10:00:02,000\nGood evening to you.\n"),
     ):
         data = storage.read_bytes(storage.join(folder.media, "news/2026-03-01.wav")) if media is None else media
@@ -177,6 +182,8 @@ def test_one_bad_file_never_fails_a_shard(folder) -> None:
         "untimed": Reason.TOO_LONG,
     }
     assert all(found[name].outcome is Outcome.REJECTED for name in reasons)
+    assert found["tail"].outcome is Outcome.DONE_WITH_WARNINGS
+    assert found["tail"].detail == "no utterance was kept"
     assert "give captions" in found["untimed"].detail
     assert sum(found[f"news.2026-03-{n + 1:02d}"].outcome is Outcome.DONE for n in range(N_PROGRAMMES)) == N_PROGRAMMES
 
