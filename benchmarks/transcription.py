@@ -2,7 +2,8 @@
 speakers beside a sequence of the same parts: transcribe, align, diarize, one after another.
 
 All contenders have the same weights (a Whisper of random weights that always says as much: see `parrot.py`), the same
-audio, int8, and all cores; each loads its model anew.
+audio, int8, and all cores. Each is a fresh process every time, as a script or a pod is: Python, its libraries and its
+models are loaded anew.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
@@ -21,10 +25,14 @@ from benchmarks import night_steps, parrot
 from benchmarks.measure import BASE, Report, race, report, run
 from tasks.diarization import EMBEDDED
 
-MINUTES = 4
+if TYPE_CHECKING:
+    from faster_whisper.transcribe import Segment
+
+MINUTES = 6
 REPEATS = 3
 PEER = "faster-whisper batched, text alone"
 RATE_HZ = 48_000
+PROGRAMME, MODEL = Path("inbox", "programme.aac"), "converted"
 
 
 def make_programme(path: Path, minutes: int) -> None:
@@ -59,63 +67,53 @@ def make_programme(path: Path, minutes: int) -> None:
     part.unlink()
 
 
-def airscript(media: Path, model: Path, diarizer: str = "") -> Callable[[], object]:
+def airscript(media: Path, model: Path, diarizer: str = "") -> None:
     """The steps of a night; with a diarizer, speakers are told apart beside recognition."""
-
-    def transcribe() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            recognised, published = night_steps.transcribe(media.parent, Path(folder), model, diarizer)
-            assert not recognised.counts["suspect"], "what is decoded again has no equal on the other side"
-            assert sum(published.counts.values()) == 1
-
-    return transcribe
+    with tempfile.TemporaryDirectory() as folder, trusting():
+        recognised, published = night_steps.transcribe(media.parent, Path(folder), model, diarizer)
+    assert not recognised.counts["suspect"], "what is decoded again has no equal on the other side"
+    assert sum(published.counts.values()) == 1
 
 
-def faster_whisper(media: Path, model: Path, word_times: bool) -> Callable[[], list[object]]:
+def faster_whisper(media: Path, model: Path, word_times: bool) -> list[Segment]:
     """Its batched pipeline as it comes, less the download."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    def transcribe() -> list[object]:
-        whisper = WhisperModel(str(model), device="cpu", compute_type="int8", local_files_only=True)
-        segments, _ = BatchedInferencePipeline(whisper).transcribe(str(media), word_timestamps=word_times, batch_size=8)
-        return list(segments)
-
-    return transcribe
+    whisper = WhisperModel(str(model), device="cpu", compute_type="int8", local_files_only=True)
+    segments, _ = BatchedInferencePipeline(whisper).transcribe(str(media), word_timestamps=word_times, batch_size=8)
+    return list(segments)
 
 
-def one_after_the_other(media: Path, model: Path, aligner: Path, diarizer: str = "") -> Callable[[], object]:
+def one_after_the_other(media: Path, model: Path, aligner: Path, diarizer: str = "") -> object:
     """The sequence of WhisperX from the same parts: transcribe all of it, then align all of it with a CTC model, then
-    tell speakers apart in all of it, if a diarizer is named, and give them to the words' segments."""
+    tell speakers apart in all of it, if a diarizer is named."""
     from faster_whisper.audio import decode_audio
 
-    from tasks import diarization
-    from tasks.diarization.diarizer import load_diarizer
     from tasks.recognition import beam
     from tasks.recognition.ctc import CtcEngine
+
+    segments = faster_whisper(media, model, word_times=False)
+    audio, ctc = decode_audio(str(media)), CtcEngine(aligner, "cpu")
+    found = []
+    for segment in segments:
+        samples = audio[int(segment.start * 16_000) : int(segment.end * 16_000)]
+        (log_posteriors,) = ctc.log_posteriors(ctc.log_mel([samples]))
+        text = [1 + ord(c) % 30 for c in segment.text]
+        kept = [a for a, b in pairwise([*text, 0]) if a != b]  # as many symbols as letters, whichever they are
+        found += beam.align([log_posteriors], [kept], ctc.blank)
+    return found, told_apart(audio, diarizer) if diarizer else None
+
+
+def told_apart(audio: np.ndarray, diarizer: str) -> object:
+    """The speakers of `(n_samples,)` at 16 kHz."""
+    from tasks import diarization
+    from tasks.diarization.diarizer import load_diarizer
     from tasks.transcripts.spans import Span
 
-    transcribe = faster_whisper(media, model, word_times=False)
-
-    def sequence() -> object:
-        segments = transcribe()
-        audio, ctc = decode_audio(str(media)), CtcEngine(aligner, "cpu")
-        found = []
-        for segment in segments:
-            samples = audio[int(segment.start * 16_000) : int(segment.end * 16_000)]  # type: ignore[attr-defined]
-            (log_posteriors,) = ctc.log_posteriors(ctc.log_mel([samples]))
-            text = [1 + ord(c) % 30 for c in segment.text]  # type: ignore[attr-defined]
-            kept = [a for a, b in pairwise([*text, 0]) if a != b]  # as many symbols as letters, whichever they are
-            found += beam.align([log_posteriors], [kept], ctc.blank)
-        if not diarizer:
-            return found
-        reference = diarization.resolve(diarizer)
-        with tempfile.TemporaryDirectory() as folder:
-            told_apart = load_diarizer(diarization.fetch(reference, Path(folder)), reference.version).diarize(
-                lambda start_ms, end_ms: audio[16 * start_ms : 16 * end_ms], [Span(0, len(audio) // 16)]
-            )
-        return found, told_apart
-
-    return sequence
+    reference = diarization.resolve(diarizer)
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = load_diarizer(diarization.fetch(reference, Path(folder)), reference.version)
+    return loaded.diarize(lambda start_ms, end_ms: audio[16 * start_ms : 16 * end_ms], [Span(0, len(audio) // 16)])
 
 
 @contextlib.contextmanager
@@ -125,27 +123,48 @@ def trusting() -> Iterator[None]:
         yield
 
 
+def contenders(folder: Path) -> dict[str, Callable[[], object]]:
+    """Over the programme and the model that `measure` has put into `folder`."""
+    media, model = folder / PROGRAMME, folder / MODEL
+    return {
+        "airscript, from the file to nine formats": partial(airscript, media, model),
+        PEER: partial(faster_whisper, media, model, word_times=False),
+        "faster-whisper batched, with word times": partial(faster_whisper, media, model, word_times=True),
+        "transcribe, then align (as WhisperX does)": partial(one_after_the_other, media, model, BASE),
+        "airscript, with speakers": partial(airscript, media, model, EMBEDDED),
+        "transcribe, then align, then diarize": partial(one_after_the_other, media, model, BASE, EMBEDDED),
+    }
+
+
+def in_a_fresh_process(folder: Path, name: str) -> None:
+    """One contender, once. Raises `RuntimeError` when it fails."""
+    process = get_context("spawn").Process(target=compete, args=(folder, name))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{name}: ended with {process.exitcode}")
+
+
+def compete(folder: Path, name: str) -> None:
+    contenders(folder)[name]()
+
+
 def measure() -> Report:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["AIRSCRIPT_MODEL_CACHE"] = str(folder / "cache")
-        media = folder / "inbox" / "programme.aac"
-        media.parent.mkdir()
-        make_programme(media, MINUTES)
+        (folder / PROGRAMME).parent.mkdir()
+        make_programme(folder / PROGRAMME, MINUTES)
         parrot.save(folder / "whisper", parrot.SMALL)
+        os.environ["AIRSCRIPT_MODEL_CACHE"] = str(folder / "cache")
         from tasks.recognition.whisper import converted
 
-        model = converted(folder / "whisper")
-        contenders = {
-            "airscript, from the file to nine formats": airscript(media, model),
-            PEER: faster_whisper(media, model, word_times=False),
-            "faster-whisper batched, with word times": faster_whisper(media, model, word_times=True),
-            "transcribe, then align (as WhisperX does)": one_after_the_other(media, model, BASE),
-            "airscript, with speakers": airscript(media, model, EMBEDDED),
-            "transcribe, then align, then diarize": one_after_the_other(media, model, BASE, EMBEDDED),
-        }
-        with trusting():
-            rows = race(contenders, PEER, 60 * MINUTES, REPEATS)
+        (folder / MODEL).symlink_to(converted(folder / "whisper"))
+        rows = race(
+            {name: partial(in_a_fresh_process, folder, name) for name in contenders(folder)},
+            PEER,
+            60 * MINUTES,
+            REPEATS,
+        )
     return report(
         "transcription",
         f"one programme of {MINUTES} minutes, AAC; Whisper {parrot.SMALL.name} of random weights, int8, beam 5",

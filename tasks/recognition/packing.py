@@ -24,8 +24,12 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
-def evenly(items: Sequence[T], most: int) -> list[Sequence[T]]:
-    """`items` in order, in as few batches of at most `most` as there can be, none more than one item larger."""
+def evenly(items: Sequence[T], most: int, at_a_time: int = 1) -> list[Sequence[T]]:
+    """`items` in order, in as few batches of at most `most` as there can be, none more than one item larger.
+
+    Where `at_a_time` batches are worked on, their number is a multiple of it, if there are enough items.
+    """
     n_batches = -(-len(items) // most)
+    n_batches = min(-(-n_batches // at_a_time) * at_a_time, len(items))
     edges = [len(items) * number // n_batches for number in range(n_batches + 1)] if items else []
     return [items[start:end] for start, end in pairwise(edges)]

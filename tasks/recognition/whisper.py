@@ -12,14 +12,17 @@ import secrets
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from tasks.contract import InputRejected, Misconfigured, Reason, digest_of
+from tasks.recognition.allocation import keep_freed_memory
 from tasks.recognition.engine import SAMPLE_RATE_HZ, Hints, Recognition, Word
 from tasks.recognition.packing import evenly
 from tasks.recognition.vocabulary import written
@@ -30,10 +33,14 @@ if TYPE_CHECKING:
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
 
+T, R = TypeVar("T"), TypeVar("R")
+
 WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
-BATCH_CHUNKS = {"cpu": 4, "cuda": 24}  # on processors 8 are no faster (5.2 to 5.7 s a window of small, 5.0 to 5.5)
+BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
+# On processors batches go side by side, with few threads each: a decoder's products are too small to be shared out.
+WORKERS, THREADS_A_WORKER = 4, 4  # at most
 PORTION_S = {"cpu": 300.0, "cuda": 1440.0}
 BEAM_SIZE = 5
 MOST_KEPT = 64  # encodings of large-v3 take 3.8 MB each on accelerators
@@ -69,22 +76,27 @@ class Encodings:
     def __init__(self, model: WhisperModel) -> None:
         self._encode = model.encode
         self._kept: dict[bytes, np.ndarray] = {}
+        self._lock = Lock()
 
     def hear(self, features: np.ndarray) -> StorageView:
         """`(n, n_mels, n_frames)` to encodings, of which the latest are kept."""
         encoded = self._encode(features)
-        for window, encoding in zip(features, _on_host(encoded), strict=True):
-            self._kept[_digest(window)] = encoding.copy()
-        while len(self._kept) > MOST_KEPT:
-            self._kept.pop(next(iter(self._kept)))
+        heard = {_digest(window): np.copy(e) for window, e in zip(features, _on_host(encoded), strict=True)}
+        with self._lock:
+            self._kept |= heard
+            while len(self._kept) > MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)))
         return encoded
 
     def __call__(self, features: np.ndarray) -> StorageView:
         """`(n, n_mels, n_frames)` to encodings; what was kept is given away."""
         from ctranslate2 import StorageView
 
-        kept = (self._kept.pop(_digest(window), None) for window in features) if self._kept else ()
-        found = {index: encoding for index, encoding in enumerate(kept) if encoding is not None}
+        found = {}
+        if self._kept:
+            digests = [_digest(window) for window in features]
+            with self._lock:
+                found = {index: self._kept.pop(d) for index, d in enumerate(digests) if d in self._kept}
         if not found:
             return self._encode(features)
         if missing := [index for index in range(len(features)) if index not in found]:
@@ -107,7 +119,7 @@ class WhisperEngine:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         import ctranslate2
-        from faster_whisper import BatchedInferencePipeline, WhisperModel
+        from faster_whisper import WhisperModel
 
         missing = [name for name in COMPANIONS if not (folder / name).is_file()]
         if missing:
@@ -119,13 +131,20 @@ class WhisperEngine:
             )
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+        if device == "cpu":
+            keep_freed_memory()
+        cores = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+        self._n_workers = min(WORKERS, cores) if device == "cpu" else 1
         self._model = WhisperModel(
-            str(folder), device=device, compute_type=COMPUTE_TYPES[device], cpu_threads=threads, local_files_only=True
+            str(folder),
+            device=device,
+            compute_type=COMPUTE_TYPES[device],
+            cpu_threads=min(THREADS_A_WORKER, cores // self._n_workers),
+            num_workers=self._n_workers,
+            local_files_only=True,
         )
         self._model.feature_extractor = WindowFeatures(self._model)
         self._encodings = self._model.encode = Encodings(self._model)
-        self._pipeline = BatchedInferencePipeline(self._model)
         self._batch_chunks = BATCH_CHUNKS[device]
         self._compute_type = COMPUTE_TYPES[device]
 
@@ -158,12 +177,13 @@ class WhisperEngine:
         """See `Engine.languages`. Each chunk costs one pass of the encoder, which decoding it then saves."""
         if not self.tells_languages:
             return []
-        found: list[dict[str, float]] = []
-        for batch in evenly(chunks, self._batch_chunks):
+
+        def guess(batch: Sequence[np.ndarray]) -> list[dict[str, float]]:
             features = [self._model.feature_extractor(chunk)[..., :-1] for chunk in batch]
             guesses = self._model.model.detect_language(self._encodings.hear(np.stack(features)))
-            found += [{token[2:-2]: p for token, p in likely_first} for likely_first in guesses]  # "<|en|>"
-        return found
+            return [{token[2:-2]: p for token, p in likely_first} for likely_first in guesses]  # "<|en|>"
+
+        return [found for _, guesses in self._side_by_side(guess, chunks) for found in guesses]
 
     def recognise(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False
@@ -175,11 +195,22 @@ class WhisperEngine:
         """
         recognitions = [Recognition(())] * len(chunks)
         for known, indexes in self._alike(chunks, hints, careful).items():
-            for batch in evenly(indexes, self._batch_chunks):
-                found = self._decode([chunks[index] for index in batch], known, careful)
+
+            def decode(batch: Sequence[int], known: Hints = known) -> list[Recognition]:
+                return self._decode([chunks[index] for index in batch], known, careful)
+
+            for batch, found in self._side_by_side(decode, indexes):
                 for index, recognition in zip(batch, found, strict=True):
                     recognitions[index] = recognition
         return recognitions
+
+    def _side_by_side(
+        self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T]
+    ) -> Iterator[tuple[Sequence[T], list[R]]]:
+        """Batches of `items` and what `work` makes of them, in order; as many at a time as there are workers."""
+        batches = evenly(items, self._batch_chunks, self._n_workers)
+        with ThreadPoolExecutor(self._n_workers) as workers:
+            yield from zip(batches, workers.map(work, batches), strict=True)
 
     def _alike(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None, careful: bool
@@ -213,6 +244,8 @@ class WhisperEngine:
 
     def _decode(self, chunks: Sequence[np.ndarray], known: Hints, careful: bool) -> list[Recognition]:
         """One batch. Each chunk gets a window of its own on one line, so that a segment's place says whose it is."""
+        from faster_whisper import BatchedInferencePipeline
+
         line = np.zeros(len(chunks) * WINDOW_SAMPLES, dtype=np.float32)
         clips, lengths_s = [], []
         for index, chunk in enumerate(chunks):
@@ -220,7 +253,8 @@ class WhisperEngine:
             line[index * WINDOW_SAMPLES : index * WINDOW_SAMPLES + len(chunk)] = chunk
             lengths_s.append(len(chunk) / SAMPLE_RATE_HZ)
             clips.append({"start": index * WINDOW_S, "end": index * WINDOW_S + lengths_s[-1]})
-        segments, _ = self._pipeline.transcribe(
+        # It remembers where the last batch ended: each has its own, or what is side by side would mix.
+        segments, _ = BatchedInferencePipeline(self._model).transcribe(
             line,
             language=self._code(known.language),
             beam_size=BEAM_SIZE,

@@ -21,6 +21,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import soxr
+from faster_whisper import BatchedInferencePipeline
 
 from benchmarks import parrot
 from tasks.media.chunks import chunks
@@ -55,7 +56,7 @@ def said(text: str, seed: int = 0) -> np.ndarray:
 
 def test_what_nobody_can_say_is_marked(engine) -> None:  # type: ignore[no-untyped-def]
     samples = said("Good evening, and welcome.")
-    theirs, _ = engine._pipeline.transcribe(samples, language="en")
+    theirs, _ = BatchedInferencePipeline(engine._model).transcribe(samples, language="en")
     assert len(" ".join(segment.text for segment in theirs).split()) == parrot.N_WORDS
 
     span = Span(start_ms=0, end_ms=len(samples) // 16)
@@ -77,7 +78,7 @@ def test_faint_speech_is_heard(engine) -> None:  # type: ignore[no-untyped-def]
     noise = np.random.default_rng(0).normal(0, 1, len(voice)).astype(np.float32)
     power = float(np.mean(voice**2))
     mixed = ((voice + noise * np.sqrt(10 * power)) * 0.2).astype(np.float32)
-    _, info = engine._pipeline.transcribe(mixed, language="en")
+    _, info = BatchedInferencePipeline(engine._model).transcribe(mixed, language="en")
     ours_s = sum(chunk.duration_ms for chunk in chunks(speech_segments([mixed]))) / 1000
     assert ours_s > info.duration_after_vad + 2.0
     assert ours_s > 0.85 * len(voice) / RATE_HZ
@@ -100,7 +101,7 @@ def test_an_opening_in_another_language_is_outvoted(engine, monkeypatch: pytest.
     model = engine._model.model
     samples = np.concatenate([said(f"This is sentence number {n} of a long report.", n) for n in range(60)])
     monkeypatch.setattr(engine._model, "model", Detector(model, ["de", *["en"] * 50]))
-    _, info = engine._pipeline.transcribe(samples)
+    _, info = BatchedInferencePipeline(engine._model).transcribe(samples)
     assert info.language == "de"
 
     hearing = Hearing(preparation(), None)
