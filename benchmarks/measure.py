@@ -120,13 +120,14 @@ def race(
     work: float,
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
+    warm_up: int = 1,
 ) -> list[Row]:
     """Time the contenders in turn, A B C A B C …, so that a machine that slows down slows all of them.
 
-    `work` is how many units one call does. One round is run first and not counted.
+    `work` is how many units one call does. `warm_up` rounds are run first and not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for counted in range(-1, repeats):
+    for counted in range(-warm_up, repeats):
         for name, call in contenders.items():
             started = clock()
             call()

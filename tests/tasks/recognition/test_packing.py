@@ -28,3 +28,11 @@ def test_even_batches_are_in_order_and_alike(items: list[int], most: int) -> Non
     assert [item for batch in batches for item in batch] == items
     assert len(batches) == -(-len(items) // most)
     assert max(map(len, batches), default=0) - min(map(len, batches), default=0) <= 1
+
+
+@given(lengths, st.integers(1, 10), st.integers(1, 4))
+def test_every_worker_has_as_many_batches_as_the_others(items: list[int], most: int, workers: int) -> None:
+    batches = evenly(items, most, workers)
+    assert [item for batch in batches for item in batch] == items
+    assert max(map(len, batches), default=0) <= most
+    assert len(batches) % workers == 0 or len(batches) == len(items)
