@@ -147,7 +147,7 @@ class PrepareSession:
 
 
 def fetched(block: AudioBlock) -> AudioBlock:
-    """The block with its sound in it; without any where what it names is not there or is none of such a block."""
+    """The block with its sound in it; without any where what it names may not be read, or is none of such a block."""
     if not block.audio_uri:
         return block
     audio = b""
@@ -158,7 +158,11 @@ def fetched(block: AudioBlock) -> AudioBlock:
             raise ValueError(f"more than {LARGEST_BLOB_BYTES} bytes")
         if block.encoding == "pcm":
             block.check(audio)
-    except (InputRejected, ValueError) as error:
+    except Exception as error:
+        # What a message names must not stop whoever hears it. Storage that does not answer is no fault of the message.
+        is_of_the_file = isinstance(error, OSError) and storage.is_of_the_file(error)
+        if not (is_of_the_file or storage.is_forbidden(error) or isinstance(error, InputRejected | ValueError)):
+            raise
         log.warning("a block's sound is lost", session=block.session, sequence=block.sequence, error=str(error))
         audio = b""
     return block.model_copy(update={"audio": audio, "audio_uri": ""})

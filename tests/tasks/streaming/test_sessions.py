@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks import storage
 from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
 from tasks.corpus.matching import edits, words_alone
 from tasks.features.logmel import LogMel
@@ -19,6 +20,7 @@ from tasks.streaming.captions import Places
 from tasks.streaming.captions import component as captions_component
 from tasks.streaming.features import unnormalised
 from tasks.streaming.messages import AudioBlock, LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
+from tasks.streaming.prepare import fetched
 from tasks.streaming.session import Component
 from tests.tasks.streaming.conftest import SENTENCES, WEIGHTS, blocks_of
 
@@ -230,6 +232,35 @@ def test_sound_may_lie_in_storage_and_what_is_not_there_is_lost_audio(
     without = [block for block in plain if block.sequence not in (10, 11)]
     lossy: list[PreparedAudio] = push_all(components[0], named)
     assert [m.audio for m in lossy] == [m.audio for m in push_all(components[0], without)]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "none.pcm", "none.pcm/below", "%00"])
+def test_sound_that_cannot_be_read_is_lost_audio(tmp_path: Path, name: str) -> None:
+    (tmp_path / "none.pcm").mkdir()
+    block = AudioBlock(session="s", sequence=0, start_ms=0, audio_uri=f"{tmp_path.as_uri()}/{name}")
+    assert fetched(block) == block.model_copy(update={"audio_uri": ""})
+
+
+def test_sound_that_s3_refuses_is_lost_audio_and_an_s3_that_does_not_answer_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from obstore.exceptions import BaseError, GenericError, PermissionDeniedError
+
+    def fail(uri: str) -> None:
+        raise errors[uri]
+
+    errors = {"s3://other/a": PermissionDeniedError("403"), "s3://other/b": GenericError("503")}
+    forbidden, unanswered = (AudioBlock(session="s", sequence=0, start_ms=0, audio_uri=uri) for uri in errors)
+    monkeypatch.setattr(storage, "open_reader", fail)
+    assert not fetched(forbidden).audio
+    with pytest.raises(BaseError, match="503"):
+        fetched(unanswered)
+
+
+@pytest.mark.parametrize("uri", ["s3://two words/a.pcm", "s3://bucket", "file://host/a.pcm", "http://a/b"])
+def test_an_address_that_storage_does_not_know_is_no_message(uri: str) -> None:
+    with pytest.raises(ValueError, match="audio_uri"):
+        AudioBlock(session="s", sequence=0, start_ms=0, audio_uri=uri)
 
 
 def test_opus_blocks_are_heard_and_a_torn_one_is_lost_audio(
