@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,15 @@ from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
 from tasks.streaming.captions import Places
 from tasks.streaming.captions import component as captions_component
 from tasks.streaming.features import unnormalised
-from tasks.streaming.messages import AudioBlock, LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
+from tasks.streaming.messages import (
+    AudioBlock,
+    LiveFeatures,
+    LiveVoices,
+    LiveWords,
+    PreparedAudio,
+    from_floats,
+    from_pcm,
+)
 from tasks.streaming.prepare import fetched
 from tasks.streaming.session import Component
 from tests.tasks.streaming.conftest import SENTENCES, WEIGHTS, blocks_of
@@ -184,6 +193,39 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
     heard = words_alone(" ".join(word.text for message in words for word in message.committed))
     said = " ".join([words_alone(SENTENCES[1].lower())] * 4)
     assert edits(said, heard) < 0.22 * len(said), heard
+
+
+@pytest.mark.parametrize("word_ms", [None, (0, 800), (200, 0)], ids=["no word", "a late word", "one word all along"])
+def test_speech_in_which_nothing_settles_fills_no_memory(word_ms: tuple[int, int] | None) -> None:
+    """A crowd: speech all the time, and the model hears nothing, or one word that never ends."""
+    from tasks.features.config import parakeet
+    from tasks.streaming import recognise
+
+    def hear(_features: Any, length_ms: int) -> Any:
+        if word_ms is None:
+            return SimpleNamespace(words=())
+        start_ms = word_ms[0] if not word_ms[1] else max(0, length_ms - word_ms[1])
+        return SimpleNamespace(words=(SimpleNamespace(text="a", start_ms=start_ms, end_ms=length_ms, confidence=0.5),))
+
+    config = parakeet(hop_samples=320, n_mels=8)
+    engine: Any = SimpleNamespace(features=config, name="crowd", recognise_features=hear)
+    model: Any = SimpleNamespace(uri="m", version="m/1")
+    session = recognise.RecogniseSession(engine, model, "s")
+    told: list[LiveWords] = []
+    for number in range(5 * 60):
+        message = LiveVoices(
+            session="s",
+            sequence=number,
+            start_ms=number * 192,
+            first_sample=number * 3_200,
+            n_features=8,
+            features=np.zeros((10, 8), np.float32).tobytes(),
+            speech=(0.9,) * 6,
+        )
+        told += list(session.push(message))
+        assert len(session._window) * 20 <= recognise.LONGEST_WINDOW_MS + 2 * recognise.STEP_MS
+    # Captions are shown up to what is settled.
+    assert told[-1].settled_ms > told[-1].end_ms - recognise.LONGEST_WINDOW_MS - recognise.STEP_MS
 
 
 def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Component]) -> None:
