@@ -9,7 +9,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +29,7 @@ MAX_BATCH = 1000  # metrics in one request: MLflow's own limit
 MAX_BUFFERED = 200_000
 CLOSING_PAUSE_S = 2.0
 ENDED_BECAUSE = "airscript.ended_because"
+UPLOAD_TIMEOUT_S = 3600
 MAX_TAG = 4000  # characters; MLflow takes 5000
 _OPENING_TRIES = 3
 
@@ -76,6 +78,21 @@ def connect() -> MlflowClient:
         subject=uri,
         next_step="start it, or set MLFLOW_TRACKING_URI to where it is",
     )
+
+
+@contextmanager
+def uploading() -> Iterator[None]:
+    """Inside, a request may last: a server answers an upload only when it has stored gigabytes."""
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(UPLOAD_TIMEOUT_S), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update(patience)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -40,7 +39,7 @@ def pack(model: Path, texts: dict[str, str], facts: dict[str, str], scratch: Pat
     folder = scratch / "pyfunc"
     weights = scratch / MODEL_FOLDER  # the folder's name is its name in the package
     if weights != model:
-        shutil.copytree(model, weights)
+        weights.symlink_to(model.absolute(), target_is_directory=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*type hints")  # the signature is given: none is inferred
         mlflow.pyfunc.save_model(
