@@ -118,8 +118,8 @@ DEFAULTS = {
             priority_class="airscript-batch",
             deadline=timedelta(hours=6),
         ),
-        # A node keeps a core and 2 to 6 GiB for itself and its daemons. This fits one GPU's smallest instance, of 4 vCPUs
-        # and 16 GiB, and the three below the next, of 8 vCPUs: quotas count vCPUs.
+        # A node keeps half a core and 3 to 6 GiB for itself and its daemons. This fits the smallest instance with a GPU
+        # (4 vCPUs, 16 GiB), and the three below fit the next (8 vCPUs): quotas count vCPUs.
         Profile(
             name="gpu-spot",
             cpu="3",
