@@ -79,6 +79,8 @@ class LiveSession:
     """From this offset on, together with the last snapshot, the state can be rebuilt."""
     saved_at: float
     heard_at: float
+    is_told: bool = False
+    """It has been said that messages came after its end."""
 
     @property
     def is_saved(self) -> bool:
@@ -174,6 +176,13 @@ class Worker:
             return  # the snapshot knows it
         if live.session is None or parsed.sequence <= live.sequence:
             self._metrics.duplicates.inc()
+            if live.session is None and not live.is_told:
+                live.is_told = True
+                log.warning(
+                    "a session that has ended is passed over: feed a new broadcast under another name",
+                    session=parsed.session,
+                    topic=self._topic,
+                )
             live.offset = offset
             return
         if missing := parsed.sequence - live.sequence - 1:

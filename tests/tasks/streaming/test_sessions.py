@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from tasks import storage
-from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
+from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptFailed, TranscriptPublished
 from tasks.corpus.matching import edits, words_alone
 from tasks.features.logmel import LogMel
 from tasks.media.mono import Resampler
@@ -23,7 +24,9 @@ from tasks.streaming.features import unnormalised
 from tasks.streaming.messages import (
     AudioBlock,
     LiveFeatures,
+    LiveSpan,
     LiveVoices,
+    LiveWord,
     LiveWords,
     PreparedAudio,
     from_floats,
@@ -162,6 +165,42 @@ def test_silence_is_no_session_without_an_end(through: Through) -> None:
     (published,) = [event for event in events if isinstance(event, TranscriptPublished)]
     assert published.outcome == "done_no_speech"
     assert not [event for event in events if isinstance(event, CaptionFinal)]
+
+
+def test_a_name_that_another_broadcast_has_is_refused_and_the_first_stays(tmp_path: Path) -> None:
+    component = captions_component(Places((tmp_path / "live").as_uri(), (tmp_path / "transcripts").as_uri()))
+
+    def broadcast(text: str, digest: str) -> list[Any]:
+        words = [
+            LiveWords(
+                session="s",
+                sequence=number,
+                start_ms=start_ms,
+                end_ms=start_ms + 2_000,
+                settled_ms=start_ms + 2_000,
+                committed=(LiveWord(text=text, start_ms=start_ms, end_ms=start_ms + 500, confidence=0.9),),
+                spoken=LiveSpan(start_ms=start_ms, end_ms=start_ms + 600),
+                is_last=number == 1,
+                model_version="m/1",
+                digest=digest,
+            )
+            for number, start_ms in enumerate((0, 4_000))
+        ]
+        return push_all(component, words)
+
+    def written() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    first = broadcast("yesterday", "a" * 64)
+    assert isinstance(first[-1], TranscriptPublished)
+    standing = written()
+    with capture_logs() as lines:
+        refused = broadcast("today", "b" * 64)[-1]
+    assert isinstance(refused, TranscriptFailed)
+    assert refused.reason == "duplicate"
+    assert [line["event"] for line in lines] == ["a session is refused"]
+    assert written() == standing
+    assert broadcast("yesterday", "a" * 64)[-1].event_id == first[-1].event_id  # said again after a crash
 
 
 def test_a_session_of_one_empty_block_ends_too(through: Through) -> None:

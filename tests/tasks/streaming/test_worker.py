@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.streaming import kafka as streaming_kafka
@@ -247,9 +248,11 @@ def test_a_session_whose_feeder_is_gone_is_ended_by_whoever_owns_it(counter: Com
         replace(patient, ending=Ending(1.0, prepare.last_block))
     )  # nothing comes to it, and it must notice all the same
     assert heard(session_name, 5) == [0, 1, 2, 3, 4]
-    send(blocks[5:])  # the feeder is back, but its session has ended
-    assert ends(session_name, 15) == [4]
-    second.end()
+    with capture_logs() as lines:
+        send(blocks[5:])  # the feeder is back, but its session has ended
+        assert ends(session_name, 15) == [4]
+        second.end()
+    assert len([line for line in lines if line["event"].startswith("a session that has ended")]) == 1
     assert second.died is None
     assert not [n for n in heard(session_name, 5) if n > 4]
 
