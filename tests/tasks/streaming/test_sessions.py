@@ -32,7 +32,7 @@ from tasks.streaming.messages import (
     from_floats,
     from_pcm,
 )
-from tasks.streaming.prepare import fetched
+from tasks.streaming.prepare import JITTER_MS, fetched
 from tasks.streaming.session import Component
 from tests.tasks.streaming.conftest import SENTENCES, WEIGHTS, blocks_of
 
@@ -146,6 +146,21 @@ def test_lost_blocks_become_silence_or_a_jump(components: list[Component], spoke
         assert all(jump >= 0 for jump in jumps)
         end = prepared[-1].first_sample + len(prepared[-1].audio) // 2
         assert abs(end - len(spoken[0]) * 16_000 // spoken[1]) < 2 * N_WINDOW
+
+
+def test_short_gaps_do_not_add_up(components: list[Component]) -> None:
+    """A minute in which every tenth block lacks a packet of 20 ms, as a lossy line makes it."""
+    rate_hz, block_ms = 48_000, 200
+    samples = np.random.default_rng(0).normal(0, 0.1, 60 * rate_hz).astype(np.float32)
+    blocks = [
+        block.model_copy(update={"audio": block.audio[: len(block.audio) * 9 // 10]})
+        if block.sequence % 10 == 0
+        else block
+        for block in blocks_of(samples, rate_hz, block_ms=block_ms)
+    ]
+    prepared: list[PreparedAudio] = push_all(components[0], blocks)
+    end = prepared[-1].first_sample + len(prepared[-1].audio) // 2
+    assert abs(end / 16 - 60_000) < JITTER_MS + 2 * N_WINDOW / 16
 
 
 def test_what_is_heard_after_a_gap_keeps_its_time(through: Through, spoken: tuple[np.ndarray, int]) -> None:
