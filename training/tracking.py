@@ -156,25 +156,30 @@ def has_run(client: MlflowClient, run_id: str) -> bool:
         raise
 
 
+def server_url() -> str:
+    """MLflow's server as people reach it (`AIRSCRIPT_MLFLOW_URL`, by default as steps do); empty where none is."""
+    url = os.environ.get("AIRSCRIPT_MLFLOW_URL") or tracking_uri()
+    return url.rstrip("/") if url.startswith(("http://", "https://")) else ""
+
+
 def version_url(name: str, version: int) -> str:
     """Where a person sees a model version."""
-    uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        return f"{uri.rstrip('/')}/#/models/{name}/versions/{version}"
-    return f"models:/{name}/{version} in {uri}"
+    if server := server_url():
+        return f"{server}/#/models/{name}/versions/{version}"
+    return f"models:/{name}/{version} in {tracking_uri()}"
 
 
 def run_url(experiment: str, run_id: str) -> str:
     """Where a person sees the run: a page of the server, or the command that shows a local store."""
+    if server := server_url():
+        return f"{server}/#/experiments/{experiment}/runs/{run_id}"
     uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
     return f"{uri} run {run_id} (mlflow ui --backend-store-uri {uri})"
 
 
 def artifact_url(experiment: str, run_id: str, path: str) -> str:
     """Where a browser shows one of the run's artifacts; empty where no server does."""
-    return f"{run_url(experiment, run_id)}/artifacts/{path}" if tracking_uri().startswith("http") else ""
+    return f"{run_url(experiment, run_id)}/artifacts/{path}" if server_url() else ""
 
 
 class LiveRun:

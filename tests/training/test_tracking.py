@@ -83,6 +83,18 @@ def test_a_server_that_stays_away_costs_metrics_not_the_run(client: MlflowClient
     assert live.close("FINISHED") == 2
 
 
+def test_links_are_for_people_and_requests_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.airscript.svc:5000")
+    assert tracking.version_url("m", 3) == "http://mlflow.airscript.svc:5000/#/models/m/versions/3"
+    monkeypatch.setenv("AIRSCRIPT_MLFLOW_URL", "https://mlflow.example.org/")
+    assert tracking.version_url("m", 3) == "https://mlflow.example.org/#/models/m/versions/3"
+    assert (
+        tracking.artifact_url("1", "r", "a.html")
+        == "https://mlflow.example.org/#/experiments/1/runs/r/artifacts/a.html"
+    )
+    assert tracking.tracking_uri() == "http://mlflow.airscript.svc:5000"
+
+
 def test_an_upload_has_the_time_that_storing_takes(
     client: MlflowClient, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
