@@ -58,7 +58,7 @@ test-kafka: $(READY) ## The streaming tests against the broker that KAFKA_BOOTST
 	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming
 
 images: ## Build the images
-	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl
+	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl --load
 
 lint: $(READY) ## Ruff, mypy, import-linter
 	$(BIN)/ruff check .

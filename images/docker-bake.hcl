@@ -1,4 +1,5 @@
-# All images: `docker buildx bake --file images/docker-bake.hcl` from the top of the repository.
+# All images: `docker buildx bake --file images/docker-bake.hcl --load` from the top of the repository. A release attests
+# what it pushes; Docker's own store keeps no attestations.
 # A base of your own instead of the official ones: BASE=… CUDA_BASE=… docker buildx bake …
 
 variable "REGISTRY" {
@@ -34,7 +35,6 @@ target "image" {
     VERSION  = VERSION
     REVISION = REVISION
   }
-  attest = ["type=sbom", "type=provenance,mode=max"]
 }
 
 target "airflow" {

@@ -420,6 +420,13 @@ def is_of_the_file(error: OSError) -> bool:
     return error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EILSEQ)
 
 
+def is_forbidden(error: BaseException) -> bool:
+    """Whether S3 refuses an object to these credentials."""
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    return isinstance(error, PermissionDeniedError | UnauthenticatedError)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an exception says that the disk or the quota is used up."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

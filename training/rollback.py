@@ -28,15 +28,19 @@ def main(
 
     try:
         left, taken = roll_back(connect(), name, by, because, to)
-        now = datetime.now(UTC)
-        version, before = str(taken), str(left)
-        kafka.publish(
-            ModelPromoted(produced_at=now, name=name, version=version, before=before, decided_by=by, because=because)
-        )
     except StepError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
     print(f"champion of {name}: version {taken} again, version {left} marked as rolled back")
+    now = datetime.now(UTC)
+    version, before = str(taken), str(left)
+    try:
+        kafka.publish(
+            ModelPromoted(produced_at=now, name=name, version=version, before=before, decided_by=by, because=because)
+        )
+    except (ConnectionError, StepError) as error:
+        # Whoever takes this for a failure would roll back the good model too.
+        print(f"the rollback stands; only {ModelPromoted.TOPIC} was not sent: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +29,7 @@ MAX_BATCH = 1000  # metrics in one request: MLflow's own limit
 MAX_BUFFERED = 200_000
 CLOSING_PAUSE_S = 2.0
 ENDED_BECAUSE = "airscript.ended_because"
+UPLOAD_TIMEOUT_S = 3600
 MAX_TAG = 4000  # characters; MLflow takes 5000
 _OPENING_TRIES = 3
 
@@ -76,6 +78,21 @@ def connect() -> MlflowClient:
         subject=uri,
         next_step="start it, or set MLFLOW_TRACKING_URI to where it is",
     )
+
+
+@contextmanager
+def uploading() -> Iterator[None]:
+    """Inside, a request may last: a server answers an upload only when it has stored gigabytes."""
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(UPLOAD_TIMEOUT_S), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update(patience)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
@@ -139,25 +156,30 @@ def has_run(client: MlflowClient, run_id: str) -> bool:
         raise
 
 
+def server_url() -> str:
+    """MLflow's server as people reach it (`AIRSCRIPT_MLFLOW_URL`, by default as steps do); empty where none is."""
+    url = os.environ.get("AIRSCRIPT_MLFLOW_URL") or tracking_uri()
+    return url.rstrip("/") if url.startswith(("http://", "https://")) else ""
+
+
 def version_url(name: str, version: int) -> str:
     """Where a person sees a model version."""
-    uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        return f"{uri.rstrip('/')}/#/models/{name}/versions/{version}"
-    return f"models:/{name}/{version} in {uri}"
+    if server := server_url():
+        return f"{server}/#/models/{name}/versions/{version}"
+    return f"models:/{name}/{version} in {tracking_uri()}"
 
 
 def run_url(experiment: str, run_id: str) -> str:
     """Where a person sees the run: a page of the server, or the command that shows a local store."""
+    if server := server_url():
+        return f"{server}/#/experiments/{experiment}/runs/{run_id}"
     uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
     return f"{uri} run {run_id} (mlflow ui --backend-store-uri {uri})"
 
 
 def artifact_url(experiment: str, run_id: str, path: str) -> str:
     """Where a browser shows one of the run's artifacts; empty where no server does."""
-    return f"{run_url(experiment, run_id)}/artifacts/{path}" if tracking_uri().startswith("http") else ""
+    return f"{run_url(experiment, run_id)}/artifacts/{path}" if server_url() else ""
 
 
 class LiveRun:

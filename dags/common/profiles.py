@@ -118,10 +118,12 @@ DEFAULTS = {
             priority_class="airscript-batch",
             deadline=timedelta(hours=6),
         ),
+        # A node keeps half a core and 3 to 6 GiB for itself and its daemons. This fits the smallest instance with a GPU
+        # (4 vCPUs, 16 GiB), and the three below fit the next (8 vCPUs): quotas count vCPUs.
         Profile(
             name="gpu-spot",
-            cpu="4",
-            memory="14Gi",
+            cpu="3",
+            memory="12Gi",
             scratch="100Gi",
             priority_class="airscript-gpu",
             deadline=timedelta(hours=24),
@@ -134,7 +136,7 @@ DEFAULTS = {
         Profile(
             name="gpu-ondemand",
             cpu="4",
-            memory="28Gi",
+            memory="26Gi",
             scratch="100Gi",
             priority_class="airscript-gpu",
             deadline=timedelta(hours=24),
@@ -160,7 +162,7 @@ DEFAULTS = {
         Profile(
             name="gpu-train-ondemand",
             cpu="4",
-            memory="60Gi",
+            memory="56Gi",
             scratch="100Gi",
             priority_class="airscript-gpu",
             deadline=timedelta(days=5),
@@ -240,7 +242,7 @@ PLACEMENTS = {
         convert_model="gpu-spot",
         evaluate="gpu-spot",
         compare_models="cpu-small",
-        register_model="cpu-small",
+        register_model="cpu-large",  # the model and its package, gigabytes each, lie on its disk
         promote_model="cpu-small",
     ),
     **_placed(

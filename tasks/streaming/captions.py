@@ -13,9 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from tasks import storage
-from tasks.contract import Frozen, Outcome, digest_of
-from tasks.contract.events import Caption, CaptionFinal, CaptionPartial, CaptionWord, TranscriptPublished
+from tasks.contract import Frozen, Outcome, Reason, digest_of
+from tasks.contract.events import (
+    Caption,
+    CaptionFinal,
+    CaptionPartial,
+    CaptionWord,
+    TranscriptFailed,
+    TranscriptPublished,
+)
 from tasks.night import records
 from tasks.night.coverage import covered_ms
 from tasks.night.publishing import publish_transcript, published_transcript, put_once
@@ -44,6 +53,9 @@ LONGEST_PASSAGE_MS = 5_000  # what is cut into cues at once: longer cuts better,
 TURNS_KEPT_MS = 60_000
 LINGER_MS = 1_000  # a passage's last cue may stay so long after its last word
 UNNAMED = "0" * 64
+NAME_IS_TAKEN = "another broadcast has this name already: feed it under another"
+
+log = structlog.get_logger()
 
 
 class Passage(Frozen):
@@ -73,6 +85,8 @@ class CaptionsState(State):
     cues: tuple[hls.ShownCue, ...] = ()
     """Those that segments to come may show."""
     cue_end_ms: int = 0
+    is_refused: bool = False
+    """Another broadcast has the session's name."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,13 @@ class CaptionsSession:
 
     def push(self, message: LiveWords) -> Iterator[Outgoing]:
         state = self.state
+        if not state.is_refused:
+            yield from self._hear(message)
+        if message.is_last:
+            yield self._refusal() if state.is_refused else self._publish(message)
+
+    def _hear(self, message: LiveWords) -> Iterator[Outgoing]:
+        state = self.state
         self._take_turns(message.turns, message.end_ms)
         if message.committed:
             yield self._caption(CaptionFinal, state.n_final, message.committed, message)
@@ -110,10 +131,11 @@ class CaptionsSession:
         is_long = state.open and state.open[-1].end_ms - state.open[0].start_ms >= LONGEST_PASSAGE_MS
         if message.spoken or is_long or message.is_last:
             self._close_passage()
+        if state.is_refused:
+            return
         self._show(state.open[0].start_ms if state.open else message.settled_ms)
         if message.is_last:
             self._show(message.end_ms, is_last=True)
-            yield self._publish(message)
 
     def _caption(self, kind: type[Caption], sequence: int, words: Sequence[LiveWord], message: LiveWords) -> Caption:
         spoken = self._with_speakers(words, self.state.turns)
@@ -160,7 +182,12 @@ class CaptionsSession:
         if not (state.open or state.spoken or state.final_turns):
             return
         passage = Passage(words=state.open, spoken=state.spoken, turns=state.final_turns)
-        put_once(self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n")
+        uri, meant = self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n"
+        # A session that goes on after a crash may have settled on other words for a moment, but begins with the same.
+        if put_once(uri, meant) != meant and not state.n_passages:
+            state.is_refused = True
+            log.error("a session is refused", session=state.session, why=NAME_IS_TAKEN, passage=uri)
+            return
         if state.open:
             # The word before tells whether a sentence begins here.
             context = (state.before,) if state.before else ()
@@ -220,6 +247,17 @@ class CaptionsSession:
             duration_s=standing.media.duration_ms / 1000,
         )
 
+    def _refusal(self) -> TranscriptFailed:
+        session = self.state.session
+        return TranscriptFailed(
+            produced_at=datetime.now(UTC),
+            programme=session,
+            media=_media_uri(session),
+            outcome=Outcome.REJECTED,
+            reason=Reason.DUPLICATE,
+            detail=NAME_IS_TAKEN,
+        )
+
     def _transcript(
         self,
         words: tuple[Word, ...],
@@ -233,7 +271,7 @@ class CaptionsSession:
         no_speakers = TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail="speakers were not told apart")
         return Transcript(
             media=Media(
-                uri=f"live:{self.state.session}",
+                uri=_media_uri(self.state.session),
                 sha256=(last.digest if last else "") or UNNAMED,
                 duration_ms=duration_ms,
             ),
@@ -253,6 +291,10 @@ class CaptionsSession:
 
     def _uri(self, name: str) -> str:
         return storage.join(self._folder, *name.split("/"))
+
+
+def _media_uri(session: str) -> str:
+    return f"live:{session}"
 
 
 def _words(words: Sequence[LiveWord]) -> tuple[Word, ...]:

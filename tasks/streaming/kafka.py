@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract import Misconfigured, Reason
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 BROKERS = "AIRSCRIPT_KAFKA"
 """Comma-separated host:port. Without it nothing here speaks to Kafka."""
 CONFIG = "AIRSCRIPT_KAFKA_CONFIG"
-"""Path of a JSON file with more of librdkafka's settings: security, certificates, time limits."""
+"""More of librdkafka's settings: security, certificates, time limits. A JSON object, or the path of a file with one."""
 DEAD = ".dead"
 """Suffix of the topic for what could not be read."""
 FLUSH_S = 30.0
@@ -33,7 +34,7 @@ def base_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What every client needs.
 
     Raises:
-        Misconfigured: no brokers, or a file of settings that cannot be read.
+        Misconfigured: no brokers, or settings that cannot be read.
     """
     if not is_configured(environ):
         raise Misconfigured(
@@ -43,16 +44,16 @@ def base_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
             next_step=f"set {BROKERS} to host:port of one or more brokers",
         )
     more: dict[str, Any] = {}
-    if path := environ.get(CONFIG):
+    if given := environ.get(CONFIG):
+        is_inline = given.lstrip().startswith("{")  # as a secret of pods has it
         try:
-            with open(path, "rb") as file:  # noqa: PTH123
-                more = dict(json.load(file))
-        except (OSError, ValueError) as error:
+            more = dict(json.loads(given if is_inline else Path(given).read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
             raise Misconfigured(
                 f"not a JSON object that can be read: {error}",
                 reason=Reason.INVALID_ARGUMENT,
-                subject=f"{CONFIG}={path}",
-                next_step="give the path of a file with librdkafka's settings",
+                subject=CONFIG if is_inline else f"{CONFIG}={given}",  # inline, passwords may be in it
+                next_step="give librdkafka's settings as JSON, or the path of a file with them",
             ) from None
     return {"bootstrap.servers": environ[BROKERS], **more}
 

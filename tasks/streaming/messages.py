@@ -63,7 +63,9 @@ class AudioBlock(LiveMessage):
     )
     audio: bytes = Field(b"", max_length=INLINE_BYTES)
     audio_uri: str = Field(
-        default="", pattern=r"^((s3|file)://.+)?$", description="where the bytes are, if not in `audio`"
+        default="",
+        pattern=r"^(s3://[a-z0-9.-]+/.+|file:///.+)?$",  # obstore panics at other bucket names
+        description="where the bytes are, if not in `audio`",
     )
 
     @model_validator(mode="after")

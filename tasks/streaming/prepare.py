@@ -75,11 +75,8 @@ class PrepareSession:
                 yield from self._emit(self._resampled(flush=True), block, flush=True)
                 self._begin(block.start_ms, rate_hz)
             elif missing_ms > JITTER_MS:
-                self._append(np.zeros(round(missing_ms * state.rate_hz / 1000), np.float32))
+                self._append(np.zeros(round(missing_ms * rate_hz / 1000), np.float32))
             self._append(samples)
-            # A clock that goes back is not followed: the time line is the count of samples.
-            length_ms = 1000 * len(samples) / rate_hz
-            state.expected_ms = max(state.expected_ms, float(block.start_ms)) + length_ms
         yield from self._emit(self._resampled(flush=block.is_last), block, flush=block.is_last)
 
     def _begin(self, start_ms: int, rate_hz: int) -> None:
@@ -90,7 +87,11 @@ class PrepareSession:
         self._network.reset()
 
     def _append(self, samples: np.ndarray) -> None:
-        self.state.source += samples.astype("<f4").tobytes()
+        # The time line is the count of samples: so gaps that are too short to be filled add up until they are filled,
+        # and a clock that goes back is not followed.
+        state = self.state
+        state.source += samples.astype("<f4").tobytes()
+        state.expected_ms += 1000 * len(samples) / state.rate_hz
 
     def _resampled(self, flush: bool) -> np.ndarray:
         """What can be resampled with its context, `(n_samples,)` float32.
@@ -147,7 +148,7 @@ class PrepareSession:
 
 
 def fetched(block: AudioBlock) -> AudioBlock:
-    """The block with its sound in it; without any where what it names is not there or is none of such a block."""
+    """The block with its sound in it; without any where what it names may not be read, or is none of such a block."""
     if not block.audio_uri:
         return block
     audio = b""
@@ -158,7 +159,11 @@ def fetched(block: AudioBlock) -> AudioBlock:
             raise ValueError(f"more than {LARGEST_BLOB_BYTES} bytes")
         if block.encoding == "pcm":
             block.check(audio)
-    except (InputRejected, ValueError) as error:
+    except Exception as error:
+        # What a message names must not stop whoever hears it. Storage that does not answer is no fault of the message.
+        is_of_the_file = isinstance(error, OSError) and storage.is_of_the_file(error)
+        if not (is_of_the_file or storage.is_forbidden(error) or isinstance(error, InputRejected | ValueError)):
+            raise
         log.warning("a block's sound is lost", session=block.session, sequence=block.sequence, error=str(error))
         audio = b""
     return block.model_copy(update={"audio": audio, "audio_uri": ""})

@@ -135,6 +135,7 @@ class RecogniseSession:
         state.hypothesis = new[n:]
         if end_ms - self._begin_ms >= LONGEST_WINDOW_MS:
             self._forget(self._cut(heard, end_ms))
+            state.settled_ms = max(state.settled_ms, self._begin_ms)
         return self._tell(message, end_ms, committed)
 
     def _finish(
@@ -180,14 +181,20 @@ class RecogniseSession:
         return committed
 
     def _cut(self, heard: tuple[LiveWord, ...], end_ms: int) -> int:
-        """Where the window may begin anew: in the longest gap between settled words that leaves it some context."""
-        latest_ms = min(end_ms - CONTEXT_MS, self.state.settled_ms)
+        """Where the window may begin anew: in the longest gap between settled words that leaves it some context.
+
+        Where there is none, before the first word that waits; a window of speech without words moves on too.
+        """
+        state, latest_ms, earliest_ms = self.state, end_ms - CONTEXT_MS, self._begin_ms + CONTEXT_MS
         gaps = [
             (after.start_ms - before.end_ms, (before.end_ms + after.start_ms) // 2)
             for before, after in pairwise(heard)
-            if self._begin_ms + CONTEXT_MS <= before.end_ms and after.start_ms <= latest_ms
+            if earliest_ms <= before.end_ms and after.start_ms <= min(latest_ms, state.settled_ms)
         ]
-        return max(gaps)[1] if gaps else latest_ms
+        if gaps:
+            return max(gaps)[1]
+        waits_ms = state.hypothesis[0].start_ms if state.hypothesis else end_ms
+        return min(latest_ms, waits_ms) if waits_ms >= earliest_ms else latest_ms
 
     def _forget(self, before_ms: int) -> None:
         """Drop the window's frames before a time."""

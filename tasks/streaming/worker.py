@@ -2,8 +2,9 @@
 
 One message at a time. Outputs go out at once; every second, when the brokers have confirmed them, the offsets are
 committed from which all states can be rebuilt. A session's state is saved to a compacted topic every few seconds, with
-the offset that it stands at. So a new owner of a partition (after a crash, a rebalance, a rollout) loads the
-snapshots, hears the messages after them again, and says again what had been said, word for word.
+the offset that it stands at, and never before the brokers have what was said up to there. So a new owner of a
+partition (after a crash, a rebalance, a rollout) loads the snapshots, hears the messages after them again, and says
+again what had been said, word for word.
 
 Heartbeats go out from a thread of the client, so long work does not break the group; only one message's work has to be
 shorter than `max.poll.interval.ms`.
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from tasks.contract import Frozen
+from tasks.contract import Frozen, InputRejected
 from tasks.contract.events import Event
 from tasks.streaming import kafka
 from tasks.streaming.messages import LiveMessage
@@ -40,8 +41,18 @@ SNAPSHOT_EVERY_S = 8.0  # so much is heard again at most
 FORGET_AFTER_S = 3600.0  # a session that is silent so long leaves memory
 MARK = "!"  # begins the key of a mark among the states; no session's name does
 
-# What a message can bring about. Storage and network fail with OSError: then the message is not to blame.
-INDIGESTIBLE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
+# What a message can bring about. Storage and network fail with OSError, and a wrong setting with Misconfigured: then
+# the message is not to blame.
+INDIGESTIBLE = (
+    InputRejected,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+)
 
 
 class Snapshot(Frozen):
@@ -68,6 +79,8 @@ class LiveSession:
     """From this offset on, together with the last snapshot, the state can be rebuilt."""
     saved_at: float
     heard_at: float
+    is_told: bool = False
+    """It has been said that messages came after its end."""
 
     @property
     def is_saved(self) -> bool:
@@ -163,6 +176,13 @@ class Worker:
             return  # the snapshot knows it
         if live.session is None or parsed.sequence <= live.sequence:
             self._metrics.duplicates.inc()
+            if live.session is None and not live.is_told:
+                live.is_told = True
+                log.warning(
+                    "a session that has ended is passed over: feed a new broadcast under another name",
+                    session=parsed.session,
+                    topic=self._topic,
+                )
             live.offset = offset
             return
         if missing := parsed.sequence - live.sequence - 1:
@@ -260,6 +280,7 @@ class Worker:
 
     def _end(self, number: int, name: str, live: LiveSession) -> None:
         live.session = None
+        self._deliver()
         self._save(number, name, live)
         log.info("session ended", session=name, component=self._component.name)
 
@@ -274,6 +295,7 @@ class Worker:
         return snapshot.model_dump_json().encode()
 
     def _save(self, number: int, name: str, live: LiveSession) -> None:
+        """Send a snapshot. What the session has said must be delivered before: whoever reads it says that no more."""
         state = self._snapshot(live)
         kafka.send(self._producer, self._component.state_topic, name, state, self._on_delivery, partition=number)
         live.replay_from, live.saved_at = live.offset + 1, time.monotonic()
@@ -282,18 +304,24 @@ class Worker:
         """Save the states that are due, wait until all that was said is delivered, and commit."""
         from confluent_kafka import KafkaException, TopicPartition
 
-        offsets: list[TopicPartition] = []
         now = time.monotonic()
-        for number, partition in self._partitions.items():
-            if only is not None and number not in only:
-                continue
-            for name, live in list(partition.sessions.items()):
-                if not live.is_saved and (everything or now - live.saved_at >= SNAPSHOT_EVERY_S):
-                    self._save(number, name, live)
-            offset = partition.safe_offset
-            if offset > partition.committed:
-                offsets.append(TopicPartition(self._topic, number, offset))
+        asked = {n: partition for n, partition in self._partitions.items() if only is None or n in only}
+        due = [
+            (number, name, live)
+            for number, partition in asked.items()
+            for name, live in partition.sessions.items()
+            if not live.is_saved and (everything or now - live.saved_at >= SNAPSHOT_EVERY_S)
+        ]
+        if due:
+            self._deliver()
+        for number, name, live in due:
+            self._save(number, name, live)
         self._deliver()
+        offsets = [
+            TopicPartition(self._topic, number, partition.safe_offset)
+            for number, partition in asked.items()
+            if partition.safe_offset > partition.committed
+        ]
         if offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=False)

@@ -36,6 +36,7 @@ CLUSTER = {
     "AIRSCRIPT_BASE_MODEL": "s3://speech/models/base",
     "AIRSCRIPT_CPU_IMAGE": "registry.example/airscript/worker-cpu:1.2.3",
     "AIRSCRIPT_GPU_IMAGE": "registry.example/airscript/worker-gpu:1.2.3",
+    "AIRSCRIPT_MLFLOW_URL": "https://mlflow.example",
     "AWS_REGION": "eu-central-1",
     "MLFLOW_TRACKING_URI": "http://mlflow.airscript.svc:5000",
 }

@@ -58,3 +58,14 @@ def test_on_one_node_every_step_finds_a_place() -> None:
     selectors = {tuple(local[placement.profile.name].node_selector.items()) for placement in PLACEMENTS.values()}
     assert len(selectors) == 1
     assert not any(profile.gpus or profile.tolerations for profile in local.values())
+
+
+@pytest.mark.parametrize(
+    ("profile", "cores", "memory_gib"),
+    [("gpu-spot", 4, 16), ("gpu-ondemand", 8, 32), ("gpu-train-spot", 8, 64), ("gpu-train-ondemand", 8, 64)],
+)
+def test_a_pod_with_a_gpu_fits_the_instance_that_the_quotas_count(profile: str, cores: int, memory_gib: int) -> None:
+    """Karpenter takes 7.5 % of the memory for the virtual machine; the kubelet 1 GiB, daemons half a core and GiB."""
+    asked = DEFAULTS[profile].requests
+    assert int(asked["cpu"]) <= cores - 0.6
+    assert int(asked["memory"].removesuffix("Gi")) <= 0.925 * memory_gib - 1.5

@@ -19,9 +19,10 @@ from tasks.contract.events import (
     TranscriptPublished,
 )
 from tasks.streaming import messages
-from tasks.streaming.command import ARGUMENTS
+from tasks.streaming.command import ARGUMENTS, StreamFeed
 from tasks.streaming.kafka import DEAD
 from tasks.streaming.session import Component
+from tasks.streaming.worker import COMMIT_EVERY_S, SNAPSHOT_EVERY_S
 from tests.k8s.manifests import CHECKOUT, K8S, Manifest, in_namespace, of_kind, rendered
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
@@ -91,6 +92,8 @@ def test_it_is_scaled_by_the_topic_and_the_group_that_it_reads(
     assert trigger["metadata"]["consumerGroup"] == f"airscript-{name}"  # tasks/streaming/worker.py
     assert trigger["metadata"]["bootstrapServers"] == environment(live)["AIRSCRIPT_KAFKA"]
     topic = of_kind(live, "KafkaTopic")[components[name].reads.TOPIC]
+    waits = round((SNAPSHOT_EVERY_S + COMMIT_EVERY_S) * 1000 / StreamFeed.model_fields["block_ms"].default)
+    assert int(trigger["metadata"]["lagThreshold"]) > 2 * waits, "two channels that are well are no reason for a worker"
     assert spec["maxReplicaCount"] == topic["spec"]["partitions"] + 1
 
 

@@ -72,6 +72,11 @@ def test_transcripts_are_written_by_those_who_transcribe_and_removed_by_nobody()
     assert not {role for role in POLICIES if may(role, "s3:DeleteObject", "transcripts/a/b.srt")}
 
 
+def test_live_captions_read_the_sound_that_feeders_put_into_storage() -> None:
+    assert may("live", "s3:GetObject", "blocks/channel-one/000000000.pcm")
+    assert not may("live", "s3:PutObject", "blocks/channel-one/000000000.pcm")
+
+
 def test_airflow_reads_and_removes_receipts_and_keeps_logs() -> None:
     for action, key in (("s3:GetObject", "runs/a"), ("s3:DeleteObject", "runs/a"), ("s3:PutObject", "logs/a")):
         assert may("airflow", action, key)

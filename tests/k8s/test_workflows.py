@@ -89,6 +89,17 @@ def test_what_is_built_is_in_the_bake_file() -> None:
     assert {"REGISTRY", "REVISION", "VERSION"} <= variables
 
 
+def test_attestations_are_made_where_images_are_pushed_and_nowhere_else() -> None:
+    """Docker's own store takes none, so a build that asks for them stops there."""
+    assert "attest" not in re.sub("(?m)^#.*", "", BAKE.read_text())
+    makefile = (CHECKOUT / "Makefile").read_text()
+    texts = [makefile, *((FOLDER / name).read_text().replace("\\\n", "") for name in ("images.yaml", "release.yaml"))]
+    builds = [line for text in texts for line in text.splitlines() if "buildx bake" in line]
+    assert len(builds) == 3
+    for build in builds:
+        assert ("--push" in build) == ("--sbom=true --provenance=mode=max" in build) != ("--load" in build), build
+
+
 @pytest.mark.parametrize("linter", [["actionlint"], ["zizmor", "--offline", "--quiet"]], ids=lambda words: words[0])
 def test_linters_find_nothing(linter: list[str]) -> None:
     if not shutil.which(linter[0]):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 from mlflow import MlflowClient
 from typer.testing import CliRunner, Result
 
 from tasks.contract import ExitCode
+from tasks.streaming import kafka
 from tests.training.tones import registry
 from training.registry.versions import CHAMPION, alias_version, promote
 from training.rollback import main
@@ -41,6 +44,23 @@ def test_the_command_gives_the_alias_back_and_leaves_a_trace(client: MlflowClien
     tags = client.get_model_version(NAME, "2").tags
     assert tags["rolled_back_by"].startswith("Ada at ")
     assert tags["rolled_back_because"] == "names were wrong"
+
+
+@pytest.mark.parametrize("config", ["{}", "{"], ids=["brokers that do not answer", "torn settings"])
+def test_a_rollback_stands_when_kafka_is_away(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    settings = tmp_path / "kafka.json"
+    settings.write_text(config)
+    monkeypatch.setenv("AIRSCRIPT_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", str(settings))
+    monkeypatch.setattr(kafka, "FLUSH_S", 0.5)
+    promote_all(client, 1, 2)
+    done = roll_back()
+    assert done.exit_code == ExitCode.DONE
+    assert "version 1 again" in done.stdout
+    assert "the rollback stands" in done.stderr
+    assert alias_version(client, NAME, CHAMPION) == 1
 
 
 def test_the_command_says_what_is_missing(client: MlflowClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -80,6 +81,33 @@ def test_a_server_that_stays_away_costs_metrics_not_the_run(client: MlflowClient
     live = tracking.LiveRun(flaky, run_id)
     live.log(1, {"loss": 1.0, "wer": 0.5})
     assert live.close("FINISHED") == 2
+
+
+def test_links_are_for_people_and_requests_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.airscript.svc:5000")
+    assert tracking.version_url("m", 3) == "http://mlflow.airscript.svc:5000/#/models/m/versions/3"
+    monkeypatch.setenv("AIRSCRIPT_MLFLOW_URL", "https://mlflow.example.org/")
+    assert tracking.version_url("m", 3) == "https://mlflow.example.org/#/models/m/versions/3"
+    assert (
+        tracking.artifact_url("1", "r", "a.html")
+        == "https://mlflow.example.org/#/experiments/1/runs/r/artifacts/a.html"
+    )
+    assert tracking.tracking_uri() == "http://mlflow.airscript.svc:5000"
+
+
+def test_an_upload_has_the_time_that_storing_takes(
+    client: MlflowClient, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    from training.registry import versions
+
+    allowed_s = []
+    monkeypatch.setattr(client, "log_artifacts", lambda *_: allowed_s.append(MLFLOW_HTTP_REQUEST_TIMEOUT.get()))
+    before_s = MLFLOW_HTTP_REQUEST_TIMEOUT.get()
+    versions.register(client, "model", "0" * 64, tmp_path, run_id, {}, "")
+    assert allowed_s == [tracking.UPLOAD_TIMEOUT_S]
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == before_s < 60
 
 
 def test_a_store_without_a_server_keeps_artifacts_beside_it(client: MlflowClient, mlflow_store: str) -> None:

@@ -40,7 +40,7 @@ def pack(model: Path, texts: dict[str, str], facts: dict[str, str], scratch: Pat
     folder = scratch / "pyfunc"
     weights = scratch / MODEL_FOLDER  # the folder's name is its name in the package
     if weights != model:
-        shutil.copytree(model, weights)
+        shutil.copytree(model, weights, copy_function=_linked)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*type hints")  # the signature is given: none is inferred
         mlflow.pyfunc.save_model(
@@ -55,6 +55,14 @@ def pack(model: Path, texts: dict[str, str], facts: dict[str, str], scratch: Pat
     for name, text in texts.items():
         (folder / name).write_text(text)
     return folder
+
+
+def _linked(source: str, target: str) -> None:
+    """The file under a second name, for weights may be as large as half the disk; a copy where disks differ."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def requirements() -> list[str]:

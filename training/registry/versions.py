@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import InputRejected, Reason
-from training.tracking import MAX_TAG
+from training.tracking import MAX_TAG, uploading
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +55,8 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     path = f"model-{digest[:12]}"
-    client.log_artifacts(run_id, str(package), path)
+    with uploading():
+        client.log_artifacts(run_id, str(package), path)
     source = f"{client.get_run(run_id).info.artifact_uri}/{path}"
     made = client.create_model_version(
         name, source, run_id=run_id, tags={**tags, DIGEST: digest}, description=description

@@ -1,12 +1,16 @@
-"""Agreement, endpoints and playlists: plain data in, plain data out."""
+"""Agreement, endpoints, playlists and settings: plain data in, plain data out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.contract import Misconfigured
+from tasks.streaming import kafka
 from tasks.streaming.agreement import after, agreed, fold, in_sequence
 from tasks.streaming.endpointing import WINDOW_MS, EndpointState, advance, close
 from tasks.streaming.hls import SEGMENT_MS, ShownCue, count_segments, playlist, segment
@@ -111,3 +115,15 @@ def test_voices_are_known_again_and_new_ones_counted() -> None:
     assert found == order
     assert KnownVoices.model_validate_json(voices.model_dump_json()) == voices
     assert KnownVoices().hear(people[0], 0.8, may_be_new=False) is None
+
+
+def test_kafkas_settings_are_json_or_a_file_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.json"
+    file.write_text('{"security.protocol": "ssl"}')
+    expected = {"bootstrap.servers": "a:9092", "security.protocol": "ssl"}
+    for config in (str(file), file.read_text(), "\n" + file.read_text()):
+        assert kafka.base_config({kafka.BROKERS: "a:9092", kafka.CONFIG: config}) == expected
+    for torn in ('{"sasl.password": "secret"', str(tmp_path / "none.json")):
+        with pytest.raises(Misconfigured, match=kafka.CONFIG) as raised:
+            kafka.base_config({kafka.BROKERS: "a:9092", kafka.CONFIG: torn})
+        assert "secret" not in str(raised.value)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
-from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
+from tasks import storage
+from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptFailed, TranscriptPublished
 from tasks.corpus.matching import edits, words_alone
 from tasks.features.logmel import LogMel
 from tasks.media.mono import Resampler
@@ -18,7 +21,18 @@ from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
 from tasks.streaming.captions import Places
 from tasks.streaming.captions import component as captions_component
 from tasks.streaming.features import unnormalised
-from tasks.streaming.messages import AudioBlock, LiveFeatures, LiveWords, PreparedAudio, from_floats, from_pcm
+from tasks.streaming.messages import (
+    AudioBlock,
+    LiveFeatures,
+    LiveSpan,
+    LiveVoices,
+    LiveWord,
+    LiveWords,
+    PreparedAudio,
+    from_floats,
+    from_pcm,
+)
+from tasks.streaming.prepare import JITTER_MS, fetched
 from tasks.streaming.session import Component
 from tests.tasks.streaming.conftest import SENTENCES, WEIGHTS, blocks_of
 
@@ -134,6 +148,21 @@ def test_lost_blocks_become_silence_or_a_jump(components: list[Component], spoke
         assert abs(end - len(spoken[0]) * 16_000 // spoken[1]) < 2 * N_WINDOW
 
 
+def test_short_gaps_do_not_add_up(components: list[Component]) -> None:
+    """A minute in which every tenth block lacks a packet of 20 ms, as a lossy line makes it."""
+    rate_hz, block_ms = 48_000, 200
+    samples = np.random.default_rng(0).normal(0, 0.1, 60 * rate_hz).astype(np.float32)
+    blocks = [
+        block.model_copy(update={"audio": block.audio[: len(block.audio) * 9 // 10]})
+        if block.sequence % 10 == 0
+        else block
+        for block in blocks_of(samples, rate_hz, block_ms=block_ms)
+    ]
+    prepared: list[PreparedAudio] = push_all(components[0], blocks)
+    end = prepared[-1].first_sample + len(prepared[-1].audio) // 2
+    assert abs(end / 16 - 60_000) < JITTER_MS + 2 * N_WINDOW / 16
+
+
 def test_what_is_heard_after_a_gap_keeps_its_time(through: Through, spoken: tuple[np.ndarray, int]) -> None:
     blocks = blocks_of(*spoken)
     kept = [block for block in blocks if not 20 <= block.sequence < 35]
@@ -151,6 +180,42 @@ def test_silence_is_no_session_without_an_end(through: Through) -> None:
     (published,) = [event for event in events if isinstance(event, TranscriptPublished)]
     assert published.outcome == "done_no_speech"
     assert not [event for event in events if isinstance(event, CaptionFinal)]
+
+
+def test_a_name_that_another_broadcast_has_is_refused_and_the_first_stays(tmp_path: Path) -> None:
+    component = captions_component(Places((tmp_path / "live").as_uri(), (tmp_path / "transcripts").as_uri()))
+
+    def broadcast(text: str, digest: str) -> list[Any]:
+        words = [
+            LiveWords(
+                session="s",
+                sequence=number,
+                start_ms=start_ms,
+                end_ms=start_ms + 2_000,
+                settled_ms=start_ms + 2_000,
+                committed=(LiveWord(text=text, start_ms=start_ms, end_ms=start_ms + 500, confidence=0.9),),
+                spoken=LiveSpan(start_ms=start_ms, end_ms=start_ms + 600),
+                is_last=number == 1,
+                model_version="m/1",
+                digest=digest,
+            )
+            for number, start_ms in enumerate((0, 4_000))
+        ]
+        return push_all(component, words)
+
+    def written() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    first = broadcast("yesterday", "a" * 64)
+    assert isinstance(first[-1], TranscriptPublished)
+    standing = written()
+    with capture_logs() as lines:
+        refused = broadcast("today", "b" * 64)[-1]
+    assert isinstance(refused, TranscriptFailed)
+    assert refused.reason == "duplicate"
+    assert [line["event"] for line in lines] == ["a session is refused"]
+    assert written() == standing
+    assert broadcast("yesterday", "a" * 64)[-1].event_id == first[-1].event_id  # said again after a crash
 
 
 def test_a_session_of_one_empty_block_ends_too(through: Through) -> None:
@@ -182,6 +247,39 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
     heard = words_alone(" ".join(word.text for message in words for word in message.committed))
     said = " ".join([words_alone(SENTENCES[1].lower())] * 4)
     assert edits(said, heard) < 0.22 * len(said), heard
+
+
+@pytest.mark.parametrize("word_ms", [None, (0, 800), (200, 0)], ids=["no word", "a late word", "one word all along"])
+def test_speech_in_which_nothing_settles_fills_no_memory(word_ms: tuple[int, int] | None) -> None:
+    """A crowd: speech all the time, and the model hears nothing, or one word that never ends."""
+    from tasks.features.config import parakeet
+    from tasks.streaming import recognise
+
+    def hear(_features: Any, length_ms: int) -> Any:
+        if word_ms is None:
+            return SimpleNamespace(words=())
+        start_ms = word_ms[0] if not word_ms[1] else max(0, length_ms - word_ms[1])
+        return SimpleNamespace(words=(SimpleNamespace(text="a", start_ms=start_ms, end_ms=length_ms, confidence=0.5),))
+
+    config = parakeet(hop_samples=320, n_mels=8)
+    engine: Any = SimpleNamespace(features=config, name="crowd", recognise_features=hear)
+    model: Any = SimpleNamespace(uri="m", version="m/1")
+    session = recognise.RecogniseSession(engine, model, "s")
+    told: list[LiveWords] = []
+    for number in range(5 * 60):
+        message = LiveVoices(
+            session="s",
+            sequence=number,
+            start_ms=number * 192,
+            first_sample=number * 3_200,
+            n_features=8,
+            features=np.zeros((10, 8), np.float32).tobytes(),
+            speech=(0.9,) * 6,
+        )
+        told += list(session.push(message))
+        assert len(session._window) * 20 <= recognise.LONGEST_WINDOW_MS + 2 * recognise.STEP_MS
+    # Captions are shown up to what is settled.
+    assert told[-1].settled_ms > told[-1].end_ms - recognise.LONGEST_WINDOW_MS - recognise.STEP_MS
 
 
 def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Component]) -> None:
@@ -230,6 +328,35 @@ def test_sound_may_lie_in_storage_and_what_is_not_there_is_lost_audio(
     without = [block for block in plain if block.sequence not in (10, 11)]
     lossy: list[PreparedAudio] = push_all(components[0], named)
     assert [m.audio for m in lossy] == [m.audio for m in push_all(components[0], without)]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "none.pcm", "none.pcm/below", "%00"])
+def test_sound_that_cannot_be_read_is_lost_audio(tmp_path: Path, name: str) -> None:
+    (tmp_path / "none.pcm").mkdir()
+    block = AudioBlock(session="s", sequence=0, start_ms=0, audio_uri=f"{tmp_path.as_uri()}/{name}")
+    assert fetched(block) == block.model_copy(update={"audio_uri": ""})
+
+
+def test_sound_that_s3_refuses_is_lost_audio_and_an_s3_that_does_not_answer_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from obstore.exceptions import BaseError, GenericError, PermissionDeniedError
+
+    def fail(uri: str) -> None:
+        raise errors[uri]
+
+    errors = {"s3://other/a": PermissionDeniedError("403"), "s3://other/b": GenericError("503")}
+    forbidden, unanswered = (AudioBlock(session="s", sequence=0, start_ms=0, audio_uri=uri) for uri in errors)
+    monkeypatch.setattr(storage, "open_reader", fail)
+    assert not fetched(forbidden).audio
+    with pytest.raises(BaseError, match="503"):
+        fetched(unanswered)
+
+
+@pytest.mark.parametrize("uri", ["s3://two words/a.pcm", "s3://bucket", "file://host/a.pcm", "http://a/b"])
+def test_an_address_that_storage_does_not_know_is_no_message(uri: str) -> None:
+    with pytest.raises(ValueError, match="audio_uri"):
+        AudioBlock(session="s", sequence=0, start_ms=0, audio_uri=uri)
 
 
 def test_opus_blocks_are_heard_and_a_torn_one_is_lost_audio(

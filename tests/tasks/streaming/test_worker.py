@@ -10,11 +10,13 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
-from tasks.contract import Misconfigured
+from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.streaming import kafka as streaming_kafka
 from tasks.streaming import prepare
 from tasks.streaming.announce import main as announce
@@ -167,13 +169,56 @@ def test_what_dies_in_the_middle_is_taken_up_where_it_was(counter: Component, se
     assert third.value("sessions_rebuilt_total") == 1
 
 
+class HalfAway:
+    """A producer to whose brokers one topic's messages do not come, while others' do."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic, self._behind, self._waiting = topic, streaming_kafka.producer(), 0
+
+    def produce(self, topic: str, **message: Any) -> None:
+        if topic == self._topic:
+            self._waiting += 1
+        else:
+            self._behind.produce(topic, **message)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    def flush(self, timeout_s: float) -> int:
+        return self._behind.flush(timeout_s) + self._waiting
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_what_was_not_delivered_is_said_by_the_next_owner(
+    counter: Component, session_name: str, monkeypatch: pytest.MonkeyPatch, has_ended: bool
+) -> None:
+    """A snapshot that came before the outputs that it covers would make the next owner pass over them."""
+    blocks = [(session_name, block.to_bytes()) for block in blocks_of(np.zeros(16_000 * 3), 16_000, session_name)]
+    send(blocks if has_ended else blocks[:9])
+    away = HalfAway(PreparedAudio.TOPIC)
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.streaming.worker.SNAPSHOT_EVERY_S", 0.0)
+        patched.setattr(streaming_kafka, "producer", lambda: away)
+        first = Running(counter)
+        first._thread.join(60)
+    assert isinstance(first.died, ConnectionError)
+    second = Running(counter)
+    send(blocks[9:])
+    assert heard(session_name, 15) == list(range(15))
+    second.end()
+    assert second.died is None
+
+
+@pytest.mark.parametrize(
+    "fault", [ZeroDivisionError("five"), InputRejected("five", reason=Reason.CORRUPT)], ids=lambda f: type(f).__name__
+)
 def test_what_cannot_be_digested_stops_one_worker_and_is_put_aside_by_the_next(
-    counter: Component, session_name: str, monkeypatch: pytest.MonkeyPatch
+    counter: Component, session_name: str, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def choke(session: Counter, message: AudioBlock) -> Iterator[LiveMessage]:
         yield from push(session, message)
         if message.sequence == 5:
-            raise ZeroDivisionError("five")  # after an answer: it must not be half said
+            raise fault  # after an answer: it must not be half said
 
     push = Counter.push
     monkeypatch.setattr(Counter, "push", choke)
@@ -181,7 +226,7 @@ def test_what_cannot_be_digested_stops_one_worker_and_is_put_aside_by_the_next(
     send(blocks)
     first = Running(counter)
     first._thread.join(60)
-    assert isinstance(first.died, ZeroDivisionError)
+    assert first.died is fault
     second = Running(counter)
     assert heard(session_name, 14) == [n for n in range(15) if n != 5]
     second.end()
@@ -203,9 +248,11 @@ def test_a_session_whose_feeder_is_gone_is_ended_by_whoever_owns_it(counter: Com
         replace(patient, ending=Ending(1.0, prepare.last_block))
     )  # nothing comes to it, and it must notice all the same
     assert heard(session_name, 5) == [0, 1, 2, 3, 4]
-    send(blocks[5:])  # the feeder is back, but its session has ended
-    assert ends(session_name, 15) == [4]
-    second.end()
+    with capture_logs() as lines:
+        send(blocks[5:])  # the feeder is back, but its session has ended
+        assert ends(session_name, 15) == [4]
+        second.end()
+    assert len([line for line in lines if line["event"].startswith("a session that has ended")]) == 1
     assert second.died is None
     assert not [n for n in heard(session_name, 5) if n > 4]
 
