@@ -75,7 +75,7 @@ class Encodings:
     is decoded. On processors a window costs as much to encode as to decode."""
 
     def __init__(self, model: WhisperModel) -> None:
-        self._encode = model.encode
+        self._encode = model.encode if model.model.device == "cuda" else _one_by_one(model.encode)
         self._kept: dict[bytes, np.ndarray] = {}
         self._lock = Lock()
 
@@ -103,6 +103,18 @@ class Encodings:
         if missing := [index for index in range(len(features)) if index not in found]:
             found |= dict(zip(missing, _on_host(self._encode(features[missing])), strict=True))
         return StorageView.from_array(np.stack([found[index] for index in range(len(features))]))
+
+
+def _one_by_one(encode: Callable[[np.ndarray], StorageView]) -> Callable[[np.ndarray], StorageView]:
+    """On processors: what a window's attention needs stays small (a window of small takes 2.1 s so, 2.4 among six)."""
+
+    def encode_each(features: np.ndarray) -> StorageView:
+        from ctranslate2 import StorageView
+
+        windows = features.reshape(-1, 1, *features.shape[-2:])  # upstream asks for a single one without its number
+        return StorageView.from_array(np.concatenate([_on_host(encode(window)) for window in windows]))
+
+    return encode_each
 
 
 def _on_host(encoded: StorageView) -> np.ndarray:
