@@ -52,7 +52,7 @@ SITTING = (2, 10)  # recordings
 LOUDER_DB = 4.0  # or fainter, one recording beside the next
 WORD_DIGITS = 0.6  # of the words in a sitting, where its speaker has said any
 
-SENTENCE_COPIES = 4  # each in another voice and place
+SENTENCE_COPIES = 6  # each in another voice and place
 SITTINGS = {ISOLATED: 1300, WORDS: 320}
 STRING_COPIES = 10
 SYNTHETIC_UTTERANCES = 960
