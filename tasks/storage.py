@@ -415,6 +415,11 @@ def _s3() -> Storage:
     return _S3()
 
 
+def is_hidden(uri: str, root: str) -> bool:
+    """Whether an object, or a folder between it and `root`, has a name that begins with a dot."""
+    return any(part.startswith(".") for part in uri.removeprefix(root.rstrip("/")).split("/"))
+
+
 def is_of_the_file(error: OSError) -> bool:
     """Whether an error speaks of the one file that was asked for, and will again: no rights, no such name possible."""
     return error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EILSEQ)

@@ -106,9 +106,8 @@ class Inventory:
     def add(self, item: ObjectInfo) -> None:
         """Take one object of the listing. Hidden ones are no media: macOS writes `._news.mp4` beside `news.mp4`."""
         self.n_objects += 1
-        path = relative_path(item.uri, self._root)
-        stem, extension = split_extension(path)
-        if any(part.startswith(".") for part in path.split("/")):
+        stem, extension = split_extension(relative_path(item.uri, self._root))
+        if storage.is_hidden(item.uri, self._root):
             self.n_ignored += 1
         elif extension in MEDIA_EXTENSIONS:
             self._pending_media.append((stem, item.uri, item.size, item.etag))

@@ -84,7 +84,7 @@ def look(inbox: str) -> Listing:
     listing = Listing([], {})
     for found in storage.list_objects(inbox):
         name = storage.name_of(found.uri)
-        if _is_hidden(found.uri, inbox):
+        if storage.is_hidden(found.uri, inbox):
             continue
         if found.uri.endswith(VOCABULARY_SUFFIX):
             listing.vocabularies[found.uri.removesuffix(VOCABULARY_SUFFIX)] = found
@@ -99,17 +99,13 @@ def look_at(uris: Iterable[str], inbox: str) -> Listing:
     for uri in uris:
         name = storage.name_of(uri)
         inside = uri.startswith(inbox.rstrip("/") + "/") and ".." not in uri.split("/")
-        if not inside or _is_hidden(uri, inbox) or suffix(name) in COMPANION_SUFFIXES:
+        if not inside or storage.is_hidden(uri, inbox) or suffix(name) in COMPANION_SUFFIXES:
             continue
         with contextlib.suppress(InputRejected):
             listing.media.append(storage.info(uri))
             stem = uri.removesuffix(PurePosixPath(uri).suffix)
             listing.vocabularies[stem] = storage.info(stem + VOCABULARY_SUFFIX)
     return listing
-
-
-def _is_hidden(uri: str, inbox: str) -> bool:
-    return any(part.startswith(".") for part in uri.removeprefix(inbox.rstrip("/")).split("/"))
 
 
 def suffix(name: str) -> str:
