@@ -11,6 +11,7 @@ transformers.
 """
 
 from tasks.models.fetching import fetch
+from tasks.models.folder import model_type
 from tasks.models.reference import ModelReference, resolve
 
-__all__ = ["ModelReference", "fetch", "resolve"]
+__all__ = ["ModelReference", "fetch", "model_type", "resolve"]

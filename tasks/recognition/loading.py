@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.contract import Misconfigured, Reason
+from tasks.models import model_type
 from tasks.recognition.engine import Engine
 
 CONVERTED = "ctranslate2"  # a model's subfolder
@@ -27,7 +27,7 @@ def load_engine(folder: Path, device: str = "auto") -> Engine:
             from tasks.recognition.whisper import WhisperEngine
 
             return WhisperEngine(converted_folder, device)
-    family = _family(folder)
+    family = model_type(folder)
     if family in ("parakeet_ctc", "wav2vec2-bert"):
         from tasks.recognition.ctc import CtcEngine
 
@@ -42,16 +42,3 @@ def load_engine(folder: Path, device: str = "auto") -> Engine:
         subject=str(folder),
         next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",
     )
-
-
-def _family(folder: Path) -> str:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        return str(config["model_type"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputRejected(
-            f"no model that can be loaded: {type(error).__name__}: {error}",
-            reason=Reason.CORRUPT if folder.is_dir() else Reason.MODEL_NOT_FOUND,
-            subject=str(folder),
-            next_step="give a folder that transformers or CTranslate2 saved",
-        ) from None

@@ -246,6 +246,10 @@ def test_no_model_and_an_unknown_one(tmp_path: Path) -> None:
     with pytest.raises(InputRejected) as raised:
         load_acoustic_model(tmp_path, "cpu")
     assert raised.value.reason is Reason.MODEL_NOT_FOUND
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(InputRejected, match=re.escape(str(tmp_path))) as raised:
+        load_acoustic_model(tmp_path, "cpu")
+    assert raised.value.reason is Reason.CORRUPT
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(Misconfigured, match="bert"):
         load_acoustic_model(tmp_path, "cpu")

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.contract import Misconfigured, Reason
+from tasks.models import model_type
 from training.families.acoustic import AcousticModel
 from training.families.lora import merge_adapters
 from training.family import MODEL_TYPES, Family
@@ -26,23 +27,14 @@ def load_acoustic_model(folder: Path, device: str, language: str = "en") -> Acou
         InputRejected: no model can be loaded from there.
         Misconfigured: a family that cannot be trained here.
     """
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        model_type = str(config["model_type"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputRejected(
-            f"no model in transformers' layout: {type(error).__name__}: {error}",
-            reason=Reason.MODEL_NOT_FOUND,
-            subject=str(folder),
-            next_step="give a folder with config.json, model.safetensors, tokenizer and preprocessor_config.json",
-        ) from None
+    found = model_type(folder)
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    family = MODEL_TYPES.get(model_type)
+    family = MODEL_TYPES.get(found)
     if family is None:
         raise Misconfigured(
-            f"model type {model_type!r} cannot be fine-tuned",
+            f"model type {found!r} cannot be fine-tuned",
             reason=Reason.INVALID_ARGUMENT,
             subject=str(folder),
             next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",

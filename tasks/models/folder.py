@@ -1,0 +1,25 @@
+"""What kind of model a folder holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tasks.contract import InputRejected, Reason
+
+
+def model_type(folder: Path) -> str:
+    """The name of a model's architecture in its `config.json`, as transformers writes it ("parakeet_ctc").
+
+    Raises `InputRejected` where no such file tells it.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        return str(config["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputRejected(
+            f"no model that can be loaded: {type(error).__name__}: {error}",
+            reason=Reason.MODEL_NOT_FOUND if isinstance(error, OSError) else Reason.CORRUPT,
+            subject=str(folder),
+            next_step="give a folder that transformers saved: config.json, model.safetensors, tokenizer and processor",
+        ) from None
