@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from tasks.contract import Frozen, InputRejected
+from tasks.contract import InputRejected
 from tasks.contract.events import Event
 from tasks.streaming import kafka
 from tasks.streaming.messages import LiveMessage
 from tasks.streaming.metrics import Health, WorkerMetrics
 from tasks.streaming.session import Component, Session
+from tasks.streaming.snapshots import Snapshot, latest_snapshots
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -53,16 +54,6 @@ INDIGESTIBLE = (
     AssertionError,
     RuntimeError,
 )
-
-
-class Snapshot(Frozen):
-    """A session as its topic's message at `offset` left it."""
-
-    version: int
-    offset: int
-    sequence: int
-    has_ended: bool = False
-    state: str = ""
 
 
 @dataclass
@@ -219,19 +210,11 @@ class Worker:
         partition.sessions[name] = live
         return live
 
-    def _read(self, saved: bytes) -> Snapshot | None:
-        """None: of another version, or none at all."""
-        try:
-            snapshot = Snapshot.model_validate_json(saved)
-        except ValidationError:
-            return None
-        return snapshot if snapshot.version == self._component.version else None
-
     def _recall(self, partition: Partition, name: str) -> Snapshot | None:
         saved = partition.snapshots.pop(name, None)
         if saved is None:
             return None
-        snapshot = self._read(saved)
+        snapshot = Snapshot.read(saved, self._component.version)
         if snapshot is None:
             log.warning("a snapshot of another version is left aside", session=name)
         return snapshot
@@ -365,43 +348,16 @@ class Worker:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for assigned in partitions:
-            partition = self._partitions[assigned.partition] = Partition(self._load(assigned.partition))
+            partition = self._partitions[assigned.partition] = Partition(
+                latest_snapshots(self._component, assigned.partition)
+            )
             if self._component.ending:
                 # Those that go on are taken up although nothing comes: somebody has to notice.
                 for name, saved in list(partition.snapshots.items()):
-                    if (snapshot := self._read(saved)) and not snapshot.has_ended:
+                    if (snapshot := Snapshot.read(saved, self._component.version)) and not snapshot.has_ended:
                         self._session(partition, name, snapshot.offset + 1)
         self._health.ready = True
         log.info("partitions assigned", component=self._component.name, partitions=[p.partition for p in partitions])
-
-    def _load(self, number: int) -> dict[str, bytes]:
-        """The last snapshot of each session of a partition."""
-        from confluent_kafka import TopicPartition
-
-        reader = kafka.consumer(f"airscript-{self._component.name}-states")
-        try:
-            at = TopicPartition(self._component.state_topic, number)
-            first, end = reader.get_watermark_offsets(at, timeout=kafka.FLUSH_S)
-            at.offset = first
-            snapshots: dict[str, bytes] = {}
-            if end > first:
-                reader.assign([at])
-                deadline = time.monotonic() + kafka.FLUSH_S
-                while time.monotonic() < deadline:
-                    message = reader.poll(POLL_S)
-                    if message is None:
-                        position = reader.position([at])[0].offset
-                        if position >= end:
-                            break
-                    elif not message.error():
-                        _keep_latest(snapshots, (message.key() or b"").decode(), message.value() or b"")
-                        if (message.offset() or 0) >= end - 1:
-                            break
-                else:
-                    raise ConnectionError(f"{self._component.state_topic}[{number}] was not read to its end")
-            return snapshots
-        finally:
-            reader.close()
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Hand over: states are saved where they stand, so that the next owner hears nothing twice."""
@@ -427,18 +383,3 @@ class Worker:
             raise ConnectionError(f"Kafka: {error}")
         self._metrics.errors.inc()
         log.warning("Kafka", error=str(error))
-
-
-def _keep_latest(snapshots: dict[str, bytes], name: str, saved: bytes) -> None:
-    """Of two snapshots, the one that has heard more: a worker that was long away may have put an older one last."""
-    if not saved:
-        snapshots.pop(name, None)
-    elif name not in snapshots or _offset(saved) >= _offset(snapshots[name]):
-        snapshots[name] = saved
-
-
-def _offset(saved: bytes) -> int:
-    try:
-        return Snapshot.model_validate_json(saved).offset
-    except ValidationError:
-        return -1
