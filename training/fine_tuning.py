@@ -13,7 +13,7 @@ from tasks import storage
 from tasks.contract import Frozen, Misconfigured, Preempted, Reason, StepError, canonical_json, count_outcomes
 from tasks.contract.arguments import Train
 from tasks.corpus.dataset import load_manifest
-from tasks.models import ModelReference, fetch, resolve
+from tasks.models import ModelReference, fetch
 from tasks.step import StepContext, StepOutput, code_version
 from training import tracking
 from training.families.model_folder import save_acoustic_model
@@ -21,7 +21,7 @@ from training.family import Family
 from training.hardware import hardware
 from training.loop import mean_of_last
 from training.peers import peers_of
-from training.recipe import Recipe, base_of, load_preset, resolve_recipe
+from training.recipe import Recipe, base_of, load_preset, resolve_base, resolve_recipe
 from training.session import Session, Trained, follow, train
 from training.spelling import learn_spelling
 
@@ -51,7 +51,7 @@ class Start:
 def fine_tune(arguments: Train, context: StepContext) -> StepOutput:
     """Run the step; see `training.train`."""
     _, version = load_manifest(arguments.dataset)
-    start = Start(arguments, resolve_recipe(arguments), resolve(base_of(arguments)), version)
+    start = Start(arguments, resolve_recipe(arguments), resolve_base(arguments), version)
     run, live = _open_run(start, context)
     url = tracking.run_url(run.experiment_id, run.run_id)
     log.info("MLflow run", url=url)

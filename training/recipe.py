@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from tasks.contract import Frozen, Misconfigured, Reason
+from tasks import storage
+from tasks.contract import Frozen, InputRejected, Misconfigured, Reason
 from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
+from tasks.models import ModelReference, resolve
 from training.family import Family
 
 PRESETS = Path(__file__).with_name("presets")
@@ -83,3 +85,30 @@ def base_of(arguments: Train) -> str:
             next_step="give --base",
         )
     return base
+
+
+def resolve_base(arguments: Train) -> ModelReference:
+    """The base model, exactly: what its URI meant when the task was first tried.
+
+    An alias that has moved since, or a newer revision on the hub, would start days of training over. So the first
+    attempt leaves beside the receipt, which all attempts of a task share, what it found.
+    """
+    base = base_of(arguments)
+    if not arguments.receipt:
+        return resolve(base)
+    place = arguments.receipt.removesuffix(".json") + ".base"
+    asked, found = _left_at(place)
+    if asked == base:
+        return resolve(found)
+    reference = resolve(base)
+    storage.write(place, f"{base}\n{reference.uri}\n".encode())
+    return reference
+
+
+def _left_at(place: str) -> tuple[str, str]:
+    """What was asked for and what was found by an earlier attempt; empty where there was none."""
+    try:
+        asked, found = storage.read_bytes(place).decode().splitlines()
+    except InputRejected:
+        return "", ""
+    return asked, found

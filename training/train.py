@@ -5,9 +5,8 @@ from __future__ import annotations
 from tasks.contract import digest_of
 from tasks.contract.arguments import Train
 from tasks.corpus.dataset import load_manifest
-from tasks.models import resolve
 from tasks.step import StepContext, StepOutput
-from training.recipe import base_of, resolve_recipe
+from training.recipe import resolve_base, resolve_recipe
 
 VERSION = 3
 
@@ -15,7 +14,7 @@ VERSION = 3
 def inputs(arguments: Train) -> dict[str, str]:
     _, version = load_manifest(arguments.dataset)
     recipe = digest_of(resolve_recipe(arguments).model_dump(mode="json"))
-    return {"dataset": version, "base": resolve(base_of(arguments)).digest, "recipe": recipe}
+    return {"dataset": version, "base": resolve_base(arguments).digest, "recipe": recipe}
 
 
 def run(arguments: Train, context: StepContext) -> StepOutput:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tasks import storage
 from tasks.contract import Misconfigured, from_argv, to_argv
 from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
+from tasks.models import ModelReference
 from training import recipe, train
-from training.recipe import PRESETS, Recipe, base_of, load_preset, resolve_recipe
+from training.recipe import PRESETS, Recipe, base_of, load_preset, resolve_base, resolve_recipe
 
 
 def arguments(**given: object) -> Train:
@@ -71,3 +73,23 @@ def test_a_figure_out_of_its_bounds_is_refused(tmp_path: Path, monkeypatch: pyte
         (tmp_path / "demo.yaml").write_text(damaged)
         with pytest.raises(Misconfigured, match="correct the file"):
             load_preset(PresetName.DEMO)
+
+
+def test_a_task_goes_on_from_the_base_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback in the middle of a training moves the alias."""
+    champion = "models:/m/1"
+
+    def resolved(uri: str) -> ModelReference:
+        exact = champion if uri == "models:/m@champion" else uri
+        return ModelReference(exact, exact, exact)
+
+    def base(task: str, uri: str = "models:/m@champion") -> str:
+        receipt = storage.file_uri(tmp_path / f"{task}.json")
+        return resolve_base(arguments(base=uri, receipt=receipt)).uri
+
+    monkeypatch.setattr(recipe, "resolve", resolved)
+    assert base("train") == "models:/m/1"
+    champion = "models:/m/2"
+    assert base("train") == "models:/m/1"
+    assert base("of-another-run") == "models:/m/2"
+    assert base("train", "models:/m/3") == "models:/m/3", "another base is asked for"
