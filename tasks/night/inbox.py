@@ -129,8 +129,8 @@ def arrival_of(found: ObjectInfo, inbox: str, vocabulary: ObjectInfo | None = No
 def programme_name(uri: str, inbox: str) -> str:
     """A name for folders and objects: the file's, with its folders in the inbox before it.
 
-    Letters and digits of every script stay, anything else becomes a dash. Never empty, hidden, or one of ours (those
-    begin with an underscore).
+    Letters and digits of every script stay, anything else becomes a dash. Never empty, hidden, or one of ours: those
+    begin with an underscore, and `manifest.json` lies beside a transcript's files.
     """
     folders = storage.parent(uri).removeprefix(inbox.rstrip("/")).strip("/")
     parts = [storage.name_of(f"{_scheme(uri)}{part}") for part in folders.split("/") if part]
@@ -140,7 +140,8 @@ def programme_name(uri: str, inbox: str) -> str:
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in raw)
     while "--" in name:
         name = name.replace("--", "-")
-    return _cut(name.strip("._-")) or "programme"
+    name = _cut(name.strip("._-")) or "programme"
+    return "programme-manifest" if name.lower() == "manifest" else name
 
 
 def _scheme(uri: str) -> str:

@@ -180,7 +180,11 @@ class Publisher:
 
     def _enter(self, preparation: Preparation, manifest_uri: str) -> Publication:
         """The row comes from what stands there: another publisher may have won with other words."""
-        manifest, transcript = published_transcript(manifest_uri)
+        try:
+            manifest, transcript = published_transcript(manifest_uri)
+        except InputRejected as error:  # somebody moved or damaged it: no fault of the batch
+            self.faults += 1
+            return self._fail(preparation, f"its transcript cannot be read: {error}")
         self._manifests[preparation.arrival.arrival] = manifest_uri
         self.elsewhere += [manifest_uri, self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)]
         found = row(transcript, _row(preparation)).model_copy(

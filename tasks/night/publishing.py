@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from tasks import storage
-from tasks.contract import Frozen, InputRejected, canonical_json
+from tasks.contract import Frozen, InputRejected, Reason, canonical_json
 from tasks.night.ledger import in_uri
 from tasks.night.records import read_one
 from tasks.transcripts.cues import Limit
@@ -104,10 +104,19 @@ def publish_transcript(
 
 
 def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
-    """What stands behind a manifest."""
+    """What stands behind a manifest.
+
+    Raises:
+        InputRejected: it is damaged, or not all there.
+    """
     manifest = read_one(TranscriptManifest, manifest_uri)
-    data = storage.read_bytes(_uri(storage.parent(manifest_uri), manifest.canonical))
-    return manifest, Transcript.from_bytes(data)
+    uri = _uri(storage.parent(manifest_uri), manifest.canonical)
+    try:
+        return manifest, Transcript.from_bytes(storage.read_bytes(uri))
+    except ValueError as error:
+        raise InputRejected(
+            str(error), reason=Reason.CORRUPT, subject=uri, next_step="put it back, or delete its folder"
+        ) from None
 
 
 def count_cues(rendition: Rendition) -> CueCount:

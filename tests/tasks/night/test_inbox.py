@@ -80,6 +80,9 @@ def test_a_list_of_words_belongs_to_the_media_of_its_name(storage_root: str) -> 
         ("a%2Fb.wav", "a-2Fb"),
         ("x\ny.wav", "x-y"),
         ("talk.v2.final.mp4", "talk.v2.final"),
+        ("manifest.mp4", "programme-manifest"),
+        ("Manifest.wav", "programme-manifest"),
+        ("monday/manifest.mp4", "monday-manifest"),
     ],
 )
 def test_programme_names(path: str, name: str) -> None:

@@ -180,6 +180,20 @@ def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
     assert all(row.outcome.is_done for row in rows(publish(storage_root, arguments).result).values())
 
 
+@pytest.mark.parametrize("harm", ["moved", "damaged"])
+def test_a_transcript_that_somebody_harmed_costs_only_its_copies(storage_root: str, harm: str) -> None:
+    row = rows(publish(storage_root, before(storage_root, [preparation("news")])).result)["news"]
+    canonical = storage.join(row.transcript, "news.json")
+    storage.delete(canonical) if harm == "moved" else storage.write(canonical, b"{}")
+    copy = preparation("copy", published=storage.join(row.transcript, MANIFEST_NAME))
+    receipt = publish(storage_root, before(storage_root, [copy, preparation("sport")]))
+    found = rows(receipt.result)
+    assert {name: row.outcome.is_done for name, row in found.items()} == {"copy": False, "sport": True}
+    assert found["copy"].reason is Reason.INTERNAL_ERROR
+    assert canonical in found["copy"].detail
+    assert load_result(receipt.result).faults == 1, "cleared, it is tried again"
+
+
 @pytest.mark.parametrize("rules", CueRules)
 def test_subtitles_keep_the_rules_of_the_plan(storage_root: str, rules: CueRules) -> None:
     said = "good evening here is the news of the day and now the weather for the rest of the week"
