@@ -72,19 +72,25 @@ class Ledger:
 
     def manifest_of(self, content: str) -> str:
         """URI of the manifest of this content's transcript, under whatever name; empty if there is none."""
+        return _manifest_in(self._content(content))
+
+    def manifest_for(self, arrival: Arrival) -> str:
+        """The same for a file as it is."""
+        return _manifest_in(self._arrival(arrival))
+
+    def record_of(self, arrival: Arrival) -> QuarantineRecord | None:
+        """Why a file is left alone, if it is."""
         try:
-            manifest = read_one(Entry, self._content(content)).manifest
+            return read_one(QuarantineRecord, self._record(arrival))
         except InputRejected:
-            return ""
-        return manifest if storage.exists(manifest) else ""
+            return None
 
     def enter(self, arrival: Arrival, content: str, manifest: str) -> str:
         """Remember that a transcript stands. Its manifest must be there already. Returns the arrival's URI."""
         entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
         _write_once(self._content(content), entry)
-        uri = storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json")
-        _write_once(uri, entry)
-        return uri
+        _write_once(self._arrival(arrival), entry)
+        return self._arrival(arrival)
 
     def fail(self, record: QuarantineRecord) -> bool:
         """Remember a fault of the moment. Returns whether it was one too many: the file is left alone then."""
@@ -101,8 +107,7 @@ class Ledger:
         Counted as a failure too: when the record is deleted, the next night is no repetition of this one.
         """
         self._count_failure(record)
-        name = f"{in_uri(record.arrival.programme, self.transcripts)}-{record.arrival.arrival}.json"
-        uri = storage.join(self._quarantine, name)
+        uri = self._record(record.arrival)
         _write_once(uri, record.model_dump_json().encode() + b"\n")
         return uri
 
@@ -113,6 +118,12 @@ class Ledger:
     def _content(self, content: str) -> str:
         return storage.join(self._prefix, "contents", f"{content}.json")
 
+    def _arrival(self, arrival: Arrival) -> str:
+        return storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json")
+
+    def _record(self, arrival: Arrival) -> str:
+        return storage.join(self._quarantine, f"{in_uri(arrival.programme, self.transcripts)}-{arrival.arrival}.json")
+
 
 def in_uri(name: str, prefix: str) -> str:
     """A programme's name as a part of a URI under `prefix`: `file://` is percent-encoded, `s3://` is not."""
@@ -121,6 +132,15 @@ def in_uri(name: str, prefix: str) -> str:
 
 def _last_digits(uri: str) -> str:
     return uri.removesuffix(".json")[-ARRIVAL_DIGITS:]
+
+
+def _manifest_in(uri: str) -> str:
+    """The manifest that an entry names, if both are there."""
+    try:
+        manifest = read_one(Entry, uri).manifest
+    except InputRejected:
+        return ""
+    return manifest if storage.exists(manifest) else ""
 
 
 def _write_once(uri: str, data: bytes) -> None:

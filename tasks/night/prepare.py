@@ -123,7 +123,7 @@ class Preparer:
         return self._remember(preparation)
 
     def _remember(self, preparation: Preparation) -> Preparation:
-        if preparation.sha256 and not (preparation.published or preparation.same_as):
+        if preparation.sha256 and not preparation.is_copy:
             self._by_content.setdefault(preparation.content, preparation)
         return preparation
 

@@ -111,6 +111,38 @@ def speakers_found(uri: str) -> Findings | None:
     return Findings(uri, load_result(uri)) if uri else None
 
 
+def published_row(manifest_uri: str, base: Publication) -> Publication:
+    """`base` with what stands behind a manifest: another publisher may have won with other words.
+
+    Raises:
+        InputRejected: the transcript is damaged, or not all there.
+    """
+    manifest, transcript = published_transcript(manifest_uri)
+    found = row(transcript, base).model_copy(
+        update={
+            "transcript": storage.parent(manifest_uri),
+            "key": manifest.key,
+            "model": manifest.model,
+            "cues": manifest.cues.total,
+            "cues_beyond": manifest.cues.beyond,
+            "is_copy": base.is_copy or manifest.media != base.media,
+        }
+    )
+    warned = {warning.code for warning in transcript.warnings}
+    remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
+    if manifest.cues.beyond > MANY_BEYOND * manifest.cues.total:
+        remarks.append(str(manifest.cues))
+    is_noise = not found.words and found.speech_s < min(MOST_NOISE_S, MOST_NOISE_SHARE * found.duration_s)
+    if found.outcome is Outcome.DONE and is_noise and WarningCode.SUSPECT_SEGMENTS not in warned:
+        found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
+    elif remarks:
+        found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+    if found.is_copy:
+        details = (f"the same recording as {manifest.programme}", found.detail)
+        found = found.model_copy(update={"detail": "; ".join(filter(None, details))})
+    return found
+
+
 def _row(preparation: Preparation) -> Publication:
     return Publication(
         programme=preparation.arrival.programme,
@@ -118,6 +150,7 @@ def _row(preparation: Preparation) -> Publication:
         outcome=preparation.outcome,
         reason=preparation.reason,
         detail=preparation.detail,
+        is_copy=preparation.is_copy,
         duration_s=round(preparation.duration_ms / 1000, 3),
     )
 
@@ -146,7 +179,7 @@ class Publisher:
     def _publish(self, preparation: Preparation) -> Publication:
         if not preparation.outcome.is_done:
             return self._leave(preparation)
-        if preparation.published or preparation.same_as:
+        if preparation.is_copy:
             manifest = preparation.published or self._manifests.get(preparation.same_as, "")
             return self._enter(preparation, manifest) if manifest else self._fail(preparation, "as did its twin")
         recognised, diarized = self._words(preparation), self._speakers(preparation)
@@ -179,35 +212,13 @@ class Publisher:
         return base.model_copy(update={"outcome": Outcome.QUARANTINED})
 
     def _enter(self, preparation: Preparation, manifest_uri: str) -> Publication:
-        """The row comes from what stands there: another publisher may have won with other words."""
         try:
-            manifest, transcript = published_transcript(manifest_uri)
+            found = published_row(manifest_uri, _row(preparation))
         except InputRejected as error:  # somebody moved or damaged it: no fault of the batch
             self.faults += 1
             return self._fail(preparation, f"its transcript cannot be read: {error}")
         self._manifests[preparation.arrival.arrival] = manifest_uri
         self.elsewhere += [manifest_uri, self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)]
-        found = row(transcript, _row(preparation)).model_copy(
-            update={
-                "transcript": storage.parent(manifest_uri),
-                "key": manifest.key,
-                "model": manifest.model,
-                "cues": manifest.cues.total,
-                "cues_beyond": manifest.cues.beyond,
-            }
-        )
-        warned = {warning.code for warning in transcript.warnings}
-        remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
-        if manifest.cues.beyond > MANY_BEYOND * manifest.cues.total:
-            remarks.append(str(manifest.cues))
-        is_noise = not found.words and found.speech_s < min(MOST_NOISE_S, MOST_NOISE_SHARE * found.duration_s)
-        if found.outcome is Outcome.DONE and is_noise and WarningCode.SUSPECT_SEGMENTS not in warned:
-            found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
-        elif remarks:
-            found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
-        if preparation.published or preparation.same_as:
-            details = (f"the same recording as {manifest.programme}", found.detail)
-            found = found.model_copy(update={"detail": "; ".join(filter(None, details))})
         return found
 
     def _words(self, preparation: Preparation) -> RecognisedProgramme:

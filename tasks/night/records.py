@@ -82,9 +82,14 @@ class Preparation(Frozen):
         return sum(speech.duration_ms for speech in self.speech)
 
     @property
+    def is_copy(self) -> bool:
+        """Whether its transcript is there already, or is that of another in its batch."""
+        return bool(self.published or self.same_as)
+
+    @property
     def has_audio(self) -> bool:
         """Whether this batch holds audio of its own for the programme."""
-        return self.outcome.is_done and not (self.published or self.same_as)
+        return self.outcome.is_done and not self.is_copy
 
     @property
     def audio(self) -> str:
@@ -157,6 +162,7 @@ class Publication(Frozen):
     reason: Reason | None = None
     detail: str = ""
     transcript: str = Field(default="", description="URI of the folder with every format, empty if there is none")
+    is_copy: bool = Field(default=False, description="nothing was heard for it: the transcript was there, or a twin's")
     key: str = ""
     model: str = ""
     duration_s: float = 0.0

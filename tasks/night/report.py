@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
 from tasks import storage
-from tasks.contract import WITHOUT_SPEAKERS, Outcome, Reason, StepResult
+from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, StepResult
 from tasks.contract.arguments import ReportNight
 from tasks.night.events import events_of
 from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
 from tasks.night.page import render_page
 from tasks.night.plan import DEFERRED
-from tasks.night.publish import PUBLISHED
+from tasks.night.publish import PUBLISHED, published_row
 from tasks.night.publishing import put_once
-from tasks.night.records import Batch, NightReport, NightRow, Publication, in_brief, read_lines, read_one, to_lines
+from tasks.night.records import (
+    Arrival,
+    Batch,
+    NightReport,
+    NightRow,
+    Publication,
+    in_brief,
+    read_lines,
+    read_one,
+    to_lines,
+)
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 from tasks.streaming import kafka
 
-VERSION = 2
+VERSION = 3
 
 INDEX_NAME = "index.jsonl"
 PAGE_NAME = "report.html"
@@ -89,8 +100,9 @@ def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightR
 def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_ended: bool) -> Iterator[NightRow]:
     """Programmes that were planned and of which no batch tells: their batch failed.
 
-    The ledger remembers it, and the next plan puts each in a batch of its own. One that fails there too, while others
-    come to their end, is left alone at last.
+    Some may have come to their end before it did. The ledger knows them, and no later plan will tell of them. Of the
+    others the ledger remembers the failure, and the next plan puts each in a batch of its own. One that fails there too, while
+    others come to their end, is left alone at last.
     """
     for item in item_uris(plan_uri, plan):
         batch = read_one(Batch, item.uri)
@@ -98,6 +110,9 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_end
         is_alone = len({arrival.n_bytes for arrival in batch.programmes}) == 1  # or with its copies
         for arrival in batch.programmes:
             if arrival.uri in reported:
+                continue
+            if row := known_row(ledger, arrival):
+                yield row
                 continue
             detail = "its batch did not come to an end: see its task's log, then clear it"
             record = QuarantineRecord(arrival=arrival, sha256="", reason=Reason.INTERNAL_ERROR, detail=detail)
@@ -110,6 +125,18 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_end
                 reason=record.reason,
                 detail=detail,
             )
+
+
+def known_row(ledger: Ledger, arrival: Arrival) -> NightRow | None:
+    """What the ledger knows of a programme: its transcript, or why it is left alone."""
+    row = Publication(programme=arrival.programme, media=arrival.uri, outcome=Outcome.DONE)
+    if manifest := ledger.manifest_for(arrival):
+        with contextlib.suppress(InputRejected):  # what cannot be read is no transcript
+            return night_row(published_row(manifest, row), None)
+    if record := ledger.record_of(arrival):
+        left = {"outcome": Outcome.QUARANTINED, "reason": record.reason, "detail": record.detail}
+        return night_row(row.model_copy(update=left), None)
+    return None
 
 
 def night_row(row: Publication, rtfx: float | None) -> NightRow:

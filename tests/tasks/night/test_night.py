@@ -12,14 +12,14 @@ import pytest
 import soundfile
 
 from tasks import storage
-from tasks.contract import STEPS, WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Receipt, Status
+from tasks.contract import STEPS, WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Receipt, Status, StepError
 from tasks.contract.arguments import ReportNight
-from tasks.contract.events import TranscriptFailed
+from tasks.contract.events import Fact, TranscriptFailed
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
-from tasks.night.records import Batch, NightReport, Publication, read_one, to_lines
+from tasks.night.records import Batch, NightReport, NightRow, Publication, read_lines, read_one, to_lines
 from tasks.night.report import batch_rows
 from tasks.progress import no_progress
 from tasks.step import load_result, output_uri, run_step
@@ -267,6 +267,45 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(
     (warning,) = report.warnings
     assert warning.startswith("a: failed")
     assert [(event.TOPIC, event.key, event.outcome) for event in told] == [("transcript.failed", "a", Outcome.FAILED)]
+
+
+def test_what_a_batch_published_before_it_died_is_told(
+    storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Fact] = []
+
+    def away(*events: Fact) -> None:
+        raise ConnectionError("no answer")
+
+    station = Station(storage_root)
+    station.deliver("a.wav", wav(np.zeros(SAMPLE_RATE_HZ)))
+    station.deliver("copy-of-a.wav", wav(np.zeros(SAMPLE_RATE_HZ)))
+    station.deliver("letter.wav", b"Dear sirs")
+    plan, transcripts = station.plan(two_models[0]), station.at("transcripts")
+    (item,) = plan.items
+    prepared = station.step("prepare-media", batch=item.uri).result
+    recognised = station.step("recognise", prepared=prepared, model=plan.labels["model"]).result
+    arguments = {"batch": item.uri, "prepared": prepared, "recognised": recognised, "transcripts": transcripts}
+    monkeypatch.setattr("tasks.streaming.kafka.publish", away)
+    with pytest.raises(StepError, match="no answer"):
+        station.step("publish", **arguments)
+
+    monkeypatch.setattr("tasks.streaming.kafka.publish", lambda *events: told.extend(events))
+    report = station.step("report-night", plan=plan.result, transcripts=transcripts)
+    assert report.counts == {"programmes": 3, "done_no_speech": 2, "quarantined": 1}
+    found = {row.programme: row for row in read_lines(NightRow, report.labels["index"])}
+    assert found["a"].text.endswith("/a.txt")
+    assert storage.exists(found["a"].text)
+    assert found["copy-of-a"].transcript == found["a"].transcript
+    assert found["copy-of-a"].is_copy
+    assert found["letter"].reason is Reason.NOT_MEDIA
+    batch = read_one(Batch, item.uri)
+    assert set(Ledger(transcripts, batch.pipeline).failures()) == {batch.programmes[2].arrival}, "the letter's own"
+
+    # Cleared, the batch says the same.
+    by_report, told[:] = {event.event_id for event in told}, []
+    station.step("publish", **arguments)
+    assert {event.event_id for event in told} == by_report
 
 
 def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up(
