@@ -16,7 +16,7 @@ from tasks.night.records import Arrival, Batch, Publication, in_brief, to_lines
 from tasks.step import StepContext, StepOutput
 from tasks.storage import ObjectInfo
 
-VERSION = 1
+VERSION = 2
 DEFERRED = "deferred.jsonl"
 
 

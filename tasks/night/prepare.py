@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -39,6 +40,8 @@ from tasks.step import StepContext, StepOutput
 log = structlog.get_logger()
 
 VERSION = PREPARE_VERSION
+# A logger's hours have one size, and differ in their headers or their first seconds.
+HEAD_BYTES = 1 << 20
 
 
 def inputs(arguments: PrepareMedia) -> dict[str, str]:
@@ -73,17 +76,13 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
 def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Preparation]:
     """The batch's programmes as they are done, several at once.
 
-    Files of one size may be copies: one worker takes them in their order, so that it is always the first that is
-    decoded.
+    One worker takes what may be copies in their order, so that it is always the first that is decoded.
     """
-    alike: dict[int, list[Arrival]] = defaultdict(list)
-    for arrival in batch.programmes:
-        alike[arrival.n_bytes].append(arrival)
     with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
         decoders: SimpleQueue[Decoder] = SimpleQueue()
         for _ in range(workers):
             decoders.put(stack.enter_context(Decoder()))
-        running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in alike.values()]
+        running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in alike(batch.programmes)]
         try:
             for done in as_completed(running):
                 yield from done.result()
@@ -91,6 +90,24 @@ def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Pr
             context.stop.set()  # what is being decoded beside it ends too
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def alike(arrivals: Sequence[Arrival]) -> list[list[Arrival]]:
+    """Files that may be copies, together: they have one size and begin with the same bytes."""
+    n_of_size = Counter(arrival.n_bytes for arrival in arrivals)
+    groups: dict[tuple[int, bytes], list[Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        head = _head(arrival.uri) if n_of_size[arrival.n_bytes] > 1 else b""
+        groups[arrival.n_bytes, head].append(arrival)
+    return list(groups.values())
+
+
+def _head(uri: str) -> bytes:
+    try:
+        with storage.open_reader(uri) as file:
+            return hashlib.sha256(file.read(HEAD_BYTES)).digest()
+    except Exception:  # its preparation will tell
+        return b""
 
 
 class Preparer:

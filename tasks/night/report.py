@@ -100,14 +100,14 @@ def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightR
 def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_ended: bool) -> Iterator[NightRow]:
     """Programmes that were planned and of which no batch tells: their batch failed.
 
-    Some may have come to their end before it did. The ledger knows them, and no later plan will tell of them. Of the
-    others the ledger remembers the failure, and the next plan puts each in a batch of its own. One that fails there too, while
-    others come to their end, is left alone at last.
+    Some may have come to their end before it did: the ledger knows them, and no later plan will tell of them. Of the
+    others the ledger remembers the failure, and the next plan puts each in a batch of its own. One that fails there
+    too, while others come to their end, is left alone at last.
     """
     for item in item_uris(plan_uri, plan):
         batch = read_one(Batch, item.uri)
         ledger = Ledger(batch.transcripts, batch.pipeline)
-        is_alone = len({arrival.n_bytes for arrival in batch.programmes}) == 1  # or with its copies
+        is_alone = len(batch.programmes) == 1
         for arrival in batch.programmes:
             if arrival.uri in reported:
                 continue

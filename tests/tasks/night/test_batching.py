@@ -58,8 +58,20 @@ def test_what_failed_before_is_in_a_batch_of_its_own() -> None:
     assert {(arrivals[2],), (arrivals[3],)} < set(batches)
 
 
+def test_one_that_failed_takes_no_other_of_its_size_with_it() -> None:
+    hours = [arrival(f"hour-{n:02d}", 3600 * 192_000 + 44) for n in range(4)]
+    hours[1] = hours[1].model_copy(update={"failures": 1})
+    assert balanced(hours, 1) == [(hours[0], hours[2], hours[3]), (hours[1],)]
+
+
 def test_copies_stay_together() -> None:
     hour = 3600 * 192_000
-    arrivals = [arrival("a", 3 * hour), arrival("copy-of-a", 3 * hour), arrival("b", 2 * hour), arrival("c", hour)]
-    (with_copies,) = [batch for batch in balanced(arrivals, 3) if arrivals[0] in batch]
+    arrivals = [arrival("a", hour), arrival("copy-of-a", hour), arrival("b", 3 * hour), arrival("c", 2 * hour)]
+    (with_copies,) = [batch for batch in balanced(arrivals, 2) if arrivals[0] in batch]
     assert arrivals[1] in with_copies
+
+
+def test_the_hours_of_a_logger_are_shared_out() -> None:
+    """They are byte for byte equally long, and no copies."""
+    hours = [arrival(f"hour-{n:02d}", 3600 * 192_000 + 44) for n in range(24)]
+    assert [len(batch) for batch in balanced(hours, 4)] == [6, 6, 6, 6]

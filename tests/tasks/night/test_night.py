@@ -314,7 +314,7 @@ def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up
     """A crash of the process leaves no result; the batches that end are as if they had published nothing."""
     station = Station(storage_root)
     for n, name in enumerate(("poison", "a", "b")):
-        station.deliver(f"{name}.wav", wav(np.zeros(SAMPLE_RATE_HZ + n)))
+        station.deliver(f"{name}.wav", wav(np.full(SAMPLE_RATE_HZ, n / 10)))  # of one size
 
     def night(*ended: str) -> tuple[list[set[str]], dict[str, int]]:
         plan = station.plan(two_models[0], batches=1)
