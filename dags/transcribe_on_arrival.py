@@ -56,7 +56,6 @@ with DAG(
         language="{{ params.language }}",
         cues="{{ params.cues }}",
         batches="{{ params.batches }}",
-        settle_s=0,  # an event is sent when a medium is complete
         arrived=choose_arrived(),
     )
     transcribe(plan, name="arrivals-{{ dag_run.run_after.strftime('%Y-%m-%dT%H%M%S') }}")

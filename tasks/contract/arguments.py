@@ -296,7 +296,9 @@ class PlanNight(StepArguments):
     language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
     cues: CueRules = Field(CueRules.BBC, description="whose rules subtitles keep: bbc-37 or streaming-42")
     batches: int = Field(4, ge=1, le=800, description="at most this many batches, beside those of what failed before")
-    settle_s: float = Field(10.0, ge=0, description="a file that changed within this time is looked at again after it")
+    settle_s: float = Field(
+        10.0, ge=0, description="a file that changed within this time is looked at again after it, unless it `arrived`"
+    )
     arrived: Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(sorted(set(uris))))] = Field(
         (), description="only these media of the inbox, those that events told of; none: all of it"
     )

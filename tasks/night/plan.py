@@ -84,7 +84,8 @@ def survey(arguments: PlanNight) -> Survey:
         n_quarantined += arrival in quarantined and arrival not in transcribed
         if arrival not in known:
             unknown.append(found)
-    settled, growing = wait_for_uploads(unknown, arguments.settle_s)
+    # An event is sent when a medium is complete.
+    settled, growing = wait_for_uploads(unknown, 0 if arguments.arrived else arguments.settle_s)
     failures = ledger.failures()
     return Survey(
         pipeline=pipeline,

@@ -30,14 +30,14 @@ def model(tmp_path: Path) -> str:
     return str(folder)
 
 
-def plan(inbox: Path, model: str, *arrived: str) -> PlanNight:
+def plan(inbox: Path, model: str, *arrived: str, settle_s: float = 0) -> PlanNight:
     return PlanNight(
         output=(inbox.parent / "work").as_uri(),
         inbox=inbox.as_uri(),
         transcripts=(inbox.parent / "transcripts").as_uri(),
         model=model,
         diarizer=model,
-        settle_s=0,
+        settle_s=settle_s,
         arrived=arrived,
     )
 
@@ -85,3 +85,14 @@ def test_what_is_no_medium_of_the_inbox_is_passed_over(inbox: Path, model: str) 
     climbing = inbox.as_uri() + "/../elsewhere.mp4"
     gone, companion = uris(inbox, "gone.mp4", "a.srt")
     assert survey(plan(inbox, model, elsewhere, climbing, gone, companion)).new == ()
+
+
+def test_only_a_look_at_the_whole_inbox_waits_for_uploads(
+    inbox: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("tasks.night.inbox.time.sleep", waits.append)
+    survey(plan(inbox, model, *uris(inbox, "a.mp4"), settle_s=3600))
+    assert waits == []
+    survey(plan(inbox, model, settle_s=3600))
+    assert waits == [pytest.approx(3600, abs=600)]
