@@ -7,7 +7,8 @@
     <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
 
 An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
-record. Each record is written once, by whoever comes first.
+record. Each record is written once, by whoever comes first; but a transcript with speakers takes the place of one
+without.
 """
 
 from __future__ import annotations
@@ -85,11 +86,14 @@ class Ledger:
         except InputRejected:
             return None
 
-    def enter(self, arrival: Arrival, content: str, manifest: str) -> str:
+    def enter(self, arrival: Arrival, content: str, manifest: str, has_speakers: bool) -> str:
         """Remember that a transcript stands. Its manifest must be there already. Returns the arrival's URI."""
         entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
-        _write_once(self._content(content), entry)
-        _write_once(self._arrival(arrival), entry)
+        for uri in (self._content(content), self._arrival(arrival)):
+            if has_speakers:
+                storage.write(uri, entry)
+            else:
+                _write_once(uri, entry)
         return self._arrival(arrival)
 
     def fail(self, record: QuarantineRecord) -> bool:

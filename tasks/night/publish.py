@@ -218,7 +218,9 @@ class Publisher:
             self.faults += 1
             return self._fail(preparation, f"its transcript cannot be read: {error}")
         self._manifests[preparation.arrival.arrival] = manifest_uri
-        self.elsewhere += [manifest_uri, self._ledger.enter(preparation.arrival, preparation.content, manifest_uri)]
+        has_speakers = found.speakers is not None
+        line = self._ledger.enter(preparation.arrival, preparation.content, manifest_uri, has_speakers)
+        self.elsewhere += [manifest_uri, line]
         return found
 
     def _words(self, preparation: Preparation) -> RecognisedProgramme:

@@ -58,7 +58,7 @@ def test_an_event_that_comes_again_later_finds_the_transcript(inbox: Path, model
     (a,) = uris(inbox, "a.mp4")
     first = survey(plan(inbox, model, a))
     ledger = Ledger((inbox.parent / "transcripts").as_uri(), first.pipeline)
-    ledger.enter(first.new[0], "0" * 64, "file:///manifest.json")
+    ledger.enter(first.new[0], "0" * 64, "file:///manifest.json", has_speakers=True)
     again = survey(plan(inbox, model, a))
     assert again.new == ()
     assert again.n_transcribed == 1
@@ -69,7 +69,7 @@ def test_a_lost_event_is_picked_up_by_the_night(inbox: Path, model: str) -> None
     arrived = survey(plan(inbox, model, a, c))
     ledger = Ledger((inbox.parent / "transcripts").as_uri(), arrived.pipeline)
     for arrival in arrived.new:
-        ledger.enter(arrival, arrival.arrival * 4, "file:///manifest.json")
+        ledger.enter(arrival, arrival.arrival * 4, "file:///manifest.json", has_speakers=True)
     assert [arrival.uri for arrival in survey(plan(inbox, model)).new] == [b]
 
 

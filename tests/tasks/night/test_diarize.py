@@ -12,6 +12,7 @@ from tasks.contract import STEPS, Outcome, Receipt, Status
 from tasks.diarization import EMBEDDED, resolve
 from tasks.diarization.diarizer import Diarization, Diarizer
 from tasks.night.diarize import turns_name
+from tasks.night.ledger import Ledger
 from tasks.night.publish import PUBLISHED
 from tasks.night.publishing import MANIFEST_NAME, published_transcript
 from tasks.night.records import (
@@ -189,3 +190,7 @@ def test_without_a_diarization_words_are_published_all_the_same(storage_root: st
     again, with_speakers = publish(storage_root, diarized(storage_root, (900, 9_900, "S1")))
     assert again.transcript != row.transcript
     assert [speaker.id for speaker in with_speakers.speakers] == ["S1"]
+    # It is the one that copies share.
+    ledger, news = Ledger(storage.join(storage_root, "transcripts"), PIPELINE), preparation("news")
+    manifest = storage.join(again.transcript, MANIFEST_NAME)
+    assert ledger.manifest_of(news.content) == ledger.manifest_for(news.arrival) == manifest

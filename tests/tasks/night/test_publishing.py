@@ -145,7 +145,7 @@ def test_the_ledger_remembers_arrivals_and_contents(storage_root: str) -> None:
     other_model = PIPELINE.model_copy(update={"model_digest": "b" * 64})
     manifest = publish_transcript(transcript(), "news", KEY, ledger.transcripts)
     assert ledger.transcribed() == set()
-    ledger.enter(arrival("news"), "f" * 64, manifest)
+    ledger.enter(arrival("news"), "f" * 64, manifest, has_speakers=False)
     assert ledger.transcribed() == {arrival("news").arrival}
     assert ledger.manifest_of("f" * 64) == manifest
     assert ledger.manifest_of("e" * 64) == ""
