@@ -26,7 +26,9 @@ that is not through by 06:00 UTC (five hours after it was queued). They stand in
   with a warning. Clear it with downstream, and transcripts with speakers are published beside them.
 - A batch is red: the others go on and are published, and `report_night` counts what is missing. Clear the red task.
 - A file is in quarantine and should not be: delete its record below `_quarantine/` and the next night tries it again.
-  Transcripts that were deleted are made again too.
+- A programme is to be transcribed again: delete its folder below *transcripts* and its line in the ledger,
+  `_ledger/*/arrivals/<programme>-*.json`, and the next night transcribes it. Transcripts that are deleted alone, or
+  moved away, are not made again.
 - `night_complete` is red while all batches are green: see `report_night`.
 
 **To resume**, clear the failed task (with downstream), or start the DAG again: what is published is not done again.

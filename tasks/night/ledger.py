@@ -1,13 +1,16 @@
 """What was done in earlier nights, kept beside the transcripts so that planning reads no media.
 
-    <transcripts>/_ledger/<pipeline>/arrivals/<arrival>.json    this file, as it is, was transcribed by this pipeline
-    <transcripts>/_ledger/<pipeline>/contents/<digest>.json     these bytes (and their list of words) were, whatever
-                                                                the file is called
+    <transcripts>/_ledger/<pipeline>/arrivals/<programme>-<arrival>.json    this file, as it is, was transcribed by
+                                                                            this pipeline
+    <transcripts>/_ledger/<pipeline>/contents/<digest>.json    these bytes (and their list of words) were, whatever the
+                                                               file is called
     <transcripts>/_ledger/<pipeline>/failures/<n>-<arrival>.json    it failed for the n-th time
     <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
 
 An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
-record. Each record is written once, by whoever comes first; but a transcript with speakers takes the place of one
+record; to have it transcribed again, its record in `arrivals` and its transcript. A transcript that goes alone is not
+missed: planning looks at no transcripts (of a hundred thousand programmes they are a million objects), and whoever
+takes old ones away does not have them all made again. Each record is written once, by whoever comes first; but a transcript with speakers takes the place of one
 without.
 """
 
@@ -123,10 +126,13 @@ class Ledger:
         return storage.join(self._prefix, "contents", f"{content}.json")
 
     def _arrival(self, arrival: Arrival) -> str:
-        return storage.join(self._prefix, "arrivals", f"{arrival.arrival}.json")
+        return storage.join(self._prefix, "arrivals", self._name(arrival))
 
     def _record(self, arrival: Arrival) -> str:
-        return storage.join(self._quarantine, f"{in_uri(arrival.programme, self.transcripts)}-{arrival.arrival}.json")
+        return storage.join(self._quarantine, self._name(arrival))
+
+    def _name(self, arrival: Arrival) -> str:
+        return f"{in_uri(arrival.programme, self.transcripts)}-{arrival.arrival}.json"
 
 
 def in_uri(name: str, prefix: str) -> str:

@@ -380,6 +380,15 @@ def test_what_was_lost_is_made_again(storage_root: str, two_models: tuple[str, s
         assert outcomes(station.night(model, batches=1)[1]) == {"page": Outcome.QUARANTINED}
 
     sets = station.transcript_sets()
+    for found in list(storage.list_objects(sets[0])):
+        storage.delete(found.uri)
+    assert station.plan(model).counts["new"] == 0, "what was taken away is not missed"
+    ledger = storage.list_objects(station.at("transcripts", "_ledger"))
+    (line,) = [found.uri for found in ledger if "/arrivals/news-" in found.uri]
+    storage.delete(line)
+    assert outcomes(station.night(model)[1]) == {"news": outcomes(first)["news"]}
+    assert station.transcript_sets() == sets
+
     for found in list(storage.list_objects(station.at("transcripts"))):
         storage.delete(found.uri)
     assert outcomes(station.night(model)[1]) == outcomes(first)
