@@ -71,11 +71,11 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
         context.progress("publish", len(rows), len(batch.programmes), "programmes", preparation.arrival.programme)
     context.publish(PUBLISHED, to_lines(rows))
     kafka.publish(*events_of(rows))
-    done = [r for r in rows if r.outcome.is_done]
+    heard = [r for r in rows if r.outcome.is_done and not r.is_copy]
     return StepOutput(
         counts=count(rows),
         metrics={
-            "hours": round(sum(r.duration_s for r in done) / 3600, 4),
+            "hours": round(sum(r.duration_s for r in heard) / 3600, 4),
             "rtfx": recognised.metrics.get("rtfx", 0.0),
             "cpu_s": prepared.seconds,
             "gpu_s": recognised.seconds + (publisher.diarized.result.seconds if publisher.diarized else 0.0),

@@ -199,9 +199,9 @@ class NightReport(Frozen):
     outcomes: dict[str, int] = Field(description="programmes per outcome")
     transcribed_before: int
     quarantined_before: int
-    hours: float = Field(description="of the programmes that are done")
-    words: int
-    compute_s: float = Field(description="of prepare, diarize and recognise, over all batches")
+    hours: float = Field(description="of the programmes that are done, without copies")
+    words: int = Field(description="of the same")
+    compute_s: float = Field(description="of prepare, diarize and recognise, over all batches that came to their end")
     cost: float | None = None
     rows: tuple[NightRow, ...]
 

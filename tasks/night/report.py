@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tasks import storage
 from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, StepResult
@@ -44,12 +44,13 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     plan = load_result(arguments.plan)
     deferred = output_uri(arguments.plan, plan, DEFERRED)
     rows = [night_row(row, None) for row in read_lines(Publication, deferred)]
-    for uri in arguments.published:
-        rows += batch_rows(uri, load_result(uri), arguments)
+    batches = [load_result(uri) for uri in arguments.published]
+    for uri, batch in zip(arguments.published, batches, strict=True):
+        rows += batch_rows(uri, batch, arguments)
     missing = list(missing_rows(arguments.plan, plan, {row.media for row in rows}, bool(arguments.published)))
     rows += missing
     rows.sort(key=lambda row: (row.programme, row.media))
-    report = summary(arguments, plan, rows, context.key)
+    report = summary(arguments, plan, batches, rows, context.key)
     context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
     page, index = render_page(report).encode(), to_lines(rows)
     context.publish(PAGE_NAME, page)
@@ -78,23 +79,31 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
 
 
 def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightRow]:
-    """The rows of one publish step, each with its share of what the batch took: by duration, as the work goes."""
+    """The rows of one publish step, each with its share of what the batch took: by duration, as the work goes.
+
+    Copies took no work, so they have none.
+    """
     rtfx = result.metrics.get("rtfx") or None
-    cpu_s, gpu_s = result.metrics.get("cpu_s", 0.0), result.metrics.get("gpu_s", 0.0)
-    cost = (cpu_s * prices.cpu_hour_price + gpu_s * prices.gpu_hour_price) / 3600
+    compute_s, cost = bill([result], prices)
     rows = [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
-    total_s = sum(row.duration_s for row in rows)
+    total_s = sum(row.duration_s for row in rows if not row.is_copy)
     return [
         row.model_copy(
             update={
-                "compute_s": round((cpu_s + gpu_s) * row.duration_s / total_s, 1),
+                "compute_s": round(compute_s * row.duration_s / total_s, 1),
                 "cost": round(cost * row.duration_s / total_s, 4) if cost else None,
             }
         )
-        if row.duration_s
+        if row.duration_s and not row.is_copy
         else row
         for row in rows
     ]
+
+
+def bill(batches: Sequence[StepResult], prices: ReportNight) -> tuple[float, float]:
+    """What batches took, whatever came of it: seconds of pods, and money."""
+    cpu_s, gpu_s = (sum(batch.metrics.get(name, 0.0) for batch in batches) for name in ("cpu_s", "gpu_s"))
+    return cpu_s + gpu_s, (cpu_s * prices.cpu_hour_price + gpu_s * prices.gpu_hour_price) / 3600
 
 
 def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_ended: bool) -> Iterator[NightRow]:
@@ -146,11 +155,14 @@ def night_row(row: Publication, rtfx: float | None) -> NightRow:
         name = row.transcript.rsplit("/", 2)[-2]
         text = f"{row.transcript}/{name}.txt"
     pace = round(60 * row.words / row.speech_s, 1) if row.speech_s else None
-    return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words else None, text=text)
+    return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words and not row.is_copy else None, text=text)
 
 
-def summary(arguments: ReportNight, plan: StepResult, rows: list[NightRow], key: str) -> NightReport:
-    done = [row for row in rows if row.outcome.is_done]
+def summary(
+    arguments: ReportNight, plan: StepResult, batches: Sequence[StepResult], rows: list[NightRow], key: str
+) -> NightReport:
+    heard = [row for row in rows if row.outcome.is_done and not row.is_copy]
+    compute_s, cost = bill(batches, arguments)
     counted = Counter(str(row.outcome) for row in rows)
     return NightReport(
         night="-".join(part for part in (arguments.night, key[:8]) if part),
@@ -160,9 +172,9 @@ def summary(arguments: ReportNight, plan: StepResult, rows: list[NightRow], key:
         outcomes={str(outcome): counted[outcome] for outcome in Outcome if counted[outcome]},
         transcribed_before=plan.counts["transcribed_before"],
         quarantined_before=plan.counts["quarantined_before"],
-        hours=round(sum(row.duration_s for row in done) / 3600, 4),
-        words=sum(row.words for row in done),
-        compute_s=round(sum(row.compute_s or 0.0 for row in rows), 1),
-        cost=round(sum(row.cost or 0.0 for row in rows), 2) if any(row.cost for row in rows) else None,
+        hours=round(sum(row.duration_s for row in heard) / 3600, 4),
+        words=sum(row.words for row in heard),
+        compute_s=round(compute_s, 1),
+        cost=round(cost, 2) if cost else None,
         rows=tuple(rows),
     )

@@ -236,6 +236,33 @@ def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
     assert [row.cost for row in batch_rows(uri, load_result(uri), free)] == [None] * 3
 
 
+def test_copies_cost_nothing_and_rejected_files_do(two_models: tuple[str, str], tmp_path: Path) -> None:
+    station = Station((tmp_path / "storage").as_uri())
+    hour = Publication(programme="a", media="a", outcome=Outcome.DONE, duration_s=3600.0, words=9000)
+    copy = hour.model_copy(update={"programme": "b", "media": "b", "is_copy": True})
+    bad = Publication(programme="c", media="c", outcome=Outcome.QUARANTINED, reason=Reason.NOT_MEDIA)
+    batches = ([hour, copy], {"cpu_s": 180.0, "gpu_s": 720.0, "rtfx": 90.0}), ([bad], {"cpu_s": 36.0})
+    published = tuple(
+        write_result(station.at(f"publish-{n}"), "publish", {PUBLISHED: to_lines(rows)}, metrics=metrics)
+        for n, (rows, metrics) in enumerate(batches)
+    )
+    receipt = station.step(
+        "report-night",
+        plan=station.plan(two_models[0]).result,
+        published=published,
+        transcripts=station.at("transcripts"),
+        cpu_hour_price=1.0,
+        gpu_hour_price=2.0,
+    )
+    report = read_one(NightReport, output_uri(receipt.result, load_result(receipt.result), "report.json"))
+    assert [(row.compute_s, row.cost, row.rtfx) for row in report.rows] == [
+        (900.0, 0.45, 90.0),
+        (None, None, None),
+        (None, None, None),
+    ]
+    assert (report.hours, report.words, report.compute_s, report.cost) == (1.0, 9000, 936.0, 0.46)
+
+
 def test_a_night_says_once_how_many_programmes_lost_their_speakers(
     storage_root: str, two_models: tuple[str, str]
 ) -> None:

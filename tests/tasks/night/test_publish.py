@@ -77,6 +77,10 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
     }
     assert found["copy"].transcript == found["news"].transcript
     assert "news" in found["copy"].detail
+    assert [name for name, row in found.items() if row.is_copy] == ["copy"]
+    assert receipt.metrics["hours"] == pytest.approx(
+        sum(found[n].duration_s for n in ("news", "silent", "gappy")) / 3600, abs=1e-4
+    )
     assert found["news"].words == 6
     assert found["news"].coverage == pytest.approx(5 / 19, abs=1e-3)
     assert found["silent"].words == 0
