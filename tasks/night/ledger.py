@@ -10,8 +10,8 @@
 An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
 record; to have it transcribed again, its record in `arrivals` and its transcript. A transcript that goes alone is not
 missed: planning looks at no transcripts (of a hundred thousand programmes they are a million objects), and whoever
-takes old ones away does not have them all made again. Each record is written once, by whoever comes first; but a transcript with speakers takes the place of one
-without.
+takes old ones away does not have them all made again. Each record is written once, by whoever comes first; but a
+transcript with speakers takes the place of one without.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Pr
         decoders: SimpleQueue[Decoder] = SimpleQueue()
         for _ in range(workers):
             decoders.put(stack.enter_context(Decoder()))
-        running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in alike(batch.programmes)]
+        groups = alike(batch.programmes)
+        running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in groups]
         try:
             for done in as_completed(running):
                 yield from done.result()

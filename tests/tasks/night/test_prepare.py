@@ -42,10 +42,10 @@ def test_the_language_asked_for_is_the_track_heard(language: str, track: int, tm
 
 def test_only_what_may_be_a_copy_waits_for_another(storage_root: str) -> None:
     """A logger's hours are equally long, and no copies."""
-    data = {"hour-1": b"first", "hour-2": b"other", "hour-1-again": b"first", "gone-1": b"", "gone-2": b"", "film": b"x"}
+    data = {"hour-1": b"first", "hour-2": b"other", "hour-1-again": b"first", "no-1": b"", "no-2": b"", "film": b"x"}
     arrivals = [arrival(name, len(b), storage.join(storage_root, name)) for name, b in data.items()]
     for found in arrivals:
         if data[found.programme]:
             storage.write(found.uri, data[found.programme])
     groups = [[found.programme for found in group] for group in prepare.alike(arrivals)]
-    assert groups == [["hour-1", "hour-1-again"], ["hour-2"], ["gone-1", "gone-2"], ["film"]]
+    assert groups == [["hour-1", "hour-1-again"], ["hour-2"], ["no-1", "no-2"], ["film"]]
