@@ -8,7 +8,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 
 # Raised when a step's output would change. They together are the pipeline's version.
 PREPARE_VERSION = 4
-RECOGNISE_VERSION = 4
+RECOGNISE_VERSION = 5
 DIARIZE_VERSION = 2
 PUBLISH_VERSION = 4
 

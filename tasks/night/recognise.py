@@ -137,8 +137,10 @@ def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recogniti
 
     What fails the gate goes down a ladder: in two halves, which breaks a loop and gives each half levels of its own;
     then carefully, each half in the language heard in it unless one was given. A later hearing counts if fewer signs
-    speak against it; what stays doubtful is kept and marked.
+    speak against it; what stays doubtful is kept and marked. Words give way to none only where nobody speaks.
     """
+    from tasks.recognition.quality import Sign
+
     found = engine.recognise([piece.samples for piece in window], [piece.hearing.hints for piece in window])
     signs = [piece.doubts(r.words) for piece, r in zip(window, found, strict=True)]
     doubted = [index for index, shown in enumerate(signs) if shown]
@@ -146,7 +148,9 @@ def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recogniti
         failing = [index for index in doubted if signs[index]]
         for index, again in zip(failing, hear_again(engine, [window[i] for i in failing], careful), strict=True):
             left = window[index].doubts(again.words)
-            if len(left) < len(signs[index]):
+            # A short stretch may have no word and shows no sign then: that answers no other doubt than of silence.
+            may_replace = again.words or Sign.WORDS_WITHOUT_SPEECH in signs[index]
+            if may_replace and len(left) < len(signs[index]):
                 found[index], signs[index] = again, left
     again_heard = set(doubted)
     for index, piece in enumerate(window):

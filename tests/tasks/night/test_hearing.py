@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,31 @@ def test_what_stays_doubtful_is_kept_and_marked() -> None:
     assert text == LOOP.strip()
     assert {Sign.COMPRESSES, Sign.REPEATED_WORDS} <= set(signs)
     assert again
+
+
+def unsure(text: str, speech_ms: int, confidence: float) -> tuple[str, tuple[Sign, ...]]:
+    """A chunk of 10 s whose halves have no words for the engine."""
+    span, hearing = Span(start_ms=0, end_ms=10_000), voting(1)
+
+    class Unsure(Scripted):
+        def recognise(self, chunks: Sequence[np.ndarray], *others: object) -> list[Recognition]:  # type: ignore[override]
+            found = super().recognise(chunks)
+            return [Recognition(tuple(replace(w, confidence=confidence) for w in r.words)) for r in found]
+
+    engine = Unsure({(10, False): text, **dict.fromkeys(itertools.product((2, 3, 7, 8), (False, True)), "")})
+    piece = Piece(hearing, span, (Span(start_ms=0, end_ms=speech_ms),), np.zeros(160_000, np.float32))
+    ((_, found, signs, _),) = hear(engine, [piece])
+    return found.text, signs
+
+
+def test_words_that_are_not_heard_again_are_kept_and_marked() -> None:
+    """Two seconds of speech need no word, so silence shows no sign."""
+    assert unsure("fire in brixton tonight", 1_900, 0.2) == ("fire in brixton tonight", (Sign.IMPROBABLE,))
+    assert unsure("no no no no no", 1_900, 0.9) == ("no no no no no", (Sign.REPEATED_WORDS,))
+
+
+def test_words_where_nobody_speaks_may_be_taken_back() -> None:
+    assert unsure("thank you for watching", 0, 0.9) == ("", ())
 
 
 def test_speech_that_words_pass_over_is_heard_again() -> None:
