@@ -147,11 +147,11 @@ class Hearing:
     def keep(self, shelf: Shelf) -> None:
         """Publish the programme's words, and hold them no longer.
 
-        Its language is the one that was given, or that of most of its speech, not of its beginning.
+        Its language is the one that was given, or that of most of its speech, not of its beginning. Where nothing was
+        said it has none.
         """
-        spoken = self._given or max(
-            self._languages, key=lambda name: (self._languages[name], name), default=UNTOLD_LANGUAGE
-        )
+        untold = UNTOLD_LANGUAGE if self._words else None
+        spoken = self._given or max(self._languages, key=lambda name: (self._languages[name], name), default=untold)
         words = (Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in self._words)
         result = RecognisedProgramme(
             arrival=self.preparation.arrival.arrival,

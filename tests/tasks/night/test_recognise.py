@@ -11,11 +11,12 @@ from tasks import storage
 from tasks.contract import STEPS, Outcome, Receipt, Status, StepError
 from tasks.night.hearing import words_name
 from tasks.night.records import PREPARED, Preparation, RecognisedProgramme, Speech, read_one, to_lines
+from tasks.night.transcript import build
 from tasks.progress import no_progress
 from tasks.recognition import Recognition, Word
 from tasks.step import load_result, output_uri, run_step
 from tasks.transcripts.document import WordTiming
-from tests.tasks.night.builders import preparation
+from tests.tasks.night.builders import PIPELINE, preparation
 from tests.tasks.night.media import wav
 from tests.tasks.night.results import write_result
 
@@ -122,3 +123,23 @@ def test_whose_language_it_is(
     receipt = recognise(storage_root, tmp_path, news, language=given)
     uri = output_uri(receipt.result, load_result(receipt.result), words_name(news.arrival.arrival))
     assert read_one(RecognisedProgramme, uri).language == found
+
+
+@pytest.mark.parametrize(("given", "found"), [("auto", None), ("de", "de")])
+@pytest.mark.parametrize("speech", [(), (Speech(start_ms=0, end_ms=1_000),)])
+def test_where_nothing_is_said_nobody_knows_the_language(
+    storage_root: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    speech: tuple[Speech, ...],
+    given: str,
+    found: str | None,
+) -> None:
+    monkeypatch.setattr(Brittle, "recognise", lambda self, chunks, *others: [Recognition(()) for _ in chunks])
+    monkeypatch.setattr("tasks.recognition.load_engine", lambda folder: Brittle())
+    silent = spoken("silent", 1_000).model_copy(update={"speech": speech})
+    receipt = recognise(storage_root, tmp_path, silent, language=given)
+    uri = output_uri(receipt.result, load_result(receipt.result), words_name(silent.arrival.arrival))
+    heard = read_one(RecognisedProgramme, uri)
+    assert heard.language == found
+    assert build(silent, heard, PIPELINE, "0.1.0").language == (found or "und")
