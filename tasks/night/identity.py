@@ -10,7 +10,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 4
 RECOGNISE_VERSION = 5
 DIARIZE_VERSION = 2
-PUBLISH_VERSION = 4
+PUBLISH_VERSION = 5
 
 
 class Pipeline(Frozen):

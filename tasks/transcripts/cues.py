@@ -92,12 +92,15 @@ def _times(words: Sequence[Word], blocks: Sequence[Block], profile: CueProfile) 
     spans = []
     for index, block in enumerate(blocks):
         start_ms, spoken_ms = starts_ms[index], words[block.end - 1].end_ms
-        read_ms = start_ms + max(speed.comfortable_ms(texts[block.first : block.end]), profile.shortest_ms)
-        end_ms = max(spoken_ms, min(read_ms, spoken_ms + profile.linger_ms))
+        read_ms = max(speed.comfortable_ms(texts[block.first : block.end]), profile.shortest_ms)
+        latest_ms = min(start_ms + min(read_ms, profile.longest_ms), spoken_ms + profile.linger_ms)
+        end_ms = done_ms = max(spoken_ms, latest_ms)
         if index + 1 < len(blocks):
             next_ms = starts_ms[index + 1]
-            if end_ms > next_ms - max(profile.closed_gap_ms, profile.gap_ms):
-                end_ms = next_ms - profile.gap_ms
+            end_ms = profile.end_ms(done_ms, next_ms)
+            if end_ms > start_ms + profile.longest_ms:
+                # Too long to wait for the next: it goes early enough for a gap that does not flicker.
+                end_ms = profile.end_ms(max(spoken_ms, min(done_ms, next_ms - profile.closed_gap_ms)), next_ms)
         # Where words crowd, the gap goes before the cue does.
         spans.append((start_ms, max(end_ms, start_ms + FRAME_MS)))
     return spans

@@ -89,11 +89,13 @@ class BlockCosts:
         self._space = len(separator(language))
         self._line_widths = line_widths
         self._starts_ms = [word.start_ms for word in words]
-        self._ends_ms = [word.end_ms for word in words]
         # When a cue before each boundary has to be gone.
-        self._leave_ms = [end_ms + profile.linger_ms for end_ms in (0, *self._ends_ms)]
+        self._leave_ms = [end_ms + profile.linger_ms for end_ms in (0, *(word.end_ms for word in words))]
         for boundary, start_ms in enumerate(self._starts_ms[1:], start=1):
             self._leave_ms[boundary] = min(self._leave_ms[boundary], start_ms - profile.gap_ms)
+        # When a cue before each boundary can go at the earliest.
+        self._stay_ms = [0, *(profile.end_ms(one.end_ms, after.start_ms) for one, after in pairwise(words))]
+        self._stay_ms.append(words[-1].end_ms)
         self._columns = [0, *accumulate(display_width(word.text) + self._space for word in words)]
         speed = profile.reading_speed
         self._reading_ms = [0, *accumulate(speed.fastest_ms([word.text]) for word in words)]
@@ -117,7 +119,7 @@ class BlockCosts:
         return first == end - 1 or (
             self._width(first, end) <= 2 * self._profile.line_width + self._space
             and self._n_changes[end] - self._n_changes[first + 1] <= 1
-            and self._ends_ms[end - 1] - self._starts_ms[first] <= self._profile.longest_ms
+            and self._stay_ms[end] - self._starts_ms[first] <= self._profile.longest_ms
         )
 
     def least_cost(self, end: int) -> float:

@@ -51,6 +51,10 @@ class CueProfile:
     closed_gap_ms: int  # a longer pause than `gap_ms`, but shorter than this, flickers: the cue stays on instead
     linger_ms: int  # a cue stays at most this long after its last word
 
+    def end_ms(self, done_ms: int, next_ms: int) -> int:
+        """When a cue that could go at `done_ms` does, with another to come at `next_ms`: short gaps are closed."""
+        return next_ms - self.gap_ms if done_ms > next_ms - self.closed_gap_ms else done_ms
+
 
 # BBC Subtitle Guidelines: 37 characters of fixed pitch, 36 in colour; 160 to 180 words a minute; no gap
 # shorter than a second; not on screen more than a second and a half after speech. The guidelines name no

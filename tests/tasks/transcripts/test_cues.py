@@ -40,6 +40,8 @@ def test_invariants(profile: CueProfile, document: Transcript):
         gap_ms = after.start_ms - before.end_ms
         assert gap_ms >= profile.gap_ms or before.end_ms - before.start_ms <= 42
         assert gap_ms in range(profile.gap_ms + 1) or gap_ms >= profile.closed_gap_ms
+        # Only a word that alone is too long, or words that crowd, keep a cue on screen too long.
+        assert Limit.LONGEST not in before.exceeds or len(before.words) == 1 or Limit.SYNC in after.exceeds
     # Limits hold or are flagged, and only the broken ones are.
     for cue in cues:
         dash = 2 if len({line.speaker for line in cue.lines}) == 2 else 0
@@ -169,3 +171,19 @@ def test_a_calm_broadcast_keeps_every_limit():
     cues = cut(transcript(broadcast(3_000)), BBC)
     assert len(cues) > 200
     assert [cue.exceeds for cue in cues if cue.exceeds] == []
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("slower", [1.3, 2.0])
+def test_slow_speech_keeps_every_limit(slower: float, profile: CueProfile):
+    words = [
+        one.model_copy(update={"start_ms": int(one.start_ms * slower), "end_ms": int(one.end_ms * slower)})
+        for one in broadcast(3_000)
+    ]
+    assert [cue.exceeds for cue in cut(transcript(words), profile) if cue.exceeds] == []
+
+
+def test_a_cue_goes_early_rather_than_close_a_gap_and_stay_too_long():
+    slow = said("I do say it as I do it so it is as I do say it to us,", word_ms=330)  # spoken in 5.9 s, read in 6.8
+    cues = cut(transcript([*slow, *said("and on.", start_ms=7_400)]))
+    assert [(cue.start_ms, cue.end_ms, cue.exceeds) for cue in cues] == [(0, 6_400, ()), (7_400, 8_400, ())]
