@@ -27,11 +27,13 @@ from tasks.recognition.engine import SAMPLE_RATE_HZ, Hints, Recognition, Word
 from tasks.recognition.packing import evenly
 from tasks.recognition.vocabulary import written
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.text import space_between
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
+    from faster_whisper.transcribe import Word as Piece
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -284,32 +286,36 @@ class WhisperEngine:
         for segment in segments:
             heard[segment.seek // frames_per_window].append(segment)
         return [
-            Recognition(written(_words(heard[index], index * WINDOW_S, length_s), known.vocabulary), known.language)
+            Recognition(
+                written(_words(heard[index], index * WINDOW_S, length_s, known.language or ""), known.vocabulary),
+                known.language,
+            )
             for index, length_s in enumerate(lengths_s)
         ]
 
 
-def _words(segments: Iterable[Segment], offset_s: float, length_s: float) -> tuple[Word, ...]:
+def _words(segments: Iterable[Segment], offset_s: float, length_s: float, language: str) -> tuple[Word, ...]:
     """A chunk's words, their times counted from its start, held inside it and in order."""
     words: list[Word] = []
     start_ms = end_ms = 0
     length_ms = int(length_s * 1000)
-    for text, start_s, end_s, probability, timing in (word for segment in segments for word in _timed(segment)):
+    for text, start_s, end_s, probability, timing in (
+        word for segment in segments for word in _timed(segment, language)
+    ):
         start_ms = min(max(round((start_s - offset_s) * 1000), start_ms), length_ms)
         end_ms = min(max(round((end_s - offset_s) * 1000), start_ms, end_ms), length_ms)
         words.append(Word(text, start_ms, end_ms, min(max(float(probability), 0.0), 1.0), timing))
     return tuple(words)
 
 
-def _timed(segment: Segment) -> Iterator[tuple[str, float, float, float, WordTiming]]:
+def _timed(segment: Segment, language: str) -> Iterator[tuple[str, float, float, float, WordTiming]]:
     """Text, start, end, probability and timing of each word, in seconds of the line.
 
     Where the attention gave no words for a text, they share the segment by their length: text is never lost.
     """
     if segment.words:
-        for word in segment.words:
-            if text := word.word.strip():
-                yield text, word.start, word.end, word.probability, WordTiming.ATTENTION
+        for word in _whole(segment.words, language):
+            yield word.word, word.start, word.end, word.probability, WordTiming.ATTENTION
         return
     texts = segment.text.split()
     n_characters = sum(map(len, texts))
@@ -320,6 +326,24 @@ def _timed(segment: Segment) -> Iterator[tuple[str, float, float, float, WordTim
         )
         yield text, start, end, math.exp(segment.avg_logprob), WordTiming.CHUNK
         said += len(text)
+
+
+def _whole(pieces: Iterable[Piece], language: str) -> list[Piece]:
+    """Words without the spaces before them.
+
+    Upstream begins another at a mark inside ("state", "-of") and, in scripts without spaces, at every token ("20",
+    "24"). A piece that has no space before it, where one would be written, belongs to the word before.
+    """
+    words: list[Piece] = []
+    for piece in pieces:
+        text = piece.word.strip()
+        if text and words and not piece.word[0].isspace() and space_between(words[-1].word, text, language):
+            before = words[-1]
+            probability = min(before.probability, piece.probability)
+            words[-1] = replace(before, word=before.word + text, end=piece.end, probability=probability)
+        elif text:
+            words.append(replace(piece, word=text))
+    return words
 
 
 def converted(folder: Path) -> Path:

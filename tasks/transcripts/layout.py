@@ -15,7 +15,7 @@ from math import inf
 from tasks.transcripts.breaks import boundary_costs
 from tasks.transcripts.document import Word
 from tasks.transcripts.profiles import CueProfile
-from tasks.transcripts.text import display_width, separator
+from tasks.transcripts.text import display_width, space_between
 
 DASH = "- "  # before each line of a cue in which two speak
 
@@ -86,7 +86,6 @@ class BlockCosts:
         profile: CueProfile,
     ) -> None:
         self._profile = profile
-        self._space = len(separator(language))
         self._line_widths = line_widths
         self._starts_ms = [word.start_ms for word in words]
         # When a cue before each boundary has to be gone.
@@ -96,7 +95,10 @@ class BlockCosts:
         # When a cue before each boundary can go at the earliest.
         self._stay_ms = [0, *(profile.end_ms(one.end_ms, after.start_ms) for one, after in pairwise(words))]
         self._stay_ms.append(words[-1].end_ms)
-        self._columns = [0, *accumulate(display_width(word.text) + self._space for word in words)]
+        # The columns of the space at each boundary, and of all words and spaces before what follows it.
+        self._space = [0, *(len(space_between(one.text, after.text, language)) for one, after in pairwise(words)), 0]
+        widths = [display_width(word.text) for word in words]
+        self._columns = [0, *accumulate(map(sum, zip(widths, self._space[1:], strict=True)))]
         speed = profile.reading_speed
         self._reading_ms = [0, *accumulate(speed.fastest_ms([word.text]) for word in words)]
         # Boundary b stands before word b; a sum at b counts the boundaries before b.
@@ -117,7 +119,7 @@ class BlockCosts:
     def may_hold(self, first: int, end: int) -> bool:
         """Whether one cue may hold words [first, end); if not, none that starts earlier may."""
         return first == end - 1 or (
-            self._width(first, end) <= 2 * self._profile.line_width + self._space
+            self._width(first, end) <= 2 * self._profile.line_width + 1  # the space at which it breaks
             and self._n_changes[end] - self._n_changes[first + 1] <= 1
             and self._stay_ms[end] - self._starts_ms[first] <= self._profile.longest_ms
         )
@@ -163,7 +165,7 @@ class BlockCosts:
         return (_DIALOGUE + self._line_break[second] if fits else inf), second
 
     def _width(self, first: int, end: int) -> int:
-        return self._columns[end] - self._columns[first] - self._space
+        return self._columns[end] - self._columns[first] - self._space[end]
 
     def _last_line_ends(self) -> list[int]:
         """For each word the last boundary at which a line that starts with it may end."""

@@ -6,14 +6,18 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 # Taken out of every word: controls, the byte order mark, the two non-characters and the surrogates (XML and
 # UTF-8 cannot carry them), and the bidirectional embeddings, overrides and isolates, which would reorder
 # whatever a reader prints after them. The marks U+200E and U+200F and the joiners stay: scripts need them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
-# Scripts written without spaces between words.
-_UNSPACED = frozenset({"bo", "ja", "km", "lo", "my", "th", "yue", "zh"})
+# Scripts written without spaces between words. Khmer and Tibetan are too, but what comes as one word of them is
+# all that stands between two spaces.
+_UNSPACED = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+# Below it are ASCII and the Latin letters: words of them have spaces in any language.
+_LATIN_END = "\u0250"
 
 # Languages written from right to left.
 _RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
@@ -31,13 +35,16 @@ def primary_language(language: str) -> str:
     return language.partition("-")[0].lower()
 
 
-def separator(language: str) -> str:
-    """What stands between two words: a space, or nothing in scripts that write none."""
-    return "" if primary_language(language) in _UNSPACED else " "
+def space_between(before: str, after: str, language: str) -> str:
+    """What stands between two words: a space; in scripts that write none only between two that are Latin."""
+    is_latin = before[-1:] < _LATIN_END and after[:1] < _LATIN_END
+    return " " if is_latin or primary_language(language) not in _UNSPACED else ""
 
 
 def join(words: Iterable[str], language: str) -> str:
-    return separator(language).join(words)
+    texts = [*words]
+    spaces = [space_between(before, after, language) for before, after in pairwise(texts)]
+    return "".join(part for pair in zip(texts, [*spaces, ""], strict=False) for part in pair)
 
 
 def is_right_to_left(language: str) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.recognition import Engine, Hints, load_engine
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.text import join
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -186,10 +188,40 @@ def test_text_that_attention_cannot_place_is_kept() -> None:
     from tasks.recognition.whisper import _words
 
     segment = Segment(1, 0, 31.0, 32.0, " 50 % off", [], -0.1, 1.0, 0.0, [], None)
-    found = _words([segment], 30.0, 2.0)
+    found = _words([segment], 30.0, 2.0, "en")
     assert [(w.text, w.start_ms, w.end_ms) for w in found] == [
         ("50", 1000, 1333),
         ("%", 1333, 1500),
         ("off", 1500, 2000),
     ]
     assert {w.timing for w in found} == {WordTiming.CHUNK}
+
+
+@pytest.mark.parametrize(
+    ("language", "pieces", "words"),
+    [
+        ("en", [" a", " state", "-of", "-the", "-art", " film,", " 50", "%", " off"],
+         ["a", "state-of-the-art", "film,", "50%", "off"]),
+        ("fr", [" l", "'été", " aussi"], ["l'été", "aussi"]),
+        ("zh", ["我", "用", "Win", "dows", " Server", "系", "统"], ["我", "用", "Windows", "Server", "系", "统"]),
+        ("zh-TW", ["20", "24", "年", "5", ".", "5", "%"], ["2024", "年", "5.5%"]),
+        ("ja", ["NHK", "の", " BBC", " News", "。"], ["NHK", "の", "BBC", "News", "。"]),
+        ("km", [" សួស្តី", " អ្នក"], ["សួស្តី", "អ្នក"]),
+        ("en", [" ", "word"], ["word"]),
+    ],
+)  # fmt: skip
+def test_pieces_without_a_space_before_them_are_no_words(language: str, pieces: list[str], words: list[str]) -> None:
+    """As upstream parts them, with what stands between them in the text."""
+    from faster_whisper.transcribe import Segment
+    from faster_whisper.transcribe import Word as Piece
+
+    from tasks.recognition.whisper import _words
+
+    timed = [Piece(30.0 + n / 10, 30.1 + n / 10, text, 0.9 - n / 100) for n, text in enumerate(pieces)]
+    segment = Segment(1, 0, 30.0, 31.0, "".join(pieces), [], -0.1, 1.0, 0.0, timed, None)
+    found = _words([segment], 30.0, 2.0, language)
+    assert [word.text for word in found] == words
+    assert all(before.end_ms == after.start_ms for before, after in pairwise(found))
+    assert found[-1].end_ms == 100 * len(pieces)
+    assert found[-1].confidence == pytest.approx(0.9 - (len(pieces) - 1) / 100)
+    assert "".join(join(words, language).split()) == "".join("".join(pieces).split())

@@ -9,7 +9,7 @@ from tasks.transcripts.colours import Colour, speaker_colours
 from tasks.transcripts.cues import Cue, Limit, cut
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.profiles import BBC, PROFILES, STREAMING, CueProfile, ReadingUnit
-from tasks.transcripts.text import display_width
+from tasks.transcripts.text import display_width, join
 from tests.tasks.transcripts.builders import broadcast, said, transcript, transcripts, word
 
 
@@ -60,7 +60,7 @@ def test_invariants(profile: CueProfile, document: Transcript):
 
 
 def transcript_text(document: Transcript, words) -> str:
-    return ("" if document.language == "ja" else " ").join(one.text for one in words)
+    return join((one.text for one in words), document.language)
 
 
 def test_cues_of_a_broadcast_break_where_sense_does():
@@ -94,6 +94,35 @@ def test_lines_break_before_small_words_and_after_marks(sentence: str, lines: li
 
 def test_what_fits_a_line_stays_on_one():
     assert texts(cut(transcript(said("Nobody expects the evening news.")), BBC)) == ["Nobody expects the evening news."]
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "text"),
+    [
+        ("zh", ["我", "用", "Windows", "Server", "系统"], "我用Windows Server系统"),
+        ("ja", ["NHK", "BBC", "News", "24", "の", "5", "5.5%", "の", "é", "A"], "NHK BBC News 24の5 5.5%のé A"),
+        ("yue", ["香", "港", "T", "Mobile"], "香港T Mobile"),
+        ("th", ["สวัส", "ดี", "Mr.", "Smith"], "สวัสดีMr. Smith"),
+        ("km", ["សួស្តី", "អ្នក"], "សួស្តី អ្នក"),
+        ("bo", ["བཀྲ་ཤིས།", "བདེ་ལེགས།"], "བཀྲ་ཤིས། བདེ་ལེགས།"),
+        ("en", ["Good", "evening."], "Good evening."),
+    ],
+)
+def test_words_stand_apart_where_their_script_does(language: str, words: list[str], text: str):
+    assert join(words, language) == text
+    document = transcript([word(one, 200 * n, 200 * n + 200) for n, one in enumerate(words)], language)
+    (cue,) = cut(document)
+    assert [line.text for line in cue.lines] == [text]
+
+
+def test_the_spaces_of_latin_words_count():
+    """Six words and two spaces are 36 columns, a line holds 37."""
+    for last, n_lines in (("A", 1), ("AB", 2)):
+        texts = ["Windows", "Server", "系统", "Windows", "Server", "系统", last]
+        words = [word(one, 400 * n, 400 * n + 400) for n, one in enumerate(texts)]
+        (cue,) = cut(transcript(words, "zh"), BBC)
+        assert len(cue.lines) == n_lines
+        assert cue.exceeds == ()
 
 
 def test_quick_answers_share_a_cue_with_dashes():

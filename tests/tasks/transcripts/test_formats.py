@@ -14,6 +14,7 @@ from tasks.transcripts.formats import FORMATS, render
 from tasks.transcripts.formats.rttm import turns
 from tasks.transcripts.profiles import STREAMING
 from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.text import join
 from tests.tasks.transcripts.builders import HOSTILE_TEXTS, broadcast, said, transcript, transcripts, word
 from tests.tasks.transcripts.readers import read_vtt, read_with_pysubs2
 
@@ -61,9 +62,8 @@ def test_nothing_is_nothing():
 
 @given(transcripts())
 def test_text_is_the_transcripts(document: Transcript):
-    paragraphs = written(document, ".txt").split("\n\n")
-    space = "" if document.language == "ja" else " "
-    assert space.join(part.removesuffix("\n") for part in paragraphs if part) == document.text
+    paragraphs = [part.removesuffix("\n") for part in written(document, ".txt").split("\n\n") if part]
+    assert join(paragraphs, document.language) == document.text
 
 
 def test_text_with_speakers_and_time_code():
