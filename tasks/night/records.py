@@ -181,7 +181,9 @@ class Publication(Frozen):
 class NightRow(Publication):
     """One programme of the report. `index.jsonl` has one a line."""
 
-    words_a_minute: float | None = Field(default=None, description="words a minute of speech")
+    words_a_minute: float | None = Field(
+        default=None, description="words a minute of speech, none where the script shows no words"
+    )
     rtfx: float | None = Field(default=None, description="audio seconds recognised a second, over its batch")
     text: str = Field(default="", description="URI of the plain text")
     compute_s: float | None = Field(default=None, description="its share of the time that its batch's steps took")

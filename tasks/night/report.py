@@ -28,6 +28,7 @@ from tasks.night.records import (
 )
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 from tasks.streaming import kafka
+from tasks.transcripts.text import shows_words
 
 VERSION = 3
 
@@ -154,7 +155,7 @@ def night_row(row: Publication, rtfx: float | None) -> NightRow:
         # The folder may be another programme's whose bytes were the same; its name is the part before the key.
         name = row.transcript.rsplit("/", 2)[-2]
         text = f"{row.transcript}/{name}.txt"
-    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s else None
+    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s and shows_words(row.language) else None
     return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words and not row.is_copy else None, text=text)
 
 

@@ -63,6 +63,7 @@ class Cue:
 
 def cut(transcript: Transcript, profile: CueProfile = BBC) -> tuple[Cue, ...]:
     """The transcript's cues. Ends, unlike starts, may pass the end of the media by the time reading takes."""
+    profile = profile.in_language(transcript.language)
     words = tuple(transcript.words)
     voices = [word.speaker or segment.speaker for segment in transcript.segments for word in segment.words]
     coloured = {name for name, colour in speaker_colours(transcript).items() if colour is not Colour.WHITE}

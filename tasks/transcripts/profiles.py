@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from tasks.transcripts.text import display_width, primary_language
 
 
 class ReadingUnit(StrEnum):
     WORD = "word"
     CHARACTER = "character"
+    COLUMN = "column"  # half a character of Chinese or Japanese
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingSpeed:
-    """Words or characters that a viewer reads in a minute: in comfort, and at most."""
+    """Words, characters or columns that a viewer reads in a minute: in comfort, and at most."""
 
     unit: ReadingUnit
     comfortable: int
@@ -28,9 +31,34 @@ class ReadingSpeed:
 
     def _ms(self, words: Sequence[str], per_minute: int) -> int:
         """Rounded up. Characters are counted with the space after each word."""
-        by_word = self.unit is ReadingUnit.WORD
-        n_units = len(words) if by_word else len(words) + sum(len(word) for word in words)
+        if self.unit is ReadingUnit.WORD:
+            n_units = len(words)
+        elif self.unit is ReadingUnit.CHARACTER:
+            n_units = len(words) + sum(len(word) for word in words)
+        else:
+            n_units = sum(display_width(word) for word in words)
         return -(-n_units * 60_000 // per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """What a line holds and a viewer reads of a script that shows no words."""
+
+    line_width: int
+    reading_speed: ReadingSpeed
+
+
+def _columns(comfortable_per_s: int, fastest_per_s: int) -> ReadingSpeed:
+    return ReadingSpeed(ReadingUnit.COLUMN, 60 * comfortable_per_s, 60 * fastest_per_s)
+
+
+# Netflix's guides by language, for both profiles: the BBC has none. Characters a line, a second, and a second where
+# all that is said is shown (SDH): Chinese 16, 9, 11; Japanese 13, 4, 7; Thai 35, 17, 20, which also serves those for
+# which there is no guide. Of a character that is as wide as two the others are halves.
+_CHINESE = _Script(2 * 16, _columns(2 * 9, 2 * 11))
+_JAPANESE = _Script(2 * 13, _columns(2 * 4, 2 * 7))
+_THAI = _Script(35, _columns(17, 20))
+_SCRIPTS = {"zh": _CHINESE, "yue": _CHINESE, "ja": _JAPANESE} | dict.fromkeys(("bo", "km", "lo", "my", "th"), _THAI)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +78,18 @@ class CueProfile:
     gap_ms: int  # at least this long nothing is shown between two cues
     closed_gap_ms: int  # a longer pause than `gap_ms`, but shorter than this, flickers: the cue stays on instead
     linger_ms: int  # a cue stays at most this long after its last word
+
+    def in_language(self, language: str) -> CueProfile:
+        """The profile for a language; another one only for scripts that show no words."""
+        script = _SCRIPTS.get(primary_language(language))
+        if script is None:
+            return self
+        return replace(
+            self,
+            line_width=min(self.line_width, script.line_width),
+            coloured_line_width=min(self.coloured_line_width, script.line_width),
+            reading_speed=script.reading_speed,
+        )
 
     def end_ms(self, done_ms: int, next_ms: int) -> int:
         """When a cue that could go at `done_ms` does, with another to come at `next_ms`: short gaps are closed."""

@@ -13,9 +13,10 @@ from itertools import pairwise
 # whatever a reader prints after them. The marks U+200E and U+200F and the joiners stay: scripts need them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
-# Scripts written without spaces between words. Khmer and Tibetan are too, but what comes as one word of them is
-# all that stands between two spaces.
-_UNSPACED = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+# Scripts written without spaces between words.
+_UNSPACED = frozenset({"bo", "ja", "km", "lo", "my", "th", "yue", "zh"})
+# Of these, what comes as one word is all that stands between two spaces.
+_BY_PHRASE = frozenset({"bo", "km"})
 # Below it are ASCII and the Latin letters: words of them have spaces in any language.
 _LATIN_END = "\u0250"
 
@@ -35,10 +36,15 @@ def primary_language(language: str) -> str:
     return language.partition("-")[0].lower()
 
 
+def shows_words(language: str) -> bool:
+    """Whether the script shows where words end. If not, what is called a word here is a piece of any size."""
+    return primary_language(language) not in _UNSPACED
+
+
 def space_between(before: str, after: str, language: str) -> str:
     """What stands between two words: a space; in scripts that write none only between two that are Latin."""
     is_latin = before[-1:] < _LATIN_END and after[:1] < _LATIN_END
-    return " " if is_latin or primary_language(language) not in _UNSPACED else ""
+    return " " if is_latin or primary_language(language) not in _UNSPACED - _BY_PHRASE else ""
 
 
 def join(words: Iterable[str], language: str) -> str:

@@ -110,3 +110,11 @@ def test_many_warnings_are_few_lines() -> None:
     brief = in_brief([str(n) for n in range(37)])
     assert len(brief) == 11
     assert "27 more" in brief[-1]
+
+
+@pytest.mark.parametrize(("language", "pace"), [("en", 60.0), ("", 60.0), ("zh-CN", None), ("th", None)])
+def test_words_a_minute_where_there_are_words(language: str, pace: float | None) -> None:
+    row = Publication(
+        programme="news", media="s3://inbox/news.wav", outcome=Outcome.DONE, language=language, words=30, speech_s=30.0
+    )
+    assert night_row(row, None).words_a_minute == pace
