@@ -6,22 +6,26 @@ midnight the codes start again at zero. It has no more than 30 frames a second: 
 
 A profile whose lines fit a row of teletext (40 cells, of which boxing, double height and colour take three or
 four) is written as level-1 teletext with a colour for each speaker; a wider one as open subtitles, which have
-none. Characters outside the code table are replaced, and the user-defined area says how many. Two mandatory
-fields that a transcript does not know are neutral: the country is blank, and the dates are 1 January 1970,
-since the same transcript must give the same bytes on any day.
+none. Characters outside the code table are replaced, and the user-defined area says how many; where they take
+more cells than they had ("€" is "EUR"), the cues are cut anew, so that no row is too long. Two mandatory fields
+that a transcript does not know are neutral: the country is blank, and the dates are 1 January 1970, since the
+same transcript must give the same bytes on any day.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from tasks.transcripts.colours import Colour
 from tasks.transcripts.cues import Cue
-from tasks.transcripts.formats.stl_characters import best_table, encode
+from tasks.transcripts.document import Word
+from tasks.transcripts.formats.stl_characters import best_table, encode, written_out
 from tasks.transcripts.formats.stl_languages import language_code
 from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.text import display_width
 
 _DISK_FORMATS = {
     "23.976": "STL23.01",
@@ -51,18 +55,18 @@ _MOST_BLOCKS = 99_999  # five digits in the header
 class _Subtitle(NamedTuple):
     cue: Cue
     fields: list[bytes]  # the text, cut into text fields
-    n_lost: int
 
 
 def write(rendition: Rendition) -> bytes:
     """Raises ValueError when the programme needs more blocks than the format can number."""
     is_teletext = rendition.profile.line_width <= _TELETEXT_LINE_WIDTH
-    table = best_table("".join(line.text for cue in rendition.cues for line in cue.lines))
+    table, n_lost = _table(rendition), n_lost_characters(rendition)
+    rendition = with_room(rendition)
     subtitles = [_subtitle(rendition, cue, table, is_teletext) for cue in rendition.cues]
     n_blocks = sum(len(subtitle.fields) for subtitle in subtitles)
     if n_blocks > _MOST_BLOCKS:
         raise ValueError(f"EBU STL holds {_MOST_BLOCKS:,} blocks of text and this programme needs {n_blocks:,}")
-    header = _general_information(rendition, subtitles, n_blocks, table, is_teletext)
+    header = _general_information(rendition, subtitles, n_blocks, table, n_lost, is_teletext)
     return header + b"".join(
         block
         for number, subtitle in enumerate(subtitles)
@@ -72,17 +76,37 @@ def write(rendition: Rendition) -> bytes:
 
 def n_lost_characters(rendition: Rendition) -> int:
     """How many characters of the transcript the format cannot show."""
-    table = best_table("".join(line.text for cue in rendition.cues for line in cue.lines))
-    return sum(encode(line.text, table)[1] for cue in rendition.cues for line in cue.lines)
+    table = _table(rendition)
+    return sum(encode(word.text, table)[1] for word in rendition.transcript.words)
+
+
+def with_room(rendition: Rendition) -> Rendition:
+    """With the words that take more cells than columns written out, so that its cues have room for them."""
+    table = _table(rendition)
+
+    def roomy(word: Word) -> Word:
+        text = written_out(word.text, table)
+        is_wider = display_width(text) > display_width(word.text)
+        return word.model_copy(update={"text": text}) if is_wider else word
+
+    segments = tuple(
+        segment.model_copy(update={"words": tuple(map(roomy, segment.words))})
+        for segment in rendition.transcript.segments
+    )
+    if segments == rendition.transcript.segments:
+        return rendition
+    return replace(rendition, transcript=rendition.transcript.model_copy(update={"segments": segments}))
+
+
+def _table(rendition: Rendition) -> str:
+    return best_table("".join(word.text for word in rendition.transcript.words))
 
 
 def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> _Subtitle:
     codes: list[bytes] = []
-    n_lost = 0
     texts = rendition.coloured_lines(cue) if is_teletext else cue.dashed()
     for line, text in zip(cue.lines, texts, strict=True):
-        line_codes, n_lost_here = encode(text, table)
-        n_lost += n_lost_here
+        line_codes, _ = encode(text, table)
         if is_teletext:
             # A line of double height covers the row below it, hence two new lines.
             codes += [_NEW_LINE, _NEW_LINE] if codes else []
@@ -93,7 +117,7 @@ def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> 
             codes += row + _END_BOX[: max(0, _N_TELETEXT_COLUMNS - len(row))]
         else:
             codes += ([_NEW_LINE] if codes else []) + line_codes
-    return _Subtitle(cue, _text_fields(codes), n_lost)
+    return _Subtitle(cue, _text_fields(codes))
 
 
 def _text_fields(codes: list[bytes]) -> list[bytes]:
@@ -122,12 +146,11 @@ def _text_and_timing(rendition: Rendition, number: int, subtitle: _Subtitle, is_
 
 
 def _general_information(
-    rendition: Rendition, subtitles: list[_Subtitle], n_blocks: int, table: str, is_teletext: bool
+    rendition: Rendition, subtitles: list[_Subtitle], n_blocks: int, table: str, n_lost: int, is_teletext: bool
 ) -> bytes:
     transcript, clock = rendition.transcript, rendition.clock.halved
     n_groups = max(1, -(-len(subtitles) // _SUBTITLES_PER_GROUP))
     first_ms = subtitles[0].cue.start_ms if subtitles else 0
-    n_lost = sum(subtitle.n_lost for subtitle in subtitles)
     fields = [
         ("850", 3),  # CPN: this block's code page
         (_DISK_FORMATS[clock.rate], 8),  # DFC

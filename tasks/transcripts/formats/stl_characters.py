@@ -70,32 +70,33 @@ _REWRITTEN = {
 def best_table(text: str) -> str:
     """The number of the table that loses the fewest of the text's characters; Latin where they are equal."""
     counts = Counter(unicodedata.normalize("NFC", text))
-    return min(TABLES, key=lambda table: sum(n for character, n in counts.items() if encoded(character, table)[1]))
+    return min(TABLES, key=lambda table: sum(n for character, n in counts.items() if shown(character, table)[1]))
 
 
 def encode(text: str, table: str) -> tuple[list[bytes], int]:
     """The text as codes, one for each cell of the screen, and how many characters were lost."""
-    cells = [encoded(character, table) for character in unicodedata.normalize("NFC", text)]
-    return [code for codes, _ in cells for code in codes], sum(is_lost for _, is_lost in cells)
+    cells = [shown(character, table) for character in unicodedata.normalize("NFC", text)]
+    codes = [_exact(part, table) or b"?" for parts, _ in cells for part in parts]
+    return codes, sum(is_lost for _, is_lost in cells)
+
+
+def written_out(text: str, table: str) -> str:
+    """The text in characters of the table alone, one for each cell of the screen."""
+    return "".join(shown(character, table)[0] for character in unicodedata.normalize("NFC", text))
 
 
 @lru_cache(maxsize=1 << 12)
-def encoded(character: str, table: str) -> tuple[tuple[bytes, ...], bool]:
-    """The character's codes in a table, and whether it is lost: without its accents, or a question mark."""
-    exact = _exact(character, table)
-    if exact is not None:
-        return (exact,), False
+def shown(character: str, table: str) -> tuple[str, bool]:
+    """What of a table stands for the character, and whether it is lost: without its accents, or a question mark."""
+    if _exact(character, table) is not None:
+        return character, False
     if unicodedata.category(character) in ("Cf", "Mn", "Me"):
-        return (), False  # a joiner, a direction mark or a selector has nothing to show by itself
+        return "", False  # a joiner, a direction mark or a selector has nothing to show by itself
     if character.isdecimal():
-        return (str(unicodedata.decimal(character)).encode(),), False
-    if character in _REWRITTEN:
-        codes = [_exact(part, table) for part in _REWRITTEN[character]]
-    else:
-        parts = unicodedata.normalize("NFKD", character)
-        codes = [_exact(part, table) for part in parts if not unicodedata.combining(part)]
-    is_lost = None in codes or character not in _REWRITTEN
-    return (tuple(code for code in codes if code) or (b"?",)), is_lost
+        return str(unicodedata.decimal(character)), False
+    parts = _REWRITTEN.get(character) or unicodedata.normalize("NFKD", character)
+    known = "".join(part for part in parts if part != " " and _exact(part, table) is not None)
+    return known or "?", character not in _REWRITTEN or len(known) < len(parts)
 
 
 def _exact(character: str, table: str) -> bytes | None:
