@@ -5,7 +5,8 @@ Transcribes what is new in the inbox with the champion, and publishes transcript
 **Starts** every night at 01:00 UTC, when a new champion was promoted, or by hand. **Reads** the media below the
 form's *inbox*, and beside `news.mp4` the words and names to expect, one a line, in `news.vocabulary.txt`. **Writes**
 for each programme nine formats (`.txt`, `.srt`, `.vtt`, `.ttml`, `.stl`, `.json`, …) and, last, `manifest.json` below
-*transcripts*. A folder there without a manifest is not finished. The button *Report* of `report_night` shows the night.
+*transcripts*. A folder there without a manifest is not finished. EBU STL has no Chinese, for example: where it lacks
+more than 3 % of the characters there is no `.stl`. The button *Report* of `report_night` shows the night.
 
 **Steps.** `plan_night` finds what is new (programme and model version) and cuts it into batches of equal work. For
 each batch: `prepare_media` → `recognise` and, beside it, `diarize` → `publish`. `report_night` says what became of

@@ -137,10 +137,8 @@ def published_row(manifest_uri: str, base: Publication) -> Publication:
         found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
     elif remarks:
         found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
-    if found.is_copy:
-        details = (f"the same recording as {manifest.programme}", found.detail)
-        found = found.model_copy(update={"detail": "; ".join(filter(None, details))})
-    return found
+    details = (f"the same recording as {manifest.programme}" if found.is_copy else "", found.detail, manifest.remark)
+    return found.model_copy(update={"detail": "; ".join(filter(None, details))})
 
 
 def _row(preparation: Preparation) -> Publication:

@@ -23,13 +23,16 @@ from tasks.night.ledger import in_uri
 from tasks.night.records import read_one
 from tasks.transcripts.cues import Limit
 from tasks.transcripts.document import Transcript
-from tasks.transcripts.formats import FORMATS, render
+from tasks.transcripts.formats import FORMATS, render, stl
 from tasks.transcripts.profiles import BBC, CueProfile
 from tasks.transcripts.rendition import Rendition
 
 MANIFEST_NAME = "manifest.json"
-CANONICAL_SUFFIX = ".json"
+CANONICAL_SUFFIX, STL_SUFFIX = ".json", ".stl"
 KEY_DIGITS = 12
+# EBU STL has a few alphabets. Where it has no code for more of the characters than this it is not written: a file of
+# question marks serves nobody who picks it up.
+MOST_LOST = 0.03
 
 
 class PublishedFile(Frozen):
@@ -66,6 +69,7 @@ class TranscriptManifest(Frozen):
     canonical: str
     cues: CueCount
     files: tuple[PublishedFile, ...]
+    remark: str = Field(default="", description="what a format could not show")
 
 
 def folder_of(transcripts: str, programme: str, key: str) -> str:
@@ -87,7 +91,8 @@ def publish_transcript(
     files.append(_described(canonical_name, standing, FORMATS[CANONICAL_SUFFIX].media_type))
     winner = Transcript.from_bytes(standing)
     rendition = Rendition(winner, profile)
-    for name, media_type, data in derived(rendition, programme):
+    left_out, remark = lost_in_stl(rendition)
+    for name, media_type, data in derived(rendition, programme, left_out):
         files.append(_described(name, put_once(_uri(folder, name), data), media_type))
     manifest = TranscriptManifest(
         programme=programme,
@@ -98,6 +103,7 @@ def publish_transcript(
         canonical=canonical_name,
         cues=count_cues(rendition),
         files=tuple(files),
+        remark=remark,
     )
     put_once(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
     return manifest_uri
@@ -128,9 +134,20 @@ def count_cues(rendition: Rendition) -> CueCount:
     )
 
 
-def derived(rendition: Rendition, programme: str) -> Iterator[tuple[str, str, bytes]]:
+def lost_in_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
+    """The suffix of EBU STL if too much would be lost in it, and a remark if anything is."""
+    n_lost = stl.n_lost_characters(rendition)
+    n_characters = sum(len(word.text) for word in rendition.transcript.words)
+    left_out = frozenset({STL_SUFFIX} if n_lost > MOST_LOST * n_characters else ())
+    consequence = "there is no .stl" if left_out else "the .stl shows others"
+    return left_out, f"EBU STL has no {n_lost:,} of {n_characters:,} characters: {consequence}" if n_lost else ""
+
+
+def derived(
+    rendition: Rendition, programme: str, left_out: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, bytes]]:
     """Name, media type and bytes of each format but the canonical one."""
-    suffixes = [suffix for suffix in FORMATS if suffix != CANONICAL_SUFFIX]
+    suffixes = [suffix for suffix in FORMATS if suffix != CANONICAL_SUFFIX and suffix not in left_out]
     for format_, data in render(rendition, suffixes):
         yield programme + format_.suffix, format_.media_type, data
 

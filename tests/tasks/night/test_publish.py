@@ -227,6 +227,28 @@ def test_subtitles_that_cannot_keep_the_rules_are_counted_and_warned_of(storage_
     assert row.detail.endswith(f"{row.cues} of {row.cues} cues break a limit of bbc-37: {row.cues} reading_speed")
 
 
+@pytest.mark.parametrize(
+    ("said", "n_lost", "has_stl"),
+    [
+        ("good evening", 0, True),
+        ("good evening Mr Nguyễn, here is the news of the day", 1, True),
+        ("こんばんは", 5, False),
+    ],
+)
+def test_what_ebu_stl_cannot_show_is_told_and_a_file_of_question_marks_is_none(
+    storage_root: str, said: str, n_lost: int, has_stl: bool
+) -> None:
+    calm = recognised(said).words
+    receipt = publish(storage_root, before(storage_root, [preparation("news")], words=calm, covered_ms=19_000))
+    row = rows(receipt.result)["news"]
+    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert (f"EBU STL has no {n_lost} of" in manifest.remark) == bool(n_lost)
+    assert row.detail == "; ".join(filter(None, ["speakers were not told apart: diarization failed", manifest.remark]))
+    assert ("news.stl" in {file.name for file in manifest.files}) == has_stl
+    assert storage.exists(storage.join(row.transcript, "news.stl")) == has_stl
+    assert is_complete(storage.join(row.transcript, MANIFEST_NAME))
+
+
 def test_rules_in_the_form_are_the_profiles_that_there_are() -> None:
     assert set(CueRules) == set(PROFILES)
 
