@@ -193,17 +193,40 @@ def test_marks_that_a_model_does_not_write_are_no_reason_to_reject(tmp_path: Pat
     assert labels[0].shape[1] == labels[1].shape[1] + 2
 
 
+def configured(folder: Path, settings: dict[str, object]) -> Path:
+    """A saved model with other settings."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    return folder
+
+
 def test_no_layer_is_left_out_at_random(tmp_path: Path) -> None:
     """Each process would leave out other ones, and DistributedDataParallel ends where a layer has no gradient."""
-    folder = write_parakeet(tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    config["encoder_config"]["layerdrop"] = 1.0
-    (folder / "config.json").write_text(json.dumps(config))
-    model = load_acoustic_model(folder, "cpu")
+    parakeet, whisper = write_parakeet(tmp_path / "parakeet"), write_whisper(tmp_path / "whisper")
+    encoder = json.loads((parakeet / "config.json").read_text())["encoder_config"]
+    configured(parakeet, {"encoder_config": encoder | {"layerdrop": 1.0}})
+    configured(whisper, {"encoder_layerdrop": 1.0, "decoder_layerdrop": 1.0})
     rng = np.random.default_rng(0)
-    batch = model.collate([Utterance("u", rng.normal(size=(100, 80)).astype(np.float16), "so", 2.0)])
-    model.loss(batch).backward()
-    assert all(p.grad is not None for p in model.module.encoder.layers.parameters())  # type: ignore[attr-defined]
+    for folder, n_frames in ((parakeet, 100), (whisper, 3000)):
+        model = load_acoustic_model(folder, "cpu")
+        batch = model.collate([Utterance("u", rng.normal(size=(n_frames, 80)).astype(np.float16), "so", 2.0)])
+        model.loss(batch).backward()
+        assert all(p.grad is not None for p in model.module.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("write", [write_wav2vec2_bert, write_whisper])
+def test_no_mask_is_drawn_outside_torchs_generator(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    """A run that is resumed would see other masks."""
+    masked = {"apply_spec_augment": True, "mask_time_prob": 0.5, "mask_feature_prob": 0.5}
+    model = load_acoustic_model(configured(write(tmp_path / "model"), masked), "cpu")
+    n_frames = 3000 if model.family is Family.WHISPER else 100
+    features = np.random.default_rng(0).normal(size=(n_frames, model.features.n_features)).astype(np.float16)
+    batch = model.collate([Utterance("u", features, "so", 2.0)])
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        losses.append(model.loss(batch).item())
+    assert losses[0] == losses[1]
 
 
 def test_what_ctc_takes_has_a_finite_loss(tmp_path: Path) -> None:

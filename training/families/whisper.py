@@ -32,6 +32,9 @@ class Whisper:
         from transformers import AutoTokenizer, WhisperForConditionalGeneration
 
         model: Any = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        # It would draw masks outside torch's generator, and leave out other layers on each GPU.
+        model.config.apply_spec_augment = False
+        model.model.encoder.layerdrop = model.model.decoder.layerdrop = 0.0
         self.module: PreTrainedModel = model.to(device).train()
         self.network: torch.nn.Module = self.module
         self.features = features_of(folder)
