@@ -12,13 +12,18 @@ import pytest
 import torch
 
 from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.contract.arguments import PresetName
 from tasks.corpus.dataset import load_manifest
 from tests.training.tones import write_dataset, write_parakeet, write_wav2vec2_bert, write_whisper
+from training.data.batches import BatchMaker
+from training.data.loader import Draw, Share
+from training.data.order import Position
 from training.data.shards import ShardReader, Utterance
 from training.families import AcousticModel, Batch, Family, load_acoustic_model
 from training.families.lora import add_adapters
 from training.families.model_folder import save_acoustic_model
 from training.loop import load_weights, weights_of
+from training.recipe import load_preset
 
 pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
 
@@ -191,6 +196,25 @@ def test_marks_that_a_model_does_not_write_are_no_reason_to_reject(tmp_path: Pat
         writes_marks.collate([Utterance("u", np.zeros((150, 80), np.float16), text, 3.0)]).labels for text in texts
     ]
     assert labels[0].shape[1] == labels[1].shape[1] + 2
+
+
+def test_a_process_without_a_share_takes_the_step_too(model: AcousticModel) -> None:
+    maker = BatchMaker(model, load_preset(PresetName.DEMO).recipe, Share(rank=2, world=3))
+    batch = maker(Draw(Position(0, 0), 1, 2.0, []))
+    model.loss(batch).backward()
+    assert (batch.weight, batch.texts) == (0, ("",))
+    assert all(p.grad is not None for p in model.module.parameters() if p.requires_grad)
+
+
+def test_ctc_of_no_text_is_blanks_throughout(tmp_path: Path) -> None:
+    sound = Utterance("u", np.random.default_rng(0).normal(size=(100, 160)).astype(np.float16), "", 2.0)
+    model = load_acoustic_model(write_wav2vec2_bert(tmp_path / "model"), "cpu")
+    model.module.eval()
+    batch = model.collate([sound])
+    with torch.no_grad():
+        logits = model.module(input_features=batch.features).logits[0]
+        expected = -logits.log_softmax(-1)[:, model.module.config.pad_token_id].sum()
+        torch.testing.assert_close(model.loss(batch), expected)
 
 
 def configured(folder: Path, settings: dict[str, object]) -> Path:

@@ -61,7 +61,8 @@ class CtcModel:
 
     def collate(self, utterances: Sequence[Utterance]) -> Batch:
         features, mask = pad_batch([torch.from_numpy(u.features.astype(np.float32)) for u in utterances])
-        labels = [torch.tensor(self._labels(u.text), dtype=torch.int64) for u in utterances]
+        # A blank stands for no text: the loss passes over it, and wav2vec2-BERT takes the largest label of a batch.
+        labels = [torch.tensor(self._labels(u.text) or [self._blank]) for u in utterances]
         return Batch(
             features=features,
             n_frames=tuple(mask.sum(-1).tolist()),
