@@ -253,6 +253,13 @@ def test_no_mask_is_drawn_outside_torchs_generator(write: Callable[[Path], Path]
     assert losses[0] == losses[1]
 
 
+def test_a_wav2vec2_bert_that_was_made_without_masks(tmp_path: Path) -> None:
+    """As the usual recipe saves it: then it holds no vector for what is masked."""
+    unmasked = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    model = load_acoustic_model(configured(write_wav2vec2_bert(tmp_path / "model"), unmasked), "cpu")
+    assert all(p.requires_grad for p in model.module.parameters())
+
+
 def test_what_ctc_takes_has_a_finite_loss(tmp_path: Path) -> None:
     """The boundary itself: `ctc_zero_infinity` would turn an infinite loss into zero."""
     model = load_acoustic_model(write_parakeet(tmp_path / "model"), "cpu")

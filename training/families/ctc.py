@@ -34,7 +34,8 @@ class CtcModel:
         model.config.ctc_loss_reduction, model.config.ctc_zero_infinity = "mean", True
         if family is Family.WAV2VEC2_BERT_CTC:
             model.config.apply_spec_augment, model.config.layerdrop = False, 0.0
-            model.wav2vec2_bert.masked_spec_embed.requires_grad_(False)  # what its masks would have put in
+            if hasattr(model.wav2vec2_bert, "masked_spec_embed"):
+                model.wav2vec2_bert.masked_spec_embed.requires_grad_(False)  # what its masks would have put in
         else:
             model.encoder.layerdrop = model.config.encoder_config.layerdrop = 0.0
         self.family = family
