@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
@@ -22,7 +23,7 @@ import structlog
 import torch
 from torch import distributed
 
-from tasks.contract import ExitCode
+from tasks.contract import ExitCode, Preempted, StepError
 from training.data.loader import Share
 
 log = structlog.get_logger()
@@ -88,10 +89,20 @@ def joined(rank: int, world: int, port: int) -> Iterator[Peers]:
     distributed.init_process_group(
         backend, init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world, timeout=PATIENCE
     )
+    peers = Peers(rank, world)
     try:
-        yield Peers(rank, world)
-    finally:
-        distributed.destroy_process_group()
+        yield peers
+    except Preempted:  # they were all told to stop
+        _part(peers)
+        raise
+    # After any other exception, NCCL might wait here for processes that never come.
+    _part(peers)
+
+
+def _part(peers: Peers) -> None:
+    """They end together: the others wait for rank 0, which may still write."""
+    peers.told(None)
+    distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
@@ -116,8 +127,8 @@ def peers_of(world: int, follow: Callable[..., None], *arguments: Any) -> Iterat
     finally:
         finished.set()
         for process in processes:
-            process.join(LAST_WORDS_S)
             process.kill()
+            process.join()
 
 
 def _work(rank: int, world: int, port: int, follow: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -126,8 +137,15 @@ def _work(rank: int, world: int, port: int, follow: Callable[..., None], argumen
         signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    with joined(rank, world, port) as peers:
-        follow(peers, *arguments)
+    try:
+        with joined(rank, world, port) as peers:
+            follow(peers, *arguments)
+    except Preempted:  # rank 0 says so
+        pass
+    except BaseException as fault:
+        traceback.print_exc()
+        # At once: the interpreter's own end takes the group apart, and may wait for the others.
+        os._exit(fault.exit_code if isinstance(fault, StepError) else ExitCode.FAULT)
 
 
 def _end_with(parent: int) -> None:
@@ -143,7 +161,7 @@ def _watch(processes: Sequence[BaseProcess], finished: threading.Event) -> None:
         dead = [process.exitcode for process in processes if process.exitcode]
         if dead and not finished.wait(LAST_WORDS_S):
             log.error("a process of the run died", exit_codes=dead)
-            os._exit(ExitCode.FAULT)
+            os._exit(ExitCode.MISCONFIGURED if ExitCode.MISCONFIGURED in dead else ExitCode.FAULT)
 
 
 def _free_port() -> int:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
 import pytest
 import torch
+from torch import distributed
 
 from tasks import storage
-from tasks.contract import Preempted
+from tasks.contract import ExitCode, Misconfigured, Preempted, Reason
 from tasks.contract.arguments import PresetName
 from tasks.progress import no_progress
 from tests.training.tones import write_dataset, write_wav2vec2_bert
@@ -55,6 +59,14 @@ def alone(dataset: str, base: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return train(one, Peers(), metrics=ignore, progress=no_progress, stop=Event())
 
 
+@pytest.fixture(autouse=True)
+def group_taken_apart() -> Iterator[None]:
+    """Rank 0 leaves it after a fault, for its process ends."""
+    yield
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def ignore(step: int, figures: dict[str, float]) -> None:
     pass
 
@@ -95,8 +107,77 @@ def test_two_processes_are_as_one_also_after_a_stop(
     assert_same(rest, alone)
 
 
-def test_a_process_that_dies_ends_the_run(base: Path, tmp_path: Path) -> None:
+def test_a_process_that_dies_ends_the_run(base: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """It joins, finds no dataset, and dies; rank 0 does not wait for it."""
     lost = session(storage.file_uri(tmp_path / "manifest.json"), base, tmp_path, "lost")
     with pytest.raises(RuntimeError), peers_of(2, follow, lost) as peers:
         peers.sum(1.0)
+    assert "no such object" in capfd.readouterr().err
+
+
+def be_stopped(peers: Peers) -> None:
+    peers.told(None)
+    raise Preempted
+
+
+def test_the_others_wait_for_what_rank_0_saves_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long: a process that ended before would count as dead, and end the run."""
+    exits: list[int] = []
+    monkeypatch.setattr("training.peers.LAST_WORDS_S", 0.5)
+    monkeypatch.setattr("training.peers.os._exit", exits.append)
+
+    def save() -> None:
+        with peers_of(2, be_stopped) as peers:
+            peers.told(None)
+            time.sleep(4)
+            assert multiprocessing.active_children()
+            raise Preempted
+
+    with pytest.raises(Preempted):
+        save()
+    assert not exits
+    assert not multiprocessing.active_children()
+
+
+def wait_for_ever() -> None:
+    """What taking NCCL's group apart does where a process of it does not come."""
+    Event().wait()
+
+
+def fail(peers: Peers) -> None:
+    distributed.destroy_process_group = wait_for_ever
+    raise Misconfigured("too large", reason=Reason.INVALID_ARGUMENT)
+
+
+def test_a_fault_waits_for_no_other_process(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError), peers_of(2, fail) as peers:
+        peers.sum(1.0)
+    assert "Misconfigured: too large" in capfd.readouterr().err
+
+
+def test_where_rank_0_does_not_hear_of_a_fault_it_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the code that says why: a wrong setting is not tried again."""
+    exits: list[int] = []
+    monkeypatch.setattr("training.peers.LAST_WORDS_S", 0.0)
+    ended = Event()
+    monkeypatch.setattr("training.peers.os._exit", lambda code: (exits.append(code), ended.set()))
+
+    def hear_nothing() -> None:
+        with peers_of(2, fail):
+            assert ended.wait(60)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        hear_nothing()
+    assert exits[0] == ExitCode.MISCONFIGURED
+
+
+def wait_for_word(peers: Peers) -> None:
+    peers.told(None)
+
+
+def test_a_fault_of_rank_0_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "destroy_process_group", wait_for_ever)
+    with pytest.raises(ZeroDivisionError), peers_of(2, wait_for_word):
+        print(1 / 0)
+    assert not multiprocessing.active_children()
