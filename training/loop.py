@@ -249,6 +249,8 @@ class Trainer:
         saved = self._checkpoints.state(found)
         self._optimizer.load_state_dict(saved["optimizer"])
         self.state = RunState.from_plain(saved["run"])
+        if self.state.best and self._peers.leads:
+            self.state.best = self._checkpoints.adopt_best(self.state.best_step, self.state.best)
 
 
 def _step_seed(*numbers: int) -> int:

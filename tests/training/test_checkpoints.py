@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import random
 from pathlib import Path
 
 import pytest
 import torch
 
 from tasks import storage
-from training.checkpoints import KEPT, Checkpoints
+from training.checkpoints import KEPT, CheckpointManifest, Checkpoints
 
 
 def weights(value: float) -> dict[str, torch.Tensor]:
@@ -82,6 +83,70 @@ def test_after_all_were_damaged_the_next_are_kept(checkpoints: Checkpoints) -> N
     assert found is not None
     assert (found.step, found.best) == (10, better)
     torch.testing.assert_close(checkpoints.best_weights(better), weights(5))
+
+
+class Attempt:
+    """One attempt at a run, as the loop makes it."""
+
+    def __init__(self, prefix: str, name: str, scratch: Path) -> None:
+        self.checkpoints, self.name, self.saved = Checkpoints(prefix, name, scratch), name, 0
+        found = self.checkpoints.newest()
+        self.step, self.best = (found.step, found.best) if found else (0, "")
+        if self.best:
+            self.best = self.checkpoints.adopt_best(self.step, self.best)
+
+    def validate(self) -> None:
+        self.step += 1
+        self.best = self.checkpoints.save_best(self.step, weights(self.step))
+
+    def save(self) -> None:
+        self.step += 1
+        self.checkpoints.save(self.step, weights(self.step), {"run": self.step}, self.best)
+        self.saved = self.step
+
+
+def test_an_old_attempt_that_lives_on_ahead_costs_the_new_one_nothing(checkpoints: Checkpoints) -> None:
+    """A node is cut off, and its process goes on beside the next attempt until it ends."""
+    prefix, scratch = checkpoints._prefix, checkpoints._scratch
+    old = Attempt(prefix, "old", scratch)
+    old.validate(), old.save()
+    new = Attempt(prefix, "new", scratch)
+    for _ in range(3):
+        old.validate(), old.save()
+    new.save(), new.validate(), new.save()
+    torch.testing.assert_close(new.checkpoints.best_weights(new.best), weights(new.step - 1))
+    old.save()
+    for uri in [o.uri for o in storage.list_objects(prefix) if "-old" in o.uri]:
+        storage.delete(uri)
+    found = Checkpoints(prefix, "next", scratch).newest()
+    assert found is not None
+    assert (found.step, found.best) == (new.step, new.best)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_latest_attempt_that_saved_keeps_it_whatever_the_others_do(checkpoints: Checkpoints, seed: int) -> None:
+    rng = random.Random(seed)
+    prefix, scratch = checkpoints._prefix, checkpoints._scratch
+    attempts: list[Attempt] = []
+    for number in range(40):
+        if not attempts or rng.random() < 0.1:
+            attempts.append(Attempt(prefix, f"a{number}", scratch))
+        rng.choice([Attempt.validate, Attempt.save])(rng.choice(attempts))
+        if saved := [attempt for attempt in attempts if attempt.saved]:
+            folder = f"{prefix}/step-{saved[-1].saved:08d}-{saved[-1].name}"
+            manifest = CheckpointManifest.model_validate_json(storage.read_bytes(f"{folder}/manifest.json"))
+            assert all(storage.exists(uri) for uri in manifest.objects)
+
+
+def test_what_other_attempts_left_is_removed(checkpoints: Checkpoints) -> None:
+    prefix, scratch = checkpoints._prefix, checkpoints._scratch
+    for name in ("a", "b", "c"):
+        attempt = Attempt(prefix, name, scratch)
+        attempt.validate(), attempt.save(), attempt.validate()  # killed before it is in a checkpoint
+    last = Attempt(prefix, "last", scratch)
+    last.save(), last.save()
+    assert len(names(checkpoints)) == 3 * KEPT + 1
+    assert all("-last" in name for name in names(checkpoints))
 
 
 def test_saving_reads_no_tensors_again(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
