@@ -7,8 +7,9 @@ from pathlib import Path
 from threading import Event
 
 import structlog
+import torch
 
-from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason, count_outcomes
+from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Outcome, Reason, count_outcomes
 from tasks.corpus.dataset import DatasetManifest, load_manifest
 from tasks.features.config import FeaturesConfig
 from tasks.progress import ProgressHook, no_progress
@@ -115,6 +116,13 @@ def _train(session: Session, peers: Peers, metrics: Metrics, progress: ProgressH
     )
     try:
         trainer.run(loader)
+    except torch.OutOfMemoryError as error:  # the order is the same every time: so would be the batch
+        raise Misconfigured(
+            str(error),
+            reason=Reason.MEMORY_LIMIT,
+            subject=f"the batch of step {trainer.state.step + 1}",
+            next_step="lower batch_seconds or set gradient_checkpointing",
+        ) from error
     finally:
         loader.close()
     return Trained(model, material, sample, trainer.state)

@@ -144,7 +144,10 @@ class RecipeFields(BaseModel):
     steps: OptionalInt = Field(None, ge=1, description="optimizer steps at most")
     learning_rate: OptionalFloat = Field(None, gt=0, lt=1, description="peak learning rate")
     batch_seconds: OptionalFloat = Field(
-        None, gt=0, description="audio seconds in a step's batch, padding counted, over all accelerators together"
+        None,
+        gt=0,
+        description="audio seconds in a step's batch, padding counted, over all accelerators together; augmentation "
+        "makes them 1.22 times as long at most, and may add one sound without speech",
     )
     seed: OptionalInt = Field(None, ge=0, description="seed of order, augmentation and dropout")
     lora_rank: OptionalInt = Field(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tasks import storage
-from tasks.contract import Preempted
+from tasks.contract import Misconfigured, Preempted, Reason
 from tasks.contract.arguments import PresetName
 from tasks.corpus.dataset import load_manifest
 from tasks.progress import no_progress
@@ -179,6 +179,21 @@ def test_a_run_that_gets_no_better_ends_early(dataset: str, base_model: Path, tm
     assert (found.state.step, found.state.best_step) == (6, 0)
     again = train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
     assert again.state.step == 6
+
+
+def test_a_batch_that_does_not_fit_is_no_fault_of_the_moment(
+    dataset: str, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_memory(self: Trainer, batch: Batch) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "_step", fill_memory)
+    recipe = load_preset(PresetName.DEMO).recipe
+    session = Session(dataset, base_model, recipe, storage.file_uri(tmp_path / "checkpoints"), "one", tmp_path)
+    with pytest.raises(Misconfigured, match="step 1: CUDA out of memory") as raised:
+        train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
+    assert raised.value.reason is Reason.MEMORY_LIMIT
+    assert "batch_seconds" in raised.value.next_step
 
 
 def test_patience_counts_from_the_best() -> None:
