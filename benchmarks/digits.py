@@ -1,9 +1,10 @@
 """Spoken digits of people whom the model was never trained on, all of it human speech below `AIRSCRIPT_SPEECH`.
 
 The base model is fine-tuned in two parts by the loop of the train step: on sentences (`train_pack`, `words`), once for
-all; then on digits, once for each speaker of `digits/isolated`, who is left out. A quarter of the speakers of
-`digits/strings` is left out with each: every string is read by the one model that never heard its speaker, also not
-in `train_pack`. The last weights count: nothing is chosen by what is scored.
+all; then on digits, three times for each speaker of `digits/isolated`, who is left out. The three differ in what is
+said, where and in which order; the mean of their weights is the model (Wortsman et al., "Model soups", 2022). A quarter
+of the speakers of `digits/strings` is left out with each: every string is read by the one model that never heard its
+speaker, also not in `train_pack`. The last weights count: nothing is chosen by what is scored.
 
 Single digits are heard in sittings, ten of a speaker in random order with pauses, as a night hears programmes: features
 are normalised over what is heard at once. Each sitting is heard at five paces, and of each digit that word of the ten
@@ -58,6 +59,7 @@ from training.session import Session, follow, train
 SEED = 0
 SENTENCE_RECIPE = {"steps": 12000, "learning_rate": 2e-3, "batch_seconds": 24}
 DIGIT_RECIPE = {"steps": 380, "learning_rate": 2e-3, "batch_seconds": 32}
+TAKES = 3
 PROCESSES = 2  # a thread each: the model's products are too small to be shared out
 PACES = (0.86, 0.92, 1.0, 1.08, 1.16)  # at which a sitting is heard: shorter and longer vocal tracts
 NO_ALIGNMENT = 40.0  # stands for an infinite cost, which a mean over paces could not hold
@@ -119,6 +121,20 @@ def fine_tuned(folder: Path, base: Path, spoken: Iterable[Said], recipe: dict[st
     return folder / "model"
 
 
+def mean_of(models: Sequence[Path], folder: Path) -> Path:
+    """`folder` with the mean of the models' weights. They are fine-tunings of one base."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(models[0], folder)
+    weights = [load_file(model / "model.safetensors") for model in models]
+    mean = {
+        name: torch.stack([w[name].double() for w in weights]).mean(dim=0).to(value.dtype)
+        for name, value in weights[0].items()
+    }
+    save_file(mean, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 class Reader:
     """A model that reads what it hears."""
 
@@ -176,7 +192,16 @@ def run(speech: Path, folder: Path) -> Iterator[Fold]:
     for number, speaker in enumerate(speakers):
         began = processor_seconds()
         left_out = {speaker, *string_speakers[number :: len(speakers)]}
-        model = fine_tuned(folder / speaker, common, Studio(SEED + 1).digits(spoken, left_out), DIGIT_RECIPE)
+        takes = [
+            fine_tuned(
+                folder / speaker / f"take-{take}",
+                common,
+                Studio(SEED + 1 + take).digits(spoken, left_out),
+                DIGIT_RECIPE | {"seed": SEED + take},
+            )
+            for take in range(TAKES)
+        ]
+        model = mean_of(takes, folder / speaker / "model")
         train_s = processor_seconds() - began
         reader, digits = Reader(model), [s for s in of(spoken, ISOLATED) if s.speaker == speaker]
         sittings, alone = (
