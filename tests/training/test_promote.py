@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 
 from tasks import storage
 from tasks.contract import InputRejected, Receipt, StepResult
 from tasks.step import load_result
 from tests.training.tones import Steps, registry
-from training.registry.versions import CHAMPION, alias_version, promote
+from training.registry.versions import CHAMPION, alias_version, find_by_digest, promote
 
 NAME = "m"
 
@@ -103,3 +105,21 @@ def test_what_was_rolled_back_is_refused_with_the_reason(client: MlflowClient, r
     client.set_model_version_tag(NAME, "2", "rolled_back_by", "Grace")
     assert decide(run, "promote").labels["promoted"] == "no"
     assert "rolled back by Grace" in tags(client)["refused_because"]
+
+
+def test_a_registry_that_fails_is_not_one_without_the_model(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the same weights become a version of their own, without the mark of the one that was rolled back."""
+
+    def fail(error_code: int) -> None:
+        def search(filter_string: str) -> None:
+            raise MlflowException("no answer", error_code=error_code)
+
+        monkeypatch.setattr(client, "search_model_versions", search)
+
+    fail(INTERNAL_ERROR)
+    with pytest.raises(MlflowException, match="no answer"):
+        find_by_digest(client, NAME, "0" * 64)
+    fail(RESOURCE_DOES_NOT_EXIST)
+    assert find_by_digest(client, NAME, "0" * 64) is None

@@ -36,7 +36,9 @@ def find_by_digest(client: MlflowClient, name: str, digest: str) -> ModelVersion
 
     try:
         found = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise  # registered anew, a version that was rolled back would stand there without its mark
         return None
     return min(found, key=lambda version: int(version.version), default=None)
 
