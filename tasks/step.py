@@ -96,6 +96,8 @@ class StepContext:
     """A local folder that is removed afterwards."""
     progress: ProgressHook
     key: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """What the step's `inputs` found, and the key is made of."""
     outputs: dict[str, Artifact] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by SIGTERM inside `graceful()`."""
@@ -117,6 +119,21 @@ class StepContext:
             size, sha256 = len(data), hashlib.sha256(data).hexdigest()
         self.outputs[name] = Artifact(path=self.path(name), bytes=size, sha256=sha256)
         return uri
+
+    def confirm(self, name: str, digest: str) -> None:
+        """Hold what was found again while the step ran against the input of that name: an alias may have moved, and
+        the result would lie under another model's key.
+
+        Raises:
+            StepError: CHANGED_WHILE_READ; another attempt gets a key of its own.
+        """
+        if digest != self.inputs[name]:
+            raise StepError(
+                "is another one than when the step began",
+                reason=Reason.CHANGED_WHILE_READ,
+                subject=name,
+                next_step="start again",
+            )
 
     @contextlib.contextmanager
     def graceful(self) -> Iterator[threading.Event]:
@@ -204,7 +221,7 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
     attempt = secrets.token_hex(4)
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
     with scratch_folder(definition.name) as scratch:
-        context = StepContext(prefix=prefix, attempt=attempt, scratch=scratch, progress=progress, key=key)
+        context = StepContext(prefix, attempt, scratch, progress, key, inputs)
         try:
             with _sigterm(context.on_sigterm):
                 output = step.run(arguments, context)

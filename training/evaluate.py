@@ -43,6 +43,7 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
     use_all_cores()
     manifest, version = load_manifest(arguments.dataset)
     reference, fell_back = resolve_or_fall_back(arguments)
+    context.confirm("model", reference.digest)
     folder = fetch(reference, context.scratch)
     engine = load_engine(folder)
     heard = listen(engine, manifest, arguments.split, arguments.dataset, context.progress)

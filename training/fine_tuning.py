@@ -52,6 +52,7 @@ def fine_tune(arguments: Train, context: StepContext) -> StepOutput:
     """Run the step; see `training.train`."""
     _, version = load_manifest(arguments.dataset)
     start = Start(arguments, resolve_recipe(arguments), resolve_base(arguments), version)
+    context.confirm("base", start.base.digest)
     run, live = _open_run(start, context)
     url = tracking.run_url(run.experiment_id, run.run_id)
     log.info("MLflow run", url=url)

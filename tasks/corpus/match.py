@@ -40,6 +40,7 @@ def run(arguments: MatchCaptions, context: StepContext) -> StepOutput:
 
     prepared = load_result(arguments.prepared)
     reference = models.resolve(arguments.model)
+    context.confirm("model", reference.digest)
     normaliser = normaliser_for(prepared.arguments["language"])
     n_utterances = prepared.counts["utterances"]
     engine_name, audio_s, recognise_s = "", 0.0, 0.0
