@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from training.comparison.rule import Comparison, Judged, PartComparison
     from training.evaluation.records import Evaluation
 
-VERSION = 3
+VERSION = 4
 COMPARISON = "comparison.json"
 MOST_WORSE = 3
 

@@ -106,6 +106,20 @@ def test_chance_is_not_enough(champion: np.ndarray) -> None:
     assert decide(shuffled, champion).decision is Decision.KEEP
 
 
+def test_a_handful_of_programmes_is_not_surer_than_it_can_be() -> None:
+    """Resamples of eight alone would be sure of it, and of equal models that often too; of four times as many like
+    these they are rightly sure."""
+    champion = np.full((8, 20), 6)
+    challenger = champion.copy()
+    for row, gain in zip(challenger, (20, 16, 12, 8, 2, -2, -4, -6), strict=True):
+        row[: abs(gain)] -= np.sign(gain)
+    found = decide(challenger, champion)
+    assert (found.resampled, found.n_resampled) == ("programme", 8)
+    assert found.p_better >= 0.95
+    assert "over 8 programmes, more of them are needed" in found.reasons[0]
+    assert decide(np.tile(challenger, (4, 1)), np.tile(champion, (4, 1))).is_sure
+
+
 def test_better_on_average_but_worse_in_a_part(champion: np.ndarray) -> None:
     challenger = np.maximum(champion - 2, 0)
     challenger[3] = champion[3] + 4

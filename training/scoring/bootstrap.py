@@ -7,6 +7,7 @@ ICASSP 2004.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class PairedDifference:
     p_better: float
     """Share of resamples in which the challenger's rate is lower; ties count half."""
     deviation: float
-    """Standard deviation over the resamples."""
+    """Standard deviation: that of the resamples, made larger by what drawing from few units makes it too small."""
 
 
 def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES) -> Interval:
@@ -58,7 +59,9 @@ def paired_difference(
     low, high = _central(differences)
     p_better = float((differences < 0).mean() + (differences == 0).mean() / 2)
     difference = float(gains.sum() / max(lengths.sum(), 1))
-    return PairedDifference(difference, low, high, p_better, float(differences.std()))
+    n_units = len(gains)
+    deviation = float(differences.std()) * math.sqrt(n_units / max(n_units - 1, 1))
+    return PairedDifference(difference, low, high, p_better, deviation)
 
 
 def _resamples(n_units: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
