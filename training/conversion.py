@@ -14,7 +14,7 @@ from tasks.contract import InputRejected, Reason
 from tasks.corpus.dataset import load_manifest
 from tasks.corpus.records import Split
 from tasks.recognition.loading import CONVERTED
-from tasks.recognition.whisper import COMPANIONS, COMPUTE_TYPES
+from tasks.recognition.whisper import COMPANIONS, COMPUTE_TYPES, NO_SPEECH
 from training.families import Batch, load_acoustic_model
 from training.families.whisper import Whisper
 from training.scoring.errors import ErrorCounts, total, word_errors
@@ -111,5 +111,6 @@ class _Converted:
         view: Any = ctranslate2.StorageView.from_array(features)
         prompts = [self._original.prompt] * len(features)
         longest = 2 * self._original.longest_text  # of which CTranslate2 gives half to the text, half to a prompt
-        found = self._model.generate(view, prompts, beam_size=1, max_length=longest)
-        return self._original.text_of([result.sequences_ids[0] for result in found])
+        found = self._model.generate(view, prompts, beam_size=1, max_length=longest, return_no_speech_prob=True)
+        texts = self._original.text_of([result.sequences_ids[0] for result in found])
+        return ["" if r.no_speech_prob > NO_SPEECH else text for text, r in zip(texts, found, strict=True)]

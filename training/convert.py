@@ -11,7 +11,7 @@ from tasks.contract.arguments import ConvertModel
 from tasks.step import StepContext, StepOutput, load_result
 from training.family import Family
 
-VERSION = 1
+VERSION = 2
 
 
 def inputs(arguments: ConvertModel) -> dict[str, str]:

@@ -8,7 +8,7 @@ from tasks.corpus.dataset import load_manifest
 from tasks.models import ModelReference, fetch, resolve
 from tasks.step import StepContext, StepOutput
 
-VERSION = 3
+VERSION = 4
 
 
 def inputs(arguments: Evaluate) -> dict[str, str]:

@@ -8,7 +8,7 @@ from tasks.corpus.dataset import load_manifest
 from tasks.step import StepContext, StepOutput
 from training.recipe import resolve_base, resolve_recipe
 
-VERSION = 3
+VERSION = 4
 
 
 def inputs(arguments: Train) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tasks.step import StepContext, StepOutput, load_result, output_uri
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
+VERSION = 2
 STEP = "match-captions"
 MATCHES = "matches.parquet"
 BLOCK_S = 600.0  # of audio handed to the engine at once: enough to pack well by length, 40 MB of samples

@@ -14,7 +14,10 @@ import torch
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.contract.arguments import PresetName
 from tasks.corpus.dataset import load_manifest
+from tasks.recognition import Hints
+from tasks.recognition.loading import CONVERTED
 from tests.training.tones import write_dataset, write_parakeet, write_wav2vec2_bert, write_whisper
+from training import conversion
 from training.data.batches import BatchMaker
 from training.data.loader import Draw, Share
 from training.data.order import Position
@@ -22,6 +25,7 @@ from training.data.shards import ShardReader, Utterance
 from training.families import AcousticModel, Batch, Family, load_acoustic_model
 from training.families.lora import add_adapters
 from training.families.model_folder import save_acoustic_model
+from training.families.whisper import IGNORED_LABEL, Whisper
 from training.loop import load_weights, weights_of
 from training.recipe import load_preset
 
@@ -287,6 +291,50 @@ def test_whisper_learns_the_prompt_it_is_decoded_with(tmp_path: Path, utterances
     labels = model.collate([Utterance("u", np.zeros((3000, 80), np.float16), "ab", 1.0)]).labels[0].tolist()
     tokens = model._tokenizer.convert_ids_to_tokens(labels)
     assert tokens == ["<|en|>", "<|transcribe|>", "<|notimestamps|>", "a", "b", "<|endoftext|>"]
+
+
+def test_whisper_learns_that_there_is_no_speech_and_is_heard_by_it(tmp_path: Path) -> None:
+    """In training's decoding, in the parity gate's and at night. As upstream's, it may neither end a text at once nor
+    write special tokens into it."""
+    from tasks.features.logmel import LogMel
+    from tasks.recognition import load_engine
+
+    folder = write_whisper(tmp_path / "model")
+    config = json.loads((folder / "generation_config.json").read_text())
+    end, n_tokens = config["eos_token_id"], json.loads((folder / "config.json").read_text())["vocab_size"]
+    config |= {"begin_suppress_tokens": [end], "suppress_tokens": list(range(end + 1, n_tokens))}
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    model = load_acoustic_model(folder, "cpu")
+    assert isinstance(model, Whisper)
+    noise = np.random.default_rng(0).normal(0, 0.05, 24_000).astype(np.float32)
+    tone = np.sin(np.arange(24_000) * 0.2).astype(np.float32)
+    heard = zip(LogMel(model.features)([noise, tone]), ("", "ab"), strict=True)
+    batch = model.collate([Utterance("u", features.numpy(), text, 1.5) for features, text in heard])
+    optimizer = torch.optim.AdamW(model.module.parameters(), lr=1e-2)
+    for _ in range(60):
+        model.loss(batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.module.eval()
+    assert model.decode(batch) == ["", "ab"]
+    save_acoustic_model(model.module, folder, tmp_path / "saved")
+    converted = conversion.convert(tmp_path / "saved", "float32", tmp_path) / CONVERTED
+    assert conversion._Converted(converted, model, "cpu").decode(batch) == ["", "ab"]
+    found = load_engine(tmp_path / "saved", "cpu").recognise([noise, tone], [Hints("en")] * 2)
+    assert [bool(recognition.words) for recognition in found] == [False, True]
+    assert model._tokenizer.convert_ids_to_tokens(batch.labels[0][:1].tolist()) == ["<|nospeech|>"]
+    assert batch.labels[0][1:].eq(IGNORED_LABEL).all()
+
+
+def test_a_whisper_without_a_word_for_it_learns_to_end_at_once(tmp_path: Path) -> None:
+    folder = write_whisper(tmp_path / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text((folder / name).read_text().replace("<|nospeech|>", "<|other|>"))
+    model = load_acoustic_model(folder, "cpu")
+    batch = model.collate([Utterance("u", np.zeros((3000, 80), np.float16), "", 1.0)])
+    tokens = model._tokenizer.convert_ids_to_tokens(batch.labels[0].tolist())
+    assert tokens == ["<|en|>", "<|transcribe|>", "<|notimestamps|>", "<|endoftext|>"]
+    assert len(model.decode(batch)) == 1
 
 
 def test_whisper_takes_a_region_for_its_language_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:

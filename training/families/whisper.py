@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tasks.contract import Misconfigured, Reason
 from tasks.features.config import FeaturesConfig, whisper
+from tasks.recognition.whisper import NO_SPEECH, NO_SPEECH_TOKENS
 from training.data.shards import Utterance
 from training.families.acoustic import Batch
 from training.family import Family
@@ -44,6 +45,8 @@ class Whisper:
             language = _language_of(language)
             self._tokenizer.set_prefix_tokens(language=language, task="transcribe", predict_timestamps=False)
             self._prompt = {"language": language, "task": "transcribe"}
+        known = self._tokenizer.get_vocab()
+        self._no_speech: int | None = next((known[token] for token in NO_SPEECH_TOKENS if token in known), None)
         self._generate = model.generate
         self._n_positions = int(model.config.max_target_positions)
         self._device = torch.device(device)
@@ -76,10 +79,19 @@ class Whisper:
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> list[str]:
-        generated = self._generate(
-            input_features=batch.features.transpose(1, 2).to(self._device), num_beams=1, do_sample=False, **self._prompt
-        )
-        return self.text_of(generated)
+        encoded = self.module.get_encoder()(batch.features.transpose(1, 2).to(self._device))
+        texts = self.text_of(self._generate(encoder_outputs=encoded, num_beams=1, do_sample=False, **self._prompt))
+        return ["" if p > NO_SPEECH else text for text, p in zip(texts, self._no_speech_of(encoded), strict=True)]
+
+    def _no_speech_of(self, encoded: Any) -> list[float]:
+        """How probable it is that nobody speaks, as engines ask: by the first token after the start."""
+        n_windows = len(encoded.last_hidden_state)
+        if self._no_speech is None:
+            return [0.0] * n_windows
+        start = torch.full((n_windows, 1), self.module.config.decoder_start_token_id, device=self._device)
+        logits = self.module(encoder_outputs=encoded, decoder_input_ids=start).logits[:, 0]
+        found: list[float] = logits.float().softmax(-1)[:, self._no_speech].tolist()
+        return found
 
     def text_of(self, ids: Any) -> list[str]:
         """What sequences of tokens write, special ones left out."""
@@ -96,7 +108,10 @@ class Whisper:
         return min(int(self.module.generation_config.max_length), self._n_positions - len(self.prompt))
 
     def _labels(self, text: str) -> list[int]:
-        return list(self._tokenizer(text).input_ids)
+        """A text after its prompt. Of sound without speech only that there is none, and no language, as in
+        pre-training (Radford et al., 2022, section 2.3): the end of a text is never allowed first."""
+        tokens = list(self._tokenizer(text).input_ids)
+        return tokens if text or self._no_speech is None else [tokens[0], self._no_speech]
 
 
 def _language_of(tag: str) -> str:
