@@ -19,10 +19,11 @@ from training.families import Batch, load_acoustic_model
 from training.families.whisper import Whisper
 from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
-from training.session import SAMPLE_SECONDS, gather
+from training.session import gather
 from training.validation import take_sample
 
 BATCH_WINDOWS = 8
+PARITY_SECONDS = 300.0  # of the same speech for both: what differs is the form alone
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def check_parity(folder: Path, dataset: str, converted: Path | None = None) -> P
             next_step="give the dataset a validation split",
         )
     batch_frames = BATCH_WINDOWS * model.features.n_frames(0)
-    batches = take_sample(model, material.reader, material.index, SAMPLE_SECONDS, batch_frames).batches
+    batches = take_sample(model, material.reader, material.index, PARITY_SECONDS, batch_frames).batches
     model.module.eval()
     original = [text for batch in batches for text in model.decode(batch)]
     reader = _Converted(converted or folder / CONVERTED, model, device)

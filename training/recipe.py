@@ -32,6 +32,7 @@ class Recipe(Frozen):
     precision: Precision
     gradient_checkpointing: bool
     validations: int
+    validation_seconds: float
     patience: int
 
     @property

@@ -28,7 +28,6 @@ from training.validation import ValidationSample, take_sample
 
 log = structlog.get_logger()
 
-SAMPLE_SECONDS = 300.0  # of the validation split, decoded at every validation
 POOL_SECONDS = 4 * 3600.0  # held in memory twice, in use and coming: 115 MB of features each at 50 frames a second
 
 
@@ -90,7 +89,7 @@ def _train(session: Session, peers: Peers, metrics: Metrics, progress: ProgressH
             next_step="look at outcomes in assemble-dataset's result: texts or durations do not fit this model",
         )
     batch_frames = round(recipe.batch_seconds * model.features.frame_rate_hz)
-    sample = _sample(model, manifest, batch_frames) if peers.leads else None
+    sample = take_validation_sample(model, manifest, recipe.validation_seconds, batch_frames) if peers.leads else None
     trainer = Trainer(
         model,
         recipe,
@@ -172,9 +171,12 @@ def gather(model: AcousticModel, shards: list[str], *, with_audio: bool = False)
     return Material(reader, index, tuple(dropped))
 
 
-def _sample(model: AcousticModel, manifest: DatasetManifest, batch_frames: int) -> ValidationSample | None:
+def take_validation_sample(
+    model: AcousticModel, manifest: DatasetManifest, seconds: float, batch_frames: int
+) -> ValidationSample | None:
+    """About `seconds` of the validation split; None where there is none."""
     material = gather(model, manifest.uris("validation"))
     if not len(material.index):
         log.warning("no validation split: the last weights are kept, whatever they are worth")
         return None
-    return take_sample(model, material.reader, material.index, SAMPLE_SECONDS, batch_frames)
+    return take_sample(model, material.reader, material.index, seconds, batch_frames)

@@ -46,16 +46,16 @@ def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     ids = (tokenizer(text, add_special_tokens=False).input_ids for text in texts)
     spelling = SpellingModel.learn(ids, n_symbols=len(tokenizer))
+    every = max(1, sum(len(batch.texts) for batch in sample.batches) // MOST_UTTERANCES)
     heard = [
         (text, log_posteriors)
         for batch in sample.batches
         for text, log_posteriors in zip(
-            batch.texts,
-            engine.log_posteriors([f[:n] for f, n in zip(batch.features, batch.n_frames, strict=True)]),
+            batch.texts[::every],
+            engine.log_posteriors([f[:n] for f, n in zip(batch.features, batch.n_frames, strict=True)][::every]),
             strict=True,
         )
     ]
-    heard = heard[:: max(1, len(heard) // MOST_UTTERANCES)]
 
     def wer(texts_found: Iterable[str]) -> float:
         pairs = zip(heard, texts_found, strict=True)

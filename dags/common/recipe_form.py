@@ -23,6 +23,7 @@ _TITLES = {
     "precision": "Precision",
     "gradient_checkpointing": "Gradient checkpointing",
     "validations": "Validations",
+    "validation_seconds": "Validation sample (seconds)",
     "patience": "Patience",
     "seed": "Seed",
 }

@@ -169,6 +169,9 @@ class RecipeFields(BaseModel):
         None, description="compute activations twice instead of keeping them: a third slower, a fraction of the memory"
     )
     validations: OptionalInt = Field(None, ge=1, description="how often the sample is scored over the whole run")
+    validation_seconds: OptionalFloat = Field(
+        None, gt=0, description="audio seconds of the sample: what it says by chance decides on weights and early stop"
+    )
     patience: OptionalInt = Field(None, ge=0, description="validations without a better WER that end a run; 0: none")
 
     def given(self) -> dict[str, Any]:

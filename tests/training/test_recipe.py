@@ -9,9 +9,12 @@ import pytest
 from tasks import storage
 from tasks.contract import Misconfigured, from_argv, to_argv
 from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
+from tasks.corpus.dataset import load_manifest
 from tasks.models import ModelReference
 from training import recipe, train
+from training.families import load_acoustic_model
 from training.recipe import PRESETS, Recipe, base_of, load_preset, resolve_base, resolve_recipe
+from training.session import take_validation_sample
 
 
 def arguments(**given: object) -> Train:
@@ -58,6 +61,17 @@ def test_a_key_depends_on_the_resolved_values_only(dataset: str, base_model: Pat
     assert inputs() == inputs(workers=8), "on one accelerator or on eight"
     assert inputs() != inputs(steps=demo.steps + 1)
     assert inputs() != inputs(preset="parakeet-ctc")
+
+
+def test_weights_are_chosen_on_as_much_speech_as_the_recipe_says(dataset: str, base_model: Path) -> None:
+    for name in set(PresetName) - {PresetName.DEMO}:
+        assert load_preset(name).recipe.validation_seconds >= 3600
+    manifest, _ = load_manifest(dataset)
+    model = load_acoustic_model(base_model, "cpu")
+    for seconds in (3.0, 15.0):
+        sample = take_validation_sample(model, manifest, seconds, batch_frames=400)
+        assert sample is not None
+        assert sample.audio_s == pytest.approx(seconds, rel=0.3)
 
 
 def test_without_any_base_it_says_so() -> None:
