@@ -8,7 +8,7 @@ import pytest
 
 from tasks.contract import Reason, StepError
 from tests.training.tones import Steps, write_dataset, write_parakeet
-from training import evaluate, fine_tuning, train
+from training import evaluate, recipe
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     before, after = (
         evaluate.resolve(str(write_parakeet(tmp_path / name, seed=seed))) for seed, name in enumerate("ab")
     )
-    for module, found in ((evaluate, [before, after]), (train, [before]), (fine_tuning, [after])):
-        monkeypatch.setattr(module, "resolve", lambda uri, left=found: left.pop(0))
+    for module in (evaluate, recipe):
+        monkeypatch.setattr(module, "resolve", lambda uri, left=iter((before, after)): next(left))
     return "models:/m@champion"
 
 
