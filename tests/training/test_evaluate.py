@@ -18,7 +18,7 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         evaluate.resolve(str(write_parakeet(tmp_path / name, seed=seed))) for seed, name in enumerate("ab")
     )
     for module in (evaluate, recipe):
-        monkeypatch.setattr(module, "resolve", lambda uri, left=iter((before, after)): next(left))
+        monkeypatch.setattr(module, "resolve", lambda uri, left=[before, after]: left.pop(0))
     return "models:/m@champion"
 
 
