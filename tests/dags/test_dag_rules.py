@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,19 @@ def test_docs_name_only_tasks_that_exist(environment: object, load_dags: Load) -
     for dag in dags.values():
         named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", dag.doc_md))
         assert named <= known | steps, (dag.dag_id, named - known)
+
+
+def test_a_new_night_begins_tomorrow(environment: object, load_dags: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets up Airflow at half past one has no champion yet."""
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables import trigger
+    from airflow.timetables.base import TimeRestriction
+
+    timetable = decode_timetable(encode_timetable(load_dags()["nightly_transcription"].timetable))
+    now = datetime(2026, 11, 27, 1, 30, tzinfo=UTC)
+    monkeypatch.setattr(trigger, "utcnow", lambda: now)
+    found = timetable.next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+    )
+    assert found.run_after == datetime(2026, 11, 28, 1, 0, tzinfo=UTC)
