@@ -221,7 +221,9 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
     attempt = secrets.token_hex(4)
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
     with scratch_folder(definition.name) as scratch:
-        context = StepContext(prefix, attempt, scratch, progress, key, inputs)
+        context = StepContext(
+            prefix=prefix, attempt=attempt, scratch=scratch, progress=progress, key=key, inputs=inputs
+        )
         try:
             with _sigterm(context.on_sigterm):
                 output = step.run(arguments, context)

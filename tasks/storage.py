@@ -88,6 +88,11 @@ def name_of(uri: str) -> str:
     return os.fsdecode(unquote_to_bytes(name)) if uri.startswith("file://") else name
 
 
+def is_hidden(uri: str, root: str) -> bool:
+    """Whether an object, or a folder between it and `root`, has a name that begins with a dot."""
+    return any(part.startswith(".") for part in uri.removeprefix(root.rstrip("/")).split("/"))
+
+
 def list_objects(prefix: str) -> Iterator[ObjectInfo]:
     """Every object under a prefix, as a stream, ordered by name inside each folder. An absent prefix is empty."""
     return _storage(prefix).list(prefix)
@@ -413,11 +418,6 @@ _FOLDERS: Storage = _Folders()
 @cache
 def _s3() -> Storage:
     return _S3()
-
-
-def is_hidden(uri: str, root: str) -> bool:
-    """Whether an object, or a folder between it and `root`, has a name that begins with a dot."""
-    return any(part.startswith(".") for part in uri.removeprefix(root.rstrip("/")).split("/"))
 
 
 def is_of_the_file(error: OSError) -> bool:

@@ -23,6 +23,7 @@ CONFIG = "AIRSCRIPT_KAFKA_CONFIG"
 """More of librdkafka's settings: security, certificates, time limits. A JSON object, or the path of a file with one."""
 DEAD = ".dead"
 """Suffix of the topic for what could not be read."""
+POLL_S = 0.2  # a loop waits so long for a message before it looks at the clock
 FLUSH_S = 30.0
 
 

@@ -10,8 +10,6 @@ from tasks.contract import Frozen
 from tasks.streaming import kafka
 from tasks.streaming.session import Component
 
-POLL_S = 0.2
-
 
 class Snapshot(Frozen):
     """A session as its topic's message at `offset` left it."""
@@ -49,7 +47,7 @@ def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
             reader.assign([at])
             deadline = time.monotonic() + kafka.FLUSH_S
             while time.monotonic() < deadline:
-                message = reader.poll(POLL_S)
+                message = reader.poll(kafka.POLL_S)
                 if message is None:
                     position = reader.position([at])[0].offset
                     if position >= end:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-POLL_S = 0.2
 COMMIT_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 8.0  # so much is heard again at most
 FORGET_AFTER_S = 3600.0  # a session that is silent so long leaves memory
@@ -118,7 +117,7 @@ class Worker:
         committed_at = time.monotonic()
         try:
             while not stop.is_set():
-                message = consumer.poll(POLL_S)
+                message = consumer.poll(kafka.POLL_S)
                 self._health.beat()
                 # Right after the poll, which tells of lost partitions: what is not ours any more is not saved.
                 if time.monotonic() - committed_at >= COMMIT_EVERY_S:
