@@ -1,6 +1,42 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
+
+from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="session")
+def speech_wav() -> bytes:
+    """Some seconds of synthetic speech."""
+    import random
+
+    import soxr
+
+    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
+    from training.synthesis.espeak import speak
+    from training.synthesis.voices import VoiceSet, random_voice
+
+    voice = random_voice(VoiceSet.BASE_TRAINING, random.Random(1))
+    spoken = speak("Good evening. Here is the news. The council has voted for a new bridge over the river.", voice)
+    return wav(soxr.resample(spoken, ESPEAK_RATE_HZ, SAMPLE_RATE_HZ))
+
+
+@pytest.fixture(scope="session")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Two models of random weights."""
+    import torch
+
+    from training.base.model import export, make_model
+
+    torch.set_num_threads(1)
+    folders = []
+    for seed in (1, 2):
+        folder = tmp_path_factory.mktemp(f"model-{seed}")
+        torch.manual_seed(seed)
+        export(make_model(hidden_size=32, n_layers=1), folder)
+        folders.append(str(folder))
+    return folders[0], folders[1]
