@@ -32,16 +32,16 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## Run the main job on this machine: corpus → dataset → model → a night's transcripts
-	@$(BIN)/python -m dags.local demo
+	@$(BIN)/python -m local demo
 
 up: $(READY) ## Start Airflow and MLflow on this machine and leave them running
-	@$(BIN)/python -m dags.local up
+	@$(BIN)/python -m local up
 
 down: $(READY) ## Stop what `make up` started
-	@$(BIN)/python -m dags.local down
+	@$(BIN)/python -m local down
 
 status: $(READY) ## Say what runs and where
-	@$(BIN)/python -m dags.local status
+	@$(BIN)/python -m local status
 
 test: $(READY) ## Linters, types, the law of imports, and every test
 	$(MAKE) --no-print-directory lint
@@ -74,5 +74,5 @@ bench: $(READY) ## Run every benchmark (each also alone: python -m benchmarks.<n
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and everything the demo made
-	-@test -x $(BIN)/python && $(BIN)/python -m dags.local down
+	-@test -x $(BIN)/python && $(BIN)/python -m local down
 	rm -rf $(VENV) .airscript

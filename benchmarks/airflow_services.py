@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from dags.local.airflow_api import AirflowApi
-from dags.local.board import Board
-from dags.local.services import AIRFLOW_SERVICES, Services
-from dags.local.settings import Laptop
+from local.airflow_api import AirflowApi
+from local.board import Board
+from local.services import AIRFLOW_SERVICES, Services
+from local.settings import Laptop
 
 
 @contextmanager

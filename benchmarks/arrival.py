@@ -21,8 +21,8 @@ from benchmarks.airflow_services import airflow
 from benchmarks.loopback import brokers, free_port
 from benchmarks.measure import Report, Row, report, run
 from dags.common.settings import Settings
-from dags.local.airflow_api import AirflowApi
-from dags.local.settings import Laptop
+from local.airflow_api import AirflowApi
+from local.settings import Laptop
 from tasks.contract.events import MediaArrived
 
 DAG_ID = "transcribe_on_arrival"
@@ -63,7 +63,7 @@ class Listening(Laptop):
 
 def announce(number: int, inbox: str) -> None:
     """Send one event."""
-    from tasks.streaming import kafka
+    from tasks import kafka
 
     kafka.publish(
         MediaArrived(

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from tasks.corpus import flac
-from tasks.corpus.cutting import Utterance
-from tasks.corpus.extract import GROUP_BYTES, GROUP_ROWS
-from tasks.corpus.schema import PREPARED, RowWriter, dataset_schema, open_parquet
-from tasks.corpus.slicing import Slicer
+from tasks.audio import SAMPLE_RATE_HZ
+from tasks.corpus.steps.extract import GROUP_BYTES, GROUP_ROWS
+from tasks.corpus.utterances.cutting import Utterance
+from tasks.corpus.utterances.slicing import Slicer
+from tasks.dataset import flac
+from tasks.dataset.schema import PREPARED, RowWriter, dataset_schema, open_parquet
 from tasks.features.config import parakeet
 from tasks.features.logmel import LogMel
-from tasks.media.decode import SAMPLE_RATE_HZ, open_audio
+from tasks.media.decode import open_audio
 
 UTTERANCE_S = 10
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.measure import Report, command_line, deliver, processor_seconds, race, report
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.transcripts.spans import Span
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from tasks.diarization.diarizer import Diarizer
 
-SAMPLE_RATE_HZ = 16_000
 TALK_S = 30
 REPEATS = 3
 OURS, PEER = "airscript embedded", "pyannote PyanNet + XVectorSincNet"
@@ -68,10 +68,9 @@ def dialogue(seconds: float) -> np.ndarray:
     """Two synthetic voices by turns, `(n_samples,)` float32."""
     import soxr
 
-    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-    from training.synthesis.espeak import speak
-    from training.synthesis.sentences import SentenceGenerator
-    from training.synthesis.voices import VoiceSet, random_voice
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+    from local.demo.synthesis.sentences import SentenceGenerator
+    from local.demo.synthesis.voices import VoiceSet, random_voice
 
     rng = random.Random(1)
     voices, sentences = [random_voice(VoiceSet.CHANNEL_INBOX, rng) for _ in range(2)], SentenceGenerator(1)

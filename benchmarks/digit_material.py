@@ -20,16 +20,15 @@ import soxr
 from scipy.signal import fftconvolve
 
 from benchmarks.small_dataset import Said
-from tasks.corpus.records import SAMPLE_RATE_HZ
+from local.demo.human_speech import Recording
+from local.demo.synthesis.augmentation import SoundBank
+from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+from local.demo.synthesis.voices import VoiceSet, random_voice
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.media.decode import load_audio
 from training.data.nonspeech import random_nonspeech
 from training.data.sound_augmentation import played, with_noise
-from training.human_speech import Recording
 from training.scoring.normaliser import normalise
-from training.synthesis.augmentation import SoundBank
-from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-from training.synthesis.espeak import speak
-from training.synthesis.voices import VoiceSet, random_voice
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ISOLATED, STRINGS, WORDS, SYNTHETIC = "digits/isolated/", "digits/strings/", "words/", "synthetic/"

@@ -44,17 +44,18 @@ from benchmarks.digit_material import (
 from benchmarks.measure import BASE, Machine, processor_seconds, this_machine
 from benchmarks.small_dataset import Said, write_dataset
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract.arguments import PresetName
-from tasks.corpus.records import SAMPLE_RATE_HZ, Split
+from tasks.dataset.manifest import Split
 from tasks.progress import no_progress
 from tasks.recognition.ctc import CtcEngine
 from training.data.sound_augmentation import played
 from training.families.model_folder import save_acoustic_model
-from training.peers import peers_of
-from training.recipe import load_preset
+from training.finetuning.distribution import peers_of
+from training.finetuning.recipe import load_preset
+from training.finetuning.session import Session, follow, train
 from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
-from training.session import Session, follow, train
 
 SEED = 0
 SENTENCE_RECIPE = {"steps": 12000, "learning_rate": 2e-3, "batch_seconds": 24}

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 
 from benchmarks.measure import Report, processor_seconds, race, report, run
+from tasks.audio import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 REPEATS = 7
 PEER = "torchaudio"
 

@@ -23,9 +23,13 @@ import soxr
 
 from benchmarks.measure import BASE, Machine, this_machine
 from benchmarks.small_dataset import Said, write_dataset
+from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
+from local.demo.synthesis.sentences import SentenceGenerator
+from local.demo.synthesis.voices import ACCENTS, VoiceSet, variants
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import STEPS, Receipt
-from tasks.corpus.records import SAMPLE_RATE_HZ, Split
+from tasks.dataset.manifest import Split
 from tasks.models import fetch, resolve
 from tasks.progress import no_progress
 from tasks.recognition.spelling import FILE_NAME
@@ -33,10 +37,6 @@ from tasks.step import run_step
 from training.evaluation.records import load_utterances
 from training.evaluation.units import choose_unit, sum_by_unit
 from training.scoring.bootstrap import paired_difference
-from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-from training.synthesis.espeak import Voice, speak
-from training.synthesis.sentences import SentenceGenerator
-from training.synthesis.voices import ACCENTS, VoiceSet, variants
 
 N_VOICES = 8
 UTTERANCES = {Split.TRAIN: 400, Split.VALIDATION: 24, Split.TEST: 240}

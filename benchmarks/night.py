@@ -20,8 +20,8 @@ from benchmarks.loopback import free_port
 from benchmarks.measure import BASE, Report, Row, command_line, deliver, report
 from benchmarks.transcription import make_programme
 from dags.common.settings import Settings
-from dags.local.settings import Laptop
-from tasks.night.publishing import MANIFEST_NAME, is_complete
+from local.settings import Laptop
+from tasks.publishing.transcripts import MANIFEST_NAME, is_complete
 
 DAG_ID = "nightly_transcription"
 BULLETINS, HOURS = 300, 6
@@ -34,10 +34,9 @@ def fill(inbox: Path, bulletins: int, hours: int) -> float:
     import soundfile
     import soxr
 
-    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-    from training.synthesis.espeak import speak
-    from training.synthesis.sentences import SentenceGenerator
-    from training.synthesis.voices import VoiceSet, random_voice
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+    from local.demo.synthesis.sentences import SentenceGenerator
+    from local.demo.synthesis.voices import VoiceSet, random_voice
 
     inbox.mkdir(parents=True)
     rng, sentences, total_s = random.Random(3), SentenceGenerator(3), 0.0

@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.measure import BASE, Report, Row, command_line, deliver, report
 from benchmarks.night_steps import transcribe
-from tasks.night.publishing import MANIFEST_NAME, published_transcript
+from tasks.audio import SAMPLE_RATE_HZ
+from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats.rttm import turns
 from training.scoring.errors import total, word_errors
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pyannote.core import Timeline
 
 PAUSE_S = 0.7
-RATE_HZ = 16_000
+
 NOBODY = "?"
 
 
@@ -72,10 +73,12 @@ def fill(inbox: Path, speech: Path) -> dict[str, Programme]:
             found[Path(row["path"]).stem] = Programme(folder, normalise(" ".join(verses)))
         elif folder == "sentences/audiobook":
             readers[row["speaker"]].append(row)
-    pause = np.zeros(int(PAUSE_S * RATE_HZ), np.float32)
+    pause = np.zeros(int(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
     for name, rows in readers.items():
         heard = [soundfile.read(speech / row["path"], dtype="float32")[0] for row in rows]
-        soundfile.write(inbox / f"{name}.flac", np.concatenate([part for h in heard for part in (h, pause)]), RATE_HZ)
+        soundfile.write(
+            inbox / f"{name}.flac", np.concatenate([part for h in heard for part in (h, pause)]), SAMPLE_RATE_HZ
+        )
         found[name] = Programme("sentences/audiobook", normalise(" ".join(row["text"] for row in rows)))
     return found
 

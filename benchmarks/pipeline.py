@@ -19,11 +19,11 @@ import numpy as np
 from benchmarks.features import Extractor, extractors
 from benchmarks.measure import Report, Row, processor_seconds, race, report, run
 from benchmarks.media_files import RATE_HZ, write_media
+from tasks.audio import SAMPLE_RATE_HZ
 
 SECONDS = 60
 REPEATS = 5
 FILES = 16  # that workers share
-SAMPLE_RATE_HZ = 16_000
 DECODE, WHOLE, THEIRS = "decode alone", "airscript", "transformers"
 ONE, TWO = "airscript, one worker", "airscript, two workers"
 LOSSY = ("mp3", "m4a")

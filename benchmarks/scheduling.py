@@ -26,9 +26,9 @@ from benchmarks.airflow_services import airflow
 from benchmarks.loopback import free_port
 from benchmarks.measure import Report, Row, report, run
 from dags.common.settings import Settings
-from dags.local.airflow_api import AirflowApi
-from dags.local.services import Services
-from dags.local.settings import Laptop
+from local.airflow_api import AirflowApi
+from local.services import Services
+from local.settings import Laptop
 
 SIZES = tuple(int(size) for size in os.environ.get("AIRSCRIPT_SHARDS", "100,400,800").split(","))
 LIMIT_S = 7200

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks import storage
-from tasks.corpus import flac
-from tasks.corpus.dataset import LOCATIONS, DatasetManifest, Shard
-from tasks.corpus.records import SAMPLE_RATE_HZ, Split
-from tasks.corpus.schema import RowWriter, dataset_schema
-from tasks.corpus.summary import Summary, Tally
+from tasks.audio import SAMPLE_RATE_HZ
+from tasks.dataset import flac
+from tasks.dataset.manifest import LOCATIONS, DatasetManifest, Shard, Split
+from tasks.dataset.schema import RowWriter, dataset_schema
+from tasks.dataset.summary import Summary, Tally
 from tasks.features.config import parakeet
 from tasks.features.logmel import LogMel
 

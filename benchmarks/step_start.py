@@ -20,7 +20,7 @@ NOWHERE = "file:///scratch/nothing"
 STEPS = {
     "scan-corpus": ("tasks", f"--media={NOWHERE}"),
     "prepare-corpus": ("tasks", f"--shard={NOWHERE}/part.jsonl"),
-    "recognise": ("tasks", f"--prepared={NOWHERE}/result.json", "--model=/opt/airscript/training/base/weights"),
+    "recognise": ("tasks", f"--prepared={NOWHERE}/result.json", "--model=/opt/airscript/local/demo/base_model/weights"),
     "train": ("training", f"--dataset={NOWHERE}/manifest.json"),
 }
 REPEATS = 5

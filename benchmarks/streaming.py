@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmarks.loopback import brokers, free_port
 from benchmarks.measure import BASE, Machine, this_machine
+from tasks.audio import SAMPLE_RATE_HZ
 
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
 BLOCK_MS = 200
@@ -77,17 +78,17 @@ class LiveReport:
 
 def speech(seed: int, seconds: float) -> Spoken:
     """About so many seconds of the demo's news: an anchor, and a reporter now and then."""
-    from training.synthesis.espeak import SAMPLE_RATE_HZ, speak
-    from training.synthesis.grammar import Side
-    from training.synthesis.script import Kind, write_script
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+    from local.demo.synthesis.grammar import Side
+    from local.demo.synthesis.script import Kind, write_script
 
     rng = random.Random(seed)
     script = write_script("news", Kind.NEWS, Side.INBOX, seconds, rng)
     parts: list[np.ndarray] = []
     for line in script.lines:
         pause_s = rng.uniform(0.25, 0.9)
-        parts += [speak(line.text, script.cast[line.speaker]), np.zeros(int(pause_s * SAMPLE_RATE_HZ), np.float32)]
-    return Spoken(np.concatenate(parts), SAMPLE_RATE_HZ, " ".join(line.text for line in script.lines))
+        parts += [speak(line.text, script.cast[line.speaker]), np.zeros(int(pause_s * ESPEAK_RATE_HZ), np.float32)]
+    return Spoken(np.concatenate(parts), ESPEAK_RATE_HZ, " ".join(line.text for line in script.lines))
 
 
 def batch_text(spoken: Spoken, engine: Any) -> str:
@@ -97,7 +98,7 @@ def batch_text(spoken: Spoken, engine: Any) -> str:
     from tasks.media.chunks import chunks
     from tasks.media.speech_activity import speech_segments
 
-    samples = soxr.resample(spoken.samples, spoken.rate_hz, 16_000, quality="HQ")
+    samples = soxr.resample(spoken.samples, spoken.rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     cuts = list(chunks(speech_segments([samples]), max_ms=int(engine.longest_chunk_s * 1000)))
     found = engine.recognise([samples[cut.start_ms * 16 : cut.end_ms * 16] for cut in cuts])
     return " ".join(recognition.text for recognition in found)
@@ -105,8 +106,8 @@ def batch_text(spoken: Spoken, engine: Any) -> str:
 
 def feed(spoken: Spoken, session: str, began: list[float]) -> None:
     """At real time; notes when it began."""
-    from tasks.streaming import kafka
-    from tasks.streaming.messages import AudioBlock, pcm
+    from tasks import kafka
+    from tasks.streaming.runtime.messages import AudioBlock, pcm
 
     client = kafka.producer()
     n_block = spoken.rate_hz * BLOCK_MS // 1000
@@ -133,7 +134,7 @@ class Reader:
     def __init__(self) -> None:
         from confluent_kafka import TopicPartition
 
-        from tasks.streaming import kafka
+        from tasks import kafka
 
         topics = ["captions.final", "captions.partial", "transcript.published"]
         counts = kafka.wait_for(topics)

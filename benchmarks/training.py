@@ -21,17 +21,17 @@ import torch
 from benchmarks.measure import BASE, Report, race, report, run
 from tasks import storage
 from tasks.contract.arguments import PresetName
-from tasks.corpus.schema import RowWriter, dataset_schema
+from tasks.dataset.schema import RowWriter, dataset_schema
 from tasks.progress import no_progress
-from training.checkpoints import Checkpoints
-from training.data.batches import BatchMaker
 from training.data.loader import BatchLoader
 from training.data.order import EpochOrder, Position
 from training.data.shards import Utterance
 from training.families import AcousticModel, Batch, load_acoustic_model
-from training.loop import Trainer
-from training.recipe import load_preset
-from training.session import POOL_SECONDS, Material, gather
+from training.finetuning.batches import BatchMaker
+from training.finetuning.checkpoints import Checkpoints
+from training.finetuning.loop import Trainer
+from training.finetuning.recipe import load_preset
+from training.finetuning.session import POOL_SECONDS, Material, gather
 
 UTTERANCES = 64
 MEDIAN_S, SPREAD, LONGEST_S = 6.0, 0.55, 20.0  # of the logarithm

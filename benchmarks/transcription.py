@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks import night_steps, parrot
 from benchmarks.measure import BASE, Report, race, report, run
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization import EMBEDDED
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def make_programme(path: Path, minutes: int) -> None:
     import av
     import soxr
 
-    from training.synthesis.espeak import SAMPLE_RATE_HZ, speak
-    from training.synthesis.voices import VoiceSet, random_voice
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+    from local.demo.synthesis.voices import VoiceSet, random_voice
 
     rng = random.Random(0)
     text = "The council has voted for a new bridge over the river, and the work is to begin in the spring."
     said: list[np.ndarray] = []
     while sum(map(len, said)) < 120 * RATE_HZ:
-        spoken = soxr.resample(speak(text, random_voice(VoiceSet.BASE_TRAINING, rng)), SAMPLE_RATE_HZ, RATE_HZ)
+        spoken = soxr.resample(speak(text, random_voice(VoiceSet.BASE_TRAINING, rng)), ESPEAK_RATE_HZ, RATE_HZ)
         said += [spoken, np.zeros(int(rng.uniform(0.3, 1.5) * RATE_HZ), dtype=np.float32)]
     samples = np.concatenate(said)[: 120 * RATE_HZ].reshape(-1, RATE_HZ)
     part = path.with_suffix(".part")
@@ -97,7 +98,7 @@ def one_after_the_other(media: Path, model: Path, aligner: Path, diarizer: str =
     audio, ctc = decode_audio(str(media)), CtcEngine(aligner, "cpu")
     found = []
     for segment in segments:
-        samples = audio[int(segment.start * 16_000) : int(segment.end * 16_000)]
+        samples = audio[int(segment.start * SAMPLE_RATE_HZ) : int(segment.end * SAMPLE_RATE_HZ)]
         (log_posteriors,) = ctc.log_posteriors(ctc.log_mel([samples]))
         text = [1 + ord(c) % 30 for c in segment.text]
         kept = [a for a, b in pairwise([*text, 0]) if a != b]  # as many symbols as letters, whichever they are

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import BASE
+from tasks.audio import SAMPLE_RATE_HZ
 
 UTTERANCES = 60
-RATE_HZ = 16_000
+
 WORD_EVENT, END_OF_SENTENCE = 1, 2
 
 
@@ -50,8 +51,8 @@ def speak_with_times(text: str, seed: int) -> SpokenText:
     """One voice saying `text`."""
     import soxr
 
-    from training.synthesis import espeak
-    from training.synthesis.voices import VoiceSet, random_voice
+    from local.demo.synthesis import espeak
+    from local.demo.synthesis.voices import VoiceSet, random_voice
 
     starts: dict[int, int] = {}
     library, _, standing = espeak._engine()
@@ -74,13 +75,13 @@ def speak_with_times(text: str, seed: int) -> SpokenText:
         library.espeak_SetSynthCallback(standing)
     found = [(match.group(), starts.get(match.start())) for match in re.finditer(r"[a-z']+", text.lower())]
     kept = [(word, start) for word, start in found if start is not None]
-    resampled = soxr.resample(samples, espeak.SAMPLE_RATE_HZ, RATE_HZ).astype(np.float32)
+    resampled = soxr.resample(samples, espeak.ESPEAK_RATE_HZ, SAMPLE_RATE_HZ).astype(np.float32)
     return SpokenText(resampled, [word for word, _ in kept], [start for _, start in kept])
 
 
 def sentences(n: int) -> list[str]:
     """Such as the base model was trained on, but none of those."""
-    from training.synthesis.sentences import SentenceGenerator
+    from local.demo.synthesis.sentences import SentenceGenerator
 
     generator = SentenceGenerator(seed=20261122)
     return [generator.sentence() for _ in range(n)]

@@ -15,8 +15,17 @@ from tasks.contract import STEPS, ExitCode, Misconfigured, Reason, StepDefinitio
 from tasks.progress import BarProgress, progress_for
 from tasks.step import run_step
 
-COMMANDS = {"stream": "tasks.streaming.command", "announce": "tasks.streaming.announce"}
-"""What is no step: live captions' workers, and telling Kafka of new media."""
+COMMANDS = {
+    "tasks": {
+        "stream": "tasks.streaming.command",  # a worker of live captions
+        "announce": "tasks.streaming.announce",  # tell Kafka of new media
+    },
+    "training": {
+        "rollback": "training.registry.rollback",  # give the alias champion back to the version before
+        "score-night": "training.scoring.nights",  # word errors of nights against known texts
+    },
+}
+"""What is no step, by program: modules with `main(argv) -> exit code`."""
 
 
 def main(program: str, argv: list[str] | None = None) -> int:
@@ -31,8 +40,8 @@ def main(program: str, argv: list[str] | None = None) -> int:
         print(_overview(program, steps))
         return ExitCode.DONE
     log = structlog.get_logger()
-    if program == "tasks" and argv[0] in COMMANDS:
-        return _run_command(argv[0], argv[1:])
+    if argv[0] in COMMANDS[program]:
+        return _run_command(COMMANDS[program][argv[0]], argv)
     try:
         definition = _find(program, steps, argv[0])
         arguments = from_argv(definition.arguments, argv[1:], prog=f"python -m {program} {definition.name}")
@@ -58,13 +67,13 @@ def main(program: str, argv: list[str] | None = None) -> int:
     return ExitCode.DONE
 
 
-def _run_command(name: str, argv: list[str]) -> int:
+def _run_command(module: str, argv: list[str]) -> int:
     """Run a command that is no step: it may go on for ever, and has no result."""
     try:
-        command: Callable[[list[str]], int] = import_module(COMMANDS[name]).main
-        return command(argv)
+        command: Callable[[list[str]], int] = import_module(module).main
+        return command(argv[1:])
     except StepError as error:
-        structlog.get_logger().error(f"{name} failed", reason=str(error.reason), error=str(error))
+        structlog.get_logger().error(f"{argv[0]} failed", reason=str(error.reason), error=str(error))
         return error.exit_code
 
 
@@ -82,8 +91,7 @@ def _find(program: str, steps: dict[str, StepDefinition], name: str) -> StepDefi
 def _overview(program: str, steps: dict[str, StepDefinition]) -> str:
     lines = [f"usage: python -m {program} <step> [--flag=value ...]", "", "steps:"]
     lines += [f"  {name:<18} {(step.arguments.__doc__ or '').splitlines()[0]}" for name, step in steps.items()]
-    if program == "tasks":
-        lines += ["", "commands that are no steps:", *(f"  {name}" for name in COMMANDS)]
+    lines += ["", "commands that are no steps:", *(f"  {name}" for name in COMMANDS[program])]
     return "\n".join([*lines, "", f"python -m {program} <step> --help lists a step's flags."])
 
 

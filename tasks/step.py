@@ -53,7 +53,7 @@ from tasks.contract import (
     digest_of,
 )
 from tasks.progress import ProgressHook
-from tasks.scratch import scratch_folder
+from tasks.storage.scratch import scratch_folder
 
 log = structlog.get_logger()
 

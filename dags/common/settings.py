@@ -71,7 +71,8 @@ class Settings:
             corpus=as_uri(environ.get("AIRSCRIPT_CORPUS") or f"{storage}/corpus"),
             inbox=as_uri(environ.get("AIRSCRIPT_INBOX") or f"{storage}/inbox"),
             transcripts=as_uri(environ.get("AIRSCRIPT_TRANSCRIPTS") or f"{storage}/transcripts"),
-            base_model=environ.get("AIRSCRIPT_BASE_MODEL") or str(CHECKOUT / "training" / "base" / "weights"),
+            base_model=environ.get("AIRSCRIPT_BASE_MODEL")
+            or str(CHECKOUT / "local" / "demo" / "base_model" / "weights"),
             diarizer=environ.get("AIRSCRIPT_DIARIZER") or "embedded",
             cpu_hour_price=float(environ.get("AIRSCRIPT_CPU_HOUR_PRICE") or 0),
             gpu_hour_price=float(environ.get("AIRSCRIPT_GPU_HOUR_PRICE") or 0),

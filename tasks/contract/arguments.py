@@ -182,7 +182,7 @@ class RecipeFields(BaseModel):
 class Train(RecipeFields, ReadsByContent):
     """Fine-tune an acoustic model on a dataset.
 
-    The key depends on the recipe that comes of preset and fields (`training.train.inputs`), not on how it was given.
+    The key depends on the resolved recipe (`training.steps.train.inputs`), whether a preset or fields gave it.
     """
 
     LOCATIONS = frozenset({"dataset", "base", "preset"}) | frozenset(RecipeFields.model_fields)
@@ -281,7 +281,7 @@ class PromoteModel(ReadsByContent):
 
 
 class CueRules(StrEnum):
-    """Whose rules subtitles keep: the profiles of `tasks.transcripts.profiles`."""
+    """Whose rules subtitles keep: the profiles of `tasks.transcripts.cues.profiles`."""
 
     BBC = "bbc-37"
     STREAMING = "streaming-42"

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, ItemOutcome, Reason
+from tasks.dataset.manifest import Split
+from tasks.dataset.summary import Examples, Summary, Tally
+from tasks.step import load_result, output_uri
 
-SAMPLE_RATE_HZ = 16_000
+# What the steps' outputs are called.
+OUTCOMES = "outcomes.jsonl"  # of each step: an `ItemOutcome` a line
+MEDIA = "media.jsonl"  # prepare-corpus: a `DecodedMedium` a line
+UTTERANCES = "utterances.parquet"  # prepare-corpus: rows of the schema `PREPARED`
+MATCHES = "matches.parquet"  # match-captions: rows of the schema `MATCH`
+INDEX_NAME = "index.parquet"  # extract-features: rows of the schema `INDEX`
+ACCOUNT = "account.json"  # extract-features: a `ShardAccount`
+
 MAX_S = 1e7  # no transcript goes on for a third of a year
-
-
-def whole_ms(duration_s: float) -> int:
-    """The whole milliseconds of a row's `duration_s`, as accounts count them."""
-    return round(duration_s * SAMPLE_RATE_HZ) // (SAMPLE_RATE_HZ // 1000)
-
-
-class Split(StrEnum):
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
 
 
 class Supervision(Frozen):
@@ -72,3 +71,32 @@ def read_outcomes(uri: str) -> Iterator[ItemOutcome]:
     with storage.open_reader(uri) as file:
         for line in file:
             yield ItemOutcome.model_validate_json(line)
+
+
+class ShardAccount(Frozen):
+    """What `assemble-dataset` has to know of a shard besides its index."""
+
+    summary: Summary
+    rows: dict[Split, Tally]
+    language: str
+    normaliser: str
+    features: str
+    examples: Examples = Field(description="some of what was dropped so far, for the report")
+    matched_by: str = Field(default="", description="version of the model that the captions were held against")
+    configuration: dict[str, dict[str, Any]] = Field(description="arguments of the steps that made it")
+
+
+def read_matches(matched_uri: str, prepared_digest: str) -> dict[str, dict[str, Any]]:
+    """Rows of the schema `MATCH` by utterance. Raises InputRejected when they are not of that prepared shard."""
+    from tasks.dataset.schema import open_parquet
+
+    result = load_result(matched_uri)
+    if result.inputs["prepared"] != prepared_digest:
+        raise InputRejected(
+            "was made from another prepare-corpus result",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=matched_uri,
+            next_step="run match-captions on this prepare-corpus result",
+        )
+    with open_parquet(output_uri(matched_uri, result, MATCHES)) as file:
+        return {row["utterance_id"]: row for row in file.read().to_pylist()}

@@ -13,14 +13,13 @@ import torch
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import Annotation
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Reason
 from tasks.diarization.blocks import Voice, blocks, by_first_speech, one_at_a_time, same_speakers, within
 from tasks.diarization.embedded import load_embedded
 from tasks.diarization.mirrored import load_mirrored
 from tasks.transcripts.spans import Span, Turn
 
-SAMPLE_RATE_HZ = 16_000
-SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 # Speakers are told apart over so much at once; then the blocks' speakers are brought together. Clustering takes memory
 # with the square of the length: 20 minutes keep it below what the networks' batches need.
 BLOCK_MS = 20 * 60 * 1000

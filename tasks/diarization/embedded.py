@@ -103,7 +103,7 @@ def load_embedded(folder: Path) -> SpeakerDiarization:
             f"no diarizer that can be loaded: {type(error).__name__}: {error}",
             reason=Reason.CORRUPT,
             subject=str(folder),
-            next_step="make it again: python -m training.diarization",
+            next_step="make it again: python -m local.demo.diarizer",
         ) from None
     return pipeline_of(embedding, segmentation, config)
 

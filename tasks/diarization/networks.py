@@ -17,10 +17,10 @@ from pyannote.audio.models.blocks.pooling import StatsPool
 from pyannote.audio.utils.powerset import Powerset
 from torch import nn
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.features.config import parakeet
 from tasks.features.logmel import LogMel
 
-SAMPLE_RATE_HZ = 16_000
 FEATURES = parakeet(hop_samples=320, n_mels=64, per_feature_norm=False)
 WINDOW_S = 10.0  # what segmentation sees at once
 STRIDE = 2  # frames of features per frame of segmentation

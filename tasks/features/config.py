@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from tasks.audio import SAMPLE_RATE_HZ
+
 
 class Family(StrEnum):
     """The model families whose features differ in more than their numbers."""
@@ -30,7 +32,7 @@ class FeaturesConfig:
     hop_samples: int
     win_samples: int
     n_fft: int
-    sample_rate_hz: int = 16_000
+    sample_rate_hz: int = SAMPLE_RATE_HZ
     preemphasis: float = 0.0
     window_samples: int = 0  # every utterance is cut or filled to this length; 0 keeps its own
     per_feature_norm: bool = False
@@ -101,7 +103,7 @@ def whisper(n_mels: int = 80) -> FeaturesConfig:
         hop_samples=160,
         win_samples=400,
         n_fft=400,
-        window_samples=30 * 16_000,
+        window_samples=30 * SAMPLE_RATE_HZ,
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Reason
 from tasks.media.demux import PacketReader
 from tasks.media.findings import AudioFindings, Loudness, MediaRejected, find_warnings
@@ -22,7 +23,6 @@ from tasks.media.probe import MediaProbe, describe
 from tasks.media.source import Media, MediaSource, OpenMedia, open_container, open_source
 from tasks.media.tracks import TrackChoice, TrackPolicy, choose_tracks
 
-SAMPLE_RATE_HZ = 16_000
 MAX_SECONDS_IN_MEMORY = 3600.0  # 230 MB at 16 kHz
 
 

@@ -26,6 +26,7 @@ from typing import Self
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Frozen, Reason
 from tasks.media.findings import AudioFindings, MediaRejected
 from tasks.media.limits import MediaLimits, Stopwatch
@@ -33,7 +34,6 @@ from tasks.media.probe import MediaProbe
 from tasks.media.source import open_regular_file
 from tasks.media.tracks import TrackChoice, TrackPolicy
 
-SAMPLE_RATE_HZ = 16_000
 HEADER_BYTES = 5
 MAX_MESSAGE_BYTES = 1 << 26
 START_GRACE_S = 120.0  # for Python and the libraries to load, on a machine that is busy

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.media.downmix import decibel
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-SAMPLE_RATE_HZ = 16_000
 N_WINDOW = 512  # samples the network judges at once: 32 ms
 N_CONTEXT = 64  # samples before them that it also sees
 WINDOW_MS = 1000 * N_WINDOW // SAMPLE_RATE_HZ

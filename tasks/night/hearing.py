@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tasks.contract import Outcome
-from tasks.night.coverage import covered_ms, longest_passed_over_ms
 from tasks.night.faults import own_fault
-from tasks.night.records import Doubt, Preparation, RecognisedProgramme, Span, SpokenWord, read_one
+from tasks.night.records import Doubt, Preparation, RecognisedProgramme, SpokenWord, words_name
 from tasks.night.shelf import Shelf
 from tasks.step import StepContext
+from tasks.storage.records import read_one
+from tasks.transcripts.coverage import covered_ms, longest_passed_over_ms
+from tasks.transcripts.spans import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +29,6 @@ log = structlog.get_logger()
 
 UNTOLD_LANGUAGE = "en"  # of models that cannot tell
 FEWEST_BALLOTS, MOST_BALLOTS = 3, 12
-
-
-def words_name(arrival: str) -> str:
-    """Name of the output with a programme's words."""
-    return f"words/{arrival}.json"
 
 
 class Hearing:

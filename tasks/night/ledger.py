@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason
 from tasks.night.identity import PREPARE_VERSION, Pipeline
-from tasks.night.records import Arrival, read_one
+from tasks.night.records import Arrival
+from tasks.storage.records import read_one
+from tasks.storage.uris import quoted_name
 
 ARRIVAL_DIGITS = 16
 MOST_FAILURES = 3  # nights that a file may fail in before it is left alone
@@ -132,12 +133,7 @@ class Ledger:
         return storage.join(self._quarantine, self._name(arrival))
 
     def _name(self, arrival: Arrival) -> str:
-        return f"{in_uri(arrival.programme, self.transcripts)}-{arrival.arrival}.json"
-
-
-def in_uri(name: str, prefix: str) -> str:
-    """A programme's name as a part of a URI under `prefix`: `file://` is percent-encoded, `s3://` is not."""
-    return quote(name) if prefix.startswith("file://") else name
+        return f"{quoted_name(arrival.programme, self.transcripts)}-{arrival.arrival}.json"
 
 
 def _last_digits(uri: str) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import ItemOutcome, Preempted
 from tasks.media.findings import outcome_of
-from tasks.media.isolated import SAMPLE_RATE_HZ, Decoder
+from tasks.media.isolated import Decoder
 from tasks.media.probe import MediaProbe
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
 from tasks.media.tracks import TrackPolicy

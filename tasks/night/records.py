@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
-from tasks import storage
-from tasks.contract import Frozen, InputRejected, Outcome, Reason, digest_of
+from tasks.contract import Frozen, Outcome, Reason, digest_of
 from tasks.night.identity import Pipeline
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.spans import Span, Turn
 
-PREPARED = "programmes.jsonl"
-"""Name of prepare-media's output with one `Preparation` a line."""
+# What the steps' outputs are called.
+DEFERRED = "deferred.jsonl"  # plan-night: a `Publication` a line, of what is still being uploaded
+PREPARED = "programmes.jsonl"  # prepare-media: a `Preparation` a line
+PUBLISHED = "published.jsonl"  # publish: a `Publication` a line
 
-Record = TypeVar("Record", bound=Frozen)
+
+def words_name(arrival: str) -> str:
+    """recognise: a programme's `RecognisedProgramme`."""
+    return f"words/{arrival}.json"
+
+
+def turns_name(arrival: str) -> str:
+    """diarize: a programme's `DiarizedProgramme`."""
+    return f"turns/{arrival}.json"
 
 
 class Arrival(Frozen):
@@ -38,21 +48,12 @@ class Batch(Frozen):
     programmes: tuple[Arrival, ...]
 
 
-class Span(Frozen):
-    """A stretch of a programme."""
-
-    start_ms: int
-    end_ms: int
-
-    @property
-    def duration_ms(self) -> int:
-        return self.end_ms - self.start_ms
-
-
+@dataclass(frozen=True, slots=True)
 class Speech(Span):
     """A stretch in which somebody may be speaking."""
 
-    pauses: tuple[tuple[int, float], ...] = Field(default=(), description="where a cut does little harm: ms, cost")
+    pauses: tuple[tuple[int, float], ...] = ()
+    """Where a cut does little harm: ms, cost."""
 
 
 class Preparation(Frozen):
@@ -136,12 +137,6 @@ class RecognisedProgramme(Frozen):
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
 
 
-class SpeakerTurn(Span):
-    """One speaker talks."""
-
-    speaker: str
-
-
 class DiarizedProgramme(Frozen):
     """One programme's speakers, S1, S2, … in the order in which they first speak."""
 
@@ -149,8 +144,8 @@ class DiarizedProgramme(Frozen):
     diarizer: str = Field(description="as a transcript's provenance names it")
     outcome: Outcome = Outcome.DONE
     detail: str = Field(default="", description="what went wrong")
-    turns: tuple[SpeakerTurn, ...] = Field(default=(), description="as heard: several may speak at once")
-    exclusive: tuple[SpeakerTurn, ...] = Field(default=(), description="one speaker at a time, for words")
+    turns: tuple[Turn, ...] = Field(default=(), description="as heard: several may speak at once")
+    exclusive: tuple[Turn, ...] = Field(default=(), description="one speaker at a time, for words")
 
 
 class Publication(Frozen):
@@ -213,33 +208,3 @@ def in_brief(troubles: Sequence[str], most: int = 10, elsewhere: str = "see the 
     if len(troubles) <= most:
         return tuple(troubles)
     return (*troubles[:most], f"and {len(troubles) - most} more: {elsewhere}")
-
-
-def to_lines(records: Iterable[Frozen]) -> bytes:
-    """JSON Lines."""
-    return b"".join(record.model_dump_json(exclude_defaults=True).encode() + b"\n" for record in records)
-
-
-def read_lines(record: type[Record], uri: str) -> Iterator[Record]:
-    """The records of a JSON Lines object, one at a time.
-
-    Raises:
-        InputRejected: CORRUPT, with the number of the line.
-    """
-    with storage.open_reader(uri) as file:
-        for number, line in enumerate(file, start=1):
-            yield _parse(record, line, f"{uri}, line {number}")
-
-
-def read_one(record: type[Record], uri: str) -> Record:
-    """The record that is an object of its own."""
-    return _parse(record, storage.read_bytes(uri), uri)
-
-
-def _parse(record: type[Record], data: bytes, subject: str) -> Record:
-    try:
-        return record.model_validate_json(data)
-    except ValueError as error:
-        raise InputRejected(
-            str(error), reason=Reason.CORRUPT, subject=subject, next_step="run the step that wrote it again"
-        ) from None

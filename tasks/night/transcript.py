@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import get_args
 
 from tasks.night.identity import Pipeline
-from tasks.night.records import DiarizedProgramme, Preparation, Publication, RecognisedProgramme, in_brief
+from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, in_brief
 from tasks.transcripts.document import (
     Coverage,
     Media,
@@ -20,7 +20,7 @@ from tasks.transcripts.document import (
 )
 from tasks.transcripts.merging import Span, in_order, into_segments, speakers_in, with_speakers
 from tasks.transcripts.sentences import with_capitals
-from tasks.transcripts.spans import Turn, total_ms, union
+from tasks.transcripts.spans import total_ms, union
 from tasks.transcripts.text import clean
 from tasks.transcripts.timecode import Clock, FrameRate
 
@@ -60,8 +60,7 @@ def build(
     ordered = in_order(found, preparation.duration_ms)
     spoken = ordered
     if diarized is not None and has_speakers:
-        turns = [Turn(turn.start_ms, turn.end_ms, turn.speaker) for turn in diarized.exclusive]
-        spoken = with_speakers(ordered, turns)
+        spoken = with_speakers(ordered, diarized.exclusive)
     names = {part for phrase in preparation.vocabulary for part in phrase.split()}
     words = with_capitals(spoken, language, names)
     passages = _passages(recognised, preparation.duration_ms)
@@ -171,23 +170,3 @@ def _clock(preparation: Preparation) -> tuple[str | None, FrameRate, list[Transc
     except ValueError as error:
         detail = f"times count from zero, not from {clean(start) or 'the start'}: {error}"
         return None, "25", [TranscriptWarning(code=WarningCode.TIMECODE_IGNORED, detail=detail)]
-
-
-def row(transcript: Transcript, base: Publication) -> Publication:
-    """`base` with the figures that the transcript itself tells."""
-    confidences = [word.confidence for word in transcript.words if word.confidence is not None]
-    coverage = transcript.coverage
-    no_speakers = any(warning.code is WarningCode.NO_SPEAKERS for warning in transcript.warnings)
-    figures = {
-        "duration_s": round(transcript.media.duration_ms / 1000, 3),
-        "language": transcript.language,
-        "model": transcript.provenance.model_version,
-        "speakers": None if no_speakers else len(transcript.speakers),
-        "words": sum(1 for _ in transcript.words),
-        "speech_s": round(coverage.speech_ms / 1000, 3),
-        "coverage": round(coverage.covered_ms / coverage.speech_ms, 4) if coverage.speech_ms else None,
-        "confidence": round(sum(confidences) / len(confidences), 4) if confidences else None,
-        "suspect_s": round(coverage.suspect_ms / 1000, 3),
-        "redecoded_s": round(coverage.redecoded_ms / 1000, 3),
-    }
-    return base.model_copy(update=figures)

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import storage
+from tasks.audio import SAMPLES_PER_MS
 from tasks.contract import StepResult
-from tasks.night.coverage import speech_within
 from tasks.night.hearing import Hearing, Piece
 from tasks.night.records import Preparation
 from tasks.step import output_uri
+from tasks.transcripts.coverage import speech_within
 
 if TYPE_CHECKING:
     import numpy as np
-
-SAMPLES_PER_MS = 16
 
 
 @dataclass

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.features.config import Family, FeaturesConfig, kaldi
 from tasks.features.logmel import LogMel, pad_batch
 from tasks.recognition import beam, greedy
-from tasks.recognition.engine import SAMPLE_RATE_HZ, Hints, Recognition
+from tasks.recognition.engine import Hints, Recognition
 from tasks.recognition.guide import Guide
 from tasks.recognition.packing import pack
 from tasks.recognition.spelling import SpellingGuide, SpellingModel

@@ -11,8 +11,6 @@ from tasks.transcripts.document import WordTiming
 if TYPE_CHECKING:
     import numpy as np
 
-SAMPLE_RATE_HZ = 16_000
-
 
 @dataclass(frozen=True, slots=True)
 class Word:

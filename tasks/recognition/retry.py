@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.recognition.engine import SAMPLE_RATE_HZ, Recognition
+from tasks.audio import SAMPLE_RATE_HZ
+from tasks.recognition.engine import Recognition
 
 FRAME_SAMPLES = SAMPLE_RATE_HZ // 50  # 20 ms
 

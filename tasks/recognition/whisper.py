@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Misconfigured, Reason, digest_of
 from tasks.recognition.allocation import keep_freed_memory
-from tasks.recognition.engine import SAMPLE_RATE_HZ, Hints, Recognition, Word
+from tasks.recognition.engine import Hints, Recognition, Word
 from tasks.recognition.packing import evenly
 from tasks.recognition.vocabulary import written
 from tasks.transcripts.document import WordTiming

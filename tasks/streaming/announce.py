@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import storage
+from tasks import kafka, storage
 from tasks.contract import ExitCode, Misconfigured, Reason, from_argv
 from tasks.contract.events import MediaArrived
 from tasks.storage import ObjectInfo
-from tasks.streaming import kafka
 
 
 class Announce(BaseModel):

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.contract import ExitCode, Misconfigured, Reason, from_argv
 from tasks.contract.events import SESSION_PATTERN
-from tasks.scratch import scratch_folder
-from tasks.streaming.session import Component
+from tasks.storage.scratch import scratch_folder
+from tasks.streaming.runtime.session import Component
 
 log = structlog.get_logger()
 
@@ -113,8 +113,8 @@ def main(argv: list[str]) -> int:
 
 def work(name: str, arguments: _Arguments, stop: threading.Event) -> None:
     """Run one worker. The model is loaded before the group is joined: partitions never wait for it."""
-    from tasks.streaming.metrics import Health, WorkerMetrics, serve
-    from tasks.streaming.worker import Worker
+    from tasks.streaming.runtime.metrics import Health, WorkerMetrics, serve
+    from tasks.streaming.runtime.worker import Worker
 
     assert isinstance(arguments, StreamWorker)
     with scratch_folder(f"stream-{name}") as scratch:
@@ -132,14 +132,14 @@ def work(name: str, arguments: _Arguments, stop: threading.Event) -> None:
 def load(name: str, arguments: _Arguments, scratch: Path) -> Component:
     """The component with its model, if it has one. One thread a worker: many of them share a machine."""
     if isinstance(arguments, StreamCaptions):
-        from tasks.streaming import captions
+        from tasks.streaming.components import captions
 
         return captions.component(captions.Places(arguments.live, arguments.transcripts, arguments.language))
     if isinstance(arguments, StreamModel):
         import torch
 
         from tasks import models
-        from tasks.streaming import features, recognise
+        from tasks.streaming.components import features, recognise
 
         torch.set_num_threads(1)
         reference = models.resolve(arguments.model)
@@ -148,11 +148,11 @@ def load(name: str, arguments: _Arguments, scratch: Path) -> Component:
     if isinstance(arguments, StreamDiarize):
         import torch
 
-        from tasks.streaming import diarize
+        from tasks.streaming.components import diarize
 
         torch.set_num_threads(1)
         return diarize.component(arguments.diarizer)
-    from tasks.streaming import prepare
+    from tasks.streaming.components import prepare
 
     assert isinstance(arguments, StreamPrepare)
     return prepare.component(arguments.ends_after_s)

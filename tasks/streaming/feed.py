@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tasks import storage
+from tasks import kafka, storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Misconfigured, Reason
-from tasks.streaming import kafka
-from tasks.streaming.messages import AudioBlock
+from tasks.streaming.runtime.messages import AudioBlock
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -136,7 +136,7 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
 
     broke_off: FFmpegError | None = None
     with open_input(address) as container:
-        rate_hz, n_channels = 16_000, 1
+        rate_hz, n_channels = SAMPLE_RATE_HZ, 1
         n_samples = 0
         try:
             for audio, rate_hz, n_channels in pcm_blocks(container, block_ms):

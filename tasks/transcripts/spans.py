@@ -13,6 +13,10 @@ class Span:
     start_ms: int
     end_ms: int
 
+    @property
+    def duration_ms(self) -> int:
+        return self.end_ms - self.start_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Turn(Span):
@@ -33,4 +37,4 @@ def union(spans: Iterable[Span]) -> list[Span]:
 
 
 def total_ms(spans: Iterable[Span]) -> int:
-    return sum(span.end_ms - span.start_ms for span in spans)
+    return sum(span.duration_ms for span in spans)

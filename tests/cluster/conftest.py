@@ -14,9 +14,9 @@ from rich.console import Console
 
 from benchmarks.loopback import free_port
 from dags.common.settings import Settings
-from dags.local.airflow_api import AirflowApi
-from dags.local.board import Board
-from dags.local.services import Services
+from local.airflow_api import AirflowApi
+from local.board import Board
+from local.services import Services
 from tests.cluster.installation import (
     BUCKET,
     CHECKOUT,
@@ -74,7 +74,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("channel")
     places = [f"--{name}={folder / name}" for name in ("archive", "inbox", "references")]
     subprocess.run(
-        [sys.executable, "-m", "training.synthesis", *places, "--minutes=4"],
+        [sys.executable, "-m", "local.demo.synthesis", *places, "--minutes=4"],
         cwd=CHECKOUT,
         check=True,
         capture_output=True,

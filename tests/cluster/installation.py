@@ -22,9 +22,9 @@ from urllib.parse import quote
 import boto3
 import yaml
 
-from dags.local.airflow_api import AirflowApi, DagRun, TaskInstance
-from dags.local.services import command
-from dags.local.settings import Laptop
+from local.airflow_api import AirflowApi, DagRun, TaskInstance
+from local.services import command
+from local.settings import Laptop
 
 CHECKOUT = Path(__file__).parents[2]
 JOBS, PLATFORM = "airscript-jobs", "airscript"
@@ -35,7 +35,7 @@ APPLIED = (
     *("Namespace", "ServiceAccount", "Role", "RoleBinding", "ResourceQuota", "LimitRange"),
     *("PriorityClass", "NetworkPolicy"),
 )
-BASE_MODEL = "/opt/airscript/training/base/weights"
+BASE_MODEL = "/opt/airscript/local/demo/base_model/weights"
 """Where the worker image has the base model."""
 
 

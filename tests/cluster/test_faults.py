@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dags.local import processes
+from local import processes
 from tests.cluster.installation import BASE_MODEL, BUCKET, JOBS, KEY, Platform, Watcher, kubectl
 
 PROGRAMMES = ("headlines-noon", "weather-late", "weather", "talk-extra", "sport-today")

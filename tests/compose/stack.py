@@ -19,8 +19,8 @@ import boto3
 
 from benchmarks.loopback import free_port
 from dags.common.settings import Settings
-from dags.local.airflow_api import AirflowApi, DagRun
-from dags.local.settings import Credentials, Laptop
+from local.airflow_api import AirflowApi, DagRun
+from local.settings import Credentials, Laptop
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE_FILE = CHECKOUT / "docker-compose.yaml"

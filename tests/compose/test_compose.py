@@ -283,7 +283,7 @@ def programmes(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> list[P
     """Three of the demo's channel, uploaded to the inbox, and beside them a file that is no media."""
     folder = tmp_path_factory.mktemp("channel")
     places = [f"--{name}={folder / name}" for name in ("archive", "inbox", "references")]
-    subprocess.run([sys.executable, "-m", "training.synthesis", *places, "--minutes=4"], cwd=CHECKOUT, check=True)
+    subprocess.run([sys.executable, "-m", "local.demo.synthesis", *places, "--minutes=4"], cwd=CHECKOUT, check=True)
     names = ("headlines-noon", "weather.", "morning-news")
     files = sorted(path for path in (folder / "inbox").iterdir() if any(name in path.name for name in names))
     assert len(files) == 3
@@ -322,7 +322,7 @@ class TestWholeStack:
 
     def test_a_night(self, stack: Stack, programmes: list[Path]) -> None:
         """By the champion of MLflow's registry: its record comes from PostgreSQL, its weights from S3."""
-        stack.worker(REGISTER, "/opt/worker/airscript/training/base/weights")
+        stack.worker(REGISTER, "/opt/worker/airscript/local/demo/base_model/weights")
         stack.api.unpause("nightly_transcription")
         run = stack.follow(stack.api.trigger("nightly_transcription", {"batches": 2}))
         assert run.state == "success", stack.told(run)

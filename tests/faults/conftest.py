@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tests.faults.night import Night
-from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+from tests.tasks.night.media import wav
 
 KILLS = int(os.environ.get("AIRSCRIPT_KILLS", "12"))
 PROGRAMMES = 20 if KILLS >= 50 else 6
@@ -23,10 +24,9 @@ def night(tmp_path: Path) -> Night:
     import soxr
     import torch
 
-    from training.base.model import export, make_model
-    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-    from training.synthesis.espeak import speak
-    from training.synthesis.voices import VoiceSet, random_voice
+    from local.demo.base_model.model import export, make_model
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+    from local.demo.synthesis.voices import VoiceSet, random_voice
 
     torch.set_num_threads(1)
     torch.manual_seed(1)

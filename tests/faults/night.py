@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import STEPS, Receipt
-from tasks.night.publishing import MANIFEST_NAME, is_complete, published_transcript
 from tasks.progress import no_progress
+from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, published_transcript
 from tasks.step import run_step
 
 MOST_TRIES = 40

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from tasks.contract import STEPS, Outcome
-from tasks.night.records import NightRow, read_lines
+from tasks.night.records import NightRow
 from tasks.step import load_result, output_uri
+from tasks.storage.records import read_lines
 from tests.faults.conftest import KILLS, PROGRAMMES
 from tests.faults.night import Night, end_with, manifests, one_whole_set_each
 

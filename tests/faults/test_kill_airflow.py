@@ -19,12 +19,12 @@ from rich.console import Console
 from benchmarks.loopback import free_port
 from dags.common.failures import StepPreempted
 from dags.common.settings import Settings
-from dags.local import services as local_services
-from dags.local.airflow_api import AirflowApi
-from dags.local.board import Board
-from dags.local.processes import members, steps_of
-from dags.local.services import AIRFLOW_SERVICES, Services
-from dags.local.settings import Laptop
+from local import services as local_services
+from local.airflow_api import AirflowApi
+from local.board import Board
+from local.processes import members, steps_of
+from local.services import AIRFLOW_SERVICES, Services
+from local.settings import Laptop
 from tests.faults.conftest import KILLS, PROGRAMMES
 from tests.faults.night import Night, manifests, one_whole_set_each
 

@@ -18,11 +18,11 @@ from tasks.contract.events import (
     TranscriptFailed,
     TranscriptPublished,
 )
-from tasks.streaming import messages
+from tasks.kafka import DEAD
 from tasks.streaming.command import ARGUMENTS, StreamFeed
-from tasks.streaming.kafka import DEAD
-from tasks.streaming.session import Component
-from tasks.streaming.worker import COMMIT_EVERY_S, SNAPSHOT_EVERY_S
+from tasks.streaming.runtime import messages
+from tasks.streaming.runtime.session import Component
+from tasks.streaming.runtime.worker import COMMIT_EVERY_S, SNAPSHOT_EVERY_S
 from tests.k8s.manifests import CHECKOUT, K8S, Manifest, in_namespace, of_kind, rendered
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
@@ -89,7 +89,7 @@ def test_it_is_scaled_by_the_topic_and_the_group_that_it_reads(
     spec = of_kind(live, "ScaledObject")[name]["spec"]
     (trigger,) = spec["triggers"]
     assert trigger["metadata"]["topic"] == components[name].reads.TOPIC
-    assert trigger["metadata"]["consumerGroup"] == f"airscript-{name}"  # tasks/streaming/worker.py
+    assert trigger["metadata"]["consumerGroup"] == f"airscript-{name}"  # tasks/streaming/runtime/worker.py
     assert trigger["metadata"]["bootstrapServers"] == environment(live)["AIRSCRIPT_KAFKA"]
     topic = of_kind(live, "KafkaTopic")[components[name].reads.TOPIC]
     waits = round((SNAPSHOT_EVERY_S + COMMIT_EVERY_S) * 1000 / StreamFeed.model_fields["block_ms"].default)

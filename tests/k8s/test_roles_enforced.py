@@ -30,7 +30,7 @@ def roles(s3_endpoint: str) -> Iterator[dict[str, dict[str, str]]]:
     s3.put_object(Bucket=BUCKET, Key="corpus/news.txt", Body=b"good evening")
     s3.put_object(Bucket=BUCKET, Key="corpus/news.wav", Body=b"RIFF")
     s3.put_object(Bucket=BUCKET, Key="transcripts/news/key/manifest.json", Body=b"{}")
-    for weights in (CHECKOUT / "training" / "base" / "weights").iterdir():
+    for weights in (CHECKOUT / "local" / "demo" / "base_model" / "weights").iterdir():
         if weights.is_file():
             s3.put_object(Bucket=BUCKET, Key=f"models/base/{weights.name}", Body=weights.read_bytes())
     environments = {}

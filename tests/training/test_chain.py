@@ -14,7 +14,7 @@ import torch
 
 from tasks import storage
 from tasks.contract import InputRejected, Misconfigured, Reason, Receipt, Status
-from tasks.corpus import flac
+from tasks.dataset import flac
 from tasks.models import fetch, resolve
 from tasks.step import load_result, output_uri
 from tests.training.tones import LETTER_S, Steps, say, use_mlflow, write_dataset
@@ -310,8 +310,8 @@ def test_only_what_was_evaluated_is_registered(chain: Chain) -> None:
 
 def test_rollback_is_seen_and_respected(chain: Chain, dataset: str, base_model: Path) -> None:
     """Last in this file: it moves the champion."""
+    from training.registry.tracking import connect
     from training.registry.versions import roll_back
-    from training.tracking import connect
 
     client = connect()
     arguments = {"registered": chain.registered.result, "comparison": chain.compared.result}
@@ -342,7 +342,7 @@ def test_without_a_tracking_server_training_says_so(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(Misconfigured, match="MLFLOW_TRACKING_URI"):
         run("train", **arguments)
-    monkeypatch.setattr("training.tracking._OPENING_TRIES", 1)
+    monkeypatch.setattr("training.registry.tracking._OPENING_TRIES", 1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(Misconfigured, match="MLflow does not answer"):

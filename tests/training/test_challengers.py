@@ -14,18 +14,19 @@ import soxr
 import torch
 from safetensors.torch import load_file, save_file
 
-import training.base
+import local.demo.base_model
+from local.demo.synthesis import espeak
+from local.demo.synthesis.sentences import SentenceGenerator
+from local.demo.synthesis.voices import VoiceSet, random_voice
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Receipt
-from tests.training.tones import SAMPLE_RATE_HZ, Steps, write_dataset
-from training.comparison.rule import Decision, Judged, compare
-from training.evaluation.records import load_evaluation, load_utterances
-from training.synthesis import espeak
-from training.synthesis.sentences import SentenceGenerator
-from training.synthesis.voices import VoiceSet, random_voice
+from tests.training.tones import Steps, write_dataset
+from training.evaluation.promotion import Judged, compare
+from training.evaluation.records import Decision, load_evaluation, load_utterances
 
 pytestmark = pytest.mark.timeout(900)  # an engine listens to minutes of sound: longer where cores are shared
 
-WEIGHTS = Path(training.base.__file__).parent / "weights"
+WEIGHTS = Path(local.demo.base_model.__file__).parent / "weights"
 BLANK = 0
 N_PROGRAMMES = 4
 Weights = dict[str, torch.Tensor]
@@ -60,7 +61,7 @@ def read_out(seed: int) -> Callable[[np.random.Generator], tuple[str, np.ndarray
     def speech(_: np.random.Generator) -> tuple[str, np.ndarray]:
         text = sentences.sentence()
         spoken = espeak.speak(text, random_voice(VoiceSet.BASE_VALIDATION, rng))
-        return text, soxr.resample(spoken, espeak.SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
+        return text, soxr.resample(spoken, espeak.ESPEAK_RATE_HZ, SAMPLE_RATE_HZ)
 
     return speech
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import STEPS, Reason, Receipt
-from tasks.corpus import flac
-from tasks.corpus.dataset import LOCATIONS, DatasetManifest, Shard
 from tasks.corpus.feature_names import features_named
-from tasks.corpus.records import Split
-from tasks.corpus.schema import RowWriter, dataset_schema
-from tasks.corpus.summary import Summary, Tally
+from tasks.dataset import flac
+from tasks.dataset.manifest import LOCATIONS, DatasetManifest, Shard, Split
+from tasks.dataset.schema import RowWriter, dataset_schema
+from tasks.dataset.summary import Summary, Tally
 from tasks.features.config import wav2vec2_bert
 from tasks.progress import no_progress
 from tasks.step import run_step
@@ -26,7 +26,6 @@ from tasks.step import run_step
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SAMPLE_RATE_HZ = 16_000
 LETTER_S = 0.12
 TONES_HZ = {letter: 300.0 * 1.45**i for i, letter in enumerate("abcdefgh")}
 
@@ -124,7 +123,7 @@ def write_parakeet(folder: Path, hidden_size: int = 48, n_layers: int = 1, seed:
     """A small Parakeet with random weights, in transformers' layout."""
     import torch
 
-    from training.base.model import export, make_model
+    from local.demo.base_model.model import export, make_model
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SAMPLE_RATE_HZ = 16_000
+from tasks.audio import SAMPLE_RATE_HZ
 
 
 def random_nonspeech(n_samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.corpus.dataset import feature_arrays
-from tasks.corpus.schema import open_parquet
+from tasks.dataset.manifest import feature_arrays
+from tasks.dataset.schema import open_parquet
 from tasks.features.config import FeaturesConfig
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.corpus import flac
+from tasks.dataset import flac
 from tasks.features.config import FeaturesConfig
 from training.data.nonspeech import random_nonspeech
 from training.data.shards import Utterance

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Reason
-from tasks.corpus.dataset import DatasetManifest, read_batches
+from tasks.dataset.manifest import DatasetManifest, read_batches
 from tasks.progress import ProgressHook
 from tasks.recognition import Engine, Hints, Recognition
-from tasks.recognition.engine import SAMPLE_RATE_HZ
 from training.evaluation.records import RateInterval, ScoredUtterance
 from training.evaluation.sound import snr_db, word_edges
 from training.evaluation.units import sum_by_unit
@@ -98,8 +98,8 @@ def _score(row: _Row, found: Recognition) -> ScoredUtterance:
 
 
 def _rows(manifest: DatasetManifest, split: str, dataset: str) -> Iterator[_Row]:
-    from tasks.corpus import flac
-    from tasks.corpus.schema import open_parquet
+    from tasks.dataset import flac
+    from tasks.dataset.schema import open_parquet
 
     uris = manifest.uris(split)
     if not uris or not sum(shard.utterances for shard in manifest.shards(split)):

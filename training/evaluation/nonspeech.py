@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.recognition import Engine
-from training.data.nonspeech import SAMPLE_RATE_HZ, random_nonspeech
+from training.data.nonspeech import random_nonspeech
 from training.evaluation.records import InventedWords
 
 SECONDS = 10.0

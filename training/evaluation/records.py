@@ -1,4 +1,4 @@
-"""What an evaluation says, as later steps and people read it."""
+"""What an evaluation and a comparison say, as later steps and people read them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pydantic import Field
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason
 from tasks.step import load_result, output_uri
+from tasks.storage.records import read_one
 from training.scoring.errors import ErrorCounts
 
 EVALUATION, UTTERANCES, OUT_OF_DOMAIN = "evaluation.json", "utterances.jsonl", "out-of-domain.jsonl"
+COMPARISON = "comparison.json"
 
 
 class WordEdges(Frozen):
@@ -127,6 +129,60 @@ class Evaluation(Frozen):
         return sum(found.words for found in self.invented if found.silent)
 
 
+class Decision(StrEnum):
+    PROMOTE = "promote"
+    KEEP = "keep"
+    SAME = "same"
+
+
+class PartComparison(Frozen):
+    """Both models on some utterances."""
+
+    reference_words: int
+    challenger_wer: float
+    champion_wer: float
+    p_worse: float
+    """How sure it is that the challenger is worse here."""
+    too_bad: bool
+    """Worse by more than the bound, and surely so."""
+
+
+class SliceComparison(PartComparison):
+    """Both models on one part of the split."""
+
+    kind: SliceKind
+    value: str
+
+
+class Comparison(Frozen):
+    """`comparison.json`."""
+
+    decision: Decision
+    reasons: tuple[str, ...]
+    challenger: str
+    champion: str
+    challenger_wer: float
+    champion_wer: float
+    difference: float
+    """Challenger's rate less champion's: negative is better."""
+    difference_low: float
+    difference_high: float
+    p_better: float
+    is_sure: bool
+    """Not only by its resamples, but also for so few units."""
+    resampled: str
+    n_resampled: int
+    slices: tuple[SliceComparison, ...]
+    challenger_invented_per_minute: float
+    champion_invented_per_minute: float
+    challenger_words_in_silence: int
+    champion_words_in_silence: int
+    out_of_domain: PartComparison | None
+    challenger_rtfx: float
+    champion_rtfx: float
+    same_hardware: bool
+
+
 def load_evaluation(result_uri: str) -> Evaluation:
     """The evaluation behind an evaluate step's result."""
     result = load_result(result_uri)
@@ -148,3 +204,8 @@ def load_utterances(result_uri: str, name: str = UTTERANCES) -> Iterator[ScoredU
     with storage.open_reader(output_uri(result_uri, result, name)) as file:
         for line in file:
             yield ScoredUtterance.model_validate_json(line)
+
+
+def load_comparison(result_uri: str) -> Comparison:
+    """The comparison behind a compare-models step's result."""
+    return read_one(Comparison, output_uri(result_uri, load_result(result_uri), COMPARISON))

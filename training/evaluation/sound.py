@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.recognition import Word
 from training.evaluation.records import WordEdges, WordTimes
 from training.scoring.normaliser import normalise
 
-SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 400  # 25 ms
 QUIET_QUANTILE = 0.10
 HIGHEST_SNR_DB = 60.0  # digital silence in the pauses says no more than that

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tasks.contract import Reason
 from training.data.shards import Utterance
-from training.family import Family
+from training.families.family import Family
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from tasks.features.logmel import pad_batch
 from tasks.recognition.ctc import features_of, output_frames
 from training.data.shards import Utterance
 from training.families.acoustic import Batch
-from training.family import Family
+from training.families.family import Family
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

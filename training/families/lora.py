@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.family import Family
+from training.families.family import Family
 
 # The linear layers of attention and of the feed-forward blocks, by the names that transformers gives them.
 LINEAR_LAYERS = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.contract import Misconfigured, Reason
 from tasks.models import model_type
 from training.families.acoustic import AcousticModel
+from training.families.family import MODEL_TYPES, Family
 from training.families.lora import merge_adapters
-from training.family import MODEL_TYPES, Family
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

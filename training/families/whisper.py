@@ -16,7 +16,7 @@ from tasks.features.config import FeaturesConfig, whisper
 from tasks.recognition.whisper import NO_SPEECH, NO_SPEECH_TOKENS
 from training.data.shards import Utterance
 from training.families.acoustic import Batch
-from training.family import Family
+from training.families.family import Family
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -12,10 +12,11 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
+from tasks.audio import SAMPLE_RATE_HZ
+
 if TYPE_CHECKING:
     import pandas as pd
 
-SAMPLE_RATE_HZ = 16_000
 SEARCH_S = 5.0  # how far before the longest chunk's end a quiet place to cut is looked for
 QUIET_SAMPLES = SAMPLE_RATE_HZ // 10
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import InputRejected, Reason
-from training.tracking import MAX_TAG, uploading
+from training.registry.tracking import MAX_TAG, uploading
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

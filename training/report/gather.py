@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-from tasks import storage
-from tasks.corpus.dataset import DatasetManifest, read_batches
-from tasks.step import load_result, output_uri
-from training.comparison.rule import Comparison
-from training.evaluation.records import load_evaluation, load_utterances
+from tasks.dataset.manifest import DatasetManifest, read_batches
+from tasks.step import load_result
+from training.evaluation.records import Comparison, load_evaluation, load_utterances
+from training.finetuning.records import load_curve
 from training.report.page import RunMaterial, run_page, worst
 
 REPORT = "report.html"
@@ -17,14 +14,14 @@ REPORT = "report.html"
 def build_report(name: str, trained: str, evaluation: str, comparison: Comparison, manifest: DatasetManifest) -> bytes:
     """The page about one run. `trained` and `evaluation` are URIs of results; the worst utterances get their audio."""
     train_result = load_result(trained)
-    curve = json.loads(storage.read_bytes(output_uri(trained, train_result, "curve.json")))
+    curve = load_curve(trained)
     evaluated = load_evaluation(evaluation)
     utterances = list(load_utterances(evaluation))
     run = RunMaterial(
         name=name,
         trained=train_result,
-        losses=curve["losses"],
-        validation_wers=[(int(step), float(wer)) for step, wer in curve["validation_wers"]],
+        losses=curve.losses,
+        validation_wers=curve.validation_wers,
         evaluation=evaluated,
         evaluated=load_result(evaluation),
         utterances=utterances,

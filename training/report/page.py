@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from tasks.contract import StepResult
-from training.comparison.rule import Comparison
-from training.evaluation.records import Evaluation, ScoredUtterance, SliceKind
+from training.evaluation.records import Comparison, Evaluation, ScoredUtterance, SliceKind
 from training.evaluation.slices import members
 from training.evaluation.units import choose_unit, sum_by_unit
 from training.report.confusions import confusions

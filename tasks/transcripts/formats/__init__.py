@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tasks.transcripts.formats import ctm, json, rttm, speakers_txt, srt, stl, ttml, txt, vtt
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 
 
 @dataclass(frozen=True, slots=True)

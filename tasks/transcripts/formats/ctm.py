@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tasks.transcripts.document import Word
 from tasks.transcripts.formats.clock_time import seconds
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 
 
 def write(rendition: Rendition) -> bytes:

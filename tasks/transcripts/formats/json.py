@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 
 
 def write(rendition: Rendition) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats.clock_time import seconds
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.spans import Turn
 
 _PAUSE_MS = 500

@@ -6,7 +6,7 @@ and else hours, minutes and seconds from the start.
 
 from __future__ import annotations
 
-from tasks.transcripts.rendition import Paragraph, Rendition
+from tasks.transcripts.formats.rendition import Paragraph, Rendition
 
 
 def write(rendition: Rendition) -> bytes:

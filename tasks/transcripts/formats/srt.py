@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from tasks.transcripts.formats.clock_time import hours_to_milliseconds
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 
 _LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "\\": "\u29f5"})
 _TIME = re.compile(r"(\d):(\d+:\d+[,.]\d)")

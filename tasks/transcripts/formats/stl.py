@@ -20,11 +20,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from tasks.transcripts.colours import Colour
-from tasks.transcripts.cues import Cue
+from tasks.transcripts.cues.cutting import Cue
 from tasks.transcripts.document import Word
+from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.formats.stl_characters import best_table, encode, written_out
 from tasks.transcripts.formats.stl_languages import language_code
-from tasks.transcripts.rendition import Rendition
 from tasks.transcripts.text import display_width
 
 _DISK_FORMATS = {

@@ -10,9 +10,9 @@ from __future__ import annotations
 from xml.sax.saxutils import escape, quoteattr
 
 from tasks.transcripts.colours import Colour
-from tasks.transcripts.cues import Cue
+from tasks.transcripts.cues.cutting import Cue
 from tasks.transcripts.formats.clock_time import hours_to_milliseconds
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.text import is_right_to_left
 
 _NAMESPACES = {

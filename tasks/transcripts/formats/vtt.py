@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from html import escape
 
-from tasks.transcripts.cues import Cue
+from tasks.transcripts.cues.cutting import Cue
 from tasks.transcripts.formats.clock_time import hours_to_milliseconds
-from tasks.transcripts.rendition import Rendition
+from tasks.transcripts.formats.rendition import Rendition
 
 
 def write(rendition: Rendition) -> bytes:

@@ -11,12 +11,11 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.transcripts.spans import Span, Turn
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
-
-SAMPLE_RATE_HZ = 16_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ def talk() -> Talk:
     """A minute of two voices that no weights of ours have heard, by turns, with pauses."""
     import soxr
 
-    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-    from training.synthesis.espeak import Voice, speak
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
 
     voices = {"anchor": Voice("en-us", "Michael", 45), "guest": Voice("en-us", "linda", 55)}
     lines = (

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization.networks import (
     FRAME_SAMPLES,
     GLANCE_FRAMES,
     N_WINDOW_FRAMES,
-    SAMPLE_RATE_HZ,
     WINDOW_S,
     EmbeddingNetwork,
     SegmentationNetwork,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+from tasks.audio import SAMPLE_RATE_HZ
+from tests.tasks.night.media import wav
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -16,9 +17,8 @@ def speech_wav() -> bytes:
 
     import soxr
 
-    from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-    from training.synthesis.espeak import speak
-    from training.synthesis.voices import VoiceSet, random_voice
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+    from local.demo.synthesis.voices import VoiceSet, random_voice
 
     voice = random_voice(VoiceSet.BASE_TRAINING, random.Random(1))
     spoken = speak("Good evening. Here is the news. The council has voted for a new bridge over the river.", voice)
@@ -30,7 +30,7 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Two models of random weights."""
     import torch
 
-    from training.base.model import export, make_model
+    from local.demo.base_model.model import export, make_model
 
     torch.set_num_threads(1)
     folders = []

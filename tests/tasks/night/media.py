@@ -7,7 +7,7 @@ import io
 import numpy as np
 import soundfile
 
-SAMPLE_RATE_HZ = 16_000
+from tasks.audio import SAMPLE_RATE_HZ
 
 
 def wav(samples: np.ndarray, container: str = "WAV") -> bytes:

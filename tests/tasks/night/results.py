@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from tasks import storage
 from tasks.contract import Artifact, StepResult, digest_of
-from tasks.night.hearing import words_name
-from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, to_lines
+from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, words_name
+from tasks.storage.records import to_lines
 
 
 def write_result(folder: str, step: str, outputs: dict[str, bytes], **facts: object) -> str:

@@ -9,7 +9,7 @@ import pytest
 from tasks import storage
 from tasks.contract.arguments import PlanNight
 from tasks.night.ledger import Ledger
-from tasks.night.plan import survey
+from tasks.night.steps.plan import survey
 
 
 @pytest.fixture

@@ -24,17 +24,16 @@ import soxr
 from faster_whisper import BatchedInferencePipeline
 
 from benchmarks import parrot
+from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
+from local.demo.synthesis.voices import VoiceSet, random_voice
 from tasks.media.chunks import chunks
 from tasks.media.speech_activity import speech_segments
 from tasks.night.hearing import Hearing, Piece
-from tasks.night.recognise import hear
-from tasks.night.records import Span
+from tasks.night.steps.recognise import hear
 from tasks.recognition import load_engine
 from tasks.recognition.quality import Sign
+from tasks.transcripts.spans import Span
 from tests.tasks.night.builders import preparation
-from training.synthesis.espeak import SAMPLE_RATE_HZ as ESPEAK_RATE_HZ
-from training.synthesis.espeak import speak
-from training.synthesis.voices import VoiceSet, random_voice
 
 RATE_HZ = 16_000
 

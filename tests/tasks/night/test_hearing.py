@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.night.hearing import Hearing, Piece
-from tasks.night.recognise import hear
-from tasks.night.records import Span
+from tasks.night.steps.recognise import hear
 from tasks.recognition import Hints, Recognition, Word
 from tasks.recognition.quality import Sign
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.spans import Span
 from tests.tasks.night.builders import preparation
 
 TEXT = "good evening here is the news of the day from all over the land"

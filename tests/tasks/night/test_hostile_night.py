@@ -11,9 +11,10 @@ import pytest
 
 from tasks import storage
 from tasks.contract import Outcome
-from tasks.night.publishing import MANIFEST_NAME, is_complete
-from tasks.night.records import NightRow, read_lines
+from tasks.night.records import NightRow
+from tasks.publishing.transcripts import MANIFEST_NAME, is_complete
 from tasks.step import load_result, output_uri
+from tasks.storage.records import read_lines
 from tests.faults.night import Night
 
 GOOD = 10
@@ -24,7 +25,7 @@ HEARD = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS}
 def test_the_good_are_transcribed_and_each_bad_one_has_its_outcome(speech: Path, tmp_path: Path) -> None:
     import torch
 
-    from training.base.model import export, make_model
+    from local.demo.base_model.model import export, make_model
 
     torch.set_num_threads(1)
     torch.manual_seed(1)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Outcome, Reason, StepError
 from tasks.contract.events import Fact, TranscriptFailed
 from tasks.night.ledger import Ledger
-from tasks.night.publish import PUBLISHED
-from tasks.night.records import Batch, NightRow, Publication, read_lines, read_one, to_lines
-from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+from tasks.night.records import PUBLISHED, Batch, NightRow, Publication
+from tasks.storage.records import read_lines, read_one, to_lines
+from tests.tasks.night.media import wav
 from tests.tasks.night.results import write_result
 from tests.tasks.night.station import Station, outcomes
 
@@ -22,7 +23,7 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(
     storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[TranscriptFailed] = []
-    monkeypatch.setattr("tasks.streaming.kafka.publish", lambda *events: told.extend(events))
+    monkeypatch.setattr("tasks.kafka.publish", lambda *events: told.extend(events))
     station = Station(storage_root)
     station.deliver("a.wav", b"x")
     plan = station.plan(two_models[0])
@@ -50,11 +51,11 @@ def test_what_a_batch_published_before_it_died_is_told(
     prepared = station.step("prepare-media", batch=item.uri).result
     recognised = station.step("recognise", prepared=prepared, model=plan.labels["model"]).result
     arguments = {"batch": item.uri, "prepared": prepared, "recognised": recognised, "transcripts": transcripts}
-    monkeypatch.setattr("tasks.streaming.kafka.publish", away)
+    monkeypatch.setattr("tasks.kafka.publish", away)
     with pytest.raises(StepError, match="no answer"):
         station.step("publish", **arguments)
 
-    monkeypatch.setattr("tasks.streaming.kafka.publish", lambda *events: told.extend(events))
+    monkeypatch.setattr("tasks.kafka.publish", lambda *events: told.extend(events))
     report = station.step("report-night", plan=plan.result, transcripts=transcripts)
     assert report.counts == {"programmes": 3, "done_no_speech": 2, "quarantined": 1}
     found = {row.programme: row for row in read_lines(NightRow, report.labels["index"])}
@@ -114,7 +115,7 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
         raise RuntimeError("a bug of ours")
 
     with monkeypatch.context() as bug:
-        bug.setattr("tasks.night.prepare.listen_to", broken)
+        bug.setattr("tasks.night.steps.prepare.listen_to", broken)
         for night in (1, 2):
             _, report = station.night(two_models[0])
             assert outcomes(report) == {"a": Outcome.FAILED}
@@ -123,7 +124,7 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
     assert station.night(two_models[1])[1].rows[0].outcome is Outcome.DONE_NO_SPEECH  # it works for another model
 
     with monkeypatch.context() as bug:
-        bug.setattr("tasks.night.prepare.listen_to", broken)
+        bug.setattr("tasks.night.steps.prepare.listen_to", broken)
         assert outcomes(station.night(two_models[0])[1]) == {"a": Outcome.QUARANTINED}
         assert station.plan(two_models[0]).counts["new"] == 0
 

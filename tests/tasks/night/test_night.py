@@ -11,16 +11,17 @@ import pytest
 import soundfile
 
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Status
 from tasks.contract.arguments import ReportNight
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
-from tasks.night.publish import PUBLISHED
-from tasks.night.publishing import MANIFEST_NAME, published_transcript
-from tasks.night.records import Batch, NightReport, Publication, read_one, to_lines
-from tasks.night.report import batch_rows
+from tasks.night.records import PUBLISHED, Batch, NightReport, Publication
+from tasks.night.steps.report import batch_rows
+from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
 from tasks.step import load_result, output_uri
-from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+from tasks.storage.records import read_one, to_lines
+from tests.tasks.night.media import wav
 from tests.tasks.night.results import write_result
 from tests.tasks.night.station import Station, outcomes
 

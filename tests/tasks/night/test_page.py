@@ -7,7 +7,7 @@ import pytest
 from tasks.contract import Outcome, Reason
 from tasks.night.page import clock, render_page
 from tasks.night.records import NightReport, NightRow, Publication, in_brief
-from tasks.night.report import night_row
+from tasks.night.steps.report import night_row
 
 HOSTILE = '<script>alert("1")</script>&'
 

@@ -12,14 +12,14 @@ from tasks import storage
 from tasks.contract import Artifact, Reason
 from tasks.media.isolated import Decoder
 from tasks.media.tracks import TrackPolicy
-from tasks.night import prepare, recognise
-from tasks.night.hearing import words_name
 from tasks.night.listening import Heard, listen_to
-from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, Speech, read_lines, read_one
+from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, Speech, words_name
 from tasks.night.shelf import Shelf
+from tasks.night.steps import prepare, recognise
 from tasks.progress import no_progress
 from tasks.recognition import Recognition, Word
 from tasks.step import StepContext
+from tasks.storage.records import read_lines, read_one
 from tasks.transcripts.document import WordTiming
 from tests.tasks.night.builders import PIPELINE, arrival, preparation
 from tests.tasks.night.media import wav
@@ -96,7 +96,7 @@ def test_a_file_too_large_for_scratch_costs_no_other(
     batch_uri = storage.join(storage_root, "batch.json")
     storage.write(batch_uri, batch.model_dump_json().encode())
     arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
-    monkeypatch.setattr("tasks.scratch.free_bytes", lambda folder: 500_000)
+    monkeypatch.setattr("tasks.storage.scratch.free_bytes", lambda folder: 500_000)
     made = context(storage_root, tmp_path, "first")
     output = prepare.run(arguments, made)
     large, small = read_lines(Preparation, storage.join(made.prefix, made.outputs[PREPARED].path))

@@ -11,8 +11,9 @@ import boto3
 import pytest
 
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tests.faults.night import Night
-from tests.tasks.night.media import SAMPLE_RATE_HZ, wav
+from tests.tasks.night.media import wav
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def night(s3: str, tmp_path: Path) -> Night:
     import numpy as np
     import torch
 
-    from training.base.model import export, make_model
+    from local.demo.base_model.model import export, make_model
 
     torch.set_num_threads(1)
     torch.manual_seed(1)

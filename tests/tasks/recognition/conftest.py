@@ -15,7 +15,7 @@ settings.load_profile("shared machine")
 def parakeet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
-    from training.base.model import export, make_model
+    from local.demo.base_model.model import export, make_model
 
     folder = tmp_path_factory.mktemp("parakeet")
     torch.set_num_threads(1)

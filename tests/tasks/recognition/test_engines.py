@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.recognition import Engine, Hints, load_engine
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.text import join
-
-SAMPLE_RATE_HZ = 16_000
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -17,11 +17,11 @@ import pytest
 
 from benchmarks.loopback import brokers
 from tasks import models
-from tasks.streaming import captions, diarize, features, prepare, recognise
-from tasks.streaming.messages import AudioBlock, pcm
-from tasks.streaming.session import Component
+from tasks.streaming.components import captions, diarize, features, prepare, recognise
+from tasks.streaming.runtime.messages import AudioBlock, pcm
+from tasks.streaming.runtime.session import Component
 
-WEIGHTS = Path(__file__).parents[3] / "training" / "base" / "weights"
+WEIGHTS = Path(__file__).parents[3] / "local" / "demo" / "base_model" / "weights"
 SENTENCES = (
     "Good evening, this is the news at nine.",
     "The minister has said that the river will rise again before the weekend, and nobody should drive through it.",
@@ -32,11 +32,11 @@ SENTENCES = (
 @pytest.fixture(scope="session")
 def spoken() -> tuple[np.ndarray, int]:
     """Three sentences with pauses, `(n_samples,)` float32, and their rate."""
-    from training.synthesis.espeak import SAMPLE_RATE_HZ, Voice, speak
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
 
-    pause = np.zeros(int(0.7 * SAMPLE_RATE_HZ), np.float32)
+    pause = np.zeros(int(0.7 * ESPEAK_RATE_HZ), np.float32)
     parts = [part for text in SENTENCES for part in (speak(text, Voice("en-us", "f3")), pause)]
-    return np.concatenate(parts), SAMPLE_RATE_HZ
+    return np.concatenate(parts), ESPEAK_RATE_HZ
 
 
 def blocks_of(samples: np.ndarray, rate_hz: int, session: str = "s", block_ms: int = 200) -> list[AudioBlock]:
@@ -173,7 +173,7 @@ def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
 
 def read_topic(topic: str, session: str, until: Callable[[list[dict[str, Any]]], bool], wait_s: float) -> list[Any]:
     """A session's messages of a topic from its beginning, until they are enough."""
-    from tasks.streaming import kafka
+    from tasks import kafka
 
     kafka.wait_for([topic])
     consumer = kafka.consumer(f"test-{uuid.uuid4().hex}")

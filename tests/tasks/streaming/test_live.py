@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks import kafka as streaming_kafka
 from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
-from tasks.streaming import kafka as streaming_kafka
-from tasks.streaming.messages import AudioBlock
+from tasks.streaming.runtime.messages import AudioBlock
 from tests.tasks.streaming.conftest import Workers, blocks_of, read_topic
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks import kafka
 from tasks.contract import Misconfigured
-from tasks.streaming import kafka
-from tasks.streaming.agreement import after, agreed, fold, in_sequence
-from tasks.streaming.endpointing import WINDOW_MS, EndpointState, advance, close
-from tasks.streaming.hls import SEGMENT_MS, ShownCue, count_segments, playlist, segment
-from tasks.streaming.messages import LiveWord, from_pcm, pcm
+from tasks.streaming.components.agreement import after, agreed, fold, in_sequence
+from tasks.streaming.components.endpointing import WINDOW_MS, EndpointState, advance, close
+from tasks.streaming.components.hls import SEGMENT_MS, ShownCue, count_segments, playlist, segment
+from tasks.streaming.runtime.messages import LiveWord, from_pcm, pcm
 
 
 def words(text: str, start_ms: int = 0, each_ms: int = 400) -> tuple[LiveWord, ...]:
@@ -105,7 +105,7 @@ def test_samples_survive_their_16_bits(samples: list[float]) -> None:
 def test_voices_are_known_again_and_new_ones_counted() -> None:
     import numpy as np
 
-    from tasks.streaming.speakers import KnownVoices
+    from tasks.streaming.components.speakers import KnownVoices
 
     rng = np.random.default_rng(1)
     people = np.eye(3, 8)

@@ -14,14 +14,15 @@ from structlog.testing import capture_logs
 
 from tasks import storage
 from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptFailed, TranscriptPublished
-from tasks.corpus.matching import edits, words_alone
+from tasks.corpus.utterances.matching import edits, words_alone
 from tasks.features.logmel import LogMel
 from tasks.media.mono import Resampler
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
-from tasks.streaming.captions import Places
-from tasks.streaming.captions import component as captions_component
-from tasks.streaming.features import unnormalised
-from tasks.streaming.messages import (
+from tasks.streaming.components.captions import Places
+from tasks.streaming.components.captions import component as captions_component
+from tasks.streaming.components.features import unnormalised
+from tasks.streaming.components.prepare import JITTER_MS, fetched
+from tasks.streaming.runtime.messages import (
     AudioBlock,
     LiveFeatures,
     LiveSpan,
@@ -32,8 +33,7 @@ from tasks.streaming.messages import (
     from_floats,
     from_pcm,
 )
-from tasks.streaming.prepare import JITTER_MS, fetched
-from tasks.streaming.session import Component
+from tasks.streaming.runtime.session import Component
 from tests.tasks.streaming.conftest import SENTENCES, WEIGHTS, blocks_of
 
 Through = Callable[..., list[Any]]
@@ -228,7 +228,7 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
     components: list[Component], spoken: tuple[np.ndarray, int]
 ) -> None:
     """The window moves on between settled words; its memory is bounded."""
-    from tasks.streaming.recognise import LONGEST_WINDOW_MS, STEP_MS
+    from tasks.streaming.components.recognise import LONGEST_WINDOW_MS, STEP_MS
 
     samples, rate_hz = spoken
     sentence = samples[int(3.0 * rate_hz) : int(11.2 * rate_hz)]
@@ -253,7 +253,7 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
 def test_speech_in_which_nothing_settles_fills_no_memory(word_ms: tuple[int, int] | None) -> None:
     """A crowd: speech all the time, and the model hears nothing, or one word that never ends."""
     from tasks.features.config import parakeet
-    from tasks.streaming import recognise
+    from tasks.streaming.components import recognise
 
     def hear(_features: Any, length_ms: int) -> Any:
         if word_ms is None:
@@ -283,9 +283,9 @@ def test_speech_in_which_nothing_settles_fills_no_memory(word_ms: tuple[int, int
 
 
 def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Component]) -> None:
-    from training.synthesis.espeak import SAMPLE_RATE_HZ, Voice, speak
+    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
 
-    pause = np.zeros(int(0.8 * SAMPLE_RATE_HZ), np.float32)
+    pause = np.zeros(int(0.8 * ESPEAK_RATE_HZ), np.float32)
     lines = [
         ("en-us", "f3", "Good evening, and welcome to the programme about the river and the valley."),
         ("en-us", "m3", "Thank you very much. I have lived near this water for more than thirty years."),
@@ -293,12 +293,12 @@ def test_two_people_who_speak_in_turn_are_two_speakers(components: list[Componen
         ("en-us", "m3", "I do, and every time they promised us that a new one would be built soon."),
     ]
     parts = [part for accent, variant, text in lines for part in (speak(text, Voice(accent, variant)), pause)]
-    messages: list[Any] = blocks_of(np.concatenate(parts), SAMPLE_RATE_HZ)
+    messages: list[Any] = blocks_of(np.concatenate(parts), ESPEAK_RATE_HZ)
     for component in components[:3]:
         messages = push_all(component, messages)
     final = [turn for message in messages for turn in message.turns if turn.is_final]
     assert all(a.end_ms <= b.start_ms for a, b in pairwise(final))
-    starts_ms = np.cumsum([0, *(1000 * len(part) / SAMPLE_RATE_HZ for part in parts)])[::2]
+    starts_ms = np.cumsum([0, *(1000 * len(part) / ESPEAK_RATE_HZ for part in parts)])[::2]
     heard = []
     for line in range(len(lines)):
         shares: dict[str, float] = {}

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from tasks import kafka as streaming_kafka
 from tasks.contract import InputRejected, Misconfigured, Reason
-from tasks.streaming import kafka as streaming_kafka
-from tasks.streaming import prepare
 from tasks.streaming.announce import main as announce
 from tasks.streaming.command import main as stream
-from tasks.streaming.messages import AudioBlock, LiveMessage, PreparedAudio, State
-from tasks.streaming.metrics import Health, WorkerMetrics, serve
-from tasks.streaming.session import Component, Ending
-from tasks.streaming.worker import Worker
+from tasks.streaming.components import prepare
+from tasks.streaming.runtime.messages import AudioBlock, LiveMessage, PreparedAudio, State
+from tasks.streaming.runtime.metrics import Health, WorkerMetrics, serve
+from tasks.streaming.runtime.session import Component, Ending
+from tasks.streaming.runtime.worker import Worker
 from tests.tasks.streaming.conftest import blocks_of, read_topic
 
 pytestmark = pytest.mark.timeout(120)
@@ -197,7 +197,7 @@ def test_what_was_not_delivered_is_said_by_the_next_owner(
     send(blocks if has_ended else blocks[:9])
     away = HalfAway(PreparedAudio.TOPIC)
     with monkeypatch.context() as patched:
-        patched.setattr("tasks.streaming.worker.SNAPSHOT_EVERY_S", 0.0)
+        patched.setattr("tasks.streaming.runtime.worker.SNAPSHOT_EVERY_S", 0.0)
         patched.setattr(streaming_kafka, "producer", lambda: away)
         first = Running(counter)
         first._thread.join(60)

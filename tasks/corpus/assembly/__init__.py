@@ -1,0 +1,1 @@
+"""What of the extracted shards goes into a dataset, and its statistics."""

@@ -1,0 +1,265 @@
+"""What lies in a corpus: media paired with transcripts, in a temporary SQLite file.
+
+A listing of a million objects is sorted and joined on disk, so memory stays flat however large the corpus is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import storage
+from tasks.contract import InputRejected
+from tasks.corpus.captions import TRANSCRIPT_EXTENSIONS
+from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, Entry, read_entries
+from tasks.corpus.inventory.identity import (
+    MEDIA_EXTENSIONS,
+    broadcast_date,
+    hash64,
+    programme_id,
+    relative_path,
+    split_extension,
+    stems_of_transcript,
+)
+from tasks.corpus.records import Supervision
+from tasks.media.estimate import estimated_s
+from tasks.storage import ObjectInfo
+
+CACHE_KIB = 64 << 10
+BATCH = 5000
+
+_TABLES = """
+CREATE TABLE media (stem TEXT, uri TEXT, size INTEGER, etag TEXT);
+CREATE TABLE transcript (stem TEXT, rank INTEGER, detour INTEGER, uri TEXT, etag TEXT);
+CREATE TABLE entry (media TEXT, start_s REAL, end_s REAL, text TEXT, speaker TEXT, language TEXT, manifest TEXT);
+CREATE TABLE earlier (programme_id TEXT PRIMARY KEY, shard INTEGER, split INTEGER) WITHOUT ROWID;
+"""
+# One programme a stem: of several renditions the one that a manifest names, then the largest.
+_PROGRAMMES = """
+CREATE INDEX transcript_stem ON transcript (stem, rank, detour);
+CREATE INDEX entry_media ON entry (media);
+CREATE TABLE programme AS
+WITH ranked AS (
+  SELECT m.*, row_number() OVER (
+    PARTITION BY m.stem
+    ORDER BY EXISTS (SELECT 1 FROM entry WHERE entry.media = m.uri) DESC, m.size DESC, m.uri) AS place
+  FROM media m)
+SELECT programme_id(r.stem) AS id, r.stem, r.uri AS media, r.size, r.etag, r.place,
+  (SELECT manifest FROM entry WHERE entry.media = r.uri LIMIT 1) AS manifest,
+  (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.detour, t.uri LIMIT 1) AS transcript,
+  -1 AS shard, -1 AS split
+FROM ranked r;
+CREATE INDEX programme_id ON programme (id);
+"""
+_TAKEN = "place = 1 AND (manifest IS NOT NULL OR transcript IS NOT NULL)"  # what goes on
+
+
+@dataclass(frozen=True)
+class Found:
+    """A programme of the inventory with its place in the plan."""
+
+    programme_id: str
+    media: str
+    size: int
+    etag: str
+    transcript: str
+    transcript_etag: str
+    shard: int
+    split: int
+    supervisions: tuple[Supervision, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What planning needs to know of a programme."""
+
+    rowid: int
+    weight: int
+    group: int
+    date_group: int
+    earlier_shard: int
+    earlier_split: int
+
+
+class Inventory:
+    """Built by `add` for every object of a listing, then `pair`, then read."""
+
+    def __init__(self, path: Path, root: str, language: str) -> None:
+        self._root, self._language = root, language
+        self._is_encoded = root.startswith("file://")
+        self._pending_media: list[tuple[str, str, int, str]] = []
+        self._pending_transcripts: list[tuple[str, int, int, str, str]] = []
+        self.n_objects = self.n_ignored = 0
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.executescript(
+            f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE; PRAGMA cache_size=-{CACHE_KIB};"
+            + _TABLES
+        )
+        self._database.create_function("programme_id", 1, self._programme_id, deterministic=True)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def add(self, item: ObjectInfo) -> None:
+        """Take one object of the listing. Hidden ones are no media: macOS writes `._news.mp4` beside `news.mp4`."""
+        self.n_objects += 1
+        stem, extension = split_extension(relative_path(item.uri, self._root))
+        if storage.is_hidden(item.uri, self._root):
+            self.n_ignored += 1
+        elif extension in MEDIA_EXTENSIONS:
+            self._pending_media.append((stem, item.uri, item.size, item.etag))
+        elif extension in TRANSCRIPT_EXTENSIONS:
+            rank = TRANSCRIPT_EXTENSIONS.index(extension)
+            for detour, media_stem in enumerate(stems_of_transcript(stem, self._language)):
+                self._pending_transcripts.append((media_stem, rank, detour, item.uri, item.etag))
+        else:
+            self.n_ignored += 1
+        if len(self._pending_media) + len(self._pending_transcripts) >= BATCH:
+            self._flush()
+
+    def add_earlier(self, lines: Iterable[bytes]) -> None:
+        """Take an earlier plan: `programme_id`, shard and split, by tabs."""
+        rows = (line.decode().split("\t") for line in lines)
+        self._write(
+            "INSERT INTO earlier VALUES (?, ?, ?)", ((name, int(shard), int(split)) for name, shard, split in rows)
+        )
+
+    def pair(self) -> Iterator[tuple[str, str]]:
+        """Join media and transcripts. Yields a manifest's URI and what is wrong with it, for every such place."""
+        self._flush()
+        self._database.executescript(
+            # Not unique: S3 may hold a.wav and a.wav/, which read as the same.
+            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
+        )
+        for uri in self._shared_manifests():
+            try:
+                yield from self._read_manifest(uri)
+            except InputRejected as rejected:
+                yield uri, rejected.message
+        self._database.executescript(_PROGRAMMES)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """The programmes that have a transcript, by name."""
+        rows = self._database.execute(
+            f"""SELECT programme.rowid, size, stem, coalesce(e.shard, -1), coalesce(e.split, -1)
+                FROM programme LEFT JOIN earlier e ON e.programme_id = programme.id WHERE {_TAKEN} ORDER BY id"""
+        )
+        for rowid, size, stem, shard, split in rows:
+            date = broadcast_date(stem, is_encoded=self._is_encoded)
+            yield Candidate(rowid, max(1, size), hash64(stem), hash64(date or stem), shard, split)
+
+    def estimated_hours(self) -> float:
+        """A guess of how long the programmes that go on are together."""
+        rows = self._database.execute(f"SELECT media, size FROM programme WHERE {_TAKEN}")
+        return sum(estimated_s(split_extension(media)[1], size) for media, size in rows) / 3600
+
+    def plan(self, places: Iterable[tuple[int, int, int]]) -> None:
+        """Set shard and split: `(shard, split, rowid)` each."""
+        self._write("UPDATE programme SET shard = ?, split = ? WHERE rowid = ?", places)
+        self._database.execute(f"CREATE INDEX programme_shard ON programme (shard, id) WHERE {_TAKEN}")
+
+    def planned(self) -> Iterator[Found]:
+        """The programmes that go on, ordered by shard and name."""
+        rows = self._database.execute(
+            f"""SELECT id, media, size, p.etag, coalesce(manifest, t.uri), manifest IS NULL, t.etag, shard, split
+                FROM programme p LEFT JOIN transcript t ON t.rowid = p.transcript
+                WHERE {_TAKEN} ORDER BY shard, id"""
+        )
+        for name, media, size, etag, transcript, is_beside, transcript_etag, shard, split in rows:
+            supervisions = () if is_beside else tuple(self._supervisions(media))
+            yield Found(
+                name, media, size, etag, transcript, transcript_etag if is_beside else "", shard, split, supervisions
+            )
+
+    def away(self) -> Iterator[tuple[str, int, int]]:
+        """Name, shard and split of the earlier plan's programmes that do not go on now; -1: that shard is no more."""
+        yield from self._database.execute(
+            f"""SELECT programme_id, iif(shard <= (SELECT max(shard) FROM programme), shard, -1), split FROM earlier e
+                WHERE NOT EXISTS (SELECT 1 FROM programme WHERE id = e.programme_id AND {_TAKEN})
+                ORDER BY programme_id"""
+        )
+
+    def left_out(self) -> Iterator[tuple[str, str, str]]:
+        """`(programme_id, media, taken)` of the media that do not go on; `taken` is the rendition taken instead."""
+        yield from self._database.execute(
+            f"""SELECT id, media, coalesce((
+                  SELECT o.media FROM programme o WHERE o.id = p.id AND o.place = 1 AND p.place > 1), '')
+                FROM programme p WHERE NOT ({_TAKEN}) ORDER BY id, media"""
+        )
+
+    def count(self, table: str) -> int:
+        (n_rows,) = self._database.execute(f"SELECT count(DISTINCT uri) FROM {table}").fetchone()
+        return int(n_rows)
+
+    def total_bytes(self) -> int:
+        return int(self._database.execute("SELECT coalesce(sum(size), 0) FROM media").fetchone()[0])
+
+    def _programme_id(self, stem: str) -> str:
+        return programme_id(stem, is_encoded=self._is_encoded)
+
+    def _shared_manifests(self) -> list[str]:
+        """Manifests that stand for many media: those that no medium is named after."""
+        ranks = [TRANSCRIPT_EXTENSIONS.index(extension) for extension in MANIFEST_EXTENSIONS]
+        rows = self._database.execute(
+            f"""SELECT uri FROM transcript t WHERE rank IN ({", ".join(map(str, ranks))})
+                GROUP BY uri HAVING NOT max(EXISTS (SELECT 1 FROM media WHERE media.stem = t.stem)) ORDER BY uri"""
+        )
+        return [uri for (uri,) in rows]
+
+    def _read_manifest(self, uri: str) -> Iterator[tuple[str, str]]:
+        rows = []
+        with storage.open_reader(uri) as file:
+            for found in read_entries(file, uri.lower()):
+                if not isinstance(found, Entry):
+                    yield uri, str(found)
+                elif not (media := self._resolve(uri, found.media)):
+                    yield uri, f"names {found.media[:200]!r}, which the corpus does not hold"
+                else:
+                    s = found.supervision
+                    rows.append((media, s.start_s, s.end_s, s.text, s.speaker, s.language, uri))
+                if len(rows) >= BATCH:
+                    self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                    rows = []
+        self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _resolve(self, manifest: str, name: str) -> str:
+        """The listed medium that a manifest names: by URI, or by path from the manifest's folder or the root."""
+        if "://" in name:
+            candidates = [name]
+        elif name.startswith("/"):
+            candidates = [storage.file_uri(name)] if self._is_encoded else []
+        else:
+            path = storage.file_uri("/" + name).removeprefix("file:///") if self._is_encoded else name
+            candidates = [storage.join(folder, path) for folder in (storage.parent(manifest), self._root)]
+        for candidate in candidates:
+            for uri in (candidate, _without_dots(candidate)):
+                if self._database.execute("SELECT 1 FROM media WHERE uri = ?", (uri,)).fetchone():
+                    return uri
+        return ""
+
+    def _supervisions(self, media: str) -> Iterator[Supervision]:
+        rows = self._database.execute(
+            "SELECT start_s, end_s, text, speaker, language FROM entry WHERE media = ? ORDER BY start_s, end_s, rowid",
+            (media,),
+        )
+        for start_s, end_s, text, speaker, language in rows:
+            yield Supervision(start_s=start_s, end_s=end_s, text=text, speaker=speaker, language=language)
+
+    def _flush(self) -> None:
+        self._write("INSERT INTO media VALUES (?, ?, ?, ?)", self._pending_media)
+        self._write("INSERT INTO transcript VALUES (?, ?, ?, ?, ?)", self._pending_transcripts)
+        self._pending_media, self._pending_transcripts = [], []
+
+    def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        self._database.execute("BEGIN")
+        self._database.executemany(statement, rows)
+        self._database.execute("COMMIT")
+
+
+def _without_dots(uri: str) -> str:
+    """`uri` with `.` and `..` folded, as a listing writes it."""
+    scheme, separator, path = uri.partition("://")
+    return f"{scheme}{separator}{posixpath.normpath(path)}"

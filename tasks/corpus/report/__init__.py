@@ -1,0 +1,1 @@
+"""The dataset's card and report for people."""

@@ -1,0 +1,1 @@
+"""The steps of the corpus pipeline, one module each: `VERSION`, `inputs` and `run`."""

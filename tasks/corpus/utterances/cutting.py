@@ -1,0 +1,225 @@
+"""Supervisions to utterances: what of a programme becomes one row of the dataset, and what is dropped and why.
+
+Plain functions of times and texts; the audio is cut by `slicing`. Times are integers of milliseconds, so hours kept
+and dropped add up exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tasks.contract import Reason
+from tasks.corpus.records import Supervision
+from tasks.corpus.utterances.language import other_language
+from tasks.corpus.utterances.text import Normaliser
+from tasks.media.languages import same_language
+
+PAD_MS = 100  # captions are timed by hand: a word often begins a little before its cue
+MAX_GAP_MS = 800  # captions further apart do not belong to one utterance
+MAX_OVERLAP_MS, MAX_OVERLAP_SHARE = 500, 0.25  # more of the shorter cue is two at once, whose words have no order
+CUT_AT_SENTENCE_SHARE = 0.5  # of the longest join: from there on a sentence's end is where to cut
+
+
+@dataclass(frozen=True)
+class CutRules:
+    """What an utterance must be like. Ranges are inclusive."""
+
+    normaliser: Normaliser
+    min_duration_ms: int
+    max_duration_ms: int
+    join_duration_ms: int
+    min_characters_per_s: float
+    max_characters_per_s: float
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A stretch of a programme with the text spoken in it. `end_ms` is None where only the decode knows it."""
+
+    start_ms: int
+    end_ms: int | None
+    text: str
+    speaker: str = ""
+
+    @property
+    def duration_ms(self) -> int:
+        return (self.end_ms or self.start_ms) - self.start_ms
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An utterance that does not get into the dataset."""
+
+    utterance: Utterance
+    reason: Reason
+    detail: str = ""
+
+
+def cut(supervisions: Sequence[Supervision], rules: CutRules, *, join: bool) -> tuple[list[Utterance], list[Dropped]]:
+    """Utterances in order of time, and what was dropped before audio was looked at.
+
+    With `join`, neighbouring captions become one utterance where they follow each other closely.
+    """
+    cues: list[Utterance] = []
+    dropped: list[Dropped] = []
+    barriers: set[int] = set()  # a dropped cue parts its neighbours: its words lie between them
+    for supervision in sorted(supervisions, key=lambda s: (s.start_s, s.end_s or 0.0)):
+        cue = Utterance(
+            start_ms=round(supervision.start_s * 1000),
+            end_ms=None if supervision.end_s is None else round(supervision.end_s * 1000),
+            text=rules.normaliser(supervision.text),
+            speaker=supervision.speaker,
+        )
+        if cue.start_ms < 0 or (cue.end_ms is not None and cue.end_ms <= cue.start_ms):
+            empty = replace(cue, end_ms=cue.start_ms)
+            dropped.append(Dropped(empty, Reason.TRANSCRIPT_OUT_OF_RANGE, f"from {cue.start_ms} to {cue.end_ms} ms"))
+        elif supervision.language and not same_language(supervision.language, rules.normaliser.language):
+            dropped.append(Dropped(cue, Reason.LANGUAGE, f"is {supervision.language!r}: {supervision.text[:60]!r}"))
+        elif not cue.text:
+            dropped.append(Dropped(cue, Reason.TRANSCRIPT_EMPTY, f"nothing said in {supervision.text[:60]!r}"))
+        elif strange := rules.normaliser.strange(cue.text):
+            dropped.append(Dropped(cue, Reason.ALPHABET, f"holds {strange[:20]!r}: {supervision.text[:60]!r}"))
+        else:
+            cues.append(cue)
+            continue
+        barriers.add(len(cues))
+    cues, barriers = _without_overlaps(cues, barriers, rules, dropped)
+    utterances = pad(_joined(cues, barriers, rules) if join else cues)
+    kept = []
+    for utterance in utterances:
+        if utterance.end_ms is not None and (fault := check(utterance, rules)):
+            dropped.append(fault)
+        else:
+            kept.append(utterance)
+    return kept, dropped
+
+
+def check(utterance: Utterance, rules: CutRules) -> Dropped | None:
+    """What is wrong with an utterance whose end is known, if anything is."""
+    duration_ms = utterance.duration_ms
+    if duration_ms < rules.min_duration_ms:
+        return Dropped(utterance, Reason.TOO_SHORT, f"{duration_ms / 1000:g} s")
+    if duration_ms > rules.max_duration_ms:
+        return _too_long(utterance)
+    rate = len(utterance.text) / (duration_ms / 1000)
+    if not rules.min_characters_per_s <= rate <= rules.max_characters_per_s:
+        return Dropped(utterance, Reason.CHARACTER_RATE, f"{rate:.1f} characters a second: {utterance.text[:60]!r}")
+    if other := other_language(utterance.text, rules.normaliser.language):
+        return Dropped(utterance, Reason.LANGUAGE, f"looks like {other!r}: {utterance.text[:60]!r}")
+    return None
+
+
+def _too_long(utterance: Utterance) -> Dropped:
+    return Dropped(utterance, Reason.TOO_LONG, f"{utterance.duration_ms / 1000:g} s")
+
+
+def _without_overlaps(
+    cues: Sequence[Utterance], barriers: set[int], rules: CutRules, dropped: list[Dropped]
+) -> tuple[list[Utterance], set[int]]:
+    """Cues, ordered by start, that share their audio with no other; with them the places of the barriers.
+
+    A cue that stands there twice is taken once. Where different words lie over each other, none of them is the text of
+    that audio. A cue that is too long in itself is no reason to drop what it covers.
+    """
+    faults: dict[int, Dropped] = {}
+    furthest = -1  # the cue before that goes on for longest: no other can overlap more
+    for number, cue in enumerate(cues):
+        if cue.duration_ms > rules.max_duration_ms:
+            faults[number] = _too_long(cue)
+            continue
+        if furthest >= 0 and _overlap(cues[furthest], cue):
+            other = cues[furthest]
+            if (cue.start_ms, cue.end_ms, cue.text) == (other.start_ms, other.end_ms, other.text):
+                faults[number] = Dropped(cue, Reason.DUPLICATE, f"stands there twice: {cue.text[:60]!r}")
+                continue
+            for at, beside in ((furthest, cue), (number, other)):
+                faults.setdefault(at, Dropped(cues[at], Reason.OVERLAP, f"at the same time: {beside.text[:60]!r}"))
+        if furthest < 0 or _end_ms(cue) > _end_ms(cues[furthest]):
+            furthest = number
+    dropped.extend(faults.values())
+    kept: list[Utterance] = []
+    parted: set[int] = set()
+    for number, cue in enumerate(cues):
+        if number in barriers or (number in faults and faults[number].reason is not Reason.DUPLICATE):
+            parted.add(len(kept))
+        if number not in faults:
+            kept.append(cue)
+    return kept, parted
+
+
+def _overlap(first: Utterance, second: Utterance) -> bool:
+    """Whether too much of two cues is at once, `first` being the one that begins first."""
+    overlap_ms = min(_end_ms(first), _end_ms(second)) - second.start_ms
+    shorter_ms = min(_end_ms(cue) - cue.start_ms for cue in (first, second))
+    return overlap_ms > min(MAX_OVERLAP_MS, MAX_OVERLAP_SHARE * shorter_ms)
+
+
+def _end_ms(cue: Utterance) -> float:
+    return math.inf if cue.end_ms is None else cue.end_ms
+
+
+def _joined(cues: Sequence[Utterance], barriers: set[int], rules: CutRules) -> list[Utterance]:
+    joined: list[Utterance] = []
+    for index, cue in enumerate(cues):
+        if joined and index not in barriers and _belong_together(joined[-1], cue, rules):
+            last = joined[-1]
+            joined[-1] = replace(
+                last,
+                end_ms=max(last.end_ms or 0, cue.end_ms or 0),
+                text=f"{last.text} {cue.text}",
+                speaker=last.speaker or cue.speaker,
+            )
+        else:
+            joined.append(cue)
+    return joined
+
+
+def _belong_together(last: Utterance, cue: Utterance, rules: CutRules) -> bool:
+    if last.end_ms is None or cue.end_ms is None:
+        return False
+    is_long = last.duration_ms >= CUT_AT_SENTENCE_SHARE * rules.join_duration_ms
+    return (
+        -MAX_OVERLAP_MS <= cue.start_ms - last.end_ms <= MAX_GAP_MS
+        and (last.speaker == cue.speaker or not (last.speaker and cue.speaker))
+        and cue.end_ms - last.start_ms <= rules.join_duration_ms
+        and not (is_long and last.text.endswith((".", "?")))
+    )
+
+
+def pad(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Utterances with up to `PAD_MS` more on either side, and never more than half the gap to a neighbour.
+
+    Where neighbours overlap they are cut in the middle, so no audio is in two of them.
+    """
+    padded = []
+    for index, utterance in enumerate(utterances):
+        before_ms = utterance.start_ms
+        if index:
+            before_ms = _half_gap(utterances[index - 1].end_ms, utterance.start_ms)
+        after_ms = PAD_MS
+        if index + 1 < len(utterances):
+            after_ms = _half_gap(utterance.end_ms, utterances[index + 1].start_ms)
+        padded.append(
+            replace(
+                utterance,
+                start_ms=utterance.start_ms - min(PAD_MS, before_ms),
+                end_ms=None if utterance.end_ms is None else utterance.end_ms + min(PAD_MS, after_ms),
+            )
+        )
+    return padded
+
+
+def _half_gap(end_ms: int | None, start_ms: int) -> int:
+    return (start_ms - end_ms) // 2 if end_ms is not None else 0
+
+
+def covered_ms(utterances: Iterable[Utterance]) -> int:
+    """Length of the union of the utterances' times."""
+    total = reached = 0
+    for utterance in sorted(utterances, key=lambda u: u.start_ms):
+        end_ms = utterance.end_ms or utterance.start_ms
+        total += max(0, end_ms - max(reached, utterance.start_ms))
+        reached = max(reached, end_ms)
+    return total

@@ -1,0 +1,51 @@
+"""A programme's audio as a stream of blocks, from wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tasks import storage
+from tasks.contract import Reason
+from tasks.corpus.records import Programme
+from tasks.corpus.utterances.cutting import PAD_MS
+from tasks.media.findings import MediaRejected
+from tasks.media.isolated import Decoder, IsolatedAudio
+from tasks.media.languages import same_language
+from tasks.media.limits import MediaLimits
+from tasks.media.speech_activity import SpeechActivityOptions, speech_segments
+from tasks.media.tracks import TrackPolicy
+
+
+@contextmanager
+def open_programme(
+    programme: Programme, language: str, policy: TrackPolicy, limits: MediaLimits, decoder: Decoder, scratch: Path
+) -> Iterator[IsolatedAudio]:
+    """The programme's track that `policy` wants, decoded in a process of its own.
+
+    Raises MediaRejected: also when all its tracks are tagged with other languages, for then captions in `language` are
+    a translation. An object that is not a local file is copied to `scratch` and removed again.
+    """
+    limits.check_size(programme.size)  # before it is copied
+    path = storage.local_copy(programme.media, scratch)
+    try:
+        with decoder.open_audio(path, policy, limits) as audio:
+            spoken = audio.choice.language
+            if spoken and not same_language(spoken, language):
+                raise MediaRejected(
+                    Reason.LANGUAGE, f"its audio is tagged {spoken!r}, the transcripts are {language!r}"
+                )
+            yield audio
+    finally:
+        if path.is_relative_to(scratch):
+            path.unlink(missing_ok=True)
+
+
+def speech_bounds_ms(samples: np.ndarray) -> tuple[int, int | None]:
+    """Where speech begins and ends in `samples`, with `PAD_MS` around. From 0 to None where no speech is found: a
+    short word may be too little for the detector."""
+    segments = list(speech_segments([samples], SpeechActivityOptions(padding_ms=PAD_MS)))
+    return (segments[0].start_ms, segments[-1].end_ms) if segments else (0, None)

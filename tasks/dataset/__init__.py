@@ -1,0 +1,1 @@
+"""The dataset that corpus writes and training reads: manifest, Parquet schema, audio as FLAC, totals."""

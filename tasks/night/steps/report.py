@@ -1,0 +1,170 @@
+"""report-night: what became of every programme, as a table for people and as lines for other systems."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tasks import kafka, storage
+from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, StepResult
+from tasks.contract.arguments import ReportNight
+from tasks.night.events import events_of
+from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
+from tasks.night.page import render_page
+from tasks.night.publications import published_row
+from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, in_brief
+from tasks.publishing.transcripts import put_once
+from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
+from tasks.storage.records import read_lines, read_one, to_lines
+from tasks.transcripts.text import shows_words
+
+VERSION = 3
+
+INDEX_NAME = "index.jsonl"
+PAGE_NAME = "report.html"
+
+
+def inputs(arguments: ReportNight) -> dict[str, str]:
+    published = {f"published {n}": load_result(uri).content_digest for n, uri in enumerate(sorted(arguments.published))}
+    return {"plan": load_result(arguments.plan).content_digest, **published}
+
+
+def run(arguments: ReportNight, context: StepContext) -> StepOutput:
+    plan = load_result(arguments.plan)
+    deferred = output_uri(arguments.plan, plan, DEFERRED)
+    rows = [night_row(row, None) for row in read_lines(Publication, deferred)]
+    batches = [load_result(uri) for uri in arguments.published]
+    for uri, batch in zip(arguments.published, batches, strict=True):
+        rows += batch_rows(uri, batch, arguments)
+    missing = list(missing_rows(arguments.plan, plan, {row.media for row in rows}, bool(arguments.published)))
+    rows += missing
+    rows.sort(key=lambda row: (row.programme, row.media))
+    report = summary(arguments, plan, batches, rows, context.key)
+    context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
+    page, index = render_page(report).encode(), to_lines(rows)
+    context.publish(PAGE_NAME, page)
+    context.publish(INDEX_NAME, index)
+    folder = storage.join(arguments.transcripts, "_nights", report.night)
+    page_uri, index_uri = storage.join(folder, PAGE_NAME), storage.join(folder, INDEX_NAME)
+    put_once(page_uri, page)
+    put_once(index_uri, index)
+    kafka.publish(*events_of(missing))  # of the others publish has told
+    troubled = [row for row in rows if not row.outcome.is_done]
+    mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
+    told = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]
+    told += [f"{row.programme}: {row.detail}" for row in mute]
+    return StepOutput(
+        counts={"programmes": len(rows), **report.outcomes, **({WITHOUT_SPEAKERS: len(mute)} if mute else {})},
+        metrics={"hours": report.hours, "compute_hours": round(report.compute_s / 3600, 3)},
+        labels={
+            "model": report.model_version,
+            "news": report.news,
+            "page": page_uri,
+            "index": index_uri,
+        },
+        warnings=in_brief(told),
+        elsewhere=(page_uri, index_uri),
+    )
+
+
+def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightRow]:
+    """The rows of one publish step, each with its share of what the batch took: by duration, as the work goes.
+
+    Copies took no work, so they have none.
+    """
+    rtfx = result.metrics.get("rtfx") or None
+    compute_s, cost = bill([result], prices)
+    rows = [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
+    total_s = sum(row.duration_s for row in rows if not row.is_copy)
+    return [
+        row.model_copy(
+            update={
+                "compute_s": round(compute_s * row.duration_s / total_s, 1),
+                "cost": round(cost * row.duration_s / total_s, 4) if cost else None,
+            }
+        )
+        if row.duration_s and not row.is_copy
+        else row
+        for row in rows
+    ]
+
+
+def bill(batches: Sequence[StepResult], prices: ReportNight) -> tuple[float, float]:
+    """What batches took, whatever came of it: seconds of pods, and money."""
+    cpu_s, gpu_s = (sum(batch.metrics.get(name, 0.0) for batch in batches) for name in ("cpu_s", "gpu_s"))
+    return cpu_s + gpu_s, (cpu_s * prices.cpu_hour_price + gpu_s * prices.gpu_hour_price) / 3600
+
+
+def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_ended: bool) -> Iterator[NightRow]:
+    """Programmes that were planned and of which no batch tells: their batch failed.
+
+    Some may have come to their end before it did: the ledger knows them, and no later plan will tell of them. Of the
+    others the ledger remembers the failure, and the next plan puts each in a batch of its own. One that fails there
+    too, while others come to their end, is left alone at last.
+    """
+    for item in item_uris(plan_uri, plan):
+        batch = read_one(Batch, item.uri)
+        ledger = Ledger(batch.transcripts, batch.pipeline)
+        is_alone = len(batch.programmes) == 1
+        for arrival in batch.programmes:
+            if arrival.uri in reported:
+                continue
+            if row := known_row(ledger, arrival):
+                yield row
+                continue
+            detail = "its batch did not come to an end: see its task's log, then clear it"
+            record = QuarantineRecord(arrival=arrival, sha256="", reason=Reason.INTERNAL_ERROR, detail=detail)
+            may_give_up = is_alone and others_ended
+            given_up = (may_give_up or arrival.failures + 1 < MOST_FAILURES) and ledger.fail(record)
+            yield NightRow(
+                programme=arrival.programme,
+                media=arrival.uri,
+                outcome=Outcome.QUARANTINED if given_up else Outcome.FAILED,
+                reason=record.reason,
+                detail=detail,
+            )
+
+
+def known_row(ledger: Ledger, arrival: Arrival) -> NightRow | None:
+    """What the ledger knows of a programme: its transcript, or why it is left alone."""
+    row = Publication(programme=arrival.programme, media=arrival.uri, outcome=Outcome.DONE)
+    if manifest := ledger.manifest_for(arrival):
+        with contextlib.suppress(InputRejected):  # what cannot be read is no transcript
+            return night_row(published_row(manifest, row), None)
+    if record := ledger.record_of(arrival):
+        left = {"outcome": Outcome.QUARANTINED, "reason": record.reason, "detail": record.detail}
+        return night_row(row.model_copy(update=left), None)
+    return None
+
+
+def night_row(row: Publication, rtfx: float | None) -> NightRow:
+    text = ""
+    if row.transcript:
+        # The folder may be another programme's whose bytes were the same; its name is the part before the key.
+        name = row.transcript.rsplit("/", 2)[-2]
+        text = f"{row.transcript}/{name}.txt"
+    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s and shows_words(row.language) else None
+    return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words and not row.is_copy else None, text=text)
+
+
+def summary(
+    arguments: ReportNight, plan: StepResult, batches: Sequence[StepResult], rows: list[NightRow], key: str
+) -> NightReport:
+    heard = [row for row in rows if row.outcome.is_done and not row.is_copy]
+    compute_s, cost = bill(batches, arguments)
+    counted = Counter(str(row.outcome) for row in rows)
+    return NightReport(
+        night="-".join(part for part in (arguments.night, key[:8]) if part),
+        model=plan.labels["model"],
+        model_version=plan.labels["model_version"],
+        news=plan.labels["news"],
+        outcomes={str(outcome): counted[outcome] for outcome in Outcome if counted[outcome]},
+        transcribed_before=plan.counts["transcribed_before"],
+        quarantined_before=plan.counts["quarantined_before"],
+        hours=round(sum(row.duration_s for row in heard) / 3600, 4),
+        words=sum(row.words for row in heard),
+        compute_s=round(compute_s, 1),
+        cost=round(cost, 2) if cost else None,
+        rows=tuple(rows),
+    )

@@ -1,0 +1,1 @@
+"""Publishing transcripts: what nights and live captions share."""

@@ -1,0 +1,179 @@
+"""One transcript in every format under one prefix: written once, manifest last, one winner.
+
+    <transcripts>/<programme>/<key12>/<programme>.json      the canonical transcript, first
+                                     /<programme>.srt …     what is derived from it
+                                     /manifest.json         last: with it, the set is complete
+
+Every object is put with "only if absent". Whoever puts the canonical transcript first has decided the words; all
+others derive from that one. So publishers may race, be killed and start again: no object ever changes, and the
+manifest names what stands there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from tasks import storage
+from tasks.contract import Frozen, InputRejected, Reason, canonical_json
+from tasks.storage.records import read_one
+from tasks.storage.uris import quoted_name
+from tasks.transcripts.cues.cutting import Limit
+from tasks.transcripts.cues.profiles import BBC, CueProfile
+from tasks.transcripts.document import Transcript
+from tasks.transcripts.formats import FORMATS, render, stl
+from tasks.transcripts.formats.rendition import Rendition
+
+MANIFEST_NAME = "manifest.json"
+CANONICAL_SUFFIX, STL_SUFFIX = ".json", ".stl"
+KEY_DIGITS = 12
+# EBU STL has a few alphabets. Where it has no code for more of the characters than this it is not written: a file of
+# question marks serves nobody who picks it up.
+MOST_LOST = 0.03
+
+
+class PublishedFile(Frozen):
+    """One format as it stands."""
+
+    name: str
+    bytes: int
+    sha256: str
+    media_type: str
+
+
+class CueCount(Frozen):
+    """How the subtitles keep their rules: speech that is too fast for a limit is shown all the same."""
+
+    profile: str
+    total: int
+    beyond: int = Field(description="cues that break a limit")
+    limits: dict[Limit, int] = Field(description="the same by limit; a cue may break several")
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{n} {limit}" for limit, n in self.limits.items())
+        return f"{self.beyond} of {self.total} cues break a limit of {self.profile}: {named}"
+
+
+class TranscriptManifest(Frozen):
+    """`manifest.json`: its presence says that all the files it names are there."""
+
+    schema_version: int = 2
+    programme: str
+    key: str
+    media: str
+    media_sha256: str
+    model: str
+    canonical: str
+    cues: CueCount
+    files: tuple[PublishedFile, ...]
+    remark: str = Field(default="", description="what a format could not show")
+
+
+def folder_of(transcripts: str, programme: str, key: str) -> str:
+    """Where a transcript lies. Two files of the same name never meet: their bytes, so their keys, differ."""
+    return storage.join(transcripts, quoted_name(programme, transcripts), key[:KEY_DIGITS])
+
+
+def publish_transcript(
+    transcript: Transcript, programme: str, key: str, transcripts: str, profile: CueProfile = BBC
+) -> str:
+    """Publish `transcript`, or complete or find what another publisher began. Returns the manifest's URI."""
+    folder = folder_of(transcripts, programme, key)
+    manifest_uri = storage.join(folder, MANIFEST_NAME)
+    if storage.exists(manifest_uri):
+        return manifest_uri
+    files = []
+    canonical_name = programme + CANONICAL_SUFFIX
+    standing = put_once(_uri(folder, canonical_name), transcript.to_bytes())
+    files.append(_described(canonical_name, standing, FORMATS[CANONICAL_SUFFIX].media_type))
+    winner = Transcript.from_bytes(standing)
+    rendition = Rendition(winner, profile)
+    left_out, remark = lost_in_stl(rendition)
+    for name, media_type, data in derived(rendition, programme, left_out):
+        files.append(_described(name, put_once(_uri(folder, name), data), media_type))
+    manifest = TranscriptManifest(
+        programme=programme,
+        key=key,
+        media=winner.media.uri,
+        media_sha256=winner.media.sha256,
+        model=winner.provenance.model_version,
+        canonical=canonical_name,
+        cues=count_cues(rendition),
+        files=tuple(files),
+        remark=remark,
+    )
+    put_once(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
+    return manifest_uri
+
+
+def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
+    """What stands behind a manifest.
+
+    Raises:
+        InputRejected: it is damaged, or not all there.
+    """
+    manifest = read_one(TranscriptManifest, manifest_uri)
+    uri = _uri(storage.parent(manifest_uri), manifest.canonical)
+    try:
+        return manifest, Transcript.from_bytes(storage.read_bytes(uri))
+    except ValueError as error:
+        raise InputRejected(
+            str(error), reason=Reason.CORRUPT, subject=uri, next_step="put it back, or delete its folder"
+        ) from None
+
+
+def count_cues(rendition: Rendition) -> CueCount:
+    broken = [cue.exceeds for cue in rendition.cues if cue.exceeds]
+    limits = Counter(limit for exceeds in broken for limit in exceeds)
+    n_cues = len(rendition.cues)
+    return CueCount(
+        profile=rendition.profile.name, total=n_cues, beyond=len(broken), limits=dict(sorted(limits.items()))
+    )
+
+
+def lost_in_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
+    """The suffix of EBU STL if too much would be lost in it, and a remark if anything is."""
+    n_lost = stl.n_lost_characters(rendition)
+    n_characters = sum(len(word.text) for word in rendition.transcript.words)
+    left_out = frozenset({STL_SUFFIX} if n_lost > MOST_LOST * n_characters else ())
+    consequence = "there is no .stl" if left_out else "the .stl shows others"
+    return left_out, f"EBU STL has no {n_lost:,} of {n_characters:,} characters: {consequence}" if n_lost else ""
+
+
+def derived(
+    rendition: Rendition, programme: str, left_out: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, bytes]]:
+    """Name, media type and bytes of each format but the canonical one."""
+    suffixes = [suffix for suffix in FORMATS if suffix != CANONICAL_SUFFIX and suffix not in left_out]
+    for format_, data in render(rendition, suffixes):
+        yield programme + format_.suffix, format_.media_type, data
+
+
+def put_once(uri: str, data: bytes) -> bytes:
+    """Put `data` if nothing stands there. Returns what stands there then."""
+    try:
+        storage.write(uri, data, create=True)
+    except storage.AlreadyExists:
+        return storage.read_bytes(uri)
+    return data
+
+
+def is_complete(manifest_uri: str) -> bool:
+    """Whether every file that a manifest names stands with the digest it says."""
+    try:
+        manifest = read_one(TranscriptManifest, manifest_uri)
+        folder = storage.parent(manifest_uri)
+        return all(storage.digest(_uri(folder, file.name)) == file.sha256 for file in manifest.files)
+    except InputRejected:
+        return False
+
+
+def _uri(folder: str, name: str) -> str:
+    return storage.join(folder, quoted_name(name, folder))
+
+
+def _described(name: str, data: bytes, media_type: str) -> PublishedFile:
+    return PublishedFile(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), media_type=media_type)

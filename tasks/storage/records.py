@@ -1,0 +1,41 @@
+"""Frozen records as JSON: one an object, or one a line (JSON Lines)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tasks import storage
+from tasks.contract import Frozen, InputRejected, Reason
+
+Record = TypeVar("Record", bound=Frozen)
+
+
+def to_lines(records: Iterable[Frozen]) -> bytes:
+    """JSON Lines, without the fields that hold their defaults."""
+    return b"".join(record.model_dump_json(exclude_defaults=True).encode() + b"\n" for record in records)
+
+
+def read_lines(record: type[Record], uri: str) -> Iterator[Record]:
+    """The records of a JSON Lines object, one at a time.
+
+    Raises:
+        InputRejected: CORRUPT, with the number of the line.
+    """
+    with storage.open_reader(uri) as file:
+        for number, line in enumerate(file, start=1):
+            yield _parse(record, line, f"{uri}, line {number}")
+
+
+def read_one(record: type[Record], uri: str) -> Record:
+    """The record that is an object of its own. Raises InputRejected(CORRUPT)."""
+    return _parse(record, storage.read_bytes(uri), uri)
+
+
+def _parse(record: type[Record], data: bytes, subject: str) -> Record:
+    try:
+        return record.model_validate_json(data)
+    except ValueError as error:
+        raise InputRejected(
+            str(error), reason=Reason.CORRUPT, subject=subject, next_step="run the step that wrote it again"
+        ) from None

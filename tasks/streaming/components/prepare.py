@@ -1,0 +1,192 @@
+"""prepare: blocks of any rate and number of channels to mono at 16 kHz, with the probability of speech."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import structlog
+
+from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ, SAMPLES_PER_MS
+from tasks.contract import InputRejected
+from tasks.media.downmix import Downmixer
+from tasks.media.mono import Resampler
+from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
+from tasks.streaming.runtime.messages import LARGEST_BLOB_BYTES, AudioBlock, PreparedAudio, State, from_pcm, pcm
+from tasks.streaming.runtime.session import Component, Ending
+
+log = structlog.get_logger()
+
+VERSION = 1
+CONTEXT_S = 0.02  # heard on both sides of what is resampled: the filter is shorter
+JITTER_MS = 20  # presentation times may be so far from the count of samples
+LONGEST_SILENCE_MS = 2_000  # put in for audio that is missing; after a longer gap the time line jumps
+
+
+class PrepareState(State):
+    session: str
+    sequence: int = 0
+    rate_hz: int = 0
+    expected_ms: float = -1.0
+    """Where the next block should begin; negative before the first."""
+    source: bytes = b""
+    """Samples at the source's rate that are not resampled yet, float32, after `n_context` that are."""
+    n_context: int = 0
+    first_sample: int = 0
+    """Place of the first sample of `ready` on the time line."""
+    ready: bytes = b""
+    """Less than a window, float32."""
+    network: bytes = b""
+    digest: str = ""
+
+
+class PrepareSession:
+    """One session."""
+
+    def __init__(self, session: str, saved: bytes | None = None) -> None:
+        self.state = PrepareState.model_validate_json(saved) if saved else PrepareState(session=session)
+        self._network = SpeechNetwork()
+        if self.state.network:
+            self._network.state = np.frombuffer(self.state.network, "<f4")
+
+    def save(self) -> bytes:
+        self.state.network = self._network.state.astype("<f4").tobytes()
+        return self.state.model_dump_json().encode()
+
+    def push(self, block: AudioBlock) -> Iterator[PreparedAudio]:
+        state = self.state
+        block = fetched(block)
+        state.digest = hashlib.sha256(state.digest.encode() + block.audio).hexdigest()
+        samples, rate_hz = mono(block)
+        if len(samples):
+            missing_ms = block.start_ms - state.expected_ms if state.expected_ms >= 0 else math.inf
+            if missing_ms > LONGEST_SILENCE_MS or rate_hz != state.rate_hz:
+                yield from self._emit(self._resampled(flush=True), block, flush=True)
+                self._begin(block.start_ms, rate_hz)
+            elif missing_ms > JITTER_MS:
+                self._append(np.zeros(round(missing_ms * rate_hz / 1000), np.float32))
+            self._append(samples)
+        yield from self._emit(self._resampled(flush=block.is_last), block, flush=block.is_last)
+
+    def _begin(self, start_ms: int, rate_hz: int) -> None:
+        state = self.state
+        state.rate_hz, state.expected_ms = rate_hz, float(start_ms)
+        state.source, state.n_context, state.ready = b"", 0, b""
+        state.first_sample = max(state.first_sample, start_ms * SAMPLES_PER_MS)
+        self._network.reset()
+
+    def _append(self, samples: np.ndarray) -> None:
+        # The time line is the count of samples: so gaps that are too short to be filled add up until they are filled,
+        # and a clock that goes back is not followed.
+        state = self.state
+        state.source += samples.astype("<f4").tobytes()
+        state.expected_ms += 1000 * len(samples) / state.rate_hz
+
+    def _resampled(self, flush: bool) -> np.ndarray:
+        """What can be resampled with its context, `(n_samples,)` float32.
+
+        By units of whole samples at both rates, each with its surroundings through a resampler of its own: so a state
+        is a handful of samples and not a filter's memory.
+        """
+        state = self.state
+        if not state.rate_hz:
+            return np.zeros(0, np.float32)
+        source = np.frombuffer(state.source, "<f4")
+        per_s = math.gcd(state.rate_hz, SAMPLE_RATE_HZ)
+        unit_in, unit_out = state.rate_hz // per_s, SAMPLE_RATE_HZ // per_s
+        n_context = 0 if unit_in == unit_out else math.ceil(CONTEXT_S * per_s)
+        n_units = len(source) // unit_in
+        end = n_units if flush else n_units - n_context
+        if end <= state.n_context:
+            return np.zeros(0, np.float32)
+        resampler = Resampler(state.rate_hz, SAMPLE_RATE_HZ)
+        known = source if flush else source[: n_units * unit_in]
+        resampled = np.concatenate([resampler.push(known), resampler.finish()])
+        first = max(0, end - n_context)
+        begin, state.n_context = state.n_context, end - first
+        state.source = source[first * unit_in :].tobytes()
+        return resampled[begin * unit_out : None if flush else end * unit_out]
+
+    def _emit(self, samples: np.ndarray, block: AudioBlock, flush: bool) -> Iterator[PreparedAudio]:
+        """Whole windows; with `flush`, the rest, filled with silence."""
+        state = self.state
+        ready = np.concatenate([np.frombuffer(state.ready, "<f4"), samples])
+        n_whole = len(ready) // N_WINDOW * N_WINDOW
+        if flush and len(ready) > n_whole:
+            ready = np.pad(ready, (0, n_whole + N_WINDOW - len(ready)))
+            n_whole = len(ready)
+        state.ready = ready[n_whole:].astype("<f4").tobytes()
+        is_last = block.is_last and flush
+        if not n_whole and not is_last:
+            return
+        windows = ready[:n_whole].reshape(-1, N_WINDOW)
+        probabilities = self._network(windows).tolist() if n_whole else []
+        yield PreparedAudio(
+            session=state.session,
+            sequence=state.sequence,
+            start_ms=state.first_sample // SAMPLES_PER_MS,
+            captured_at=block.captured_at,
+            is_last=is_last,
+            first_sample=state.first_sample,
+            audio=pcm(windows.ravel()),
+            speech=tuple(round(p, 3) for p in probabilities),
+            digest=state.digest if is_last else "",
+        )
+        state.sequence += 1
+        state.first_sample += n_whole
+
+
+def fetched(block: AudioBlock) -> AudioBlock:
+    """The block with its sound in it; without any where what it names may not be read, or is none of such a block."""
+    if not block.audio_uri:
+        return block
+    audio = b""
+    try:
+        with storage.open_reader(block.audio_uri) as file:
+            audio = file.read(LARGEST_BLOB_BYTES + 1)
+        if len(audio) > LARGEST_BLOB_BYTES:
+            raise ValueError(f"more than {LARGEST_BLOB_BYTES} bytes")
+        if block.encoding == "pcm":
+            block.check(audio)
+    except Exception as error:
+        # What a message names must not stop whoever hears it. Storage that does not answer is no fault of the message.
+        is_of_the_file = isinstance(error, OSError) and storage.is_of_the_file(error)
+        if not (is_of_the_file or storage.is_forbidden(error) or isinstance(error, InputRejected | ValueError)):
+            raise
+        log.warning("a block's sound is lost", session=block.session, sequence=block.sequence, error=str(error))
+        audio = b""
+    return block.model_copy(update={"audio": audio, "audio_uri": ""})
+
+
+def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
+    """A block's samples, `(n_samples,)` float32, and their rate; none where it cannot be decoded: it counts as lost."""
+    if not block.audio:
+        return np.zeros(0, np.float32), block.sample_rate_hz
+    if block.encoding == "opus":
+        from tasks.media.decode import load_audio
+        from tasks.media.findings import MediaRejected
+
+        try:
+            return load_audio(block.audio)[: block.duration_ms * SAMPLES_PER_MS], SAMPLE_RATE_HZ
+        except MediaRejected as error:
+            log.warning("a block cannot be decoded", session=block.session, sequence=block.sequence, error=str(error))
+            return np.zeros(0, np.float32), SAMPLE_RATE_HZ
+    interleaved = from_pcm(block.audio).reshape(-1, block.n_channels)
+    channels = np.ascontiguousarray(interleaved.T)
+    return Downmixer(block.n_channels, block.sample_rate_hz).mix(channels), block.sample_rate_hz
+
+
+def last_block(session: str, sequence: int) -> AudioBlock:
+    """What a feeder would have sent last."""
+    return AudioBlock(
+        session=session, sequence=sequence, start_ms=0, captured_at=0.0, n_channels=1, audio=b"", is_last=True
+    )
+
+
+def component(ends_after_s: float = 0.0) -> Component:
+    """`ends_after_s`: a session whose feeder is gone so long is ended; 0: never."""
+    ending = Ending(ends_after_s, last_block) if ends_after_s else None
+    return Component("prepare", AudioBlock, PrepareSession, VERSION, ending)

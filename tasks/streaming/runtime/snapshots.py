@@ -1,0 +1,78 @@
+"""Sessions as they were saved: a compacted topic for each component, with the last snapshot of each session."""
+
+from __future__ import annotations
+
+import time
+
+from pydantic import ValidationError
+
+from tasks import kafka
+from tasks.contract import Frozen
+from tasks.streaming.runtime.session import Component
+
+
+class Snapshot(Frozen):
+    """A session as its topic's message at `offset` left it."""
+
+    version: int
+    offset: int
+    sequence: int
+    has_ended: bool = False
+    state: str = ""
+
+    @classmethod
+    def read(cls, saved: bytes, version: int) -> Snapshot | None:
+        """None: of another version, or no snapshot at all."""
+        try:
+            snapshot = cls.model_validate_json(saved)
+        except ValidationError:
+            return None
+        return snapshot if snapshot.version == version else None
+
+
+def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
+    """The last snapshot of each session of a partition, as it was saved.
+
+    Raises `ConnectionError` when the topic could not be read to its end.
+    """
+    from confluent_kafka import TopicPartition
+
+    reader = kafka.consumer(f"airscript-{component.name}-states")
+    try:
+        at = TopicPartition(component.state_topic, number)
+        first, end = reader.get_watermark_offsets(at, timeout=kafka.FLUSH_S)
+        at.offset = first
+        snapshots: dict[str, bytes] = {}
+        if end > first:
+            reader.assign([at])
+            deadline = time.monotonic() + kafka.FLUSH_S
+            while time.monotonic() < deadline:
+                message = reader.poll(kafka.POLL_S)
+                if message is None:
+                    position = reader.position([at])[0].offset
+                    if position >= end:
+                        break
+                elif not message.error():
+                    _keep_latest(snapshots, (message.key() or b"").decode(), message.value() or b"")
+                    if (message.offset() or 0) >= end - 1:
+                        break
+            else:
+                raise ConnectionError(f"{component.state_topic}[{number}] was not read to its end")
+        return snapshots
+    finally:
+        reader.close()
+
+
+def _keep_latest(snapshots: dict[str, bytes], name: str, saved: bytes) -> None:
+    """Of two snapshots, the one that has heard more: a worker that was long away may have put an older one last."""
+    if not saved:
+        snapshots.pop(name, None)
+    elif name not in snapshots or _offset(saved) >= _offset(snapshots[name]):
+        snapshots[name] = saved
+
+
+def _offset(saved: bytes) -> int:
+    try:
+        return Snapshot.model_validate_json(saved).offset
+    except ValidationError:
+        return -1

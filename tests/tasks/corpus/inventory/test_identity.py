@@ -1,0 +1,94 @@
+"""Names from paths: safe, readable where they can be, and never two alike."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import storage
+from tasks.corpus.inventory.identity import broadcast_date, programme_id, split_extension, stems_of_transcript
+
+SAFE = re.compile(r"[A-Za-z0-9._-]{1,97}")
+
+file_names = st.binary(min_size=1, max_size=60).filter(
+    lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")
+)
+
+
+def stem_of(name: bytes) -> str:
+    return storage.file_uri(Path("/corpus") / os.fsdecode(name)).removeprefix("file:///corpus/")
+
+
+@pytest.mark.parametrize(
+    ("path", "stem", "extension"),
+    [
+        ("a/b.MP4", "a/b", ".mp4"),
+        ("a.b/c", "a.b/c", ""),
+        ("a/.srt", "a/.srt", ""),
+        ("a/cuts.jsonl.gz", "a/cuts", ".jsonl.gz"),
+        ("a/b.en.srt", "a/b.en", ".srt"),
+        ("a/b.tar.gz", "a/b", ".tar.gz"),
+    ],
+)
+def test_extensions(path: str, stem: str, extension: str) -> None:
+    assert split_extension(path) == (stem, extension)
+
+
+@pytest.mark.parametrize(
+    ("stem", "stems"),
+    [
+        ("a/news", ("a/news",)),
+        ("a/news.en", ("a/news.en", "a/news")),
+        ("a/news.en-GB", ("a/news.en-GB", "a/news")),
+        ("a/news.de", ("a/news.de",)),
+        ("a/news.mp4", ("a/news.mp4", "a/news")),
+    ],
+)
+def test_whose_transcript_it_may_be(stem: str, stems: tuple[str, ...]) -> None:
+    assert stems_of_transcript(stem, "en") == stems
+
+
+def test_a_plain_path_is_its_own_name() -> None:
+    assert programme_id("news/2026/evening_1", is_encoded=True) == "news.2026.evening_1"
+
+
+def test_an_odd_one_keeps_what_can_be_read() -> None:
+    assert re.fullmatch(r"news-Gunun-Ozeti-[0-9a-f]{16}", programme_id("news/Günün Özeti!", is_encoded=False))
+
+
+@given(file_names, file_names)
+def test_names_are_safe_and_differ(one: bytes, other: bytes) -> None:
+    names = [programme_id(stem_of(name), is_encoded=True) for name in (one, other)]
+    assert all(SAFE.fullmatch(name) for name in names)
+    assert (names[0] == names[1]) == (one == other)
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_object_keys_are_safe_too(key: str) -> None:
+    assert SAFE.fullmatch(programme_id(key, is_encoded=False))
+
+
+@pytest.mark.parametrize(
+    ("stem", "date"),
+    [
+        ("news/2026-03-01", "2026-03-01"),
+        ("2026/20260301_late", "2026-03-01"),
+        ("a_2026.03.01", "2026-03-01"),
+        ("2026/03/01/news", "2026-03-01"),
+        ("news_202603011800", "2026-03-01"),
+        ("news_20260301180000", "2026-03-01"),
+        ("01.03.2026_news", "2026-03-01"),
+        ("news-120260301", ""),
+        ("news_202603012500", ""),
+        ("32.03.2026", ""),
+        ("news-2026-13-01", ""),
+        ("2026-0301", ""),
+    ],
+)
+def test_dates(stem: str, date: str) -> None:
+    assert broadcast_date(stem, is_encoded=False) == date

@@ -1,0 +1,255 @@
+"""The rule of promotion: what it lets pass, what it stops, and that it says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.evaluation.promotion import Judged, compare
+from training.evaluation.records import Comparison, Decision, Evaluation, InventedWords, RateInterval, ScoredUtterance
+from training.evaluation.slices import cut_slices
+from training.evaluation.units import MIN_PROGRAMMES, choose_unit
+from training.scoring.errors import ErrorCounts, total
+
+WORDS = 20
+GENRES = ("news", "sport", "drama")
+
+
+def utterances(errors: np.ndarray) -> list[ScoredUtterance]:
+    """`errors` is `(n_programmes, n_utterances)`, of `WORDS` words each."""
+    return [
+        ScoredUtterance(
+            utterance_id=f"{p}-{u}",
+            programme_id=f"programme-{p}",
+            speaker=f"speaker-{p % 4}",
+            duration_s=4.0 + u % 5,
+            genre=GENRES[p % len(GENRES)],
+            snr_db=30.0,
+            reference="word " * WORDS,
+            hypothesis="",
+            words=ErrorCounts(substitutions=int(n), length=WORDS),
+            characters=ErrorCounts(substitutions=int(n), length=5 * WORDS),
+        )
+        for p, row in enumerate(errors)
+        for u, n in enumerate(row)
+    ]
+
+
+def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0, silent: bool = True) -> Evaluation:
+    words = total(u.words for u in scored)
+    rate = RateInterval(value=words.rate, low=0, high=1)
+    return Evaluation(
+        model_version=name,
+        model_digest=name,
+        engine="test",
+        dataset_name="test",
+        dataset_version="0",
+        split="test",
+        normaliser="test",
+        utterances=len(scored),
+        hours=1.0,
+        words=words,
+        characters=words,
+        resampled="programme",
+        wer=rate,
+        cer=rate,
+        slices=cut_slices(scored),
+        invented=(InventedWords(sound="x", silent=silent, seconds=60.0, words=invented, heard=""),),
+    )
+
+
+def decide(
+    challenger: np.ndarray,
+    champion: np.ndarray,
+    invented: int = 0,
+    same: bool = False,
+    silent: bool = True,
+    elsewhere: tuple[np.ndarray, np.ndarray] | None = None,
+    rtfx: tuple[float, float] = (50.0, 50.0),
+    champion_invented: int = 0,
+    stands_in: bool = False,
+) -> Comparison:
+    sides = []
+    for errors, name, place in ((challenger, "champion" if same else "challenger", 0), (champion, "champion", 1)):
+        heard = utterances(errors)
+        other = utterances(elsewhere[place]) if elsewhere else []
+        found = evaluation(heard, name, champion_invented if place else invented, silent)
+        sides.append(Judged(found, heard, other, rtfx[place], "two cores", stands_in=stands_in and bool(place)))
+    return compare(*sides)
+
+
+@pytest.fixture
+def champion() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 7, (12, 20))
+
+
+def test_a_better_model_is_promoted(champion: np.ndarray) -> None:
+    found = decide(champion - 1, champion)
+    assert found.decision is Decision.PROMOTE
+    assert found.difference == pytest.approx(-1 / WORDS)
+    assert found.resampled == "programme"
+    assert "better" in found.reasons[0]
+
+
+def test_the_same_model_is_the_same(champion: np.ndarray) -> None:
+    assert decide(champion, champion, same=True).decision is Decision.SAME
+
+
+def test_a_damaged_model_is_not_promoted(champion: np.ndarray) -> None:
+    found = decide(champion + 3, champion)
+    assert found.decision is Decision.KEEP
+    assert found.p_better == 0
+
+
+def test_chance_is_not_enough(champion: np.ndarray) -> None:
+    shuffled = np.random.default_rng(1).permuted(champion, axis=1)
+    assert decide(shuffled, champion).decision is Decision.KEEP
+
+
+def test_a_handful_of_programmes_is_not_surer_than_it_can_be() -> None:
+    """Resamples of eight alone would be sure of it, and of equal models that often too; of four times as many like
+    these they are rightly sure."""
+    champion = np.full((8, 20), 6)
+    challenger = champion.copy()
+    for row, gain in zip(challenger, (20, 16, 12, 8, 2, -2, -4, -6), strict=True):
+        row[: abs(gain)] -= np.sign(gain)
+    found = decide(challenger, champion)
+    assert (found.resampled, found.n_resampled) == ("programme", 8)
+    assert found.p_better >= 0.95
+    assert "over 8 programmes, more of them are needed" in found.reasons[0]
+    assert decide(np.tile(challenger, (4, 1)), np.tile(champion, (4, 1))).is_sure
+
+
+def test_better_on_average_but_worse_in_a_part(champion: np.ndarray) -> None:
+    challenger = np.maximum(champion - 2, 0)
+    challenger[3] = champion[3] + 4
+    found = decide(challenger, champion)
+    assert found.p_better > 0.95
+    assert found.decision is Decision.KEEP
+    assert any("worse in programme programme-3" in reason for reason in found.reasons)
+
+
+def test_a_talker_on_silence_is_not_promoted(champion: np.ndarray) -> None:
+    found = decide(champion - 1, champion, invented=1)
+    assert found.decision is Decision.KEEP
+    assert "hears 1 words in silence, the champion 0" in found.reasons[0]
+
+
+def test_a_talker_over_noise_and_music_is_not_promoted(champion: np.ndarray) -> None:
+    assert decide(champion - 1, champion, invented=2, silent=False).decision is Decision.PROMOTE
+    found = decide(champion - 1, champion, invented=30, silent=False)
+    assert found.decision is Decision.KEEP
+    assert "nobody speaks" in found.reasons[0]
+
+
+def test_invented_words_do_not_add_up_over_promotions(champion: np.ndarray) -> None:
+    """Each a little more than the one before: there is an end to it, but one that invents less may always come."""
+
+    def decided(ours: int, theirs: int) -> Decision:
+        return decide(champion - 1, champion, ours, silent=False, champion_invented=theirs).decision
+
+    assert decided(5, 0) is Decision.PROMOTE
+    assert decided(11, 6) is Decision.PROMOTE
+    assert decided(16, 11) is Decision.KEEP
+    assert decided(30, 40) is Decision.PROMOTE
+    assert decided(41, 40) is Decision.KEEP
+
+
+def test_a_small_programme_given_up_is_seen(champion: np.ndarray) -> None:
+    """Eighty words of which none is understood any more, and twenty times as many that got better."""
+    small = [u.model_copy(update={"programme_id": "small", "speaker": "her"}) for u in utterances(np.full((1, 4), 1))]
+    lost = [u.model_copy(update={"words": ErrorCounts(deletions=WORDS, length=WORDS)}) for u in small]
+    ours, theirs = [*utterances(np.maximum(champion - 2, 0)), *lost], [*utterances(champion), *small]
+    found = compare(Judged(evaluation(ours, "new"), ours), Judged(evaluation(theirs, "old"), theirs))
+    assert found.p_better > 0.95
+    assert found.decision is Decision.KEEP
+    assert any("worse in programme small: 100.00 % against 5.00 %" in reason for reason in found.reasons)
+
+
+def test_many_small_ones_are_looked_at_together(champion: np.ndarray) -> None:
+    """Thirty programmes of one utterance: too little lost in each to tell, and too much in all."""
+    one_each = [
+        u.model_copy(update={"programme_id": f"small-{number}"})
+        for number, u in enumerate(utterances(np.full((1, 30), 2)))
+    ]
+    worse = [u.model_copy(update={"words": ErrorCounts(substitutions=4, length=WORDS)}) for u in one_each]
+    ours, theirs = [*utterances(np.maximum(champion - 2, 0)), *worse], [*utterances(champion), *one_each]
+    found = compare(Judged(evaluation(ours, "new"), ours), Judged(evaluation(theirs, "old"), theirs))
+    assert found.decision is Decision.KEEP
+    assert [part.value for part in found.slices if part.too_bad and part.kind == "programme"] == ["all the small ones"]
+
+
+def test_chance_in_many_large_ones_stops_nothing() -> None:
+    """300 programmes of 480 words, all of them truly a tenth better; among so many some look worse."""
+    rng = np.random.default_rng(4)
+    before = rng.binomial(WORDS, 0.15, size=(300, 24))
+    after = rng.binomial(WORDS, 0.135, size=(300, 24))
+    found = decide(after, before)
+    looks_worse = [part for part in found.slices if part.p_worse >= 0.95]
+    assert looks_worse
+    assert found.decision is Decision.PROMOTE, found.reasons
+    after[7] = rng.binomial(WORDS, 0.4, size=24)
+    assert any("worse in programme programme-7" in why for why in decide(after, before).reasons)
+
+
+def test_chance_in_small_ones_stops_nothing(champion: np.ndarray) -> None:
+    """Four hundred programmes of one utterance that got better by a third on average, each by its own luck."""
+    rng = np.random.default_rng(3)
+    found = decide(rng.binomial(WORDS, 0.10, (400, 1)), rng.binomial(WORDS, 0.15, (400, 1)))
+    assert sum(part.kind == "programme" for part in found.slices) == 401
+    assert found.decision is Decision.PROMOTE
+
+
+def test_a_genre_given_up_is_seen_though_no_programme_shows_it(champion: np.ndarray) -> None:
+    """A little worse in each of its programmes, too little for any of them, and surely so for all."""
+    challenger = np.maximum(champion - 2, 0)
+    rng = np.random.default_rng(2)
+    challenger[2::3] = champion[2::3] + rng.choice([-1, 0, 1, 2], champion[2::3].shape)
+    found = decide(challenger, champion)
+    assert found.p_better > 0.95
+    assert found.decision is Decision.KEEP
+    assert any("worse in genre drama" in reason for reason in found.reasons)
+
+
+def test_worse_out_of_domain_is_not_promoted(champion: np.ndarray) -> None:
+    assert decide(champion - 1, champion, elsewhere=(champion, champion)).decision is Decision.PROMOTE
+    found = decide(champion - 1, champion, elsewhere=(champion + 2, champion))
+    assert found.decision is Decision.KEEP
+    assert found.out_of_domain is not None
+    assert found.out_of_domain.too_bad
+    assert "worse out of domain" in found.reasons[0]
+
+
+def test_much_slower_is_not_promoted(champion: np.ndarray) -> None:
+    assert decide(champion - 1, champion, rtfx=(30.0, 50.0)).decision is Decision.PROMOTE
+    found = decide(champion - 1, champion, rtfx=(20.0, 50.0))
+    assert found.decision is Decision.KEEP
+    assert "too slow: 20.0 times real time, the champion 50.0" in found.reasons[0]
+
+
+def test_before_the_first_champion_nothing_can_get_slower(champion: np.ndarray) -> None:
+    """A base that decodes greedily stands in, and the challenger has a spelling model."""
+    assert decide(champion - 1, champion, rtfx=(20.0, 50.0), stands_in=True).decision is Decision.PROMOTE
+
+
+def test_few_utterances_prove_nothing() -> None:
+    champion = np.full((2, 4), 10)
+    found = decide(champion - 8, champion)
+    assert found.decision is Decision.KEEP
+    assert "too few" in found.reasons[0]
+
+
+def test_few_programmes_are_looked_at_one_by_one() -> None:
+    """Utterances are drawn, and one programme that got worse is still enough to say no."""
+    champion = np.full((3, 30), 5)
+    assert choose_unit(["a", "b", "c"]) == "utterance"
+    better = decide(champion - 2, champion)
+    assert (better.decision, better.resampled, better.n_resampled) == (Decision.PROMOTE, "utterance", 90)
+    challenger = champion - 3
+    challenger[2] = 7
+    assert decide(challenger, champion).decision is Decision.KEEP
+
+
+def test_programmes_are_drawn_where_there_are_enough() -> None:
+    assert choose_unit([str(i) for i in range(MIN_PROGRAMMES)]) == "programme"
+    assert choose_unit([str(i) for i in range(MIN_PROGRAMMES - 1)]) == "utterance"

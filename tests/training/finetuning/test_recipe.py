@@ -1,0 +1,110 @@
+"""Presets, forms and command lines are views of one recipe, and a key depends on what comes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks import storage
+from tasks.contract import Misconfigured, from_argv, to_argv
+from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
+from tasks.dataset.manifest import load_manifest
+from tasks.models import ModelReference
+from training.families import load_acoustic_model
+from training.finetuning import recipe
+from training.finetuning.recipe import PRESETS, Recipe, base_of, load_preset, resolve_base, resolve_recipe
+from training.finetuning.session import take_validation_sample
+from training.steps import train
+
+
+def arguments(**given: object) -> Train:
+    return Train(output="file:///o", dataset="file:///d/manifest.json", **given)
+
+
+def test_presets_are_complete_and_the_only_ones() -> None:
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == set(PresetName)
+    assert set(Recipe.model_fields) == set(RecipeFields.model_fields)
+    for name in PresetName:
+        preset = load_preset(name)
+        assert preset.description
+        assert preset.base or name is PresetName.DEMO
+
+
+def test_what_is_given_goes_over_the_preset_also_where_it_is_the_presets_value() -> None:
+    preset = load_preset(PresetName.WHISPER_SMALL_LORA).recipe
+    assert resolve_recipe(arguments(preset="whisper-small-lora")) == preset
+    found = resolve_recipe(arguments(preset="whisper-small-lora", lora_rank=0, augment="false", precision="float32"))
+    changes = {"lora_rank": 0, "augment": False, "precision": Precision.FLOAT32}
+    assert found == preset.model_copy(update=changes)
+
+
+def test_a_form_left_empty_is_the_preset() -> None:
+    empty = dict.fromkeys(RecipeFields.model_fields, "None")
+    assert resolve_recipe(arguments(**empty)) == load_preset(PresetName.DEMO).recipe
+
+
+def test_the_recipe_survives_an_argument_vector() -> None:
+    given = arguments(preset="parakeet-ctc", steps=500, learning_rate=3e-4, gradient_checkpointing=False, base="x/y")
+    again = from_argv(Train, to_argv(given), prog="train")
+    assert again == given
+    assert resolve_recipe(again).steps == 500
+    assert not resolve_recipe(again).gradient_checkpointing
+
+
+def test_a_key_depends_on_the_resolved_values_only(dataset: str, base_model: Path) -> None:
+    def inputs(**given: object) -> dict[str, str]:
+        found = Train(output="file:///o", dataset=dataset, base=str(base_model), **given)
+        return {**train.inputs(found), "canonical": str(found.canonical())}
+
+    demo = load_preset(PresetName.DEMO).recipe
+    assert inputs() == inputs(steps=demo.steps) == inputs(preset="parakeet-ctc", **demo.model_dump())
+    assert inputs() == inputs(workers=8), "on one accelerator or on eight"
+    assert inputs() != inputs(steps=demo.steps + 1)
+    assert inputs() != inputs(preset="parakeet-ctc")
+
+
+def test_weights_are_chosen_on_as_much_speech_as_the_recipe_says(dataset: str, base_model: Path) -> None:
+    for name in set(PresetName) - {PresetName.DEMO}:
+        assert load_preset(name).recipe.validation_seconds >= 3600
+    manifest, _ = load_manifest(dataset)
+    model = load_acoustic_model(base_model, "cpu")
+    for seconds in (3.0, 15.0):
+        sample = take_validation_sample(model, manifest, seconds, batch_frames=400)
+        assert sample is not None
+        assert sample.audio_s == pytest.approx(seconds, rel=0.3)
+
+
+def test_without_any_base_it_says_so() -> None:
+    assert base_of(arguments(preset="whisper-small-lora")) == "openai/whisper-small"
+    with pytest.raises(Misconfigured, match="give --base"):
+        base_of(arguments())
+
+
+def test_a_figure_out_of_its_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (PRESETS / "demo.yaml").read_text()
+    monkeypatch.setattr(recipe, "PRESETS", tmp_path)
+    for damaged in (text.replace("steps: 500", "steps: 0"), text.replace("seed: 0", ""), text + "surprise: 1\n", "{"):
+        (tmp_path / "demo.yaml").write_text(damaged)
+        with pytest.raises(Misconfigured, match="correct the file"):
+            load_preset(PresetName.DEMO)
+
+
+def test_a_task_goes_on_from_the_base_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback in the middle of a training moves the alias."""
+    champion = "models:/m/1"
+
+    def resolved(uri: str) -> ModelReference:
+        exact = champion if uri == "models:/m@champion" else uri
+        return ModelReference(exact, exact, exact)
+
+    def base(task: str, uri: str = "models:/m@champion") -> str:
+        receipt = storage.file_uri(tmp_path / f"{task}.json")
+        return resolve_base(arguments(base=uri, receipt=receipt)).uri
+
+    monkeypatch.setattr(recipe, "resolve", resolved)
+    assert base("train") == "models:/m/1"
+    champion = "models:/m/2"
+    assert base("train") == "models:/m/1"
+    assert base("of-another-run") == "models:/m/2"
+    assert base("train", "models:/m/3") == "models:/m/3", "another base is asked for"

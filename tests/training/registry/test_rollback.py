@@ -1,0 +1,93 @@
+"""Rolling back: the command as an operator types it, and which version it goes back to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from typer.testing import CliRunner, Result
+
+from tasks import kafka
+from tasks.contract import ExitCode
+from tests.training.tones import registry
+from training.registry.rollback import app
+from training.registry.versions import CHAMPION, alias_version, promote
+
+NAME = "m"
+
+
+@pytest.fixture
+def client(mlflow_store: str) -> MlflowClient:
+    """A registry of three versions, none of them champion yet."""
+    return registry(mlflow_store, NAME, n_versions=3)
+
+
+def roll_back(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["--by", "Ada", "--because", "names were wrong", "--name", NAME, *arguments])
+
+
+def promote_all(client: MlflowClient, *versions: int) -> None:
+    for version in versions:
+        promote(client, NAME, version, "rule", "better")
+
+
+def test_the_command_gives_the_alias_back_and_leaves_a_trace(client: MlflowClient) -> None:
+    promote_all(client, 1, 2)
+    done = roll_back()
+    assert done.exit_code == ExitCode.DONE
+    assert "version 1 again, version 2 marked as rolled back" in done.stdout
+    assert alias_version(client, NAME, CHAMPION) == 1
+    tags = client.get_model_version(NAME, "2").tags
+    assert tags["rolled_back_by"].startswith("Ada at ")
+    assert tags["rolled_back_because"] == "names were wrong"
+
+
+@pytest.mark.parametrize("config", ["{}", "{"], ids=["brokers that do not answer", "torn settings"])
+def test_a_rollback_stands_when_kafka_is_away(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    settings = tmp_path / "kafka.json"
+    settings.write_text(config)
+    monkeypatch.setenv("AIRSCRIPT_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", str(settings))
+    monkeypatch.setattr(kafka, "FLUSH_S", 0.5)
+    promote_all(client, 1, 2)
+    done = roll_back()
+    assert done.exit_code == ExitCode.DONE
+    assert "version 1 again" in done.stdout
+    assert "the rollback stands" in done.stderr
+    assert alias_version(client, NAME, CHAMPION) == 1
+
+
+def test_the_command_says_what_is_missing(client: MlflowClient) -> None:
+    nothing = roll_back()
+    assert nothing.exit_code == ExitCode.INPUT_REJECTED
+    assert "has no champion to roll back from" in nothing.stderr
+    promote_all(client, 1)
+    assert "first champion" in roll_back().stderr
+    assert roll_back("--to", "9").exit_code == ExitCode.INPUT_REJECTED
+    assert "is the champion already" in roll_back("--to", "1").stderr
+    assert "rolled_back_by" not in client.get_model_version(NAME, "1").tags
+
+
+def test_one_that_was_rolled_back_is_passed_over(client: MlflowClient) -> None:
+    promote_all(client, 1, 2, 3)
+    client.set_model_version_tag(NAME, "2", "rolled_back_by", "Grace")
+    assert roll_back().exit_code == ExitCode.DONE
+    assert alias_version(client, NAME, CHAMPION) == 1
+
+
+def test_two_that_replaced_each_other_and_failed_both_leave_nothing(client: MlflowClient) -> None:
+    promote_all(client, 1, 2, 1)
+    assert roll_back().exit_code == ExitCode.DONE
+    assert alias_version(client, NAME, CHAMPION) == 2
+    assert roll_back().exit_code == ExitCode.INPUT_REJECTED
+    assert alias_version(client, NAME, CHAMPION) == 2
+
+
+def test_a_person_who_names_a_marked_version_clears_it(client: MlflowClient) -> None:
+    promote_all(client, 1, 2)
+    roll_back()
+    assert roll_back("--to", "2").exit_code == ExitCode.DONE
+    assert "rolled_back_by" not in client.get_model_version(NAME, "2").tags

@@ -1,1 +1,0 @@
-"""Whether a challenger is really better than the champion: a rule that gives its reasons."""

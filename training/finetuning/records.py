@@ -1,0 +1,30 @@
+"""What a train step leaves beside the model, and how later steps read it."""
+
+from __future__ import annotations
+
+from tasks.contract import Frozen
+from tasks.step import load_result, output_uri
+from tasks.storage.records import read_one
+from training.finetuning.recipe import Recipe
+
+MODEL_FOLDER = "model"
+RECIPE, CURVE = "recipe.json", "curve.json"
+
+
+class Curve(Frozen):
+    """`curve.json`: how the run went."""
+
+    losses: tuple[float | None, ...]
+    """One a step; None where it was not finite."""
+    validation_wers: tuple[tuple[int, float], ...]
+    """Step and word error rate of each validation."""
+
+
+def load_recipe(result_uri: str) -> Recipe:
+    """The recipe behind a train step's result."""
+    return read_one(Recipe, output_uri(result_uri, load_result(result_uri), RECIPE))
+
+
+def load_curve(result_uri: str) -> Curve:
+    """The curve behind a train step's result."""
+    return read_one(Curve, output_uri(result_uri, load_result(result_uri), CURVE))
