@@ -12,13 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.corpus.steps.extract import GROUP_BYTES, GROUP_ROWS
-from tasks.corpus.utterances.cutting import Utterance
+from tasks.corpus.utterances.cutting import CutUtterance
 from tasks.corpus.utterances.slicing import Slicer
 from tasks.dataset import flac
 from tasks.dataset.schema import PREPARED, RowWriter, dataset_schema, open_parquet
 from tasks.features.config import parakeet
 from tasks.features.logmel import LogMel
-from tasks.media.decode import open_audio
+from tasks.media.decoding.reader import open_audio
 
 UTTERANCE_S = 10
 
@@ -34,7 +34,7 @@ class CorpusSteps:
 
     def utterances(self, path: Path, seconds: int) -> Iterator[np.ndarray]:
         """Decoded, mixed, resampled and cut: `(n_samples,)` each."""
-        cuts = [Utterance(at * 1000, (at + UTTERANCE_S) * 1000, "") for at in range(0, seconds, UTTERANCE_S)]
+        cuts = [CutUtterance(at * 1000, (at + UTTERANCE_S) * 1000, "") for at in range(0, seconds, UTTERANCE_S)]
         with open_audio(path) as audio:
             for _, samples in Slicer(cuts).slice(audio):
                 yield samples

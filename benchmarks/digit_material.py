@@ -25,9 +25,9 @@ from local.demo.synthesis.augmentation import SoundBank
 from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
 from local.demo.synthesis.voices import VoiceSet, random_voice
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.media.decode import load_audio
+from tasks.media.decoding.reader import load_audio
+from training.data.audio_augmentation import add_noise, change_speed
 from training.data.nonspeech import random_nonspeech
-from training.data.sound_augmentation import played, with_noise
 from training.scoring.normaliser import normalise
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -158,12 +158,12 @@ class Studio:
     def _elsewhere(self, s: Said, fastest: float) -> Said:
         """The same words in another voice, another place and perhaps a telephone's band."""
         rng = self._rng
-        samples = played(s.samples, float(np.exp(rng.uniform(-1, 1) * np.log(fastest))), SAMPLE_RATE_HZ)
+        samples = change_speed(s.samples, float(np.exp(rng.uniform(-1, 1) * np.log(fastest))), SAMPLE_RATE_HZ)
         if rng.random() < ROOM_SHARE:
             room = self._bank.rooms[rng.integers(len(self._bank.rooms))]
             samples = fftconvolve(samples, room)[: len(samples)]
         if rng.random() < NOISE_SHARE:
-            samples = with_noise(samples, random_nonspeech(len(samples), rng), float(rng.uniform(*SNR_DB)))
+            samples = add_noise(samples, random_nonspeech(len(samples), rng), float(rng.uniform(*SNR_DB)))
         if rng.random() < TELEPHONE_SHARE:
             samples = telephone(samples)
         return replace(s, samples=with_floor(samples, float(rng.uniform(*FLOOR_DB)), rng))

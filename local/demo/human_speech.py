@@ -24,7 +24,7 @@ import typer
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Frozen
 from tasks.dataset import flac
-from tasks.media.decode import load_audio
+from tasks.media.decoding.reader import load_audio
 
 TRAINING = ("train_pack/", "words/", "digits/strings/", "digits/isolated/")
 HELD_BACK = ("sentences/", "digits/isolated/")

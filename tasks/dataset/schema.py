@@ -35,13 +35,13 @@ PROGRAMME_DIGEST = pa.field("programme_sha256", pa.string(), nullable=False)  # 
 SPLIT = pa.field("split", pa.string(), nullable=False)
 # Character errors a character of the caption, against what a recogniser heard; null where none was asked.
 MATCH_ERROR = pa.field("match_error", pa.float32())
-HEARD = pa.field("heard", pa.string())
+HYPOTHESIS = pa.field("heard", pa.string())
 
 SPOOLED = pa.schema([*UTTERANCE, SPLIT, AUDIO, DIGEST])  # while a programme is being read
 PREPARED = SPOOLED.append(PROGRAMME_DIGEST)
-MATCH = pa.schema([UTTERANCE[0], HEARD, MATCH_ERROR, pa.field("word_error", pa.float32())])
+MATCH = pa.schema([UTTERANCE[0], HYPOTHESIS, MATCH_ERROR, pa.field("word_error", pa.float32())])
 # A shard's rows without what is large.
-INDEX = pa.schema([*UTTERANCE, SPLIT, DIGEST, PROGRAMME_DIGEST, MATCH_ERROR, HEARD])
+INDEX = pa.schema([*UTTERANCE, SPLIT, DIGEST, PROGRAMME_DIGEST, MATCH_ERROR, HYPOTHESIS])
 
 
 def dataset_schema(n_mels: int, *, with_audio: bool) -> pa.Schema:

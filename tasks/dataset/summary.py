@@ -104,7 +104,7 @@ def examples_of(step: str, outcomes: Iterable[ItemOutcome]) -> Examples:
     """The first few outcomes of each reason."""
     found: dict[Reason, list[ItemOutcome]] = defaultdict(list)
     for outcome in outcomes:
-        if outcome.reason is not None and not outcome.outcome.is_done and len(found[outcome.reason]) < MAX_EXAMPLES:
+        if outcome.reason is not None and not outcome.is_done and len(found[outcome.reason]) < MAX_EXAMPLES:
             found[outcome.reason].append(outcome)
     return {step: {reason: tuple(some) for reason, some in sorted(found.items()) if some}}
 

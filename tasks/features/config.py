@@ -11,7 +11,7 @@ from typing import Any
 from tasks.audio import SAMPLE_RATE_HZ
 
 
-class Family(StrEnum):
+class FeatureFamily(StrEnum):
     """The model families whose features differ in more than their numbers."""
 
     PARAKEET = "parakeet"  # FastConformer: pre-emphasis over the whole signal, frames around their centre
@@ -27,7 +27,7 @@ class FeaturesConfig:
     (Kaldi), or `window_samples // hop_samples` whatever its length (Whisper); each `stride` of them make one.
     """
 
-    family: Family
+    family: FeatureFamily
     n_mels: int
     hop_samples: int
     win_samples: int
@@ -39,7 +39,7 @@ class FeaturesConfig:
     stride: int = 1  # so many frames side by side are one frame of the model's; a rest is left out
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "family", Family(self.family))
+        object.__setattr__(self, "family", FeatureFamily(self.family))
         for name in ("n_mels", "hop_samples", "win_samples", "n_fft", "sample_rate_hz", "stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"features: {name} must be at least 1, not {getattr(self, name)}")
@@ -63,7 +63,7 @@ class FeaturesConfig:
 
     def n_spectra(self, n_samples: int) -> int:
         """Frames before `stride` of them are put together."""
-        if self.family is Family.KALDI:
+        if self.family is FeatureFamily.KALDI:
             return max(0, 1 + (n_samples - self.win_samples) // self.hop_samples)
         return (self.window_samples or n_samples) // self.hop_samples
 
@@ -85,7 +85,7 @@ class FeaturesConfig:
 def parakeet(hop_samples: int = 160, n_mels: int = 80, *, per_feature_norm: bool = True) -> FeaturesConfig:
     """FastConformer's features as NVIDIA's Parakeet models take them; `hop_samples=320` is the demo's family."""
     return FeaturesConfig(
-        family=Family.PARAKEET,
+        family=FeatureFamily.PARAKEET,
         n_mels=n_mels,
         hop_samples=hop_samples,
         win_samples=400,
@@ -98,7 +98,7 @@ def parakeet(hop_samples: int = 160, n_mels: int = 80, *, per_feature_norm: bool
 def whisper(n_mels: int = 80) -> FeaturesConfig:
     """Whisper's features: 80 mels up to large-v2, 128 from large-v3 on; 3000 frames of a 30-second window."""
     return FeaturesConfig(
-        family=Family.WHISPER,
+        family=FeatureFamily.WHISPER,
         n_mels=n_mels,
         hop_samples=160,
         win_samples=400,
@@ -110,7 +110,7 @@ def whisper(n_mels: int = 80) -> FeaturesConfig:
 def kaldi(n_mels: int = 23, *, per_feature_norm: bool = False, stride: int = 1) -> FeaturesConfig:
     """`compute-fbank-feats --dither=0` with Kaldi's own defaults."""
     return FeaturesConfig(
-        family=Family.KALDI,
+        family=FeatureFamily.KALDI,
         n_mels=n_mels,
         hop_samples=160,
         win_samples=400,

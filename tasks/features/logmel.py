@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tasks.features.config import Family, FeaturesConfig
+from tasks.features.config import FeatureFamily, FeaturesConfig
 from tasks.features.mel import kaldi_filters, slaney_filters
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class LogMel:
         self.device = torch.device(device)
         self._sizes = BLOCK_SIZES.get(self.device.type, BLOCK_SIZES["cuda"])
         # Frames of Kaldi's begin at a multiple of the hop, those of the others have their centre there.
-        self._margin = 0 if config.family is Family.KALDI else config.n_fft // 2
+        self._margin = 0 if config.family is FeatureFamily.KALDI else config.n_fft // 2
         # transformers' Kaldi is NumPy's in double precision. In single precision, what one loud formant leaves of
         # rounding stands out where speech is quiet: up to 2e-3 on read speech.
-        self._dtype = torch.float64 if config.family is Family.KALDI else torch.float32
+        self._dtype = torch.float64 if config.family is FeatureFamily.KALDI else torch.float32
         self._window = _window(config, self._dtype).to(self.device)
         self._bands = [
             (bins, mels, filters.to(self.device)) for bins, mels, filters in _banded(_filters(config), BAND_MELS)
@@ -98,7 +98,7 @@ class LogMel:
         for signal, start in zip(signals, starts, strict=True):
             first = start // self.config.hop_samples
             found = logs[first : first + self._n_heard(len(signal))]
-            if self.config.family is Family.WHISPER:
+            if self.config.family is FeatureFamily.WHISPER:
                 features.append(_whisper_range(found, self.config.n_frames(len(signal))))
                 continue
             if self.config.per_feature_norm:
@@ -109,7 +109,7 @@ class LogMel:
     def _n_heard(self, n_samples: int) -> int:
         """Frames to compute. Those of Whisper's window that touch no sample are all the same."""
         n_spectra = self.config.n_spectra(n_samples)
-        if self.config.family is Family.WHISPER:
+        if self.config.family is FeatureFamily.WHISPER:
             return min(n_spectra, -(-(n_samples + self._margin) // self.config.hop_samples))
         return n_spectra
 
@@ -125,14 +125,14 @@ class LogMel:
         line = torch.zeros(end, dtype=self._dtype, device=signals[0].device)
         for signal, start in zip(signals, starts, strict=True):
             place = line[start + margin : start + margin + len(signal)]
-            if self.config.family is Family.PARAKEET and len(signal):
+            if self.config.family is FeatureFamily.PARAKEET and len(signal):
                 place[0] = signal[0]
                 # Rounded twice, as in the reference: one operation would round once.
                 torch.mul(signal[:-1], self.config.preemphasis, out=place[1:])
                 torch.sub(signal[1:], place[1:], out=place[1:])
             else:
                 place.copy_(signal)
-            if self.config.family is Family.WHISPER:
+            if self.config.family is FeatureFamily.WHISPER:
                 _mirror(line[start:], margin, len(signal), self.config.window_samples)
         return line, starts
 
@@ -145,15 +145,15 @@ class LogMel:
         windowed = line.new_empty(len(blocks[0]), self.config.n_fft)
         for block, out in zip(blocks, logs.chunk(n_blocks), strict=True):
             cut = torch.mul(block, self._window, out=windowed[: len(block)])
-            if self.config.family is Family.KALDI:
+            if self.config.family is FeatureFamily.KALDI:
                 self._emphasise(block, cut)
             spectrum = torch.view_as_real(torch.fft.rfft(cut)).view(len(block), -1).float()  # re, im, re, im, ...
             spectrum.square_()
             for bins, mels, filters in self._bands:
                 torch.mm(spectrum[:, bins], filters, out=out[:, mels])
-            if self.config.family is Family.PARAKEET:
+            if self.config.family is FeatureFamily.PARAKEET:
                 out.add_(PARAKEET_LOG_GUARD).log_()
-            elif self.config.family is Family.WHISPER:
+            elif self.config.family is FeatureFamily.WHISPER:
                 out.clamp_(min=WHISPER_FLOOR).log10_()
             else:
                 out.clamp_(min=KALDI_FLOOR).log_()
@@ -177,9 +177,11 @@ def _mirror(line: torch.Tensor, margin: int, n_samples: int, window: int) -> Non
 
 def _window(config: FeaturesConfig, dtype: torch.dtype) -> torch.Tensor:
     """`(n_fft,)` with zeros around the window. Computed in the reference's precision, so that rounding is the same."""
-    periodic = config.family is Family.WHISPER  # torch's own default; NeMo and Kaldi ask for the symmetric window
+    periodic = (
+        config.family is FeatureFamily.WHISPER
+    )  # torch's own default; NeMo and Kaldi ask for the symmetric window
     window = torch.hann_window(config.win_samples, periodic=periodic, dtype=dtype)
-    if config.family is Family.KALDI:
+    if config.family is FeatureFamily.KALDI:
         # Povey's window. Its first value is 0, so what a frame's first sample is emphasised against does not matter.
         return torch.nn.functional.pad(window**0.85, (0, config.n_fft - config.win_samples))
     margin = (config.n_fft - config.win_samples) // 2
@@ -189,7 +191,7 @@ def _window(config: FeaturesConfig, dtype: torch.dtype) -> torch.Tensor:
 def _filters(config: FeaturesConfig) -> torch.Tensor:
     """`(2 * n_bins, n_mels)` float32: each weight twice, for a bin's real part and for its imaginary part. The product
     then adds the two squares as well: summing pairs in a pass of its own takes longer than the larger product."""
-    if config.family is Family.KALDI:
+    if config.family is FeatureFamily.KALDI:
         filters = kaldi_filters(config.n_mels, config.n_fft, config.sample_rate_hz) * KALDI_FULL_SCALE**2
     else:
         filters = slaney_filters(config.n_mels, config.n_fft, config.sample_rate_hz)
@@ -216,7 +218,7 @@ def _whisper_range(logs: torch.Tensor, n_frames: int) -> torch.Tensor:
     return full
 
 
-def per_feature_norm(features: torch.Tensor, family: Family = Family.PARAKEET) -> torch.Tensor:
+def per_feature_norm(features: torch.Tensor, family: FeatureFamily = FeatureFamily.PARAKEET) -> torch.Tensor:
     """Each mel to zero mean and unit deviation over an utterance's frames, `(n_frames, n_mels)`.
 
     With Bessel's correction, as NeMo's `per_feature` and transformers' `do_normalize_per_mel_bins`; they differ in
@@ -227,7 +229,7 @@ def per_feature_norm(features: torch.Tensor, family: Family = Family.PARAKEET) -
     centred = features - features[0]  # exact zeros for a constant, where a rounded mean would leave noise
     centred -= centred.mean(dim=0)
     variance = centred.square().sum(dim=0) / max(len(features) - 1, 1)
-    if family is Family.KALDI:
+    if family is FeatureFamily.KALDI:
         return centred.div_((variance + KALDI_NORM_GUARD).sqrt_())
     return centred.div_(variance.sqrt_() + PARAKEET_NORM_GUARD)
 

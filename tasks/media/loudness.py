@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from tasks.media.downmix import decibel
+import numpy as np
 
 GATE_BLOCK_S = 0.4
 ABSOLUTE_GATE_DBFS = -70.0  # EBU R 128's
@@ -58,3 +58,8 @@ class LevelMeter:
         ungated_db = decibel(self._powers.sum() / self._counts.sum())
         first = max(0, int((ungated_db + RELATIVE_GATE_DB - ABSOLUTE_GATE_DBFS) / BIN_DB))
         return decibel(self._powers[first:].sum() / max(1.0, self._counts[first:].sum()))
+
+
+def decibel(power: float) -> float:
+    """Power relative to full scale, in dB, not below -120."""
+    return round(10 * math.log10(max(power, 1e-12)), 2)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.media.downmix import decibel
+from tasks.media.loudness import decibel
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

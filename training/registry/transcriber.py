@@ -35,9 +35,9 @@ class Transcriber(PythonModel):
         return pd.DataFrame({"text": [self._transcribe(path) for path in model_input["audio"]]})
 
     def _transcribe(self, path: str) -> str:
-        from tasks.media.decode import load_audio
+        from tasks.media.decoding.reader import load_audio
 
-        chunks = cut_at_quiet(load_audio(path), self._engine.longest_chunk_s)
+        chunks = cut_at_quiet(load_audio(path), self._engine.max_chunk_s)
         return " ".join(text for found in self._engine.recognise(chunks) if (text := found.text))
 
 

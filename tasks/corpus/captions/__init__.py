@@ -3,6 +3,6 @@
 `read_transcript` reads an object of any known extension. The formats' own modules work on text alone.
 """
 
-from tasks.corpus.captions.reader import TRANSCRIPT_EXTENSIONS, Transcript, read_transcript
+from tasks.corpus.captions.reader import TRANSCRIPT_EXTENSIONS, SourceTranscript, read_transcript
 
-__all__ = ["TRANSCRIPT_EXTENSIONS", "Transcript", "read_transcript"]
+__all__ = ["TRANSCRIPT_EXTENSIONS", "SourceTranscript", "read_transcript"]

@@ -17,7 +17,7 @@ SNIFFED_BYTES = 4096
 WHITESPACE_CONTROLS = "\t\n\v\f\r\x1a"  # 0x1A closed text files in MS-DOS and still ends some captions
 
 
-def decode(data: bytes, language: str = "") -> str:
+def decode_text(data: bytes, language: str = "") -> str:
     """The text in `data`; its `language` (BCP 47) decides between the code pages of Windows.
 
     Raises ValueError when it is no text in any encoding that captions come in.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from tasks.corpus.captions.problems import Problem
+from tasks.corpus.captions.problems import TranscriptProblem
 from tasks.corpus.records import Supervision
 from tasks.media.languages import language_tag
 
@@ -24,14 +24,14 @@ GZIP = 31  # zlib's number for a gzip header and the largest window
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One supervision with the medium that it speaks of, as the manifest writes it."""
 
     media: str
     supervision: Supervision
 
 
-def read_entries(file: BinaryIO, name: str) -> Iterator[Entry | Problem]:
+def read_entries(file: BinaryIO, name: str) -> Iterator[ManifestEntry | TranscriptProblem]:
     """The manifest's supervisions one at a time, and the lines that hold none.
 
     A file that cannot be read on gives a last problem.
@@ -42,17 +42,21 @@ def read_entries(file: BinaryIO, name: str) -> Iterator[Entry | Problem]:
             if line.strip():
                 yield from _read(number, line)
     except (zlib.error, EOFError, ValueError) as error:
-        yield Problem(number + 1, f"cannot be read on: {error}")
+        yield TranscriptProblem(number + 1, f"cannot be read on: {error}")
 
 
-def _read(number: int, line: bytes) -> list[Entry | Problem]:
+def _read(number: int, line: bytes) -> list[ManifestEntry | TranscriptProblem]:
     try:
         return list(_entries(json.loads(line)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return [Problem(number, f"neither NeMo's shape nor a lhotse cut: {type(error).__name__} {str(error)[:80]}")]
+        return [
+            TranscriptProblem(
+                number, f"neither NeMo's shape nor a lhotse cut: {type(error).__name__} {str(error)[:80]}"
+            )
+        ]
 
 
-def _entries(record: dict[str, Any]) -> Iterator[Entry]:
+def _entries(record: dict[str, Any]) -> Iterator[ManifestEntry]:
     if "supervisions" in record:
         yield from _cut(record)
         return
@@ -61,7 +65,7 @@ def _entries(record: dict[str, Any]) -> Iterator[Entry]:
     if duration_s is not None and float(duration_s) <= 0:
         raise ValueError(f"a duration of {duration_s} s")
     whole = "offset" not in record
-    yield Entry(
+    yield ManifestEntry(
         str(record[field]),
         Supervision(
             start_s=start_s,
@@ -74,13 +78,13 @@ def _entries(record: dict[str, Any]) -> Iterator[Entry]:
     )
 
 
-def _cut(cut: dict[str, Any]) -> Iterator[Entry]:
+def _cut(cut: dict[str, Any]) -> Iterator[ManifestEntry]:
     if cut.get("type") in ("MixedCut", "PaddingCut"):
         raise ValueError(f"a {cut['type']} is no stretch of one recording")
     (media, *_) = [source["source"] for source in cut["recording"]["sources"] if source["type"] == "file"]
     for supervision in cut["supervisions"]:
         start_s = float(cut["start"]) + float(supervision["start"])
-        yield Entry(
+        yield ManifestEntry(
             str(media),
             Supervision(
                 start_s=round(start_s, 3),

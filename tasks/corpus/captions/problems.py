@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Problem:
+class TranscriptProblem:
     """One place that could not be read. `line` counts from 1."""
 
     line: int
@@ -19,6 +19,6 @@ class Problem:
 class TranscriptError(ValueError):
     """Nothing of the transcript can be read."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: TranscriptProblem) -> None:
         self.problem = problem
         super().__init__(str(problem))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import InputRejected, Reason
-from tasks.corpus.captions.encoding import decode
-from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, Entry, read_entries
-from tasks.corpus.captions.problems import Problem, TranscriptError
+from tasks.corpus.captions.encoding import decode_text
+from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
+from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
 from tasks.corpus.captions.roll_up import unroll
 from tasks.corpus.captions.subtitles import parse_subtitles
 from tasks.corpus.captions.ttml import parse_ttml
@@ -20,16 +20,16 @@ MAX_BYTES = 64 << 20  # a day of captions has 5 MB
 
 
 @dataclass(frozen=True)
-class Transcript:
+class SourceTranscript:
     """What was read, and the places of the file that could not be."""
 
     supervisions: tuple[Supervision, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[TranscriptProblem, ...] = ()
     are_captions: bool = True
     """Whether neighbours may be joined: captions are cut for the screen, manifests and plain text for training."""
 
 
-def read_transcript(uri: str, language: str) -> Transcript:
+def read_transcript(uri: str, language: str) -> SourceTranscript:
     """The transcript at `uri`, which should be in `language` (BCP 47).
 
     Raises:
@@ -62,23 +62,23 @@ def read_transcript(uri: str, language: str) -> Transcript:
     return transcript
 
 
-def _parse(uri: str, language: str) -> Transcript:
+def _parse(uri: str, language: str) -> SourceTranscript:
     name = storage.name_of(uri).lower()
     if name.endswith(MANIFEST_EXTENSIONS):
         with storage.open_reader(uri) as file:
             found = list(read_entries(file, name))
-        entries = [entry for entry in found if isinstance(entry, Entry)]
-        problems = [problem for problem in found if isinstance(problem, Problem)]
+        entries = [entry for entry in found if isinstance(entry, ManifestEntry)]
+        problems = [problem for problem in found if isinstance(problem, TranscriptProblem)]
         if problems and not entries:
             raise TranscriptError(problems[0])
-        return Transcript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
+        return SourceTranscript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
     data = storage.read_bytes(uri)
     if name.endswith((".ttml", ".dfxp")):
         cues, problems = parse_ttml(data)
     elif name.endswith((".srt", ".vtt")):
-        cues, problems = parse_subtitles(decode(data, language), is_webvtt=name.endswith(".vtt"))
+        cues, problems = parse_subtitles(decode_text(data, language), is_webvtt=name.endswith(".vtt"))
     else:
-        return Transcript(
-            (Supervision(start_s=0.0, end_s=None, text=decode(data, language).strip()),), are_captions=False
+        return SourceTranscript(
+            (Supervision(start_s=0.0, end_s=None, text=decode_text(data, language).strip()),), are_captions=False
         )
-    return Transcript(tuple(unroll(cues)), tuple(problems))
+    return SourceTranscript(tuple(unroll(cues)), tuple(problems))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import re
 
-from tasks.corpus.captions.problems import Problem, TranscriptError
+from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
 from tasks.corpus.records import Supervision
 
 TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
@@ -22,7 +22,7 @@ TAG = re.compile(r"</?[a-zA-Z][^>\n]{0,300}>|</?[\d:.]{1,30}>|\{\\[^}\n]{0,300}\
 SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 
 
-def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervision], list[Problem]]:
+def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervision], list[TranscriptProblem]]:
     """Cues in the order of the file, and the places that are none. What begins with WEBVTT is WebVTT in any case.
 
     Raises TranscriptError when the text has lines but not one cue.
@@ -30,7 +30,7 @@ def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervi
     is_webvtt = is_webvtt or text.startswith("WEBVTT")
     lines = text.split("\n")
     cues: list[Supervision] = []
-    problems: list[Problem] = []
+    problems: list[TranscriptProblem] = []
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -47,13 +47,13 @@ def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervi
                 while not block.pop().strip():
                     pass
             if problem := _read(line, block, cues):
-                problems.append(Problem(block_at, problem))
+                problems.append(TranscriptProblem(block_at, problem))
         elif cues and line.strip() and not (at < len(lines) and "-->" in lines[at]):
-            problems.append(Problem(at, f"belongs to no cue: {line.strip()[:60]!r}"))
+            problems.append(TranscriptProblem(at, f"belongs to no cue: {line.strip()[:60]!r}"))
     if not cues and text.strip():
         first = next(number for number, line in enumerate(lines, start=1) if line.strip())
         raise TranscriptError(
-            problems[0] if problems else Problem(first, "no cue with times (00:00:01,000 --> 00:00:02,000)")
+            problems[0] if problems else TranscriptProblem(first, "no cue with times (00:00:01,000 --> 00:00:02,000)")
         )
     return cues, problems
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
-from tasks.corpus.captions.problems import Problem, TranscriptError
+from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
 from tasks.corpus.records import Supervision
 from tasks.media.languages import language_tag
 
@@ -27,7 +27,7 @@ START_OF_PROGRAMME = "{urn:ebu:tt:metadata}documentStartOfProgramme"
 CONTAINERS = {"body", "div", "p", "span"}
 
 
-def parse_ttml(data: bytes) -> tuple[list[Supervision], list[Problem]]:
+def parse_ttml(data: bytes) -> tuple[list[Supervision], list[TranscriptProblem]]:
     """Cues in the order of the document, and the elements whose times cannot be read.
 
     `data` stays bytes: XML says its own encoding. Raises TranscriptError when it is no TTML.
@@ -36,9 +36,9 @@ def parse_ttml(data: bytes) -> tuple[list[Supervision], list[Problem]]:
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        raise TranscriptError(Problem(error.lineno or 1, f"not well-formed XML: {error.msg}")) from None
+        raise TranscriptError(TranscriptProblem(error.lineno or 1, f"not well-formed XML: {error.msg}")) from None
     if _name(root) != "tt":
-        raise TranscriptError(Problem(1, f"the root element is {_name(root)}, not tt"))
+        raise TranscriptError(TranscriptProblem(1, f"the root element is {_name(root)}, not tt"))
     body = next((child for child in root if _name(child) == "body"), None)
     if body is None:
         return [], []
@@ -47,7 +47,7 @@ def parse_ttml(data: bytes) -> tuple[list[Supervision], list[Problem]]:
         reader = _Reader(_time_context(root), agents)
         origin_s = _start_of_programme(root, reader)
     except ValueError as error:
-        raise TranscriptError(Problem(root.sourceline or 1, str(error))) from None
+        raise TranscriptError(TranscriptProblem(root.sourceline or 1, str(error))) from None
     reader.visit(body, Fraction(0), None)
     if not reader.cues and reader.problems:
         raise TranscriptError(reader.problems[0])
@@ -63,7 +63,7 @@ class _Reader:
     def __init__(self, times: TemporalAttributeParsingContext, agents: dict[str, str]) -> None:
         self._times, self._agents = times, agents
         self.cues: list[Supervision] = []
-        self.problems: list[Problem] = []
+        self.problems: list[TranscriptProblem] = []
 
     @property
     def is_timecode(self) -> bool:
@@ -77,7 +77,7 @@ class _Reader:
         try:
             begin_s, end_s = self._interval(element, begin_s, end_s)
         except ValueError as error:
-            self.problems.append(Problem(element.sourceline or 0, f"bad time: {error}"))
+            self.problems.append(TranscriptProblem(element.sourceline or 0, f"bad time: {error}"))
             return
         if _is_cue(element, name, end_s):
             self._cue(element, begin_s, end_s)
@@ -114,7 +114,7 @@ class _Reader:
         if not text:
             return
         if end_s is None or end_s <= begin_s:
-            self.problems.append(Problem(element.sourceline or 0, "the cue has no end after its begin"))
+            self.problems.append(TranscriptProblem(element.sourceline or 0, "the cue has no end after its begin"))
             return
         agent = element.get(f"{METADATA}agent") or element.get("agent") or ""
         self.cues.append(

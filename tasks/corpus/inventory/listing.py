@@ -14,7 +14,7 @@ from pathlib import Path
 from tasks import storage
 from tasks.contract import InputRejected
 from tasks.corpus.captions import TRANSCRIPT_EXTENSIONS
-from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, Entry, read_entries
+from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
 from tasks.corpus.inventory.identity import (
     MEDIA_EXTENSIONS,
     broadcast_date,
@@ -25,7 +25,7 @@ from tasks.corpus.inventory.identity import (
     stems_of_transcript,
 )
 from tasks.corpus.records import Supervision
-from tasks.media.estimate import estimated_s
+from tasks.media.container.duration_estimate import estimate_duration_s
 from tasks.storage import ObjectInfo
 
 CACHE_KIB = 64 << 10
@@ -58,7 +58,7 @@ _TAKEN = "place = 1 AND (manifest IS NOT NULL OR transcript IS NOT NULL)"  # wha
 
 
 @dataclass(frozen=True)
-class Found:
+class PlannedProgramme:
     """A programme of the inventory with its place in the plan."""
 
     programme_id: str
@@ -154,14 +154,14 @@ class Inventory:
     def estimated_hours(self) -> float:
         """A guess of how long the programmes that go on are together."""
         rows = self._database.execute(f"SELECT media, size FROM programme WHERE {_TAKEN}")
-        return sum(estimated_s(split_extension(media)[1], size) for media, size in rows) / 3600
+        return sum(estimate_duration_s(split_extension(media)[1], size) for media, size in rows) / 3600
 
     def plan(self, places: Iterable[tuple[int, int, int]]) -> None:
         """Set shard and split: `(shard, split, rowid)` each."""
         self._write("UPDATE programme SET shard = ?, split = ? WHERE rowid = ?", places)
         self._database.execute(f"CREATE INDEX programme_shard ON programme (shard, id) WHERE {_TAKEN}")
 
-    def planned(self) -> Iterator[Found]:
+    def planned(self) -> Iterator[PlannedProgramme]:
         """The programmes that go on, ordered by shard and name."""
         rows = self._database.execute(
             f"""SELECT id, media, size, p.etag, coalesce(manifest, t.uri), manifest IS NULL, t.etag, shard, split
@@ -170,7 +170,7 @@ class Inventory:
         )
         for name, media, size, etag, transcript, is_beside, transcript_etag, shard, split in rows:
             supervisions = () if is_beside else tuple(self._supervisions(media))
-            yield Found(
+            yield PlannedProgramme(
                 name, media, size, etag, transcript, transcript_etag if is_beside else "", shard, split, supervisions
             )
 
@@ -213,7 +213,7 @@ class Inventory:
         rows = []
         with storage.open_reader(uri) as file:
             for found in read_entries(file, uri.lower()):
-                if not isinstance(found, Entry):
+                if not isinstance(found, ManifestEntry):
                     yield uri, str(found)
                 elif not (media := self._resolve(uri, found.media)):
                     yield uri, f"names {found.media[:200]!r}, which the corpus does not hold"

@@ -15,7 +15,7 @@ from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, ItemOutcome, Outcome, Reason, canonical_json
 from tasks.contract.arguments import AssembleDataset
-from tasks.corpus.assembly.extracted import Extracted, common_account, indexes, read_shard
+from tasks.corpus.assembly.extracted_shards import ExtractedShard, common_account, indexes, read_shard
 from tasks.corpus.feature_names import features_named
 from tasks.corpus.records import OUTCOMES, read_outcomes
 from tasks.dataset.manifest import LOCATIONS, MANIFEST, DatasetManifest, Shard, Split, reference
@@ -104,7 +104,7 @@ def run(arguments: AssembleDataset, context: StepContext) -> StepOutput:
     return _output(manifest, version, manifest_uri, context)
 
 
-def _publish_outcomes(extracted: list[Extracted], selection: Selection, context: StepContext) -> list[ItemOutcome]:
+def _publish_outcomes(extracted: list[ExtractedShard], selection: Selection, context: StepContext) -> list[ItemOutcome]:
     """Say of each utterance that is dropped here why. Returns the first few of each reason."""
     told = []
     path = context.scratch / OUTCOMES
@@ -138,7 +138,7 @@ def _publish_report(
     manifest: DatasetManifest,
     version: str,
     source: str,
-    extracted: list[Extracted],
+    extracted: list[ExtractedShard],
     selection: Selection,
     examples: Examples,
     context: StepContext,
@@ -214,7 +214,7 @@ def _mixed_models(manifest: DatasetManifest) -> str:
     )
 
 
-def _check_leaks(rows: Rows, kept: np.ndarray, extracted: list[Extracted], context: StepContext) -> None:
+def _check_leaks(rows: Rows, kept: np.ndarray, extracted: list[ExtractedShard], context: StepContext) -> None:
     """Raises InputRejected when a programme, or the same audio, would be in two splits."""
     from tasks.corpus.assembly.selection import leaking_audio, leaking_programmes
     from tasks.corpus.inventory.identity import hash64
@@ -242,7 +242,7 @@ def _check_leaks(rows: Rows, kept: np.ndarray, extracted: list[Extracted], conte
         )
 
 
-def _summary(scan: StepResult, scan_uri: str, extracted: list[Extracted], selection: Selection) -> Summary:
+def _summary(scan: StepResult, scan_uri: str, extracted: list[ExtractedShard], selection: Selection) -> Summary:
     """The whole account: what the scan left out, what the shards say, and what is dropped here."""
     summary = total(shard.account.summary for shard in extracted)
     drops: list[Drops] = [summary.dropped]
@@ -267,7 +267,7 @@ def _tally(rows: Rows, mask: np.ndarray) -> Tally:
 
 
 def _shards(
-    extracted: list[Extracted], selection: Selection, context: StepContext
+    extracted: list[ExtractedShard], selection: Selection, context: StepContext
 ) -> tuple[dict[Split, tuple[Shard, ...]], dict[str, str]]:
     """The shards of each split and where they lie. Those that lose rows are written again, under this step."""
     splits: dict[Split, list[Shard]] = {split: [] for split in Split}

@@ -33,7 +33,7 @@ def inputs(arguments: MatchCaptions) -> dict[str, str]:
 
 
 def run(arguments: MatchCaptions, context: StepContext) -> StepOutput:
-    from tasks.corpus.utterances.matching import match, recognise_whole
+    from tasks.corpus.utterances.matching import match, recognise_utterances
     from tasks.dataset.schema import MATCH, RowWriter
 
     prepared = load_result(arguments.prepared)
@@ -51,7 +51,7 @@ def run(arguments: MatchCaptions, context: StepContext) -> StepOutput:
             engine_name = engine.name
         for block in _blocks(output_uri(arguments.prepared, prepared, UTTERANCES)):
             began = time.monotonic()
-            found = recognise_whole(engine, [samples for _, samples in block], prepared.arguments["language"])
+            found = recognise_utterances(engine, [samples for _, samples in block], prepared.arguments["language"])
             recognise_s += time.monotonic() - began
             for (row, samples), recognition in zip(block, found, strict=True):
                 matched = match(row["text"], recognition.text, normaliser)

@@ -7,7 +7,7 @@ file of their own until its last block was read, since only then is it known whe
 from __future__ import annotations
 
 from tasks import storage
-from tasks.contract import PASSING, ItemOutcome, Misconfigured, Reason
+from tasks.contract import TRANSIENT_REASONS, ItemOutcome, Misconfigured, Reason
 from tasks.contract.arguments import PrepareCorpus
 from tasks.corpus.records import MEDIA, OUTCOMES, UTTERANCES, read_programmes
 from tasks.corpus.utterances.cutting import CutRules
@@ -27,9 +27,9 @@ def inputs(arguments: PrepareCorpus) -> dict[str, str]:
 def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
     from tasks.corpus.utterances.programme import prepare_programme
     from tasks.dataset.schema import PREPARED, RowWriter
-    from tasks.media.isolated import Decoder
+    from tasks.media.container.tracks import TrackPolicy
+    from tasks.media.decoding.isolated import IsolatedDecoder
     from tasks.media.limits import MediaLimits
-    from tasks.media.tracks import TrackPolicy
 
     limits = MediaLimits(max_lost_share=arguments.max_lost_share)
     rules = cut_rules(arguments)
@@ -47,7 +47,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
         RowWriter(parquet, PREPARED, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES) as writer,
         outcomes.open("wb") as sink,
         media.open("wb") as heard,
-        Decoder() as decoder,
+        IsolatedDecoder() as decoder,
     ):
         for done, programme in enumerate(programmes):
             context.progress("prepare", done, len(programmes), "programmes", programme.programme_id)
@@ -59,7 +59,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
             if prepared.medium:
                 heard.write(prepared.medium.model_dump_json().encode() + b"\n")
             summaries.append(prepared.summary)
-            if not prepared.outcome.outcome.is_done:
+            if not prepared.outcome.is_done:
                 lost.append(prepared.outcome)
     context.progress("prepare", len(programmes), len(programmes), "programmes")
     summary = total(summaries)
@@ -86,7 +86,7 @@ def run(arguments: PrepareCorpus, context: StepContext) -> StepOutput:
         },
         labels={"normaliser": rules.normaliser.name},
         warnings=_warnings(lost),
-        faults=sum(outcome.reason in PASSING for outcome in lost),
+        n_retryable=sum(outcome.reason in TRANSIENT_REASONS for outcome in lost),
     )
 
 

@@ -29,7 +29,7 @@ from tasks.contract import (
     digest_of,
 )
 from tasks.contract.arguments import ScanCorpus
-from tasks.corpus.inventory.listing import Candidate, Found, Inventory
+from tasks.corpus.inventory.listing import Candidate, Inventory, PlannedProgramme
 from tasks.corpus.inventory.planning import SPLIT_CODES, assign_shards, assign_splits, number_of_shards
 from tasks.corpus.records import Programme
 from tasks.step import StepContext, StepOutput, step_key
@@ -206,7 +206,7 @@ def _write_shards(context: StepContext, inventory: Inventory) -> tuple[list[Mapp
     return items, plan
 
 
-def _programme(found: Found) -> Programme:
+def _programme(found: PlannedProgramme) -> Programme:
     return Programme(
         programme_id=found.programme_id,
         split=SPLITS[found.split],

@@ -35,7 +35,7 @@ class CutRules:
 
 
 @dataclass(frozen=True)
-class Utterance:
+class CutUtterance:
     """A stretch of a programme with the text spoken in it. `end_ms` is None where only the decode knows it."""
 
     start_ms: int
@@ -49,24 +49,26 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedUtterance:
     """An utterance that does not get into the dataset."""
 
-    utterance: Utterance
+    utterance: CutUtterance
     reason: Reason
     detail: str = ""
 
 
-def cut(supervisions: Sequence[Supervision], rules: CutRules, *, join: bool) -> tuple[list[Utterance], list[Dropped]]:
+def cut(
+    supervisions: Sequence[Supervision], rules: CutRules, *, join: bool
+) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
     """Utterances in order of time, and what was dropped before audio was looked at.
 
     With `join`, neighbouring captions become one utterance where they follow each other closely.
     """
-    cues: list[Utterance] = []
-    dropped: list[Dropped] = []
+    cues: list[CutUtterance] = []
+    dropped: list[DroppedUtterance] = []
     barriers: set[int] = set()  # a dropped cue parts its neighbours: its words lie between them
     for supervision in sorted(supervisions, key=lambda s: (s.start_s, s.end_s or 0.0)):
-        cue = Utterance(
+        cue = CutUtterance(
             start_ms=round(supervision.start_s * 1000),
             end_ms=None if supervision.end_s is None else round(supervision.end_s * 1000),
             text=rules.normaliser(supervision.text),
@@ -74,13 +76,17 @@ def cut(supervisions: Sequence[Supervision], rules: CutRules, *, join: bool) -> 
         )
         if cue.start_ms < 0 or (cue.end_ms is not None and cue.end_ms <= cue.start_ms):
             empty = replace(cue, end_ms=cue.start_ms)
-            dropped.append(Dropped(empty, Reason.TRANSCRIPT_OUT_OF_RANGE, f"from {cue.start_ms} to {cue.end_ms} ms"))
+            dropped.append(
+                DroppedUtterance(empty, Reason.TRANSCRIPT_OUT_OF_RANGE, f"from {cue.start_ms} to {cue.end_ms} ms")
+            )
         elif supervision.language and not same_language(supervision.language, rules.normaliser.language):
-            dropped.append(Dropped(cue, Reason.LANGUAGE, f"is {supervision.language!r}: {supervision.text[:60]!r}"))
+            dropped.append(
+                DroppedUtterance(cue, Reason.LANGUAGE, f"is {supervision.language!r}: {supervision.text[:60]!r}")
+            )
         elif not cue.text:
-            dropped.append(Dropped(cue, Reason.TRANSCRIPT_EMPTY, f"nothing said in {supervision.text[:60]!r}"))
+            dropped.append(DroppedUtterance(cue, Reason.TRANSCRIPT_EMPTY, f"nothing said in {supervision.text[:60]!r}"))
         elif strange := rules.normaliser.strange(cue.text):
-            dropped.append(Dropped(cue, Reason.ALPHABET, f"holds {strange[:20]!r}: {supervision.text[:60]!r}"))
+            dropped.append(DroppedUtterance(cue, Reason.ALPHABET, f"holds {strange[:20]!r}: {supervision.text[:60]!r}"))
         else:
             cues.append(cue)
             continue
@@ -96,34 +102,36 @@ def cut(supervisions: Sequence[Supervision], rules: CutRules, *, join: bool) -> 
     return kept, dropped
 
 
-def check(utterance: Utterance, rules: CutRules) -> Dropped | None:
+def check(utterance: CutUtterance, rules: CutRules) -> DroppedUtterance | None:
     """What is wrong with an utterance whose end is known, if anything is."""
     duration_ms = utterance.duration_ms
     if duration_ms < rules.min_duration_ms:
-        return Dropped(utterance, Reason.TOO_SHORT, f"{duration_ms / 1000:g} s")
+        return DroppedUtterance(utterance, Reason.TOO_SHORT, f"{duration_ms / 1000:g} s")
     if duration_ms > rules.max_duration_ms:
         return _too_long(utterance)
     rate = len(utterance.text) / (duration_ms / 1000)
     if not rules.min_characters_per_s <= rate <= rules.max_characters_per_s:
-        return Dropped(utterance, Reason.CHARACTER_RATE, f"{rate:.1f} characters a second: {utterance.text[:60]!r}")
+        return DroppedUtterance(
+            utterance, Reason.CHARACTER_RATE, f"{rate:.1f} characters a second: {utterance.text[:60]!r}"
+        )
     if other := other_language(utterance.text, rules.normaliser.language):
-        return Dropped(utterance, Reason.LANGUAGE, f"looks like {other!r}: {utterance.text[:60]!r}")
+        return DroppedUtterance(utterance, Reason.LANGUAGE, f"looks like {other!r}: {utterance.text[:60]!r}")
     return None
 
 
-def _too_long(utterance: Utterance) -> Dropped:
-    return Dropped(utterance, Reason.TOO_LONG, f"{utterance.duration_ms / 1000:g} s")
+def _too_long(utterance: CutUtterance) -> DroppedUtterance:
+    return DroppedUtterance(utterance, Reason.TOO_LONG, f"{utterance.duration_ms / 1000:g} s")
 
 
 def _without_overlaps(
-    cues: Sequence[Utterance], barriers: set[int], rules: CutRules, dropped: list[Dropped]
-) -> tuple[list[Utterance], set[int]]:
+    cues: Sequence[CutUtterance], barriers: set[int], rules: CutRules, dropped: list[DroppedUtterance]
+) -> tuple[list[CutUtterance], set[int]]:
     """Cues, ordered by start, that share their audio with no other; with them the places of the barriers.
 
     A cue that stands there twice is taken once. Where different words lie over each other, none of them is the text of
     that audio. A cue that is too long in itself is no reason to drop what it covers.
     """
-    faults: dict[int, Dropped] = {}
+    faults: dict[int, DroppedUtterance] = {}
     furthest = -1  # the cue before that goes on for longest: no other can overlap more
     for number, cue in enumerate(cues):
         if cue.duration_ms > rules.max_duration_ms:
@@ -132,14 +140,16 @@ def _without_overlaps(
         if furthest >= 0 and _overlap(cues[furthest], cue):
             other = cues[furthest]
             if (cue.start_ms, cue.end_ms, cue.text) == (other.start_ms, other.end_ms, other.text):
-                faults[number] = Dropped(cue, Reason.DUPLICATE, f"stands there twice: {cue.text[:60]!r}")
+                faults[number] = DroppedUtterance(cue, Reason.DUPLICATE, f"stands there twice: {cue.text[:60]!r}")
                 continue
             for at, beside in ((furthest, cue), (number, other)):
-                faults.setdefault(at, Dropped(cues[at], Reason.OVERLAP, f"at the same time: {beside.text[:60]!r}"))
+                faults.setdefault(
+                    at, DroppedUtterance(cues[at], Reason.OVERLAP, f"at the same time: {beside.text[:60]!r}")
+                )
         if furthest < 0 or _end_ms(cue) > _end_ms(cues[furthest]):
             furthest = number
     dropped.extend(faults.values())
-    kept: list[Utterance] = []
+    kept: list[CutUtterance] = []
     parted: set[int] = set()
     for number, cue in enumerate(cues):
         if number in barriers or (number in faults and faults[number].reason is not Reason.DUPLICATE):
@@ -149,19 +159,19 @@ def _without_overlaps(
     return kept, parted
 
 
-def _overlap(first: Utterance, second: Utterance) -> bool:
+def _overlap(first: CutUtterance, second: CutUtterance) -> bool:
     """Whether too much of two cues is at once, `first` being the one that begins first."""
     overlap_ms = min(_end_ms(first), _end_ms(second)) - second.start_ms
     shorter_ms = min(_end_ms(cue) - cue.start_ms for cue in (first, second))
     return overlap_ms > min(MAX_OVERLAP_MS, MAX_OVERLAP_SHARE * shorter_ms)
 
 
-def _end_ms(cue: Utterance) -> float:
+def _end_ms(cue: CutUtterance) -> float:
     return math.inf if cue.end_ms is None else cue.end_ms
 
 
-def _joined(cues: Sequence[Utterance], barriers: set[int], rules: CutRules) -> list[Utterance]:
-    joined: list[Utterance] = []
+def _joined(cues: Sequence[CutUtterance], barriers: set[int], rules: CutRules) -> list[CutUtterance]:
+    joined: list[CutUtterance] = []
     for index, cue in enumerate(cues):
         if joined and index not in barriers and _belong_together(joined[-1], cue, rules):
             last = joined[-1]
@@ -176,7 +186,7 @@ def _joined(cues: Sequence[Utterance], barriers: set[int], rules: CutRules) -> l
     return joined
 
 
-def _belong_together(last: Utterance, cue: Utterance, rules: CutRules) -> bool:
+def _belong_together(last: CutUtterance, cue: CutUtterance, rules: CutRules) -> bool:
     if last.end_ms is None or cue.end_ms is None:
         return False
     is_long = last.duration_ms >= CUT_AT_SENTENCE_SHARE * rules.join_duration_ms
@@ -188,7 +198,7 @@ def _belong_together(last: Utterance, cue: Utterance, rules: CutRules) -> bool:
     )
 
 
-def pad(utterances: Sequence[Utterance]) -> list[Utterance]:
+def pad(utterances: Sequence[CutUtterance]) -> list[CutUtterance]:
     """Utterances with up to `PAD_MS` more on either side, and never more than half the gap to a neighbour.
 
     Where neighbours overlap they are cut in the middle, so no audio is in two of them.
@@ -215,7 +225,7 @@ def _half_gap(end_ms: int | None, start_ms: int) -> int:
     return (start_ms - end_ms) // 2 if end_ms is not None else 0
 
 
-def covered_ms(utterances: Iterable[Utterance]) -> int:
+def covered_ms(utterances: Iterable[CutUtterance]) -> int:
     """Length of the union of the utterances' times."""
     total = reached = 0
     for utterance in sorted(utterances, key=lambda u: u.start_ms):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tasks.audio import SAMPLES_PER_MS
 from tasks.corpus.utterances.text import Normaliser
 from tasks.recognition import Hints
-from tasks.recognition.retry import halves, joined
+from tasks.recognition.retry import join_halves, split_at_quietest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,32 +43,36 @@ class Match:
 
 
 def match(caption: str, heard: str, normaliser: Normaliser) -> Match:
-    """Least edits from `caption`, which `normaliser` has written already, to what was `heard`.
+    """Least edit_distance from `caption`, which `normaliser` has written already, to what was `heard`.
 
     Marks do not count: a pause says little about where a subtitler put a comma.
     """
-    caption, heard = words_alone(caption), words_alone(normaliser(heard))
+    caption, heard = without_marks(caption), without_marks(normaliser(heard))
     return Match(
-        heard, edits(caption, heard), len(caption), edits(caption.split(), heard.split()), len(caption.split())
+        heard,
+        edit_distance(caption, heard),
+        len(caption),
+        edit_distance(caption.split(), heard.split()),
+        len(caption.split()),
     )
 
 
-def words_alone(text: str) -> str:
+def without_marks(text: str) -> str:
     """`text` without its marks, words parted by single spaces."""
     return " ".join(_MARKS.sub(" ", text).split())
 
 
-def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     """The least number of substitutions, deletions and insertions (Levenshtein), of characters or of words."""
     from rapidfuzz.distance import Levenshtein
 
     return int(Levenshtein.distance(reference, hypothesis))
 
 
-def recognise_whole(engine: Engine, utterances: Sequence[np.ndarray], language: str) -> list[Recognition]:
+def recognise_utterances(engine: Engine, utterances: Sequence[np.ndarray], language: str) -> list[Recognition]:
     """One recognition each of `(n_samples,)` in `language`, however long: what the engine does not take whole is heard
     in parts."""
-    longest = int(engine.longest_chunk_s * 1000) * SAMPLES_PER_MS
+    longest = int(engine.max_chunk_s * 1000) * SAMPLES_PER_MS
     parts: list[list[np.ndarray]] = [_parts(samples, longest) for samples in utterances]
     chunks = [part for cut in parts for part in cut]
     found = iter(engine.recognise(chunks, [Hints(language=language)] * len(chunks)))
@@ -76,15 +80,15 @@ def recognise_whole(engine: Engine, utterances: Sequence[np.ndarray], language: 
     for cut in parts:
         recognition, at_ms = next(found), len(cut[0]) // SAMPLES_PER_MS
         for part in cut[1:]:
-            recognition = joined(recognition, next(found), at_ms)
+            recognition = join_halves(recognition, next(found), at_ms)
             at_ms += len(part) // SAMPLES_PER_MS
         whole.append(recognition)
     return whole
 
 
 def _parts(samples: np.ndarray, longest: int) -> list[np.ndarray]:
-    """Halves of halves, cut where it is quiet, until each is short enough."""
+    """Halves of split_at_quietest, cut where it is quiet, until each is short enough."""
     if len(samples) <= longest:
         return [samples]
-    first, second = halves(samples)
+    first, second = split_at_quietest(samples)
     return [*_parts(first, longest), *_parts(second, longest)]

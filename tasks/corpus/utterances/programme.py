@@ -16,18 +16,18 @@ import pyarrow as pa
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ, SAMPLES_PER_MS
 from tasks.contract import Frozen, InputRejected, ItemOutcome, Outcome, Reason
-from tasks.corpus.captions import Transcript, read_transcript
+from tasks.corpus.captions import SourceTranscript, read_transcript
 from tasks.corpus.records import Programme
-from tasks.corpus.utterances.cutting import CutRules, Dropped, Utterance, check, covered_ms, cut
-from tasks.corpus.utterances.listening import open_programme, speech_bounds_ms
+from tasks.corpus.utterances.cutting import CutRules, CutUtterance, DroppedUtterance, check, covered_ms, cut
+from tasks.corpus.utterances.programme_audio import open_programme_audio, speech_bounds_ms
 from tasks.corpus.utterances.slicing import Slicer
 from tasks.dataset import flac
 from tasks.dataset.schema import SPOOLED
 from tasks.dataset.summary import Drops, Summary, Tally, merge
+from tasks.media.container.tracks import TrackChoice, TrackPolicy
+from tasks.media.decoding.isolated import IsolatedAudio, IsolatedDecoder
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of, rejection_of
-from tasks.media.isolated import Decoder, IsolatedAudio
 from tasks.media.limits import MediaLimits
-from tasks.media.tracks import TrackChoice, TrackPolicy
 
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
@@ -49,7 +49,7 @@ class DecodedMedium(Frozen):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedProgramme:
     """What a programme gave. Its rows lie in `spool`."""
 
     outcome: ItemOutcome
@@ -74,15 +74,20 @@ class Prepared:
 
 
 def prepare_programme(
-    programme: Programme, rules: CutRules, policy: TrackPolicy, limits: MediaLimits, decoder: Decoder, scratch: Path
-) -> Prepared:
+    programme: Programme,
+    rules: CutRules,
+    policy: TrackPolicy,
+    limits: MediaLimits,
+    decoder: IsolatedDecoder,
+    scratch: Path,
+) -> PreparedProgramme:
     """Decode and cut one programme. What is wrong with it ends in its outcome; faults of the machine are raised."""
     try:
         changed = _changed(programme)
         if changed:
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme, rules.normaliser.language)
-        with open_programme(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
+        with open_programme_audio(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
             return _cut_programme(programme, transcript, rules, audio, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
@@ -106,20 +111,20 @@ def _changed(programme: Programme) -> str:
     return ""
 
 
-def _transcript(programme: Programme, language: str) -> Transcript:
+def _transcript(programme: Programme, language: str) -> SourceTranscript:
     if programme.supervisions:
-        return Transcript(programme.supervisions, are_captions=False)
+        return SourceTranscript(programme.supervisions, are_captions=False)
     return read_transcript(programme.transcript, language)
 
 
 def _cut_programme(
-    programme: Programme, transcript: Transcript, rules: CutRules, audio: IsolatedAudio, spool: Path
-) -> Prepared:
+    programme: Programme, transcript: SourceTranscript, rules: CutRules, audio: IsolatedAudio, spool: Path
+) -> PreparedProgramme:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
     limit_ms = UNTIMED_ALLOWANCE * rules.max_duration_ms
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
-    kept: list[Utterance] = []
+    kept: list[CutUtterance] = []
     whole = hashlib.sha256()
     with _Spool(spool) as rows:
         for utterance, samples in slicer.slice(_digested(audio, whole)):
@@ -154,7 +159,7 @@ def _cut_programme(
         )
     if untimed and (media_ms > limit_ms or any(d.reason is Reason.TOO_LONG for d in dropped)):
         return _lost(programme, Outcome.REJECTED, Reason.TOO_LONG, _too_long(programme, media_ms, rules), media_ms)
-    return Prepared(
+    return PreparedProgramme(
         outcome=_outcome(programme, findings, transcript, kept, dropped),
         dropped=tuple(_dropped(programme, d) for d in dropped),
         summary=_account(kept, dropped, media_ms, findings),
@@ -172,7 +177,7 @@ def _digested(blocks: Iterable[np.ndarray], digest: hashlib._Hash) -> Iterator[n
         yield block
 
 
-def _beyond_the_end(dropped: Dropped, media_ms: int, missing_ms: int) -> Dropped:
+def _beyond_the_end(dropped: DroppedUtterance, media_ms: int, missing_ms: int) -> DroppedUtterance:
     """What lies in the missing part of a file that broke off is not the transcript's fault."""
     begin_ms, end_ms = dropped.utterance.start_ms, dropped.utterance.end_ms or 0
     is_missing = end_ms > media_ms and begin_ms < media_ms + missing_ms
@@ -182,11 +187,13 @@ def _beyond_the_end(dropped: Dropped, media_ms: int, missing_ms: int) -> Dropped
     return replace(dropped, reason=Reason.TRUNCATED, detail=detail)
 
 
-def _without_lost_audio(kept: list[Utterance], findings: AudioFindings) -> tuple[list[Utterance], list[Dropped]]:
+def _without_lost_audio(
+    kept: list[CutUtterance], findings: AudioFindings
+) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
     """The utterances, ordered by time, whose audio is there, and those of which too much is silence put in for it."""
     lost_ms = [(round(begin_s * 1000), round(end_s * 1000)) for begin_s, end_s in findings.lost]
-    whole: list[Utterance] = []
-    damaged: list[Dropped] = []
+    whole: list[CutUtterance] = []
+    damaged: list[DroppedUtterance] = []
     for utterance in kept:
         end_ms = utterance.end_ms or 0
         first = bisect_right(lost_ms, utterance.start_ms, key=lambda place: place[1])
@@ -194,13 +201,13 @@ def _without_lost_audio(kept: list[Utterance], findings: AudioFindings) -> tuple
         gone_ms = sum(min(end_ms, end) - max(utterance.start_ms, begin) for begin, end in lost_ms[first:last])
         if gone_ms > MAX_LOST_SHARE * utterance.duration_ms:
             detail = f"{gone_ms} ms of its audio were lost: {utterance.text[:60]!r}"
-            damaged.append(Dropped(utterance, Reason.DAMAGED, detail))
+            damaged.append(DroppedUtterance(utterance, Reason.DAMAGED, detail))
         else:
             whole.append(utterance)
     return whole, damaged
 
 
-def _trimmed(utterance: Utterance, pcm: np.ndarray) -> tuple[Utterance, np.ndarray]:
+def _trimmed(utterance: CutUtterance, pcm: np.ndarray) -> tuple[CutUtterance, np.ndarray]:
     """An utterance without times, cut to where speech is."""
     start_ms, end_ms = speech_bounds_ms(flac.to_float(pcm))
     if end_ms is not None:
@@ -209,26 +216,28 @@ def _trimmed(utterance: Utterance, pcm: np.ndarray) -> tuple[Utterance, np.ndarr
     return replace(utterance, start_ms=start_ms, end_ms=start_ms + len(pcm) // SAMPLES_PER_MS), pcm
 
 
-def _fitted(utterance: Utterance, pcm: np.ndarray, rules: CutRules) -> tuple[Utterance, Dropped | None]:
+def _fitted(utterance: CutUtterance, pcm: np.ndarray, rules: CutRules) -> tuple[CutUtterance, DroppedUtterance | None]:
     """The utterance as long as its audio, and what is wrong with it if anything is."""
     n_missing_ms = utterance.duration_ms - len(pcm) // SAMPLES_PER_MS
     if not len(pcm) or n_missing_ms > CLIPPED_END_MS:
-        return utterance, Dropped(utterance, Reason.TRANSCRIPT_OUT_OF_RANGE, "the audio ends before the utterance does")
+        return utterance, DroppedUtterance(
+            utterance, Reason.TRANSCRIPT_OUT_OF_RANGE, "the audio ends before the utterance does"
+        )
     if n_missing_ms > 0:
         utterance = replace(utterance, end_ms=(utterance.end_ms or 0) - n_missing_ms)
     if int(np.abs(pcm.astype(np.int32)).max()) <= SILENT_PEAK:
-        return utterance, Dropped(
+        return utterance, DroppedUtterance(
             utterance, Reason.SILENCE, f"silence where the transcript says {utterance.text[:60]!r}"
         )
     return utterance, check(utterance, rules)
 
 
-def utterance_id(programme: Programme, utterance: Utterance) -> str:
+def utterance_id(programme: Programme, utterance: CutUtterance) -> str:
     """Programme and times: `news.2026-03-01@0000012340-0000018200`. Sorts by time inside a programme."""
     return f"{programme.programme_id}@{max(0, utterance.start_ms):010d}-{max(0, utterance.end_ms or 0):010d}"
 
 
-def _row(programme: Programme, utterance: Utterance, pcm: np.ndarray) -> dict[str, Any]:
+def _row(programme: Programme, utterance: CutUtterance, pcm: np.ndarray) -> dict[str, Any]:
     return {
         "utterance_id": utterance_id(programme, utterance),
         "programme_id": programme.programme_id,
@@ -243,7 +252,11 @@ def _row(programme: Programme, utterance: Utterance, pcm: np.ndarray) -> dict[st
 
 
 def _outcome(
-    programme: Programme, findings: AudioFindings, transcript: Transcript, kept: list[Utterance], dropped: list[Dropped]
+    programme: Programme,
+    findings: AudioFindings,
+    transcript: SourceTranscript,
+    kept: list[CutUtterance],
+    dropped: list[DroppedUtterance],
 ) -> ItemOutcome:
     outcome = outcome_of(programme.programme_id, findings)
     details = [outcome.detail] if outcome.detail else []
@@ -266,7 +279,9 @@ def _outcome(
     )
 
 
-def _account(kept: list[Utterance], dropped: list[Dropped], media_ms: int, findings: AudioFindings) -> Summary:
+def _account(
+    kept: list[CutUtterance], dropped: list[DroppedUtterance], media_ms: int, findings: AudioFindings
+) -> Summary:
     drops: Drops = merge({STEP: {d.reason: Tally(count=1, ms=d.utterance.duration_ms)}} for d in dropped)
     kept_tally = Tally(count=len(kept), ms=sum(u.duration_ms for u in kept))
     dropped_tally = Tally(count=len(dropped), ms=sum(d.utterance.duration_ms for d in dropped))
@@ -283,7 +298,7 @@ def _account(kept: list[Utterance], dropped: list[Dropped], media_ms: int, findi
     )
 
 
-def _dropped(programme: Programme, dropped: Dropped) -> ItemOutcome:
+def _dropped(programme: Programme, dropped: DroppedUtterance) -> ItemOutcome:
     return ItemOutcome(
         item=utterance_id(programme, dropped.utterance),
         outcome=Outcome.REJECTED,
@@ -293,7 +308,7 @@ def _dropped(programme: Programme, dropped: Dropped) -> ItemOutcome:
     )
 
 
-def _lost(programme: Programme, outcome: Outcome, reason: Reason, detail: str, media_ms: int = 0) -> Prepared:
+def _lost(programme: Programme, outcome: Outcome, reason: Reason, detail: str, media_ms: int = 0) -> PreparedProgramme:
     return _without_rows(
         ItemOutcome(
             item=programme.programme_id, outcome=outcome, reason=reason, detail=detail, duration_s=media_ms / 1000
@@ -301,13 +316,13 @@ def _lost(programme: Programme, outcome: Outcome, reason: Reason, detail: str, m
     )
 
 
-def _without_rows(outcome: ItemOutcome) -> Prepared:
+def _without_rows(outcome: ItemOutcome) -> PreparedProgramme:
     reason = outcome.reason or Reason.INTERNAL_ERROR
     tally = Tally(count=1, ms=round(outcome.duration_s * 1000))
-    return Prepared(outcome=outcome, dropped=(), summary=Summary(rejected={STEP: {reason: tally}}))
+    return PreparedProgramme(outcome=outcome, dropped=(), summary=Summary(rejected={STEP: {reason: tally}}))
 
 
-def _out_of_range(programme: Programme, dropped: list[Dropped], media_ms: int) -> str:
+def _out_of_range(programme: Programme, dropped: list[DroppedUtterance], media_ms: int) -> str:
     first_s = min(d.utterance.start_ms for d in dropped) / 1000
     return (
         f"{programme.transcript} begins at {first_s:.1f} s, the audio has {media_ms / 1000:.1f} s; "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tasks.audio import SAMPLES_PER_MS
-from tasks.corpus.utterances.cutting import Utterance
+from tasks.corpus.utterances.cutting import CutUtterance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 class Slicer:
     """Cuts utterances out of blocks. `n_samples` is what has passed so far: the whole length after the last."""
 
-    def __init__(self, utterances: Sequence[Utterance]) -> None:
+    def __init__(self, utterances: Sequence[CutUtterance]) -> None:
         """`utterances` ordered by start; times of neighbours may overlap."""
         self._utterances = utterances
         self.n_samples = 0
 
-    def slice(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[Utterance, np.ndarray]]:
+    def slice(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[CutUtterance, np.ndarray]]:
         """Each utterance with its samples, `(n_samples,)` of the blocks' type. Every block is read.
 
         An utterance whose end is None, or lies behind the end of the audio, gets what is there: maybe nothing.
@@ -43,7 +43,9 @@ class Slicer:
         while waiting:
             yield self._taken(waiting.pop(), held, held_from)
 
-    def _taken(self, utterance: Utterance, held: list[np.ndarray], held_from: int) -> tuple[Utterance, np.ndarray]:
+    def _taken(
+        self, utterance: CutUtterance, held: list[np.ndarray], held_from: int
+    ) -> tuple[CutUtterance, np.ndarray]:
         import numpy as np
 
         start = utterance.start_ms * SAMPLES_PER_MS - held_from

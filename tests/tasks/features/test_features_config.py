@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.features.config import Family, FeaturesConfig, kaldi, parakeet, wav2vec2_bert, whisper
+from tasks.features.config import FeatureFamily, FeaturesConfig, kaldi, parakeet, wav2vec2_bert, whisper
 
 CONFIGS = [
     parakeet(),
@@ -29,7 +29,7 @@ def test_json_brings_back_an_equal_configuration_with_the_same_digest(config: Fe
     read = FeaturesConfig.from_json(config.to_json())
     assert read == config
     assert read.digest == config.digest
-    assert isinstance(read.family, Family)
+    assert isinstance(read.family, FeatureFamily)
 
 
 def test_digests_differ_where_any_number_differs() -> None:

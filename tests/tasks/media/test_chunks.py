@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.media.chunks import Chunk, chunks
-from tasks.media.decode import load_audio
+from tasks.media.decoding.reader import load_audio
 from tasks.media.speech_activity import Pause, SpeechSegment, speech_segments
 
 

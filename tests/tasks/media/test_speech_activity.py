@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.media.decode import load_audio
+from tasks.media.decoding.reader import load_audio
 from tasks.media.speech_activity import (
     WINDOW_MS,
     Segmenter,

@@ -8,9 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tasks.media.probe import MediaProbe, probe_media
-from tasks.night.listening import frame_rate_name, start_timecode
-from tasks.night.transcript import build
+from tasks.media.container.probe import MediaProbe, probe_media
+from tasks.night.audio_extraction import frame_rate_name, start_timecode
+from tasks.night.transcript_building import build
 from tasks.transcripts.document import Transcript, WarningCode
 from tests.tasks.media.making import Track, encode, wav
 from tests.tasks.night.builders import PIPELINE, preparation, recognised

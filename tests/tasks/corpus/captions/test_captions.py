@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tasks import storage
 from tasks.contract import InputRejected, Reason
 from tasks.corpus.captions import read_transcript
-from tasks.corpus.captions.encoding import decode
+from tasks.corpus.captions.encoding import decode_text
 from tasks.corpus.captions.problems import TranscriptError
 from tasks.corpus.captions.roll_up import unroll
 from tasks.corpus.captions.subtitles import parse_subtitles
@@ -133,11 +133,11 @@ def test_reads_what_pysubs2_writes(cues: list[tuple[int, int, str]], kind: str) 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_unicode_encodings(encoding: str) -> None:
-    assert decode("Sürpriz – “çok” güzel\r\nbir gün\r".encode(encoding)) == "Sürpriz – “çok” güzel\nbir gün\n"
+    assert decode_text("Sürpriz – “çok” güzel\r\nbir gün\r".encode(encoding)) == "Sürpriz – “çok” güzel\nbir gün\n"
 
 
 def test_western_european_is_the_last_resort() -> None:
-    assert decode("Déjà vu – “café”".encode("cp1252")) == "Déjà vu – “café”"
+    assert decode_text("Déjà vu – “café”".encode("cp1252")) == "Déjà vu – “café”"
 
 
 def test_turkish_of_windows_keeps_its_letters(storage_root: str) -> None:
@@ -150,7 +150,7 @@ def test_turkish_of_windows_keeps_its_letters(storage_root: str) -> None:
 @pytest.mark.parametrize("data", [bytes(range(256)) * 8, b"\0" * 100, b"\x01\x02\x03\x04" * 50])
 def test_binary_is_no_text(data: bytes) -> None:
     with pytest.raises(ValueError, match="no text"):
-        decode(data)
+        decode_text(data)
 
 
 def test_bad_cues_are_named_by_line_and_the_others_are_read() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tasks.corpus.captions import jsonlines
-from tasks.corpus.captions.jsonlines import Entry, read_entries
-from tasks.corpus.captions.problems import Problem
+from tasks.corpus.captions.jsonlines import ManifestEntry, read_entries
+from tasks.corpus.captions.problems import TranscriptProblem
 from tasks.corpus.records import Supervision
 
 
-def entries(*records: object, name: str = "manifest.jsonl") -> list[Entry | Problem]:
+def entries(*records: object, name: str = "manifest.jsonl") -> list[ManifestEntry | TranscriptProblem]:
     lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
     return list(read_entries(io.BytesIO(gzip.compress(lines) if name.endswith(".gz") else lines), name))
 
@@ -27,8 +27,8 @@ def test_nemo(name: str) -> None:
         {"audio_filepath": "a/c.wav", "offset": 10.0, "duration": 2.5, "text": "hello", "speaker": "ann"},
         name=name,
     ) == [
-        Entry("a/b.wav", Supervision(start_s=0.0, end_s=None, text="hello there")),
-        Entry("a/c.wav", Supervision(start_s=10.0, end_s=12.5, text="hello", speaker="ann")),
+        ManifestEntry("a/b.wav", Supervision(start_s=0.0, end_s=None, text="hello there")),
+        ManifestEntry("a/c.wav", Supervision(start_s=10.0, end_s=12.5, text="hello", speaker="ann")),
     ]
 
 
@@ -57,8 +57,8 @@ def test_lhotse_cuts_as_lhotse_writes_them(tmp_path: Path) -> None:
     cuts.to_file(path)
     with path.open("rb") as file:
         assert list(read_entries(file, path.name)) == [
-            Entry("media/show.mp4", Supervision(start_s=1.5, end_s=3.5, text="at 0", speaker="ann")),
-            Entry("media/show.mp4", Supervision(start_s=21.5, end_s=23.5, text="at 20", speaker="ann")),
+            ManifestEntry("media/show.mp4", Supervision(start_s=1.5, end_s=3.5, text="at 0", speaker="ann")),
+            ManifestEntry("media/show.mp4", Supervision(start_s=21.5, end_s=23.5, text="at 20", speaker="ann")),
         ]
 
 
@@ -81,26 +81,30 @@ def test_lhotse_cuts_as_lhotse_writes_them(tmp_path: Path) -> None:
 def test_other_lines_are_named(record: object) -> None:
     good = {"audio_filepath": "b.wav", "text": "x"}
     (problem, entry) = entries(record, good)
-    assert isinstance(problem, Problem)
+    assert isinstance(problem, TranscriptProblem)
     assert problem.line == 1
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, ManifestEntry)
 
 
 def test_broken_json_and_deep_nesting_are_named() -> None:
     file = io.BytesIO(b'{"audio_filepath"\n' + b"[" * 100_000 + b"\n\n")
-    assert [p.line for p in read_entries(file, "m.jsonl") if isinstance(p, Problem)] == [1, 2]
+    assert [p.line for p in read_entries(file, "m.jsonl") if isinstance(p, TranscriptProblem)] == [1, 2]
 
 
 def test_a_small_gzip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonlines, "MAX_LINE_BYTES", 1 << 20)
     bomb = gzip.compress(b" " * (64 << 20))
     (problem,) = read_entries(io.BytesIO(bomb), "bomb.jsonl.gz")
-    assert isinstance(problem, Problem)
+    assert isinstance(problem, TranscriptProblem)
     assert "a line of more than" in problem.message
 
 
 def test_a_gzip_cut_short_and_one_of_two_members() -> None:
     line = b'{"audio_filepath": "a.wav", "text": "x"}\n'
     two = gzip.compress(line) + gzip.compress(line)
-    assert [type(e) for e in read_entries(io.BytesIO(two), "m.jsonl.gz")] == [Entry, Entry]
-    assert [type(e) for e in read_entries(io.BytesIO(two[:-9]), "m.jsonl.gz")] == [Entry, Entry, Problem]
+    assert [type(e) for e in read_entries(io.BytesIO(two), "m.jsonl.gz")] == [ManifestEntry, ManifestEntry]
+    assert [type(e) for e in read_entries(io.BytesIO(two[:-9]), "m.jsonl.gz")] == [
+        ManifestEntry,
+        ManifestEntry,
+        TranscriptProblem,
+    ]

@@ -324,7 +324,7 @@ def test_a_file_that_crashes_the_decoder_costs_its_own_programme(
     decoder.write_text(
         f"#!{sys.executable}\n"
         "import os, sys\n"
-        "from tasks.media import isolated_child\n"
+        "from tasks.media.decoding import isolated_child\n"
         "decode = isolated_child._decode\n"
         "def crash(media, request, output):\n"
         "    media.read(100).endswith(b'?' * 56) and os.abort()\n"
@@ -338,7 +338,7 @@ def test_a_file_that_crashes_the_decoder_costs_its_own_programme(
     folder.add("crash", seconds=seconds, seed=1)
     crash = storage.join(folder.media, "crash.wav")
     storage.write(crash, storage.read_bytes(crash)[:44] + b"?" * 56 + storage.read_bytes(crash)[100:])
-    monkeypatch.setattr("tasks.media.isolated.sys.executable", str(decoder))
+    monkeypatch.setattr("tasks.media.decoding.isolated.sys.executable", str(decoder))
     prepared = folder.prepare(folder.scan())
     found = outcomes(prepared)
     assert (found["crash"].outcome, found["crash"].reason) == (Outcome.REJECTED, Reason.DECODE_ERROR)

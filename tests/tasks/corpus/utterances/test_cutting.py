@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.contract import Reason
 from tasks.corpus.records import Supervision
-from tasks.corpus.utterances.cutting import PAD_MS, CutRules, Utterance, covered_ms, cut, pad
+from tasks.corpus.utterances.cutting import PAD_MS, CutRules, CutUtterance, covered_ms, cut, pad
 from tasks.corpus.utterances.text import normaliser_for
 
 RULES = CutRules(
@@ -27,7 +27,7 @@ def cue(start_s: float, end_s: float | None, text: str = "some words here", spea
     return Supervision(start_s=start_s, end_s=end_s, text=text, speaker=speaker)
 
 
-def spans(utterances: list[Utterance]) -> list[tuple[int, int | None]]:
+def spans(utterances: list[CutUtterance]) -> list[tuple[int, int | None]]:
     return [(u.start_ms, u.end_ms) for u in utterances]
 
 
@@ -121,7 +121,7 @@ def test_a_caption_that_never_ends_hides_no_other() -> None:
 
 
 def test_padding_stays_in_the_gap() -> None:
-    utterances = [Utterance(40, 1000, "a"), Utterance(1100, 2000, "b"), Utterance(2000, 3000, "c")]
+    utterances = [CutUtterance(40, 1000, "a"), CutUtterance(1100, 2000, "b"), CutUtterance(2000, 3000, "c")]
     assert spans(pad(utterances)) == [(0, 1050), (1050, 2000), (2000, 3000 + PAD_MS)]
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tasks import storage
 from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, Status
-from tasks.corpus.utterances.matching import edits, match, recognise_whole, words_alone
+from tasks.corpus.utterances.matching import edit_distance, match, recognise_utterances, without_marks
 from tasks.corpus.utterances.text import normaliser_for
 from tasks.dataset.manifest import Split, load_manifest, read_batches
 from tasks.dataset.summary import Tally
-from tasks.recognition import Hints, Recognition, Word
+from tasks.recognition import Hints, RecognisedWord, Recognition
 from tasks.step import load_result, output_uri
 from tasks.transcripts.document import WordTiming
 
@@ -54,28 +54,28 @@ def test_errors_are_a_distance(a: str, b: str) -> None:
     """And the same as jiwer's, which scoring uses."""
     import jiwer
 
-    a, b = words_alone(a), words_alone(b)
-    assert edits(a, b) == edits(b, a) <= max(len(a), len(b))
-    assert (edits(a, b) == 0) == (a == b)
+    a, b = without_marks(a), without_marks(b)
+    assert edit_distance(a, b) == edit_distance(b, a) <= max(len(a), len(b))
+    assert (edit_distance(a, b) == 0) == (a == b)
     if a:
         found = jiwer.process_characters(a, b)
-        assert edits(a, b) == found.substitutions + found.deletions + found.insertions
+        assert edit_distance(a, b) == found.substitutions + found.deletions + found.insertions
 
 
 class Parrot:
     """An engine that says how long each chunk is, and takes four seconds at most."""
 
-    name, longest_chunk_s = "parrot", 4.0
+    name, max_chunk_s = "parrot", 4.0
 
     def recognise(self, chunks: Sequence[np.ndarray], hints: Sequence[Hints]) -> list[Recognition]:
         assert all(len(chunk) <= 64_000 for chunk in chunks)
         assert list(hints) == [Hints(language="sv")] * len(chunks)
-        return [Recognition((Word(str(len(chunk)), 0, 1, 1.0, WordTiming.CTC),)) for chunk in chunks]
+        return [Recognition((RecognisedWord(str(len(chunk)), 0, 1, 1.0, WordTiming.CTC),)) for chunk in chunks]
 
 
 @given(st.lists(st.integers(0, 20 * 16_000), max_size=5))
 def test_long_utterances_are_heard_in_parts_that_lack_nothing(lengths: list[int]) -> None:
-    found = recognise_whole(Parrot(), [np.zeros(length, np.float32) for length in lengths], "sv")
+    found = recognise_utterances(Parrot(), [np.zeros(length, np.float32) for length in lengths], "sv")
     assert [sum(int(word.text) for word in recognition.words) for recognition in found] == lengths
 
 

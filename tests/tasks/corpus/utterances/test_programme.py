@@ -17,7 +17,7 @@ from tasks.corpus.assembly import selection
 from tasks.dataset import flac
 from tasks.dataset.manifest import Split, load_manifest, read_batches
 from tasks.dataset.schema import open_parquet
-from tasks.media.isolated import IsolatedAudio
+from tasks.media.decoding.isolated import IsolatedAudio
 from tasks.media.limits import MediaLimits
 from tasks.step import load_result, output_uri
 from tests.tasks.corpus.conftest import captions, sound

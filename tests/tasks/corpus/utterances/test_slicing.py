@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.audio import SAMPLES_PER_MS
-from tasks.corpus.utterances.cutting import Utterance
+from tasks.corpus.utterances.cutting import CutUtterance
 from tasks.corpus.utterances.slicing import Slicer
 
 
@@ -21,7 +21,7 @@ from tasks.corpus.utterances.slicing import Slicer
 def test_equals_slices_of_the_whole(block_lengths: list[int], times: list[tuple[int, int]]) -> None:
     whole = np.arange(sum(block_lengths), dtype=np.float32)
     blocks = np.split(whole, np.cumsum(block_lengths)[:-1]) if block_lengths else []
-    utterances = [Utterance(start, start + length, "x") for start, length in sorted(times)]
+    utterances = [CutUtterance(start, start + length, "x") for start, length in sorted(times)]
     slicer = Slicer(utterances)
     sliced = list(slicer.slice(iter(blocks)))
     assert slicer.n_samples == len(whole)
@@ -42,6 +42,6 @@ def test_blocks_are_let_go_when_no_utterance_needs_them() -> None:
             yield blocks.pop(0)
             most_alive = max(most_alive, sum(r() is not None for r in references) - len(blocks))
 
-    utterances = [Utterance(second * 1000, second * 1000 + 5000, "x") for second in range(0, 190, 10)]
+    utterances = [CutUtterance(second * 1000, second * 1000 + 5000, "x") for second in range(0, 190, 10)]
     assert {len(samples) for _, samples in Slicer(utterances).slice(stream())} == {5 * 16_000}
     assert most_alive <= 8

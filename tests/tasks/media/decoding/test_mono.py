@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.media.mono import LAG_S, MonoTrack, SampleQueue, TrackMix
+from tasks.media.decoding.mono import LAG_S, MonoTrack, SampleQueue, TrackMix
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=30))

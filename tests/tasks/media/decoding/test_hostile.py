@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tasks.contract import Outcome, Reason
-from tasks.media.decode import open_audio
+from tasks.media.decoding.isolated import IsolatedDecoder
+from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import MediaRejected, outcome_of
-from tasks.media.isolated import Decoder
 from tasks.media.limits import MediaLimits
 from tests.tasks.media.making import Track, encode, flipped, marked, rf64, wav, with_total_samples
 
@@ -176,8 +176,8 @@ def generated() -> Iterator[tuple[str, bytes, Outcomes]]:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder() as started:
+def decoder() -> Iterator[IsolatedDecoder]:
+    with IsolatedDecoder() as started:
         yield started
 
 
@@ -185,7 +185,7 @@ LIMITS = MediaLimits(wall_clock_s=60.0, max_duration_s=3600.0, memory_bytes=256 
 
 
 @pytest.mark.slow  # 190 processes
-def test_every_generated_medium_ends_in_its_outcome(decoder: Decoder, tmp_path: Path):
+def test_every_generated_medium_ends_in_its_outcome(decoder: IsolatedDecoder, tmp_path: Path):
     """In a process of its own, within its limits. What is wrong with the table is told at once for all of it."""
     open_media = partial(decoder.open_audio, limits=LIMITS)
     wrong: dict[str, object] = {}
@@ -203,7 +203,7 @@ def test_every_generated_medium_ends_in_its_outcome(decoder: Decoder, tmp_path: 
     assert len(list(Path("/proc/self/fd").iterdir())) <= n_open + 2, "the decoder's own"
 
 
-def test_hours_of_silence(decoder: Decoder, tmp_path: Path):
+def test_hours_of_silence(decoder: IsolatedDecoder, tmp_path: Path):
     """Three hours of zeros, of which the disk holds none."""
     path = tmp_path / "silence.wav"
     with path.open("wb") as file:
@@ -236,7 +236,7 @@ def test_each_ends_in_its_outcome(name: str, speech: Path):
 
 
 @pytest.mark.parametrize("name", ["not-speech/big_buck_bunny_small.mp4", "fuzz/flac_64a18b4b38.flac"])
-def test_a_process_of_its_own_comes_to_the_same(name: str, decoder: Decoder, speech: Path):
+def test_a_process_of_its_own_comes_to_the_same(name: str, decoder: IsolatedDecoder, speech: Path):
     expected, reason, duration_s = TABLE[name]
     found = outcome(speech / "hostile" / name, decoder.open_audio)
     assert found == (expected, reason, pytest.approx(duration_s, abs=0.002))

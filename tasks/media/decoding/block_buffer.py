@@ -28,7 +28,7 @@ SAMPLE_FORMATS: dict[str, tuple[np.dtype, float, float]] = {
 }
 
 
-class BlockGatherer:
+class BlockBuffer:
     """One block in the making. `n_samples` is how long it is so far."""
 
     def __init__(self, sample_format: str, n_channels: int, block_samples: int) -> None:

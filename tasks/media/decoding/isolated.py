@@ -28,11 +28,11 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Frozen, Reason
+from tasks.media.container.probe import MediaProbe
+from tasks.media.container.source import open_regular_file
+from tasks.media.container.tracks import TrackChoice, TrackPolicy
 from tasks.media.findings import AudioFindings, MediaRejected
 from tasks.media.limits import MediaLimits, Stopwatch
-from tasks.media.probe import MediaProbe
-from tasks.media.source import open_regular_file
-from tasks.media.tracks import TrackChoice, TrackPolicy
 
 HEADER_BYTES = 5
 MAX_MESSAGE_BYTES = 1 << 26
@@ -45,16 +45,16 @@ STATUS_BYTES = 8  # of a process id, and of the code with which it ended
 NO_DECODER = "the decoder process does not start; what it says stands above in the log"
 
 
-class Kind(Enum):
+class MessageKind(Enum):
     """What a message of the decoder holds."""
 
-    OPENED = b"O"  # Opened, as JSON
+    OPENED = b"O"  # OpenedMessage, as JSON
     BLOCK = b"B"  # float32 samples
     FINDINGS = b"F"  # AudioFindings, as JSON: the end
-    REJECTED = b"R"  # Rejection, as JSON: the end
+    REJECTED = b"R"  # RejectedMessage, as JSON: the end
 
 
-class Request(Frozen):
+class DecodeRequest(Frozen):
     """What to do with the medium that comes with it."""
 
     policy: TrackPolicy
@@ -62,14 +62,14 @@ class Request(Frozen):
     sample_rate_hz: int
 
 
-class Opened(Frozen):
+class OpenedMessage(Frozen):
     """The medium was opened and a track chosen."""
 
     probe: MediaProbe
     choice: TrackChoice
 
 
-class Rejection(Frozen):
+class RejectedMessage(Frozen):
     """`MediaRejected` on its way to the parent."""
 
     reason: Reason
@@ -77,10 +77,10 @@ class Rejection(Frozen):
     findings: AudioFindings | None
 
 
-class Decoder:
+class IsolatedDecoder:
     """A decoder process, started when the first medium comes and ended with the block. One medium at a time.
 
-    with Decoder() as decoder:
+    with IsolatedDecoder() as decoder:
         for path in paths:
             with decoder.open_audio(path) as audio:
                 for block in audio:
@@ -111,7 +111,9 @@ class Decoder:
         Raises `MediaRejected` as `open_audio` does; a crash is `decode_error`, a hang `time_limit`. Raises
         `ChildProcessError` when the decoder process itself does not start.
         """
-        request = Request(policy=policy or TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=sample_rate_hz)
+        request = DecodeRequest(
+            policy=policy or TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=sample_rate_hz
+        )
         with ExitStack() as stack:
             media = stack.enter_context(open_regular_file(path))
             (output, answers), (errors, complaints) = os.pipe(), os.pipe()
@@ -127,7 +129,7 @@ class Decoder:
             stack.callback(child.end)
             yield IsolatedAudio(child, output, request)
 
-    def _send(self, request: Request, descriptors: list[int]) -> None:
+    def _send(self, request: DecodeRequest, descriptors: list[int]) -> None:
         """Hand over a request with its files. A decoder that died in idleness is started again."""
         for _ in range(2):
             if self._control is None:
@@ -143,7 +145,7 @@ class Decoder:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tasks.media.isolated_child", str(its.fileno())],
+                [sys.executable, "-m", "tasks.media.decoding.isolated_child", str(its.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
@@ -179,7 +181,7 @@ class Decoder:
 class _Child:
     """The process that decodes one medium, as seen from here: its grandparent."""
 
-    def __init__(self, decoder: Decoder, errors: int) -> None:
+    def __init__(self, decoder: IsolatedDecoder, errors: int) -> None:
         self._decoder, self._errors = decoder, errors
         self._has_ended = False
         self._code: int | None = None
@@ -216,17 +218,17 @@ class _Child:
 
 
 class IsolatedAudio:
-    """The blocks of a medium that another process decodes, once. Made by `Decoder.open_audio`."""
+    """The blocks of a medium that another process decodes, once. Made by `IsolatedDecoder.open_audio`."""
 
-    def __init__(self, child: _Child, output: int, request: Request) -> None:
+    def __init__(self, child: _Child, output: int, request: DecodeRequest) -> None:
         self.sample_rate_hz = request.sample_rate_hz
         self._child, self._output = child, output
         self._stopwatch = Stopwatch(request.limits.wall_clock_s + ANSWER_GRACE_S)
         self._findings: AudioFindings | None = None
         kind, content = self._message()
-        if kind is not Kind.OPENED:
+        if kind is not MessageKind.OPENED:
             raise MediaRejected(Reason.DECODE_ERROR, f"the decoder answered {kind.name} before it had opened the file")
-        opened = Opened.model_validate_json(content)
+        opened = OpenedMessage.model_validate_json(content)
         self.probe: MediaProbe = opened.probe
         self.choice: TrackChoice = opened.choice
         self._stopwatch.pause()
@@ -237,7 +239,7 @@ class IsolatedAudio:
             self._stopwatch.resume()
             kind, content = self._message()
             self._stopwatch.pause()
-            if kind is Kind.FINDINGS:
+            if kind is MessageKind.FINDINGS:
                 self._findings = AudioFindings.model_validate_json(content)
                 return
             yield np.frombuffer(content, np.float32)
@@ -249,18 +251,18 @@ class IsolatedAudio:
             raise RuntimeError("the findings are known when all blocks have been read")
         return self._findings
 
-    def _message(self) -> tuple[Kind, bytearray]:
+    def _message(self) -> tuple[MessageKind, bytearray]:
         header = self._read(HEADER_BYTES)
         n_bytes = int.from_bytes(header[1:], "little")
         try:
-            kind = Kind(bytes(header[:1]))
+            kind = MessageKind(bytes(header[:1]))
         except ValueError:
             n_bytes = MAX_MESSAGE_BYTES + 1
         if n_bytes > MAX_MESSAGE_BYTES:
             raise MediaRejected(Reason.DECODE_ERROR, "the decoder's answer makes no sense")
         content = self._read(n_bytes)
-        if kind is Kind.REJECTED:
-            rejection = Rejection.model_validate_json(content)
+        if kind is MessageKind.REJECTED:
+            rejection = RejectedMessage.model_validate_json(content)
             raise MediaRejected(rejection.reason, rejection.detail, rejection.findings)
         return kind, content
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from tasks.contract import Reason
-from tasks.media import formats
-from tasks.media.decode import load_audio
+from tasks.media.container import formats
+from tasks.media.container.probe import probe_media
+from tasks.media.decoding.reader import load_audio
 from tasks.media.findings import MediaRejected
 from tasks.media.limits import MediaLimits
-from tasks.media.probe import probe_media
 from tests.tasks.media.making import Track, encode, marked, wav
 
 SPOKEN = wav(marked(1.0, 16_000)[None], 16_000)
@@ -101,8 +101,10 @@ def test_ffmpeg_itself_follows_nothing(
 ):
     """The same without our own look at the file, and with formats that point elsewhere: no protocol is left."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tasks.media.source.REMOTE_REFERENCE", formats.re.compile(b"(?!)"))
-    monkeypatch.setattr("tasks.media.source.FORMATS", (*formats.FORMATS, "hls", "concat", "sdp", "dash", "asx"))
+    monkeypatch.setattr("tasks.media.container.source.REMOTE_REFERENCE", formats.re.compile(b"(?!)"))
+    monkeypatch.setattr(
+        "tasks.media.container.source.FORMATS", (*formats.FORMATS, "hls", "concat", "sdp", "dash", "asx")
+    )
     media = tmp_path / "programme.m3u8"
     media.write_text(DISGUISES[name](f"http://{listener.address}/a.wav", secret))
     with pytest.raises(MediaRejected):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from tasks.contract import Reason
-from tasks.media import isolated
-from tasks.media.decode import open_audio
+from tasks.media.container.tracks import TrackPolicy
+from tasks.media.decoding import isolated
+from tasks.media.decoding.isolated import IsolatedAudio, IsolatedDecoder
+from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import MediaRejected
-from tasks.media.isolated import Decoder, IsolatedAudio
 from tasks.media.limits import MediaLimits
-from tasks.media.tracks import TrackPolicy
 from tests.tasks.media.making import Track, encode, marked, wav
 
 STEREO = np.stack([marked(12.0), marked(12.0, seed=1)])
@@ -29,7 +29,7 @@ def open_isolated(
     path: Path, policy: TrackPolicy | None = None, limits: MediaLimits | None = None
 ) -> Iterator[IsolatedAudio]:
     """A decoder for one medium alone."""
-    with Decoder() as decoder, decoder.open_audio(path, policy, limits) as audio:
+    with IsolatedDecoder() as decoder, decoder.open_audio(path, policy, limits) as audio:
         yield audio
 
 
@@ -50,7 +50,7 @@ def rejection(path: Path, limits: MediaLimits | None = None) -> MediaRejected:
 def acting_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let the process that should decode run `script` instead; `output` is where its answers go."""
     child = tmp_path / "child"
-    lines = [f"#!{sys.executable}", "import os, signal, sys, time", "from tasks.media import isolated_child"]
+    lines = [f"#!{sys.executable}", "import os, signal, sys, time", "from tasks.media.decoding import isolated_child"]
     lines += ["def act(media, request, output):", f"    {script}", "isolated_child._decode = act"]
     lines += ["sys.argv[1:] = sys.argv[-1:]", "sys.exit(isolated_child.main())"]
     child.write_text("\n".join(lines) + "\n")
@@ -161,7 +161,7 @@ def test_the_child_gets_no_credentials_and_cannot_write(path: Path, monkeypatch:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert "secret" not in isolated._environment().values()
     code = (
-        "from tasks.media.isolated_child import _limit_resources; from tasks.media.limits import MediaLimits\n"
+        "from tasks.media.decoding.isolated_child import _limit_resources; from tasks.media.limits import MediaLimits\n"
         "_limit_resources(MediaLimits())\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"open({str(tmp_path / 'written')!r}, 'wb', buffering=0).write(b'x')"
@@ -188,7 +188,7 @@ def test_one_decoder_serves_many_media_and_outlives_those_that_crash(
     script.write_text(script.read_text().replace("def act(", "decode = isolated_child._decode\ndef act(", 1))
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"!" + path.read_bytes()[1:])
-    with Decoder() as decoder:
+    with IsolatedDecoder() as decoder:
         served = []
         for media in (path, bad, path, bad, path):
             try:
@@ -203,7 +203,7 @@ def test_one_decoder_serves_many_media_and_outlives_those_that_crash(
 
 
 def test_a_decoder_that_died_in_idleness_is_started_again(path: Path):
-    with Decoder() as decoder:
+    with IsolatedDecoder() as decoder:
         for _ in range(2):
             with decoder.open_audio(path) as audio:
                 assert sum(len(block) for block in audio) == 12 * 16_000
@@ -224,8 +224,8 @@ def test_nothing_decodes_on_for_a_caller_that_was_killed(path: Path, tmp_path: P
     """`kill -9` of a step while it decodes: its decoder and the process that decodes end too."""
     code = (
         "import os, sys, time\n"
-        "from tasks.media.isolated import Decoder\n"
-        "decoder = Decoder()\n"
+        "from tasks.media.decoding.isolated import IsolatedDecoder\n"
+        "decoder = IsolatedDecoder()\n"
         "with decoder.open_audio(sys.argv[1]) as audio:\n"
         "    print(decoder._process.pid, audio._child._pid, flush=True)\n"
         "    time.sleep(1000)\n"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.media.downmix import CEILING, Downmixer, decibel
+from tasks.media.decoding.downmix import CEILING, Downmixer
+from tasks.media.loudness import decibel
 
 RATE_HZ = 48_000
 

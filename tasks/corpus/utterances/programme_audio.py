@@ -12,17 +12,22 @@ from tasks import storage
 from tasks.contract import Reason
 from tasks.corpus.records import Programme
 from tasks.corpus.utterances.cutting import PAD_MS
+from tasks.media.container.tracks import TrackPolicy
+from tasks.media.decoding.isolated import IsolatedAudio, IsolatedDecoder
 from tasks.media.findings import MediaRejected
-from tasks.media.isolated import Decoder, IsolatedAudio
 from tasks.media.languages import same_language
 from tasks.media.limits import MediaLimits
 from tasks.media.speech_activity import SpeechActivityOptions, speech_segments
-from tasks.media.tracks import TrackPolicy
 
 
 @contextmanager
-def open_programme(
-    programme: Programme, language: str, policy: TrackPolicy, limits: MediaLimits, decoder: Decoder, scratch: Path
+def open_programme_audio(
+    programme: Programme,
+    language: str,
+    policy: TrackPolicy,
+    limits: MediaLimits,
+    decoder: IsolatedDecoder,
+    scratch: Path,
 ) -> Iterator[IsolatedAudio]:
     """The programme's track that `policy` wants, decoded in a process of its own.
 

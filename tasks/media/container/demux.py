@@ -10,9 +10,9 @@ from av.error import ExitError, FFmpegError
 from av.stream import Discard
 
 from tasks.contract import Reason
+from tasks.media.container.source import MediaSource
 from tasks.media.findings import MediaRejected
 from tasks.media.limits import Stopwatch
-from tasks.media.source import MediaSource
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -6,10 +6,10 @@ import re
 from enum import StrEnum
 
 from tasks.contract import Frozen, Reason
+from tasks.media.container.formats import MAX_CHANNELS
+from tasks.media.container.probe import MediaProbe, TrackInfo
 from tasks.media.findings import MediaRejected
-from tasks.media.formats import MAX_CHANNELS
 from tasks.media.languages import same_language
-from tasks.media.probe import MediaProbe, TrackInfo
 
 MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ = 1_000, 1_000_000
 

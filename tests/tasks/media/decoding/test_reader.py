@@ -11,10 +11,10 @@ import soundfile
 import soxr
 
 from tasks.contract import Outcome, Reason
-from tasks.media.decode import load_audio, open_audio
+from tasks.media.container.tracks import TrackPolicy
+from tasks.media.decoding.reader import load_audio, open_audio
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of
 from tasks.media.limits import MediaLimits
-from tasks.media.tracks import TrackPolicy
 from tests.tasks.media.making import RATE_HZ, Track, caf, encode, marked, marks_s, wav
 
 STEREO = np.stack([marked(3.0), marked(3.0)])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Extracted:
+class ExtractedShard:
     """One shard: extract-features' result and what it says of itself."""
 
     uri: str
@@ -29,14 +29,14 @@ class Extracted:
         return output_uri(self.uri, self.result, name)
 
 
-def read_shard(uri: str) -> Extracted:
+def read_shard(uri: str) -> ExtractedShard:
     result = load_result(uri)
-    return Extracted(
+    return ExtractedShard(
         uri, result, ShardAccount.model_validate_json(storage.read_bytes(output_uri(uri, result, ACCOUNT)))
     )
 
 
-def common_account(extracted: Sequence[Extracted]) -> ShardAccount:
+def common_account(extracted: Sequence[ExtractedShard]) -> ShardAccount:
     """What all shards must agree on. Raises InputRejected when one was made otherwise."""
     first = extracted[0]
     for other in extracted[1:]:
@@ -54,7 +54,7 @@ def _made(account: ShardAccount) -> tuple[object, ...]:
     return account.language, account.normaliser, account.features, account.configuration
 
 
-def indexes(extracted: Sequence[Extracted], context: StepContext, stage: str) -> Iterator[pa.Table]:
+def indexes(extracted: Sequence[ExtractedShard], context: StepContext, stage: str) -> Iterator[pa.Table]:
     """The index of each shard, one at a time."""
     from tasks.dataset.schema import open_parquet
 

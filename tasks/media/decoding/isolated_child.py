@@ -16,9 +16,9 @@ from typing import IO, NoReturn
 import numpy as np
 
 from tasks.contract import Frozen, Reason
-from tasks.media.decode import open_audio
+from tasks.media.decoding.isolated import STATUS_BYTES, DecodeRequest, MessageKind, OpenedMessage, RejectedMessage
+from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import MediaRejected
-from tasks.media.isolated import STATUS_BYTES, Kind, Opened, Rejection, Request
 from tasks.media.limits import MediaLimits
 
 CRASHED = 70  # EX_SOFTWARE
@@ -77,7 +77,7 @@ def _become_decoder(told: bytes, media: int, output: int, errors: int) -> NoRetu
     code = CRASHED
     try:
         os.setpgid(0, 0)
-        request = Request.model_validate_json(told)
+        request = DecodeRequest.model_validate_json(told)
         # Whatever a library prints goes to standard error; the messages have a descriptor for themselves.
         os.dup2(errors, 1)
         os.dup2(errors, 2)
@@ -91,35 +91,35 @@ def _become_decoder(told: bytes, media: int, output: int, errors: int) -> NoRetu
         os._exit(code)
 
 
-def _answer(media: IO[bytes], request: Request, output: IO[bytes]) -> int:
+def _answer(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
     try:
         _decode(media, request, output)
     except MediaRejected as rejected:
-        rejection = Rejection(reason=rejected.reason, detail=rejected.detail, findings=rejected.findings)
-        _send(output, Kind.REJECTED, rejection)
+        rejection = RejectedMessage(reason=rejected.reason, detail=rejected.detail, findings=rejected.findings)
+        _send(output, MessageKind.REJECTED, rejection)
     except MemoryError:
         detail = f"decoding needs more than {request.limits.memory_bytes} bytes of memory"
-        _send(output, Kind.REJECTED, Rejection(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
+        _send(output, MessageKind.REJECTED, RejectedMessage(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
     except BrokenPipeError:
         return 0  # the other side has heard enough
     except OSError as fault:  # of the storage: what FFmpeg stumbles over never gets so far
-        rejection = Rejection(reason=Reason.UNREADABLE, detail=f"cannot be read on: {fault}", findings=None)
-        _send(output, Kind.REJECTED, rejection)
+        rejection = RejectedMessage(reason=Reason.UNREADABLE, detail=f"cannot be read on: {fault}", findings=None)
+        _send(output, MessageKind.REJECTED, rejection)
     except Exception:
         traceback.print_exc()
         return CRASHED
     return 0
 
 
-def _decode(media: IO[bytes], request: Request, output: IO[bytes]) -> None:
+def _decode(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> None:
     with open_audio(media, request.policy, request.limits, sample_rate_hz=request.sample_rate_hz) as audio:
-        _send(output, Kind.OPENED, Opened(probe=audio.probe, choice=audio.choice))
+        _send(output, MessageKind.OPENED, OpenedMessage(probe=audio.probe, choice=audio.choice))
         for block in audio:
-            _send(output, Kind.BLOCK, np.ascontiguousarray(block, np.float32).tobytes())
-        _send(output, Kind.FINDINGS, audio.findings)
+            _send(output, MessageKind.BLOCK, np.ascontiguousarray(block, np.float32).tobytes())
+        _send(output, MessageKind.FINDINGS, audio.findings)
 
 
-def _send(output: IO[bytes], kind: Kind, content: Frozen | bytes) -> None:
+def _send(output: IO[bytes], kind: MessageKind, content: Frozen | bytes) -> None:
     data = content if isinstance(content, bytes) else content.model_dump_json().encode()
     view = memoryview(kind.value + len(data).to_bytes(4, "little") + data)
     while view:

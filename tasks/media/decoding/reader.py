@@ -12,16 +12,16 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Reason
-from tasks.media.demux import PacketReader
+from tasks.media.container.demux import PacketReader
+from tasks.media.container.formats import RAW_FORMATS
+from tasks.media.container.probe import MediaProbe, describe
+from tasks.media.container.source import Media, MediaSource, OpenMedia, open_container, open_source
+from tasks.media.container.tracks import TrackChoice, TrackPolicy, choose_tracks
+from tasks.media.decoding.mono import MonoTrack, TrackMix
+from tasks.media.decoding.track_decoder import TrackDecoder
 from tasks.media.findings import AudioFindings, Loudness, MediaRejected, find_warnings
-from tasks.media.formats import RAW_FORMATS
-from tasks.media.frames import TrackDecoder
 from tasks.media.limits import MediaLimits, Stopwatch
 from tasks.media.loudness import LevelMeter
-from tasks.media.mono import MonoTrack, TrackMix
-from tasks.media.probe import MediaProbe, describe
-from tasks.media.source import Media, MediaSource, OpenMedia, open_container, open_source
-from tasks.media.tracks import TrackChoice, TrackPolicy, choose_tracks
 
 MAX_SECONDS_IN_MEMORY = 3600.0  # 230 MB at 16 kHz
 
@@ -43,7 +43,7 @@ def open_audio(
 
     Raises `MediaRejected`, here when it is no usable medium, or out of the loop: when a limit is passed, and at the
     end when nothing was decoded or too much of it was lost. Input that may crash FFmpeg goes through
-    `isolated.Decoder`.
+    `IsolatedDecoder`.
     """
     policy, limits = policy or TrackPolicy(), limits or MediaLimits()
     stopwatch = Stopwatch(limits.wall_clock_s)
@@ -83,7 +83,7 @@ class AudioReader:
         self.probe: MediaProbe = describe(opened, source)
         self.choice: TrackChoice = choose_tracks(self.probe, policy)
         self._limits, self._stopwatch = limits, stopwatch
-        self._n_bytes, self._claimed_bytes = source.n_bytes, source.claimed_bytes()
+        self._n_bytes, self._declared_bytes = source.n_bytes, source.declared_bytes()
         streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
         self._packets = PacketReader(opened.container, streams, source, stopwatch)
         self._tracks = {
@@ -132,7 +132,7 @@ class AudioReader:
         damage = [track.damage for track in self._tracks.values()]
         findings = AudioFindings(
             complete=self._complete,
-            cut_short=self._claimed_bytes > self._n_bytes,
+            cut_short=self._declared_bytes > self._n_bytes,
             sample_rate_hz=self.sample_rate_hz,
             n_samples=self._meter.n_samples,
             header_duration_s=self.probe.header_duration_of(self.choice.tracks[0]),
@@ -166,7 +166,7 @@ class AudioReader:
         """
         missing_s = 0.0
         if findings.complete and (findings.cut_short or all(t.damage.ends_in_failure for t in self._tracks.values())):
-            by_bytes_s = findings.duration_s * (self._claimed_bytes / self._n_bytes - 1) if findings.cut_short else 0.0
+            by_bytes_s = findings.duration_s * (self._declared_bytes / self._n_bytes - 1) if findings.cut_short else 0.0
             missing_s = max(findings.header_mismatch_s or by_bytes_s, 0.0)
         return round(missing_s, 6) if findings.duration_s + missing_s <= self._limits.max_duration_s else 0.0
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tasks.contract import Reason
+from tasks.media.container.probe import probe_media
 from tasks.media.findings import MediaRejected
-from tasks.media.probe import probe_media
 from tests.tasks.media.making import Track, caf, encode, marked, wav
 
 STEREO = np.stack([marked(1.0), marked(1.0, seed=1)])

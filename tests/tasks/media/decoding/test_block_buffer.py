@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from tasks.media.gathering import BlockGatherer
+from tasks.media.decoding.block_buffer import BlockBuffer
 
 
 def frame(samples: np.ndarray, sample_format: str) -> av.AudioFrame:
@@ -20,33 +20,33 @@ def test_blocks_are_the_frames_one_after_the_other(sample_format: str, n_frame: 
     rng = np.random.default_rng(0)
     samples = rng.integers(-(2**15), 2**15, (2, 7 * n_frame)).astype(np.float32) / 2**15
     coded = samples if "flt" in sample_format else (samples * 2**15).astype(np.int16)
-    gatherer = BlockGatherer(sample_format, 2, 48_000)
+    buffer = BlockBuffer(sample_format, 2, 48_000)
     blocks = []
     for number in range(7):
-        gatherer.push(frame(coded[:, number * n_frame : (number + 1) * n_frame], sample_format), n_frame)
+        buffer.push(frame(coded[:, number * n_frame : (number + 1) * n_frame], sample_format), n_frame)
         if number in (3, 6):
-            blocks.append(gatherer.take().copy())
-            gatherer.reclaim()
+            blocks.append(buffer.take().copy())
+            buffer.reclaim()
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), samples)
 
 
 def test_a_block_that_is_looked_at_is_not_written_over() -> None:
-    gatherer = BlockGatherer("fltp", 1, 1024)
+    buffer = BlockBuffer("fltp", 1, 1024)
     blocks = []
     for value in range(3):  # a packet with audio for several blocks
-        gatherer.push(frame(np.full((1, 20_000), value, np.float32), "fltp"), 20_000)
-        blocks.append(gatherer.take())
+        buffer.push(frame(np.full((1, 20_000), value, np.float32), "fltp"), 20_000)
+        blocks.append(buffer.take())
     assert [np.unique(block).tolist() for block in blocks] == [[0.0], [1.0], [2.0]]
 
 
 def test_memory_is_used_again() -> None:
-    gatherer = BlockGatherer("fltp", 1, 1024)
-    gatherer.push(frame(np.zeros((1, 512), np.float32), "fltp"), 512)
-    first = gatherer.take()
-    gatherer.reclaim()
-    gatherer.push(frame(np.ones((1, 512), np.float32), "fltp"), 512)
-    assert np.shares_memory(first, gatherer.take())
+    buffer = BlockBuffer("fltp", 1, 1024)
+    buffer.push(frame(np.zeros((1, 512), np.float32), "fltp"), 512)
+    first = buffer.take()
+    buffer.reclaim()
+    buffer.push(frame(np.ones((1, 512), np.float32), "fltp"), 512)
+    assert np.shares_memory(first, buffer.take())
 
 
 def test_nothing_is_no_block() -> None:
-    assert BlockGatherer("s16", 2, 1024).take().shape == (2, 0)
+    assert BlockBuffer("s16", 2, 1024).take().shape == (2, 0)

@@ -20,9 +20,9 @@ import av
 from av.error import ExitError, FFmpegError, PatchWelcomeError
 
 from tasks.contract import Reason
-from tasks.media.ending import claimed_bytes
+from tasks.media.container.declared_length import declared_bytes
+from tasks.media.container.formats import FORMATS, MAX_CHANNELS, REMOTE_REFERENCE, SIGNATURES, SPEAKERS
 from tasks.media.findings import MediaRejected
-from tasks.media.formats import FORMATS, MAX_CHANNELS, REMOTE_REFERENCE, SIGNATURES, SPEAKERS
 from tasks.media.limits import MediaLimits, Stopwatch
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ class MediaSource:
 
         A header that lies about its length in bytes looks the same.
         """
-        return self.claimed_bytes() > self.n_bytes
+        return self.declared_bytes() > self.n_bytes
 
-    def claimed_bytes(self) -> int:
+    def declared_bytes(self) -> int:
         """What the container says of the length of the whole file; 0 where it says nothing."""
         was_at = self._file.tell()
-        claimed = claimed_bytes(self.head, self.n_bytes, self._read_at)
+        declared = declared_bytes(self.head, self.n_bytes, self._read_at)
         self._file.seek(was_at)
-        return claimed
+        return declared
 
     def _read_at(self, place: int, n_bytes: int) -> bytes:
         self._file.seek(place)

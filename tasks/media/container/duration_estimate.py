@@ -28,6 +28,6 @@ BYTES_PER_S = {
 OTHER_BYTES_PER_S = 200_000
 
 
-def estimated_s(extension: str, n_bytes: int) -> float:
+def estimate_duration_s(extension: str, n_bytes: int) -> float:
     """A guess of a medium's duration. `extension` in lower case, with its dot."""
     return n_bytes / BYTES_PER_S.get(extension, OTHER_BYTES_PER_S)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.contract import Outcome, Reason
-from tasks.media.decode import open_audio
+from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of
 from tasks.media.limits import MediaLimits
 from tests.tasks.media.making import Track, encode, flipped, marked, marks_s, rf64, wav, with_total_samples

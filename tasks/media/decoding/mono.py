@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.media.downmix import Downmixer
+from tasks.media.decoding.downmix import Downmixer
+from tasks.media.decoding.track_decoder import BLOCK_S, NativeBlock, TrackDecoder
 from tasks.media.findings import ChannelLevel
-from tasks.media.frames import BLOCK_S, NativeBlock, TrackDecoder
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract import Frozen, Reason
+from tasks.media.container.formats import RAW_FORMATS
+from tasks.media.container.source import Media, MediaSource, OpenMedia, open_container, open_source
 from tasks.media.findings import MediaRejected
-from tasks.media.formats import RAW_FORMATS
 from tasks.media.languages import language_tag
 from tasks.media.limits import MediaLimits, Stopwatch
-from tasks.media.source import Media, MediaSource, OpenMedia, open_container, open_source
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

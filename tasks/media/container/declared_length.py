@@ -17,7 +17,7 @@ MAX_BYTES = 1 << 48
 GUESSED = tuple(range((1 << bits) - (1 << 16), (1 << bits) + 1) for bits in (31, 32))
 
 
-def claimed_bytes(head: bytes, n_bytes: int, read_at: Callable[[int, int], bytes]) -> int:
+def declared_bytes(head: bytes, n_bytes: int, read_at: Callable[[int, int], bytes]) -> int:
     """The least length of the whole file, by its own account; 0 where it gives none.
 
     `head` is its beginning, `n_bytes` its length and `read_at(place, n)` some of its bytes.

@@ -15,10 +15,10 @@ from av.error import EOFError as EndOfStream
 from av.error import FFmpegError
 
 from tasks.contract import Reason
+from tasks.media.container.formats import MAX_CHANNELS
+from tasks.media.container.tracks import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
+from tasks.media.decoding.block_buffer import BlockBuffer
 from tasks.media.findings import MediaRejected
-from tasks.media.formats import MAX_CHANNELS
-from tasks.media.gathering import BlockGatherer
-from tasks.media.tracks import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -100,7 +100,7 @@ class TrackDecoder:
                 f"the {self._context.name} decoder does not take it: {getattr(error, 'strerror', None) or error}",
             ) from error
 
-        self._gatherer = BlockGatherer("fltp", 1, 0)  # of frames of one shape
+        self._buffer = BlockBuffer("fltp", 1, 0)  # of frames of one shape
         self._shape: tuple[str, int, int] | None = None  # format, rate, channels
         self._rate_hz = self._block_samples = 0
         # The clock: the next frame should be `_ticks` after `_anchor_pts`, and may be off by so much.
@@ -113,12 +113,12 @@ class TrackDecoder:
     def feed(self, packet: Packet) -> list[NativeBlock]:
         """Decode a packet. Gives the blocks that it completes, mostly none."""
         self.damage.packets += 1
-        self._gatherer.reclaim()
+        self._buffer.reclaim()
         return self._decode(packet, [])
 
     def finish(self) -> list[NativeBlock]:
         """What the decoder still holds, and the last block."""
-        self._gatherer.reclaim()
+        self._buffer.reclaim()
         blocks = self._decode(None, [])
         self._complete_block(blocks)
         # Nothing follows what failed last, so no silence is needed to keep a place. It is lost all the same.
@@ -152,8 +152,8 @@ class TrackDecoder:
             ):
                 self._keep_time(pts, blocks)
             self._ticks += n_samples * self._ticks_per_sample
-            self._gatherer.push(frame, n_samples)
-            if self._gatherer.n_samples >= self._block_samples:
+            self._buffer.push(frame, n_samples)
+            if self._buffer.n_samples >= self._block_samples:
                 self._complete_block(blocks)
         if packet and frames:
             self._good_bytes += packet.size
@@ -164,7 +164,7 @@ class TrackDecoder:
         length_s = (packet.duration or 0) * self._tick_s
         if self._is_raw and self._good_bytes:
             # A destroyed header makes one packet of everything up to the next: its size tells how long that was.
-            good_s = self._good_s + self._gatherer.n_samples / max(1, self._rate_hz)
+            good_s = self._good_s + self._buffer.n_samples / max(1, self._rate_hz)
             length_s = max(length_s, packet.size * good_s / self._good_bytes)
         self._failed_s += min(max(length_s, 0.0), self._max_gap_s)
 
@@ -182,7 +182,7 @@ class TrackDecoder:
         self._shape = shape
         self._rate_hz = rate_hz
         self._block_samples = round(BLOCK_S * rate_hz)
-        self._gatherer = BlockGatherer(sample_format, n_channels, self._block_samples)
+        self._buffer = BlockBuffer(sample_format, n_channels, self._block_samples)
         self._ticks_per_sample = 1 / (rate_hz * self._tick_s) if self._tick_s else 0.0
         self.damage.rates_hz[rate_hz] = None
         self.damage.n_channels[n_channels] = None
@@ -248,7 +248,7 @@ class TrackDecoder:
             left -= n_samples
 
     def _complete_block(self, blocks: list[NativeBlock]) -> None:
-        n_samples = self._gatherer.n_samples
+        n_samples = self._buffer.n_samples
         if n_samples:
-            blocks.append(NativeBlock(self._gatherer.take(), self._rate_hz))
+            blocks.append(NativeBlock(self._buffer.take(), self._rate_hz))
             self._good_s += n_samples / self._rate_hz

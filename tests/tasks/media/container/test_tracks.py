@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from tasks.contract import Reason
+from tasks.media.container.probe import MediaProbe, TrackInfo
+from tasks.media.container.tracks import ChoiceReason, TrackPolicy, choose_tracks, is_audio_description
 from tasks.media.findings import MediaRejected
 from tasks.media.languages import language_tag, same_language
-from tasks.media.probe import MediaProbe, TrackInfo
-from tasks.media.tracks import ChoiceReason, TrackPolicy, choose_tracks, is_audio_description
 
 
 def track(**changes) -> TrackInfo:

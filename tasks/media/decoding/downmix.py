@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tasks.media.findings import ChannelLevel
+from tasks.media.loudness import decibel
 
 DEAD_RATIO = 1e-4  # -40 dB of power under the loudest channel
 DIGITAL_SILENCE = 1e-9  # of power, -90 dBFS: one bit of 16
@@ -143,8 +144,3 @@ def _weighted(weights: np.ndarray, samples: np.ndarray, mono: np.ndarray | None 
         mono[:] = samples[used[0]]
         return mono
     return np.matmul(weights.astype(np.float32), samples, out=mono)
-
-
-def decibel(power: float) -> float:
-    """Power relative to full scale, in dB, not below -120."""
-    return round(10 * math.log10(max(power, 1e-12)), 2)
