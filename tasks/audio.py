@@ -1,4 +1,4 @@
-"""The one sample rate of recognition and what follows from it."""
+"""The sample rate of all acoustic models here, and constants derived from it."""
 
 from __future__ import annotations
 

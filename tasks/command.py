@@ -17,22 +17,22 @@ from tasks.step import run_step
 
 COMMANDS = {
     "tasks": {
-        "stream": "tasks.streaming.command",  # a worker of live captions
-        "announce": "tasks.streaming.announce",  # tell Kafka of new media
+        "stream": "tasks.streaming.command",  # run a worker of live captions, or the feeder
+        "announce": "tasks.streaming.announce",  # publish media.arrived events
     },
     "training": {
-        "rollback": "training.registry.rollback",  # give the alias champion back to the version before
-        "score-night": "training.scoring.nights",  # word errors of nights against known texts
+        "rollback": "training.registry.rollback",  # move the `champion` alias back to the previous version
+        "score-night": "training.scoring.nights",  # WER of published transcripts against references
     },
 }
-"""What is no step, by program: modules with `main(argv) -> exit code`."""
+"""Commands that are not steps, by program. Each module has `main(argv) -> exit code`."""
 
 
 def main(program: str, argv: list[str] | None = None) -> int:
     """Run the step that `argv` names and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    # Steps run side by side. torch's threads wait for each other by spinning, unless told so before it is loaded: with
-    # one more process on two cores, the base model heard 20 times real time and 107 without, the diarizer 2.7 and 48.
+    # Steps share a machine, and torch's OpenMP threads spin while they wait unless this is set before torch loads.
+    # Beside one other process on two cores: base model 20 times real time spinning, 107 passive; diarizer 2.7 and 48.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     configure_logging()
     steps = {name: step for name, step in STEPS.items() if step.program == program}
@@ -68,7 +68,7 @@ def main(program: str, argv: list[str] | None = None) -> int:
 
 
 def _run_command(module: str, argv: list[str]) -> int:
-    """Run a command that is no step: it may go on for ever, and has no result."""
+    """Run a command that is not a step: it writes no result and may run until it is stopped."""
     try:
         command: Callable[[list[str]], int] = import_module(module).main
         return command(argv[1:])
@@ -80,7 +80,7 @@ def _run_command(module: str, argv: list[str]) -> int:
 def _find(program: str, steps: dict[str, StepDefinition], name: str) -> StepDefinition:
     if name not in steps:
         raise Misconfigured(
-            f"no such step; there are {', '.join(steps)}",
+            f"unknown step; steps are {', '.join(steps)}",
             reason=Reason.INVALID_ARGUMENT,
             subject=name,
             next_step=f"see python -m {program} --help",
@@ -91,15 +91,12 @@ def _find(program: str, steps: dict[str, StepDefinition], name: str) -> StepDefi
 def _overview(program: str, steps: dict[str, StepDefinition]) -> str:
     lines = [f"usage: python -m {program} <step> [--flag=value ...]", "", "steps:"]
     lines += [f"  {name:<18} {(step.arguments.__doc__ or '').splitlines()[0]}" for name, step in steps.items()]
-    lines += ["", "commands that are no steps:", *(f"  {name}" for name in COMMANDS[program])]
-    return "\n".join([*lines, "", f"python -m {program} <step> --help lists a step's flags."])
+    lines += ["", "other commands:", *(f"  {name}" for name in COMMANDS[program])]
+    return "\n".join([*lines, "", f"python -m {program} <step> --help lists the flags of a step."])
 
 
 def configure_logging() -> None:
-    """Structured logs on standard output: for people on a terminal, `key=value` in files, or JSON if asked.
-
-    `AIRSCRIPT_LOG_FORMAT=json` gives one JSON object a line.
-    """
+    """Log to standard output: coloured on a terminal, `key=value` elsewhere, JSON with `AIRSCRIPT_LOG_FORMAT=json`."""
     renderer: structlog.typing.Processor
     if os.environ.get("AIRSCRIPT_LOG_FORMAT") == "json":
         renderer = structlog.processors.JSONRenderer()

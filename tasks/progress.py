@@ -1,7 +1,7 @@
-"""Progress as a parameter: library code calls a hook, the command line decides how it looks.
+"""Progress as a parameter: library code calls a hook, and the command line decides how it is displayed.
 
-On a terminal it is a bar; in a log one line every `AIRSCRIPT_PROGRESS_SECONDS` (60); beside a receipt a small JSON
-object that a launcher can read while the step runs.
+On a terminal as a bar; in a log as one line every `AIRSCRIPT_PROGRESS_SECONDS` (60); beside a receipt as a small JSON
+object that the launcher can read while the step runs.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ REPORT_EVERY_S = 2.0
 
 
 class ProgressHook(Protocol):
-    """Called by a step whenever it is a little further. Cheap enough to call for every item."""
+    """Called by a step as it advances. Cheap enough to call for every item."""
 
     def __call__(self, stage: str, completed: float, total: float | None, unit: str = "", detail: str = "") -> None: ...
 
 
 def no_progress(stage: str, completed: float, total: float | None, unit: str = "", detail: str = "") -> None:
-    """For callers who do not want to know."""
+    """Ignore progress."""
 
 
 class LogProgress:
-    """A line in the log now and then, with the time left, and a report beside the receipt."""
+    """Log progress at intervals, with the time left, and overwrite the report beside the receipt."""
 
     def __init__(self, step: str, receipt: str = "") -> None:
         self._step, self._receipt = step, receipt
         self._every_s = float(os.environ.get("AIRSCRIPT_PROGRESS_SECONDS", LOG_EVERY_S))
         self._started: dict[str, tuple[float, float]] = {}
-        """By stage: when it was first heard of, and how far it was then. A resumed step begins in the middle."""
+        """By stage, the time of its first call and what was completed then: a resumed step does not begin at 0."""
         self._logged = self._reported = 0.0
 
     def __call__(self, stage: str, completed: float, total: float | None, unit: str = "", detail: str = "") -> None:
         now = time.monotonic()
         first = stage not in self._started
-        since, already = self._started.setdefault(stage, (now, completed))
+        since, resumed_at = self._started.setdefault(stage, (now, completed))
         last = total is not None and completed >= total
         if last or first or now - self._logged >= self._every_s:
             self._logged = now
             log.info(
                 "progress",
-                **self._describe(stage, completed, total, unit, detail, now - since, completed - already),
+                **self._describe(stage, completed, total, unit, detail, now - since, completed - resumed_at),
             )
         if self._receipt and (last or now - self._reported >= REPORT_EVERY_S):
             self._reported = now
@@ -80,7 +80,7 @@ class LogProgress:
 
 
 class BarProgress:
-    """A bar per stage on a terminal (rich)."""
+    """Show one progress bar per stage on a terminal (rich)."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -107,5 +107,5 @@ class BarProgress:
 
 
 def progress_for(step: str, receipt: str) -> LogProgress | BarProgress:
-    """The way of showing progress that fits where standard output goes."""
+    """Return the display that suits standard output: a bar on a terminal, log lines elsewhere."""
     return LogProgress(step, receipt) if receipt or not sys.stdout.isatty() else BarProgress()

@@ -1,16 +1,16 @@
-"""Running one step: its key, the cached result, its outputs, and `result.json` last.
+"""Run one step: compute its key, reuse a cached result or do the work, and write `result.json` last.
 
 A step is a module with
 
     VERSION: int                                        raised when its output would change
-    def inputs(arguments) -> dict[str, str]             what it reads, with digests; cheap
+    def inputs(arguments) -> dict[str, str]             digests of what it reads; cheap
     def run(arguments, context) -> StepOutput           the work
 
-Outputs lie in `<output>/<key16>/<attempt>/`, so two attempts never write the same object; `result.json` beside them
-is put with "only if absent", so one of them wins and the other returns the winner's result.
+Outputs lie in `<output>/<key16>/<attempt>/`, so two attempts never write the same object. `result.json` beside these
+folders is written only if absent, so one attempt wins and the other returns the winner's result.
 
-Where a fault spoiled some items but not the step, the result serves the steps after it and no later attempt: it lies
-at `result-<attempt>.json`, the step's key stays free, and whoever asks next has the spoiled items tried again.
+If items failed for a transient reason but the step did not, the result serves the downstream steps and is not cached:
+it is written to `result-<attempt>.json`, the key stays free, and the next run tries those items again.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step's `run` returns: small facts for the result. Its objects it has published already."""
+    """What a step's `run` returns: facts for the result. Its output objects are published already."""
 
     items: tuple[MappedItem, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    faults: int = 0
-    """Items spoiled by a fault that another attempt may not meet; a rejection is none."""
-    elsewhere: tuple[str, ...] = ()
-    """URIs of what was published outside the step's folder: when one of them is gone, the step did not happen."""
+    n_retryable: int = 0
+    """Items that failed for a transient reason. With any, the result is not cached; rejections do not count."""
+    external_uris: tuple[str, ...] = ()
+    """Objects published outside the step's folder. If one is missing later, the step runs again."""
 
 
 class StepModule(Protocol):
-    """What a step's module offers."""
+    """The interface of a step's module."""
 
     VERSION: int
 
@@ -87,24 +87,24 @@ class StepModule(Protocol):
 
 @dataclass
 class StepContext:
-    """What a step gets besides its arguments."""
+    """What a step is given besides its arguments."""
 
     prefix: str
-    """`<output>/<key16>`: the step's own folder, shared by its attempts (checkpoints lie here)."""
+    """`<output>/<key16>`: the step's folder, shared by all attempts (checkpoints lie here)."""
     attempt: str
     scratch: Path
-    """A local folder that is removed afterwards."""
+    """A local folder, removed after the step."""
     progress: ProgressHook
     key: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
-    """What the step's `inputs` found, and the key is made of."""
+    """What the step's `inputs` returned; part of the key."""
     outputs: dict[str, Artifact] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by SIGTERM inside `graceful()`."""
     _graceful: bool = False
 
     def path(self, name: str) -> str:
-        """An output's path relative to the result, as `MappedItem` and `Artifact` carry it."""
+        """Return an output's path relative to the result, as in `MappedItem` and `Artifact`."""
         return f"{self.attempt}/{name}"
 
     def publish(self, name: str, data: bytes | Path) -> str:
@@ -121,15 +121,14 @@ class StepContext:
         return uri
 
     def confirm(self, name: str, digest: str) -> None:
-        """Hold what was found again while the step ran against the input of that name: an alias may have moved, and
-        the result would lie under another model's key.
+        """Check that an input resolved during the run is still the one in the key: an alias may have moved since.
 
         Raises:
-            StepError: CHANGED_WHILE_READ; another attempt gets a key of its own.
+            StepError: CHANGED_WHILE_READ; the next attempt gets another key.
         """
         if digest != self.inputs[name]:
             raise StepError(
-                "is another one than when the step began",
+                "changed while the step ran",
                 reason=Reason.CHANGED_WHILE_READ,
                 subject=name,
                 next_step="start again",
@@ -137,7 +136,7 @@ class StepContext:
 
     @contextlib.contextmanager
     def graceful(self) -> Iterator[threading.Event]:
-        """Inside, SIGTERM only sets the event: the step saves its state and raises Preempted itself."""
+        """Inside the block SIGTERM only sets the event: the step saves its state and raises Preempted itself."""
         self._graceful = True
         try:
             yield self.stop
@@ -151,7 +150,7 @@ class StepContext:
 
 
 def load_result(uri: str) -> StepResult:
-    """The result at `uri`. Raises InputRejected when the step that should have written it has not."""
+    """Read the result at `uri`. Raises InputRejected if it is missing or corrupt."""
     try:
         return StepResult.from_bytes(storage.read_bytes(uri))
     except InputRejected as error:
@@ -166,28 +165,28 @@ def load_result(uri: str) -> StepResult:
 
 
 def output_uri(result_uri: str, result: StepResult, name: str) -> str:
-    """The URI of one output of a result."""
+    """Return the URI of one output of a result."""
     return storage.join(storage.parent(result_uri), result.outputs[name].path)
 
 
 def item_uris(result_uri: str, result: StepResult) -> list[ReceiptItem]:
-    """A result's items with absolute URIs."""
+    """Return a result's items with absolute URIs."""
     folder = storage.parent(result_uri)
     return [ReceiptItem(name=item.name, uri=storage.join(folder, item.path)) for item in result.items]
 
 
 def step_key(definition: StepDefinition, version: int, arguments: StepArguments, inputs: dict[str, str]) -> str:
-    """sha256 over what decides the output: step, its version, arguments and input digests."""
+    """Return the sha256 over everything that determines the output: step, version, arguments and input digests."""
     return digest_of(
         {"step": definition.name, "version": version, "arguments": arguments.canonical(), "inputs": inputs}
     )
 
 
 def run_step(definition: StepDefinition, arguments: StepArguments, progress: ProgressHook) -> Receipt:
-    """Run a step, or return what an earlier run left. The receipt is written where the arguments ask for it.
+    """Run a step or return its cached result, and write the receipt that the arguments ask for.
 
     Raises:
-        StepError: after a failed receipt was written.
+        StepError: the step failed; the receipt is written before.
     """
     started = time.monotonic()
     try:
@@ -214,9 +213,9 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
     key = step_key(definition, step.VERSION, arguments, inputs)
     prefix = storage.join(arguments.output, key[:16])
     result_uri = storage.join(prefix, RESULT_NAME)
-    was_done = storage.exists(result_uri)
-    if was_done and all(map(storage.exists, (standing := load_result(result_uri)).elsewhere)):
-        return _receipt(result_uri, standing, Status.CACHED, time.monotonic() - started)
+    has_result = storage.exists(result_uri)
+    if has_result and all(map(storage.exists, (cached := load_result(result_uri)).elsewhere)):
+        return _receipt(result_uri, cached, Status.CACHED, time.monotonic() - started)
 
     attempt = secrets.token_hex(4)
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
@@ -228,8 +227,8 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
             with _sigterm(context.on_sigterm):
                 output = step.run(arguments, context)
         except Exception:
-            # Another attempt may have won meanwhile and cleaned up under this one.
-            if was_done or not storage.exists(result_uri):
+            # Another attempt may have finished first and removed files that this one was using.
+            if has_result or not storage.exists(result_uri):
                 raise
             return _receipt(result_uri, load_result(result_uri), Status.CACHED, time.monotonic() - started)
     result = StepResult(
@@ -244,13 +243,13 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
         metrics=output.metrics,
         labels=output.labels,
         warnings=output.warnings,
-        faults=output.faults,
-        elsewhere=output.elsewhere,
+        faults=output.n_retryable,
+        elsewhere=output.external_uris,
         seconds=round(time.monotonic() - started, 3),
         finished_at=datetime.now(UTC),
         code_version=code_version(),
     )
-    if was_done or (output.faults and not storage.exists(result_uri)):
+    if has_result or (output.n_retryable and not storage.exists(result_uri)):
         result_uri = storage.join(prefix, f"result-{attempt}.json")
     try:
         storage.write(result_uri, result.to_bytes(), create=True)
@@ -279,7 +278,7 @@ def _write_receipt(arguments: StepArguments, receipt: Receipt) -> None:
 
 
 def _as_step_error(fault: BaseException) -> StepError:
-    """Every failure as one of the contract's, so that the exit code and the receipt say the same."""
+    """Convert any exception to a StepError, so that exit code and receipt agree."""
     if isinstance(fault, StepError):
         return fault
     if storage.is_disk_full(fault):
@@ -305,7 +304,7 @@ def _as_step_error(fault: BaseException) -> StepError:
 
 @contextlib.contextmanager
 def _sigterm(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """`handler` for SIGTERM inside the block. Only the main thread may set one; elsewhere nothing changes."""
+    """Install `handler` for SIGTERM inside the block. Does nothing outside the main thread, which alone may set one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -318,7 +317,7 @@ def _sigterm(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 @cache
 def code_version() -> str:
-    """The release, with the commit where it is known (`AIRSCRIPT_CODE_VERSION` in images, git in a checkout)."""
+    """Return the release and, where known, the commit (`AIRSCRIPT_CODE_VERSION` in images, git in a checkout)."""
     if stamped := os.environ.get("AIRSCRIPT_CODE_VERSION"):
         return stamped
     version = metadata.version("airscript")

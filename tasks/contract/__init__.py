@@ -1,12 +1,12 @@
-"""The contract between a DAG and the process that does a step's work.
+"""The contract between a DAG and the process that runs a step.
 
-Both images carry it: it needs pydantic and the standard library, and neither Airflow nor torch.
+Both images carry it, so it imports only pydantic and the standard library, never Airflow or torch.
 """
 
 from tasks.contract.arguments import StepArguments
 from tasks.contract.argv import from_argv, to_argv
 from tasks.contract.outcomes import (
-    PASSING,
+    TRANSIENT_REASONS,
     WITHOUT_SPEAKERS,
     ExitCode,
     InputRejected,
@@ -35,9 +35,9 @@ from tasks.contract.result import (
 from tasks.contract.steps import STEPS, StepDefinition
 
 __all__ = [
-    "PASSING",
     "RESULT_NAME",
     "STEPS",
+    "TRANSIENT_REASONS",
     "WITHOUT_SPEAKERS",
     "Artifact",
     "ExitCode",

@@ -1,7 +1,7 @@
-"""The arguments of every step. A DAG fills them in, a process reads them from its argument vector.
+"""The arguments of every step: set by a DAG, parsed by the step's process from its command line.
 
-Fields are flat: text, numbers, yes or no, and sequences of these. A field that ends in `result` takes the URI of
-another step's `result.json`. Fields that do not change what is produced (`OPERATIONAL`) stay out of the key.
+Docstrings and descriptions are what `--help` and the Airflow forms show. Fields are flat: text, numbers, booleans, and
+sequences of these. Fields that do not affect the output (`OPERATIONAL`) are left out of the step's key.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-# Form fields and templates give "" or "None" for what was left empty.
+# Airflow forms and templates render an empty field as "" or "None".
 OptionalText = Annotated[str, BeforeValidator(lambda value: "" if value in (None, "None") else value)]
-_left_out = BeforeValidator(lambda value: None if value in ("", "None") else value)
-OptionalInt = Annotated[int | None, _left_out]
-OptionalFloat = Annotated[float | None, _left_out]
-OptionalBool = Annotated[bool | None, _left_out]
+_empty_is_none = BeforeValidator(lambda value: None if value in ("", "None") else value)
+OptionalInt = Annotated[int | None, _empty_is_none]
+OptionalFloat = Annotated[float | None, _empty_is_none]
+OptionalBool = Annotated[bool | None, _empty_is_none]
 
 OPERATIONAL = frozenset({"output", "receipt", "workers", "tracking"})
 
 
 class StepArguments(BaseModel):
-    """What every step takes."""
+    """Arguments of every step."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    output: str = Field(description="URI prefix under which the step makes its own folder, named by its key")
-    receipt: OptionalText = Field("", description="URI at which to say how the attempt ended; for launchers")
+    output: str = Field(description="URI prefix; the step writes to a folder below it that is named by its key")
+    receipt: OptionalText = Field("", description="URI of the receipt: how the attempt ended, for its launcher")
 
     def canonical(self) -> dict[str, Any]:
-        """The arguments that decide what is produced."""
+        """Return the arguments that determine the output, as part of the step's key."""
         return self.model_dump(mode="json", exclude=set(OPERATIONAL))
 
 
@@ -38,9 +38,9 @@ class StepArguments(BaseModel):
 
 
 class ReadsByContent(StepArguments):
-    """Arguments whose inputs count by their digests alone: where they lie does not decide what is produced.
+    """Arguments whose inputs enter the key by digest: their URIs (`LOCATIONS`) are left out.
 
-    So a shard that two scans cut alike is prepared once, whichever scan listed it.
+    So two scans that produce the same shard share its prepared audio.
     """
 
     LOCATIONS: ClassVar[frozenset[str]] = frozenset()
@@ -50,43 +50,41 @@ class ReadsByContent(StepArguments):
 
 
 class ScanCorpus(StepArguments):
-    """List raw media and the transcripts beside them, and cut them into balanced shards."""
+    """List raw media and their transcripts, and split them into balanced shards."""
 
     media: str = Field(description="URI prefix of the raw media and their transcripts")
-    shards: OptionalInt = Field(
-        None, ge=1, le=800, description="at most this many shards; empty: as many as give shards of about 1 GB"
-    )
-    language: str = Field("en", description="which of a programme's transcripts to take (BCP 47)")
-    validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes for validation")
-    test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes for the test split")
+    shards: OptionalInt = Field(None, ge=1, le=800, description="maximum number of shards; empty: shards of about 1 GB")
+    language: str = Field("en", description="language of the transcripts to use (BCP 47)")
+    validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes in the validation split")
+    test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes in the test split")
 
 
 class PrepareCorpus(ReadsByContent):
-    """Decode one shard's media and cut it into utterances by its transcripts."""
+    """Decode the media of one shard and cut them into utterances along their transcripts."""
 
     LOCATIONS = frozenset({"shard"})
 
-    shard: str = Field(description="URI of one shard's list of programmes, from scan-corpus")
+    shard: str = Field(description="URI of one shard's list of programmes, written by scan-corpus")
     language: str = Field("en", description="language of the transcripts (BCP 47)")
-    audio_description: bool = Field(False, description="take the audio description instead of the programme's sound")
+    audio_description: bool = Field(False, description="use the audio-description track instead of the main sound")
     track: OptionalInt = Field(
-        None, ge=0, description="audio track, from 0; empty chooses by language, kind and disposition"
+        None, ge=0, description="index of the audio track, from 0; empty: choose by language, kind and disposition"
     )
     channel: OptionalInt = Field(
-        None, ge=0, description="one channel of the track, or one of an MXF's mono tracks, from 0; empty: a mix"
+        None, ge=0, description="index of the channel, or of an MXF's mono track, from 0; empty: downmix all"
     )
     max_lost_share: float = Field(
-        0.1, ge=0, le=1, description="media of which a larger share is damaged or missing are rejected"
+        0.1, ge=0, le=1, description="reject media of which a larger share is damaged or missing"
     )
-    min_duration_s: float = Field(0.3, gt=0, description="shorter utterances are dropped")
-    max_duration_s: float = Field(20.0, gt=0, description="longer utterances are dropped")
-    join_duration_s: float = Field(12.0, ge=0, description="captions that follow each other are joined up to this")
-    min_characters_per_s: float = Field(1.0, ge=0, description="utterances with less text are dropped")
-    max_characters_per_s: float = Field(25.0, gt=0, description="utterances with more text are dropped")
+    min_duration_s: float = Field(0.3, gt=0, description="drop shorter utterances")
+    max_duration_s: float = Field(20.0, gt=0, description="drop longer utterances")
+    join_duration_s: float = Field(12.0, ge=0, description="join consecutive captions up to this duration")
+    min_characters_per_s: float = Field(1.0, ge=0, description="drop utterances with fewer characters per second")
+    max_characters_per_s: float = Field(25.0, gt=0, description="drop utterances with more characters per second")
 
 
 class MatchCaptions(ReadsByContent):
-    """Recognise one shard's utterances and measure how far what is heard is from what their captions say."""
+    """Recognise the utterances of one shard and measure the character error against their captions."""
 
     LOCATIONS = frozenset({"prepared", "model"})
 
@@ -95,26 +93,28 @@ class MatchCaptions(ReadsByContent):
 
 
 class ExtractFeatures(ReadsByContent):
-    """Turn one shard's utterances into log-mel features."""
+    """Compute log-mel features for the utterances of one shard."""
 
     LOCATIONS = frozenset({"prepared", "matched"})
 
     prepared: str = Field(description="URI of prepare-corpus's result.json")
-    matched: OptionalText = Field("", description="URI of match-captions' result.json; empty: captions are believed")
+    matched: OptionalText = Field("", description="URI of match-captions' result.json; empty: captions are not checked")
     features: str = Field("parakeet-80-20ms", description="name of the feature configuration")
-    with_audio: bool = Field(True, description="keep the FLAC audio beside the features")
+    with_audio: bool = Field(True, description="store the FLAC audio along with the features")
 
 
 class AssembleDataset(ReadsByContent):
-    """Drop repeats and what does not match, check the splits for leaks, write the manifest, card and report."""
+    """Drop duplicates and mismatched captions, check the splits for leakage, write manifest, card and report."""
 
     LOCATIONS = frozenset({"scan", "extracted"})
 
     scan: str = Field(description="URI of scan-corpus's result.json")
-    extracted: tuple[str, ...] = Field(description="URIs of extract-features' result.json, one a shard")
+    extracted: tuple[str, ...] = Field(description="URIs of extract-features' result.json, one per shard")
     name: str = Field("corpus", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="name of the dataset")
     max_match_error: float = Field(
-        0.5, ge=0, description="share of a caption's characters that may differ from what was recognised, if it was"
+        0.5,
+        ge=0,
+        description="drop utterances whose measured character error against the recognised text is higher",
     )
 
 
@@ -122,7 +122,7 @@ class AssembleDataset(ReadsByContent):
 
 
 class Precision(StrEnum):
-    """What a training step calculates in; weights and optimizer are float32 in any case."""
+    """Precision of the forward and backward pass; weights and optimizer state are always float32."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -130,7 +130,7 @@ class Precision(StrEnum):
 
 
 class PresetName(StrEnum):
-    """The files of `training/presets/`."""
+    """The presets in `training/presets/`."""
 
     DEMO = "demo"
     WHISPER_SMALL_LORA = "whisper-small-lora"
@@ -139,65 +139,70 @@ class PresetName(StrEnum):
 
 
 class RecipeFields(BaseModel):
-    """How a model is trained, as forms, command lines and presets give it: what is left out comes from the preset."""
+    """The training recipe, as set by forms, flags and presets. An empty field takes the preset's value."""
 
-    steps: OptionalInt = Field(None, ge=1, description="optimizer steps at most")
+    steps: OptionalInt = Field(None, ge=1, description="maximum number of optimizer steps")
     learning_rate: OptionalFloat = Field(None, gt=0, lt=1, description="peak learning rate")
     batch_seconds: OptionalFloat = Field(
         None,
         gt=0,
-        description="audio seconds in a step's batch, padding counted, over all accelerators together; augmentation "
-        "makes them 1.22 times as long at most, and may add one sound without speech",
+        description="seconds of audio per optimizer step, with padding, summed over all accelerators; augmentation may "
+        "stretch them by up to 1.22 and add one sound without speech",
     )
-    seed: OptionalInt = Field(None, ge=0, description="seed of order, augmentation and dropout")
+    seed: OptionalInt = Field(None, ge=0, description="seed of shuffling, augmentation and dropout")
     lora_rank: OptionalInt = Field(
-        None, ge=0, le=512, description="train adapters of this rank instead of all weights; 0: all"
+        None, ge=0, le=512, description="train LoRA adapters of this rank; 0: train all weights"
     )
     augment: OptionalBool = Field(
-        None, description="warp voices, hide parts of the features, mix in sounds without speech"
+        None,
+        description="augment features: warp voices, mask (SpecAugment), mix in sounds without speech",
     )
     speed_share: OptionalFloat = Field(
-        None, ge=0, le=1, description="share of the utterances that are played faster or slower, where there is audio"
+        None, ge=0, le=1, description="share of utterances with speed perturbation; needs a dataset with audio"
     )
     noise_share: OptionalFloat = Field(
-        None, ge=0, le=1, description="share of the utterances that get noise behind them, where there is audio"
+        None, ge=0, le=1, description="share of utterances with added noise; needs a dataset with audio"
     )
-    precision: Annotated[Precision | None, _left_out] = Field(
+    precision: Annotated[Precision | None, _empty_is_none] = Field(
         None, description="auto (bfloat16 on a GPU), float32 or bfloat16"
     )
     gradient_checkpointing: OptionalBool = Field(
-        None, description="compute activations twice instead of keeping them: a third slower, a fraction of the memory"
+        None, description="recompute activations in the backward pass: a third slower, a fraction of the memory"
     )
-    validations: OptionalInt = Field(None, ge=1, description="how often the sample is scored over the whole run")
+    validations: OptionalInt = Field(None, ge=1, description="number of validations over the whole run")
     validation_seconds: OptionalFloat = Field(
-        None, gt=0, description="audio seconds of the sample: what it says by chance decides on weights and early stop"
+        None,
+        gt=0,
+        description="seconds of audio per validation; with too few, noise decides on checkpoint and early stop",
     )
-    patience: OptionalInt = Field(None, ge=0, description="validations without a better WER that end a run; 0: none")
+    patience: OptionalInt = Field(
+        None, ge=0, description="validations without a better WER before early stopping; 0: never"
+    )
 
     def given(self) -> dict[str, Any]:
-        """The fields that are set."""
+        """Return the fields that are set."""
         return {name: value for name in RecipeFields.model_fields if (value := getattr(self, name)) is not None}
 
 
 class Train(RecipeFields, ReadsByContent):
     """Fine-tune an acoustic model on a dataset.
 
-    The key depends on the resolved recipe (`training.steps.train.inputs`), whether a preset or fields gave it.
+    The key contains the resolved recipe (`training.steps.train.inputs`), whether it came from a preset or from fields.
     """
 
     LOCATIONS = frozenset({"dataset", "base", "preset"}) | frozenset(RecipeFields.model_fields)
 
     dataset: str = Field(description="URI of a dataset's manifest.json")
     base: OptionalText = Field(
-        "", description="a folder, an s3:// prefix, models:/name@alias or a hub name; without it the preset's"
+        "", description="base model: a folder, s3:// prefix, models:/name@alias or hub name; empty: the preset's"
     )
-    preset: PresetName = Field(PresetName.DEMO, description="recipe of training/presets/ for what is not set")
-    workers: int = Field(0, ge=0, le=64, description="processes that train together; 0: one for each GPU")
+    preset: PresetName = Field(PresetName.DEMO, description="recipe in training/presets/ for fields that are not set")
+    workers: int = Field(0, ge=0, le=64, description="number of training processes (data parallel); 0: one per GPU")
     experiment: str = Field("acoustic-model", description="MLflow experiment")
 
 
 class Quantization(StrEnum):
-    """Of a converted model's weights."""
+    """Quantization of a converted model's weights."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
@@ -206,15 +211,15 @@ class Quantization(StrEnum):
 
 
 class ConvertModel(ReadsByContent):
-    """Convert a Whisper to CTranslate2, and take the conversion only if it reads a fixed set as the original does."""
+    """Convert a Whisper model to CTranslate2; fail if its WER on a fixed set rises."""
 
     LOCATIONS = frozenset({"trained"})
 
     trained: str = Field(description="URI of train's result.json")
     quantization: Quantization = Field(
-        Quantization.FLOAT16, description="of a converted Whisper's weights: int8 is smaller, and faster without a GPU"
+        Quantization.FLOAT16, description="quantization of a converted Whisper; int8 is smaller, and faster on CPUs"
     )
-    max_wer_change: float = Field(0.005, ge=0, description="WER on the fixed set may be this much higher than before")
+    max_wer_change: float = Field(0.005, ge=0, description="largest accepted rise of the WER on the fixed set")
 
 
 class Evaluate(ReadsByContent):
@@ -222,41 +227,41 @@ class Evaluate(ReadsByContent):
 
     LOCATIONS = frozenset({"dataset", "fallback", "out_of_domain"})
 
-    model: str = Field(description="a result.json with a model, a folder, an s3:// prefix or models:/name@alias")
-    fallback: OptionalText = Field("", description="model to score when an alias of `model` does not exist yet")
+    model: str = Field(description="model: a result.json with a model, a folder, an s3:// prefix or models:/name@alias")
+    fallback: OptionalText = Field("", description="model to score if the alias in `model` does not exist yet")
     dataset: str = Field(description="URI of a dataset's manifest.json")
     split: str = Field("test", pattern="^(train|validation|test)$", description="split to score")
     out_of_domain: OptionalText = Field(
-        "", description="manifest.json of a dataset that was not fine-tuned on; its test split is scored too"
+        "", description="URI of the manifest.json of another dataset, not trained on, whose test split is scored too"
     )
 
 
 class CompareModels(ReadsByContent):
-    """Decide from two evaluations whether the challenger is really better."""
+    """Decide from two evaluations whether the challenger is significantly better than the champion."""
 
     LOCATIONS = frozenset({"challenger", "champion"})
 
     challenger: str = Field(description="URI of evaluate's result.json for the challenger")
-    champion: str = Field(description="URI of evaluate's result.json for the champion, or for the base when none is")
+    champion: str = Field(description="URI of evaluate's result.json for the champion, or else for the base model")
     slowest_share: float = Field(
-        0.5, gt=0, le=1, description="share of the champion's speed below which a challenger is too slow"
+        0.5, gt=0, le=1, description="minimum speed of the challenger, as a share of the champion's"
     )
 
 
 class RegisterModel(ReadsByContent):
-    """Make a model version in MLflow that carries everything needed to use it offline."""
+    """Register a model version in MLflow, with everything needed to use it offline."""
 
     LOCATIONS = frozenset({"trained", "converted", "evaluation", "comparison"})
 
     trained: str = Field(description="URI of train's result.json")
-    converted: str = Field(description="URI of convert-model's result.json for it")
-    evaluation: str = Field(description="URI of evaluate's result.json for it")
+    converted: str = Field(description="URI of convert-model's result.json for that model")
+    evaluation: str = Field(description="URI of evaluate's result.json for that model")
     comparison: str = Field(description="URI of compare-models' result.json")
-    name: str = Field("acoustic-model", description="registered model's name")
+    name: str = Field("acoustic-model", description="name of the registered model")
 
 
 class Promotion(StrEnum):
-    """What to do with a challenger."""
+    """Whether to promote a challenger."""
 
     YES = "yes"
     NO = "no"
@@ -264,24 +269,24 @@ class Promotion(StrEnum):
 
 
 class PromoteModel(ReadsByContent):
-    """Move the `champion` alias to a registered version, if it deserves it.
+    """Move the `champion` alias to a registered version, if the comparison or a person decides so.
 
-    The result's label `promoted` says yes, already or no; unless no, the asset that starts the nightly run changes.
+    The result's label `promoted` is yes, already or no. Unless no, the asset that triggers the night is updated.
     """
 
     LOCATIONS = frozenset({"registered", "comparison"})
 
     registered: str = Field(description="URI of register-model's result.json")
     comparison: str = Field(description="URI of compare-models' result.json")
-    promote: Promotion = Field(Promotion.IF_BETTER, description="yes, no, or if the comparison says it is better")
-    decided_by: str = Field("rule", description="who decided: the rule, or a person's name")
+    promote: Promotion = Field(Promotion.IF_BETTER, description="yes, no, or if-better: follow the comparison")
+    decided_by: str = Field("rule", description="who decided: rule, or a person's name")
 
 
 # ---- media → transcripts ----------------------------------------------------------------------------------------
 
 
 class CueRules(StrEnum):
-    """Whose rules subtitles keep: the profiles of `tasks.transcripts.cues.profiles`."""
+    """Subtitle guidelines: the profiles of `tasks.transcripts.cues.profiles`."""
 
     BBC = "bbc-37"
     STREAMING = "streaming-42"
@@ -289,34 +294,39 @@ class CueRules(StrEnum):
 
 AUTO_LANGUAGE = "auto"
 SpokenLanguage = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$")]
-_SPOKEN = "language that is spoken (BCP 47); auto: the one that is heard, en where the model cannot tell"
+_SPOKEN = "spoken language (BCP 47); auto: detected, or en where the model cannot detect it"
 
 
 class PlanNight(StepArguments):
-    """Find what is new in the inbox and cut it into batches of equal work."""
+    """Find new media in the inbox and split them into batches of equal work."""
 
-    inbox: str = Field(description="URI prefix of arrived media")
-    transcripts: str = Field(description="URI prefix under which transcripts are published")
-    model: str = Field("models:/acoustic-model@champion", description="model to transcribe with")
-    diarizer: str = Field("embedded", description="tells speakers apart: embedded, a folder, s3:// prefix or hub name")
+    inbox: str = Field(description="URI prefix of the media to transcribe")
+    transcripts: str = Field(description="URI prefix of the published transcripts")
+    model: str = Field(
+        "models:/acoustic-model@champion",
+        description="recogniser: models:/name@alias, a folder, an s3:// prefix or a hub name",
+    )
+    diarizer: str = Field("embedded", description="diarizer: embedded, a folder, an s3:// prefix or a hub name")
     language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
-    cues: CueRules = Field(CueRules.BBC, description="whose rules subtitles keep: bbc-37 or streaming-42")
-    batches: int = Field(4, ge=1, le=800, description="at most this many batches, beside those of what failed before")
+    cues: CueRules = Field(CueRules.BBC, description="subtitle guidelines: bbc-37 or streaming-42")
+    batches: int = Field(4, ge=1, le=800, description="maximum number of batches, besides those that retry failures")
     settle_s: float = Field(
-        10.0, ge=0, description="a file that changed within this time is looked at again after it, unless it `arrived`"
+        10.0,
+        ge=0,
+        description="check files changed within this time again after it, in case they still grow; not for `arrived`",
     )
     arrived: Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(sorted(set(uris))))] = Field(
-        (), description="only these media of the inbox, those that events told of; none: all of it"
+        (), description="URIs announced by events, to plan only these; empty: the whole inbox"
     )
 
 
 class PrepareMedia(ReadsByContent):
-    """Decode one batch's media to speech-ready audio and find where speech is."""
+    """Decode the media of one batch to 16 kHz mono and detect speech (VAD)."""
 
     LOCATIONS = frozenset({"batch"})
 
-    batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
-    workers: int = Field(2, ge=1, le=64, description="programmes decoded at a time")
+    batch: str = Field(description="URI of one batch's list of programmes, written by plan-night")
+    workers: int = Field(2, ge=1, le=64, description="number of programmes decoded in parallel")
 
 
 class Recognise(ReadsByContent):
@@ -325,39 +335,41 @@ class Recognise(ReadsByContent):
     LOCATIONS = frozenset({"prepared"})
 
     prepared: str = Field(description="URI of prepare-media's result.json")
-    model: str = Field(description="models:/name/version or a folder; plan-night's result says which")
+    model: str = Field(description="recogniser: models:/name/version or a folder, as resolved by plan-night")
     language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
 
 
 class Diarize(ReadsByContent):
-    """Tell the speakers of one prepared batch apart."""
+    """Diarize one prepared batch."""
 
     LOCATIONS = frozenset({"prepared"})
 
     prepared: str = Field(description="URI of prepare-media's result.json")
-    diarizer: str = Field("embedded", description="embedded, or what plan-night's result says")
+    diarizer: str = Field("embedded", description="diarizer, as resolved by plan-night")
 
 
 class Publish(ReadsByContent):
-    """Write one batch's transcripts in every format, each programme's manifest last."""
+    """Publish the transcripts of one batch in every format, each programme's manifest last."""
 
     LOCATIONS = frozenset({"batch", "prepared", "recognised", "diarized"})
 
-    batch: str = Field(description="URI of one batch's list of programmes, from plan-night")
+    batch: str = Field(description="URI of one batch's list of programmes, written by plan-night")
     prepared: str = Field(description="URI of prepare-media's result.json")
     recognised: str = Field(description="URI of recognise's result.json")
-    diarized: OptionalText = Field("", description="URI of diarize's result.json; without it words have no speakers")
-    transcripts: str = Field(description="URI prefix under which transcripts are published")
+    diarized: OptionalText = Field("", description="URI of diarize's result.json; empty: transcripts without speakers")
+    transcripts: str = Field(description="URI prefix of the published transcripts")
 
 
 class ReportNight(ReadsByContent):
-    """Say what became of every programme of a night."""
+    """Report the outcome of every programme of a night."""
 
     LOCATIONS = frozenset({"plan", "published"})
 
     plan: str = Field(description="URI of plan-night's result.json")
-    published: tuple[str, ...] = Field((), description="URIs of publish's result.json, one a batch")
-    transcripts: str = Field(description="URI prefix under which transcripts are published")
-    night: OptionalText = Field("", pattern="^[A-Za-z0-9_.-]*$", description="what people call it, such as its date")
-    cpu_hour_price: float = Field(0.0, ge=0, description="what an hour of a pod without accelerator costs; 0: not told")
-    gpu_hour_price: float = Field(0.0, ge=0, description="what an hour of a pod with one costs")
+    published: tuple[str, ...] = Field((), description="URIs of publish's result.json, one per batch")
+    transcripts: str = Field(description="URI prefix of the published transcripts")
+    night: OptionalText = Field(
+        "", pattern="^[A-Za-z0-9_.-]*$", description="name of the night in reports, e.g. its date"
+    )
+    cpu_hour_price: float = Field(0.0, ge=0, description="price of a pod-hour without accelerator; 0: do not report")
+    gpu_hour_price: float = Field(0.0, ge=0, description="price of a pod-hour with an accelerator")

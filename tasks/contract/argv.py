@@ -1,4 +1,4 @@
-"""Argument models as argument vectors and back: the same words in a pod, on a laptop and in a test."""
+"""Argument models to argument vectors and back: one command line in a pod, on a laptop and in a test."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def flag(field: str) -> str:
-    """`learning_rate` is `--learning-rate`."""
+    """The flag of a field: `--learning-rate` for `learning_rate`."""
     return "--" + field.replace("_", "-")
 
 
 def to_argv(arguments: BaseModel) -> list[str]:
-    """The flags that give `arguments`. Defaults are left out; a sequence repeats its flag.
+    """Return the flags that reproduce `arguments`. Defaults are left out; a sequence repeats its flag.
 
-    `--flag=value` in one word, so that a value may begin with a dash.
+    Flag and value are one word, `--flag=value`, so that a value may begin with a dash.
     """
     argv = []
     for name in type(arguments).model_fields:
@@ -38,7 +38,7 @@ def from_argv(model: type[Model], argv: list[str], prog: str) -> Model:
     """Parse `argv` into `model`.
 
     Raises:
-        Misconfigured: a flag is unknown or missing, or a value is not valid; the message names the flag.
+        Misconfigured: a flag is unknown or missing, or its value is invalid. The message names the flag.
     """
     parser = _Parser(prog=prog, description=model.__doc__, allow_abbrev=False)
     for name, field in model.model_fields.items():

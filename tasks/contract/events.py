@@ -1,8 +1,8 @@
-"""What airscript says to other systems over Kafka, and what they say to it: one JSON object a message.
+"""The events that airscript exchanges with other systems over Kafka, one JSON object per message.
 
-Within a schema version fields are only added, so readers pass over what they do not know. Delivery is at least once:
-equal events have equal `event_id`, and captions of a session equal `sequence`; a reader that remembers them sees each
-once. The JSON Schemas in `docs/schemas` come from these models: `python -m tasks.contract.events docs/schemas`.
+Within a schema version fields are only added, and consumers ignore unknown ones. Delivery is at least once: consumers
+deduplicate by `event_id`, and captions by `sequence` within their session. The JSON Schemas in `docs/schemas` are
+generated from these models: `python -m tasks.contract.events docs/schemas`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Session = Annotated[str, Field(pattern=SESSION_PATTERN, description="one broadca
 
 
 class Event(BaseModel):
-    """What every event has. `TOPIC` is where it goes; `key` orders events of one thing."""
+    """Base of all events. `TOPIC` is its Kafka topic, `key` its message key: events with equal keys stay in order."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -40,34 +40,40 @@ class Event(BaseModel):
 
 
 class Fact(Event):
-    """Something that happened once. Who says it again says it with the same `event_id`."""
+    """Something that happened once. A repeated publication has the same `event_id`."""
 
     produced_at: datetime
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def event_id(self) -> str:
-        """Digest of all that is said but the time of saying it."""
-        told = {name: getattr(self, name) for name in type(self).model_fields if name != "produced_at"}
-        return digest_of({"topic": self.TOPIC, **json.loads(json.dumps(told, default=str))})[:32]
+        """Digest of all fields but `produced_at`."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "produced_at"}
+        return digest_of({"topic": self.TOPIC, **json.loads(json.dumps(fields, default=str))})[:32]
 
 
 class MediaArrived(Fact):
-    """A medium is complete and may be transcribed. Keyed by programme."""
+    """A media file is complete and can be transcribed. Keyed by programme."""
 
     TOPIC = "media.arrived"
 
-    uri: str = Field(pattern="^(file:///|s3://).+", description="where it lies")
-    n_bytes: int = Field(ge=0, description="its size")
-    etag: str = Field("", description="of the object; this or sha256 must be given")
-    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$", description="of its bytes; this or etag must be given")
-    programme: str = Field(min_length=1, max_length=200, description="events of one programme stay in order")
-    metadata: dict[str, str] = Field(default_factory=dict, description="of the programme, passed on as it is")
+    uri: str = Field(pattern="^(file:///|s3://).+", description="URI of the media file")
+    n_bytes: int = Field(ge=0, description="size in bytes")
+    etag: str = Field("", description="etag of the object; this or sha256 is required")
+    sha256: str = Field(
+        default="", pattern="^([0-9a-f]{64})?$", description="sha256 of the file; this or etag is required"
+    )
+    programme: str = Field(
+        min_length=1, max_length=200, description="message key: events of one programme stay in order"
+    )
+    metadata: dict[str, str] = Field(
+        default_factory=dict, description="metadata of the programme, passed through unchanged"
+    )
 
     @model_validator(mode="after")
     def _has_identity(self) -> Self:
         if not (self.etag or self.sha256):
-            raise ValueError("an etag or a sha256 must say which bytes arrived")
+            raise ValueError("an etag or a sha256 is required to identify the content")
         return self
 
     @property
@@ -76,14 +82,14 @@ class MediaArrived(Fact):
 
 
 class TranscriptPublished(Fact):
-    """A transcript stands in every format. Keyed by programme."""
+    """A transcript is published in every format. Keyed by programme."""
 
     TOPIC = "transcript.published"
 
     programme: str
-    media: str = Field(description="URI of what was transcribed")
-    transcript: str = Field(description="URI of the folder with every format and manifest.json")
-    transcript_key: str = Field(description="its identity, 64 hexadecimal digits")
+    media: str = Field(description="URI of the transcribed media file")
+    transcript: str = Field(description="URI of the folder with all formats and manifest.json")
+    transcript_key: str = Field(description="identity of the transcript, 64 hexadecimal digits")
     model: str
     outcome: Outcome
     language: str = ""
@@ -95,7 +101,7 @@ class TranscriptPublished(Fact):
 
 
 class TranscriptFailed(Fact):
-    """A medium got no transcript. Keyed by programme."""
+    """A media file could not be transcribed. Keyed by programme."""
 
     TOPIC = "transcript.failed"
 
@@ -117,7 +123,7 @@ class ModelPromoted(Fact):
 
     name: str
     version: str
-    before: str = Field(description="version that was champion; empty if there was none")
+    before: str = Field(description="previous champion's version; empty: there was none")
     decided_by: str
     because: str
 
@@ -139,15 +145,17 @@ class CaptionWord(BaseModel):
 
 
 class Caption(Event):
-    """Words of a session in the order in which they were said. Keyed by session."""
+    """Consecutive words of a session. Keyed by session."""
 
     session: Session
-    sequence: int = Field(ge=0, description="rises by one from each to the next of its topic and session")
+    sequence: int = Field(ge=0, description="consecutive number within topic and session")
     start_ms: Milliseconds
     end_ms: Milliseconds
     text: str
     words: tuple[CaptionWord, ...]
-    captured_at: float = Field(description="when the audio that led to it was there, seconds since 1970; 0: unknown")
+    captured_at: float = Field(
+        description="capture time of the audio that led to it, in seconds since 1970; 0: unknown"
+    )
 
     @property
     def key(self) -> str:
@@ -155,13 +163,13 @@ class Caption(Event):
 
 
 class CaptionPartial(Caption):
-    """What may have been said after the last final caption. Each replaces the one before; empty: nothing."""
+    """The partial hypothesis after the last final caption. Replaces the previous one; may be empty."""
 
     TOPIC = "captions.partial"
 
 
 class CaptionFinal(Caption):
-    """Words that never change any more."""
+    """Committed words: they do not change any more."""
 
     TOPIC = "captions.final"
 
@@ -177,14 +185,14 @@ EVENTS: tuple[type[Event], ...] = (
 
 
 def json_schema(event: type[Event]) -> dict[str, Any]:
-    """The JSON Schema of what stands in the topic."""
+    """Return the JSON Schema of an event as serialised."""
     schema = event.model_json_schema(mode="serialization")
     required = [name for name, field in event.model_fields.items() if field.is_required()]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "required": sorted(required)}
 
 
 def schema_file(event: type[Event]) -> tuple[str, str]:
-    """Name and text of an event's schema."""
+    """Return file name and text of an event's schema."""
     return f"{event.TOPIC}.v1.json", json.dumps(json_schema(event), indent=2, ensure_ascii=False) + "\n"
 
 

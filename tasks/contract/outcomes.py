@@ -1,4 +1,4 @@
-"""What can become of a step and of each item inside it: outcomes, reasons, exit codes, errors."""
+"""Outcomes of steps and of the items in them: exit codes, closed lists of outcomes and reasons, errors."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ExitCode(IntEnum):
-    """How a step's process ends (the numbers are those of BSD's `sysexits.h`)."""
+    """Exit codes of a step's process, numbered as in BSD's `sysexits.h`."""
 
     DONE = 0
-    INPUT_REJECTED = 65  # EX_DATAERR: the input is bad, a retry cannot help
-    FAULT = 70  # EX_SOFTWARE: a bug or a fault of the machine, retry within limits
-    PREEMPTED = 75  # EX_TEMPFAIL: stopped on request after saving its state, retry
-    MISCONFIGURED = 78  # EX_CONFIG: an argument or a setting is wrong, a retry cannot help
+    INPUT_REJECTED = 65  # EX_DATAERR: bad input; a retry cannot help
+    FAULT = 70  # EX_SOFTWARE: a bug or a machine fault; retry within limits
+    PREEMPTED = 75  # EX_TEMPFAIL: stopped on request, state saved; retry
+    MISCONFIGURED = 78  # EX_CONFIG: invalid argument or setting; a retry cannot help
 
 
 class Outcome(StrEnum):
-    """What became of one item (a programme, an utterance) inside a step."""
+    """The outcome of one item (a programme, an utterance) of a step."""
 
     DONE = "done"
     DONE_NO_SPEECH = "done_no_speech"
     DONE_WITH_WARNINGS = "done_with_warnings"
-    REJECTED = "rejected"
-    FAILED = "failed"
-    QUARANTINED = "quarantined"
+    REJECTED = "rejected"  # by a check of its content
+    FAILED = "failed"  # by a fault that another attempt may not meet
+    QUARANTINED = "quarantined"  # failed for good: skipped until its file changes
 
     @property
     def is_done(self) -> bool:
@@ -36,74 +36,74 @@ class Outcome(StrEnum):
 
 
 WITHOUT_SPEAKERS = "without_speakers"
-"""A night's count of programmes that have their words and lost their speakers: those another attempt may find."""
+"""Name of a night's count of programmes transcribed without speakers, because diarization failed."""
 
 
 class Reason(StrEnum):
-    """Why an item or an input was not taken as it is. The list is closed: reports count by it."""
+    """Why an item or an input was rejected, failed or got a warning. A closed list: reports count by it."""
 
     # media
-    NOT_MEDIA = "not_media"
+    NOT_MEDIA = "not_media"  # FFmpeg knows no such format
     NO_AUDIO_TRACK = "no_audio_track"
-    EMPTY = "empty"
-    TRUNCATED = "truncated"
-    DAMAGED = "damaged"
-    DECODE_ERROR = "decode_error"
+    EMPTY = "empty"  # no bytes, or no samples in the audio track
+    TRUNCATED = "truncated"  # ends before its index, or before its nominal duration
+    DAMAGED = "damaged"  # packets are corrupt or missing
+    DECODE_ERROR = "decode_error"  # the decoder crashed
     UNSUPPORTED_CODEC = "unsupported_codec"
-    REMOTE_REFERENCE = "remote_reference"
-    HEADER_MISMATCH = "header_mismatch"
-    SILENCE = "silence"
-    NO_SPEECH = "no_speech"
+    REMOTE_REFERENCE = "remote_reference"  # a playlist: no media of its own, only references
+    HEADER_MISMATCH = "header_mismatch"  # the header states another duration
+    SILENCE = "silence"  # digital silence, or nearly
+    NO_SPEECH = "no_speech"  # no speech according to VAD
     TOO_LONG = "too_long"
     TOO_SHORT = "too_short"
     TOO_LARGE = "too_large"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     UNREADABLE = "unreadable"
-    CHANGED_WHILE_READ = "changed_while_read"
-    # transcripts beside media
+    CHANGED_WHILE_READ = "changed_while_read"  # a file, or what an alias points to
+    # transcripts that come with media
     NO_TRANSCRIPT = "no_transcript"
     TRANSCRIPT_UNREADABLE = "transcript_unreadable"
     TRANSCRIPT_EMPTY = "transcript_empty"
-    TRANSCRIPT_OUT_OF_RANGE = "transcript_out_of_range"
+    TRANSCRIPT_OUT_OF_RANGE = "transcript_out_of_range"  # its times lie outside the media
     # utterances
-    ALPHABET = "alphabet"
-    OVERLAP = "overlap"
-    CHARACTER_RATE = "character_rate"
-    MATCH_ERROR = "match_error"
+    ALPHABET = "alphabet"  # characters that the tokeniser does not have
+    OVERLAP = "overlap"  # with another caption
+    CHARACTER_RATE = "character_rate"  # too much or too little text for its duration
+    MATCH_ERROR = "match_error"  # caption and recognised text differ too much
     LANGUAGE = "language"
-    DUPLICATE = "duplicate"
+    DUPLICATE = "duplicate"  # the same utterance twice, or a live session name in use
     # inputs and settings of a step
     NOT_FOUND = "not_found"
-    NO_INPUT = "no_input"
-    CORRUPT = "corrupt"
+    NO_INPUT = "no_input"  # nothing to work on
+    CORRUPT = "corrupt"  # an artefact of an earlier step, or a model, cannot be parsed
     INVALID_ARGUMENT = "invalid_argument"
     MODEL_NOT_FOUND = "model_not_found"
-    DIVERGED = "diverged"
-    CONVERSION_DIFFERS = "conversion_differs"
+    DIVERGED = "diverged"  # training loss
+    CONVERSION_DIFFERS = "conversion_differs"  # a converted model has a higher WER than the original
     # faults
     DISK_FULL = "disk_full"
     PREEMPTED = "preempted"
     INTERNAL_ERROR = "internal_error"
 
 
-PASSING = frozenset(
+TRANSIENT_REASONS = frozenset(
     {
         Reason.UNREADABLE,
         Reason.CHANGED_WHILE_READ,
         Reason.NOT_FOUND,
-        Reason.DISK_FULL,  # another attempt may have more room
-        # They may be the machine's fault as well: memory that others took, storage that did not answer.
+        Reason.DISK_FULL,  # another attempt may get a larger or emptier disk
+        # These may be the machine's fault: memory taken by other processes, storage that did not respond.
         Reason.MEMORY_LIMIT,
         Reason.TIME_LIMIT,
         Reason.INTERNAL_ERROR,
     }
 )
-"""Faults of the moment: a file lost to one is tried again. Anything else is the file's own fault, and stays."""
+"""Reasons for which an item is retried. All others are properties of the file, and permanent."""
 
 
 class ItemOutcome(BaseModel):
-    """One item's outcome: stored in a step's `outcomes.jsonl`, shown in reports."""
+    """The outcome of one item, with its reason: a line of a step's `outcomes.jsonl`, shown in reports."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,9 +113,13 @@ class ItemOutcome(BaseModel):
     detail: str = ""
     duration_s: float = 0.0
 
+    @property
+    def is_done(self) -> bool:
+        return self.outcome.is_done
+
 
 def count_outcomes(outcomes: Iterable[ItemOutcome]) -> dict[str, int]:
-    """Items per outcome and, for those that have one, per reason: `{"done": 9, "rejected": 1, "rejected:empty": 1}`."""
+    """Count items by outcome, and by outcome and reason: `{"done": 9, "rejected": 1, "rejected:empty": 1}`."""
     counts: Counter[str] = Counter()
     for item in outcomes:
         counts[item.outcome] += 1
@@ -125,12 +129,12 @@ def count_outcomes(outcomes: Iterable[ItemOutcome]) -> dict[str, int]:
 
 
 class StepError(Exception):
-    """A step cannot go on. Says what is wrong with which file, and what to do next."""
+    """A step cannot continue. The message names the file, what is wrong with it and what to do next."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAULT
 
     def __init__(self, message: str, *, reason: Reason, subject: str = "", next_step: str = "") -> None:
-        """`subject` names the file, model or argument; `next_step` what the reader should do about it."""
+        """`subject`: the file, model or argument at fault. `next_step`: what the reader should do."""
         self.message, self.reason, self.subject, self.next_step = message, reason, subject, next_step
         super().__init__(
             ": ".join(part for part in (subject, message) if part) + (f" ({next_step})" if next_step else "")
@@ -138,21 +142,21 @@ class StepError(Exception):
 
 
 class InputRejected(StepError):
-    """The step's input is bad and will be bad again (exit code 65)."""
+    """The step's input is invalid, and a retry cannot help (exit code 65)."""
 
     exit_code = ExitCode.INPUT_REJECTED
 
 
 class Misconfigured(StepError):
-    """An argument or a setting is wrong (exit code 78)."""
+    """An argument or a setting is invalid (exit code 78)."""
 
     exit_code = ExitCode.MISCONFIGURED
 
 
 class Preempted(StepError):
-    """Stopped on request, with its state saved (exit code 75)."""
+    """Stopped on request, with state saved (exit code 75)."""
 
     exit_code = ExitCode.PREEMPTED
 
     def __init__(self, message: str = "stopped on request") -> None:
-        super().__init__(message, reason=Reason.PREEMPTED, next_step="start it again: it goes on from what is saved")
+        super().__init__(message, reason=Reason.PREEMPTED, next_step="start it again: it resumes from the saved state")

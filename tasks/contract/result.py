@@ -1,4 +1,4 @@
-"""What a step leaves behind: `result.json` beside its outputs, and a receipt for whoever launched it."""
+"""What a step writes besides its outputs: `result.json` next to them, and a receipt for its launcher."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ RESULT_NAME = "result.json"
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one way to write `value` as JSON: sorted keys, no spaces, UTF-8. Digests are taken over this."""
+    """Serialise `value` canonically, for digests: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest_of(value: Any) -> str:
-    """sha256 of `value`'s canonical JSON, in hexadecimal."""
+    """Return the hexadecimal sha256 of `value`'s canonical JSON."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 class Frozen(BaseModel):
-    """A record that crosses a process border: immutable, and strict about names it does not know."""
+    """A record that crosses a process boundary: immutable, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Artifact(Frozen):
-    """One object that a step wrote. `path` is relative to the folder of the result that lists it."""
+    """One output object of a step. `path` is relative to the folder of the result that lists it."""
 
     path: str
     bytes: int
@@ -40,17 +40,17 @@ class Artifact(Frozen):
 
 
 class MappedItem(Frozen):
-    """One thing for a later step to be mapped over: `name` is what Airflow shows, `path` where its description lies."""
+    """One item that a later step is mapped over. `name` is its map index in Airflow, `path` that of its description."""
 
     name: str
     path: str
 
 
 class StepResult(Frozen):
-    """`result.json`: written last, once; its presence is what makes the step done.
+    """`result.json`: written last and once. Its presence marks the step as done.
 
-    With `faults`, or beside one that is not reused, it has another name, and only those read it whom the receipt sends
-    there.
+    A result with `faults`, or one that replaces a result that cannot be reused, is `result-<attempt>.json` instead:
+    only readers of the receipt find it, and the next run of the step does not reuse it.
     """
 
     schema_version: int = 1
@@ -58,17 +58,21 @@ class StepResult(Frozen):
     step_version: int
     key: str
     arguments: dict[str, Any]
-    inputs: dict[str, str] = Field(description="what was read, with digests")
+    inputs: dict[str, str] = Field(description="what was read, by name, with digests")
     outputs: dict[str, Artifact] = Field(default_factory=dict)
     items: tuple[MappedItem, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict, description="small facts for people: a version, a decision")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="short facts to display, such as a version or a decision"
+    )
     warnings: tuple[str, ...] = ()
-    faults: int = Field(default=0, description="items that a fault spoiled; with any, the result is not reused")
+    faults: int = Field(
+        default=0, description="items that failed for a transient reason; if there are any, the result is not reused"
+    )
     elsewhere: tuple[str, ...] = Field(
         default=(),
-        description="published outside the step's folder; with any gone, the result is not reused",
+        description="URIs of objects outside the step's folder; if one is missing, the result is not reused",
     )
     seconds: float = 0.0
     finished_at: datetime
@@ -76,7 +80,7 @@ class StepResult(Frozen):
 
     @property
     def content_digest(self) -> str:
-        """Digest of what was produced, without times: equal for two runs with equal outputs."""
+        """Digest of the key and the outputs, without timestamps: equal for two runs with equal outputs."""
         return digest_of({"key": self.key, "outputs": {name: a.sha256 for name, a in self.outputs.items()}})
 
     def to_bytes(self) -> bytes:
@@ -96,16 +100,16 @@ class Status(StrEnum):
 
 
 class ReceiptItem(Frozen):
-    """A mapped item with an absolute URI."""
+    """A `MappedItem` with an absolute URI."""
 
     name: str
     uri: str
 
 
 class Receipt(Frozen):
-    """What an attempt tells its launcher, at the place that the launcher chose (`--receipt`).
+    """An attempt's report to its launcher, written to the URI that the launcher chose (`--receipt`).
 
-    A step's result lies under a key that only the step can compute; the receipt says where.
+    The result lies under a key that only the step can compute; the receipt tells its URI.
     """
 
     step: str
@@ -123,7 +127,7 @@ class Receipt(Frozen):
 
 
 class ProgressReport(Frozen):
-    """How far an attempt is: overwritten beside the receipt every few seconds."""
+    """An attempt's progress, overwritten next to the receipt every few seconds."""
 
     step: str
     stage: str
@@ -135,5 +139,5 @@ class ProgressReport(Frozen):
 
 
 def progress_uri(receipt: str) -> str:
-    """Where the attempt with this receipt reports its progress."""
+    """Return the URI of the progress report that belongs to a receipt."""
     return receipt.removesuffix(".json") + ".progress.json"

@@ -1,4 +1,4 @@
-"""Every step by name: its argument model, the program that runs it and what it needs to run on."""
+"""The registry of steps: for each its argument model, the program that runs it, its module and its hardware."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tasks.contract import arguments as a
 
 @dataclass(frozen=True)
 class StepDefinition:
-    """One step as both sides know it."""
+    """A step, as the DAG and the worker both know it."""
 
     name: str
     program: Literal["tasks", "training"]
     arguments: type[a.StepArguments]
     module: str
-    """Where `VERSION`, `inputs` and `run` live. Only the worker imports it."""
+    """The module with `VERSION`, `inputs` and `run`. Only the worker imports it."""
     gpu: bool = False
-    """Whether it profits from an accelerator; profiles decide which."""
+    """Whether it can use an accelerator. The profile decides which, if any."""
     fans_out: bool = False
-    """Whether its result names items that later steps are mapped over."""
+    """Whether its result lists items that later tasks are mapped over."""
 
     def command(self, argv: list[str]) -> list[str]:
         """The command after the interpreter: `-m tasks scan-corpus --media=…`."""

@@ -184,7 +184,7 @@ def test_after_a_failure_the_step_runs_again(probe: Probe, storage_root: str) ->
 def test_what_a_fault_spoiled_is_tried_again_and_serves_meanwhile(probe: Probe, storage_root: str) -> None:
     def spoiled(arguments: ProbeArguments, context: StepContext) -> StepOutput:
         context.publish("text.txt", f"half {probe.runs}".encode())
-        return StepOutput(faults=1)
+        return StepOutput(n_retryable=1)
 
     probe.work = spoiled
     first, second = run(storage_root), run(storage_root)
@@ -206,7 +206,7 @@ def test_a_whole_result_wins_over_a_spoiled_one(probe: Probe, storage_root: str)
     def overtaken(arguments: ProbeArguments, context: StepContext) -> StepOutput:
         probe.work = write_text
         run(storage_root)
-        return StepOutput(faults=1)
+        return StepOutput(n_retryable=1)
 
     probe.work = overtaken
     receipt = run(storage_root)

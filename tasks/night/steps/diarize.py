@@ -12,9 +12,9 @@ from tasks.contract import Outcome
 from tasks.contract.arguments import Diarize
 from tasks.models import ModelReference
 from tasks.night.faults import own_fault
-from tasks.night.identity import DIARIZE_VERSION
+from tasks.night.pipeline import DIARIZE_VERSION
 from tasks.night.records import PREPARED, DiarizedProgramme, Preparation, in_brief, turns_name
-from tasks.night.shelf import Shelf
+from tasks.night.kept_outputs import Shelf
 from tasks.night.windows import AudioSource
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 from tasks.storage.records import read_lines, read_one
@@ -59,7 +59,7 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
         },
         labels={"diarizer": reference.version},
         warnings=in_brief([f"{names[d.arrival]}: speakers were not told apart: {d.detail}" for d in failed]),
-        faults=len(failed),
+        n_retryable=len(failed),
     )
 
 

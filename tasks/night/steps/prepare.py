@@ -13,19 +13,19 @@ from queue import SimpleQueue
 import structlog
 
 from tasks import storage
-from tasks.contract import PASSING, InputRejected, Outcome, Reason, StepError
+from tasks.contract import TRANSIENT_REASONS, InputRejected, Outcome, Reason, StepError
 from tasks.contract.arguments import AUTO_LANGUAGE, PrepareMedia
+from tasks.media.container.tracks import TrackPolicy
+from tasks.media.decoding.isolated import IsolatedDecoder
 from tasks.media.findings import MediaRejected
-from tasks.media.isolated import Decoder
 from tasks.media.limits import MediaLimits
-from tasks.media.tracks import TrackPolicy
+from tasks.night.audio_extraction import listen_to
 from tasks.night.faults import own_fault
-from tasks.night.identity import PREPARE_VERSION
+from tasks.night.kept_outputs import Shelf
 from tasks.night.ledger import Ledger
-from tasks.night.listening import listen_to
+from tasks.night.pipeline import PREPARE_VERSION
 from tasks.night.records import PREPARED, Arrival, Batch, Preparation, content_digest, in_brief
-from tasks.night.shelf import Shelf
-from tasks.recognition.vocabulary import LARGEST_LIST_BYTES, parse
+from tasks.recognition.vocabulary import MAX_LIST_BYTES, parse_phrases
 from tasks.step import StepContext, StepOutput
 from tasks.storage.records import read_one, to_lines
 
@@ -61,7 +61,7 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
         warnings=in_brief(
             [f"{p.arrival.programme}: {p.outcome} ({p.reason}): {p.detail}" for p in prepared if not p.outcome.is_done]
         ),
-        faults=sum(p.reason in PASSING for p in prepared),
+        n_retryable=sum(p.reason in TRANSIENT_REASONS for p in prepared),
     )
 
 
@@ -71,9 +71,9 @@ def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Pr
     One worker takes what may be copies in their order, so that it is always the first that is decoded.
     """
     with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
-        decoders: SimpleQueue[Decoder] = SimpleQueue()
+        decoders: SimpleQueue[IsolatedDecoder] = SimpleQueue()
         for _ in range(workers):
-            decoders.put(stack.enter_context(Decoder()))
+            decoders.put(stack.enter_context(IsolatedDecoder()))
         groups = alike(batch.programmes)
         running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in groups]
         try:
@@ -106,7 +106,7 @@ def _head(uri: str) -> bytes:
 class Preparer:
     """Prepares programmes one after the other; a bad one costs only itself."""
 
-    def __init__(self, batch: Batch, context: StepContext, decoders: SimpleQueue[Decoder]) -> None:
+    def __init__(self, batch: Batch, context: StepContext, decoders: SimpleQueue[IsolatedDecoder]) -> None:
         self._context, self._decoders = context, decoders
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._shelf = Shelf(context)
@@ -128,7 +128,7 @@ class Preparer:
             if not preparation.has_audio or self._shelf.find(preparation.audio):
                 return self._remember(preparation)
         preparation = self._prepare_anew(arrival)
-        if preparation.reason not in PASSING:
+        if preparation.reason not in TRANSIENT_REASONS:
             self._shelf.keep(name, preparation.model_dump_json().encode())
         return self._remember(preparation)
 
@@ -216,7 +216,7 @@ def read_vocabulary(uri: str) -> tuple[str, ...]:
     """The phrases of a list beside the media. A list that went away since the listing says nothing."""
     try:
         with storage.open_reader(uri) as file:
-            return parse(file.read(LARGEST_LIST_BYTES).decode(errors="replace"))
+            return parse_phrases(file.read(MAX_LIST_BYTES).decode(errors="replace"))
     except InputRejected:
         return ()
 

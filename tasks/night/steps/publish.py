@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import structlog
 
 from tasks import kafka, storage
-from tasks.contract import PASSING, InputRejected, Misconfigured, Outcome, Reason, StepResult
+from tasks.contract import TRANSIENT_REASONS, InputRejected, Misconfigured, Outcome, Reason, StepResult
 from tasks.contract.arguments import Publish
 from tasks.night.events import events_of
 from tasks.night.faults import own_fault
-from tasks.night.identity import PUBLISH_VERSION
+from tasks.night.pipeline import PUBLISH_VERSION
 from tasks.night.ledger import Ledger, QuarantineRecord
-from tasks.night.publications import published_row
+from tasks.night.report_rows import published_row
 from tasks.night.records import (
     PREPARED,
     PUBLISHED,
@@ -26,7 +26,7 @@ from tasks.night.records import (
     turns_name,
     words_name,
 )
-from tasks.night.transcript import build
+from tasks.night.transcript_building import build
 from tasks.publishing.transcripts import publish_transcript
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
@@ -76,8 +76,8 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
         warnings=in_brief(
             [f"{r.programme}: {r.outcome} ({r.reason}): {r.detail}" for r in rows if not r.outcome.is_done]
         ),
-        faults=publisher.faults,
-        elsewhere=tuple(publisher.elsewhere),
+        n_retryable=publisher.faults,
+        external_uris=tuple(publisher.elsewhere),
     )
 
 
@@ -165,7 +165,7 @@ class Publisher:
             reason=preparation.reason or Reason.INTERNAL_ERROR,
             detail=preparation.detail,
         )
-        if record.reason in PASSING:
+        if record.reason in TRANSIENT_REASONS:
             given_up = self._ledger.fail(record)
             return base.model_copy(update={"outcome": Outcome.QUARANTINED if given_up else Outcome.FAILED})
         self.elsewhere.append(self._ledger.quarantine(record))

@@ -14,17 +14,17 @@ from tasks.audio import SAMPLES_PER_MS
 from tasks.contract import Reason, StepError
 from tasks.contract.arguments import AUTO_LANGUAGE, Recognise
 from tasks.night.faults import own_fault
-from tasks.night.hearing import Hearing, Piece
-from tasks.night.identity import RECOGNISE_VERSION
+from tasks.night.decoding import Hearing, Piece
+from tasks.night.pipeline import RECOGNISE_VERSION
 from tasks.night.records import PREPARED, Preparation, in_brief
-from tasks.night.shelf import Shelf
+from tasks.night.kept_outputs import Shelf
 from tasks.night.windows import AudioSource, ahead, listen, windows
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 from tasks.storage.records import read_lines
 
 if TYPE_CHECKING:
     from tasks.recognition import Engine, Recognition
-    from tasks.recognition.quality import Sign
+    from tasks.recognition.quality import QualityFlag
 
 log = structlog.get_logger()
 
@@ -59,9 +59,9 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
         audio = AudioSource(arguments.prepared, prepared, context.scratch)
         for hearing in unheard:
             with hearing.answering():
-                hearing.cut(engine.longest_chunk_s, engine.join_pause_s, engine.has_fixed_window)
+                hearing.cut(engine.max_chunk_s, engine.join_pause_s, engine.has_fixed_window)
         chunk_s = sum(chunk.duration_ms for hearing in unheard for chunk in hearing.chunks) / 1000
-        for window in ahead(windows(listen(unheard, audio, engine.tells_languages and not given), engine.portion_s)):
+        for window in ahead(windows(listen(unheard, audio, engine.detects_languages and not given), engine.portion_s)):
             in_window = [h for h in {id(p.hearing): p.hearing for p in window}.values() if not h.fault]
             for hearing in in_window:
                 with hearing.answering():
@@ -98,7 +98,7 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
         },
         labels={"model": reference.uri, "model_version": reference.version},
         warnings=in_brief([f"{hearing.programme}: not recognised: {hearing.fault}" for hearing in failed]),
-        faults=len(failed),
+        n_retryable=len(failed),
     )
 
 
@@ -116,7 +116,7 @@ def given_up(hearings: list[Hearing], context: StepContext) -> list[Hearing]:
     return failed
 
 
-def hear_each(engine: Engine, window: list[Piece]) -> list[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:
+def hear_each(engine: Engine, window: list[Piece]) -> list[tuple[Piece, Recognition, tuple[QualityFlag, ...], bool]]:
     """The same as `hear`; where that fails, programme by programme, to find the one that it fails for."""
     by_programme: dict[int, list[Piece]] = defaultdict(list)
     for piece in window:
@@ -134,14 +134,14 @@ def hear_each(engine: Engine, window: list[Piece]) -> list[tuple[Piece, Recognit
     return found
 
 
-def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recognition, tuple[Sign, ...], bool]]:
+def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recognition, tuple[QualityFlag, ...], bool]]:
     """Each piece with what was recognised, the signs that speak against it, and whether it was decoded again.
 
-    What fails the gate goes down a ladder: in two halves, which breaks a loop and gives each half levels of its own;
+    What fails the gate goes down a ladder: in two split_at_quietest, which breaks a loop and gives each half levels of its own;
     then carefully, each half in the language heard in it unless one was given. A later hearing counts if fewer signs
     speak against it; what stays doubtful is kept and marked. Words give way to none only where nobody speaks.
     """
-    from tasks.recognition.quality import Sign
+    from tasks.recognition.quality import QualityFlag
 
     found = engine.recognise([piece.samples for piece in window], [piece.hearing.hints for piece in window])
     signs = [piece.doubts(r.words) for piece, r in zip(window, found, strict=True)]
@@ -151,7 +151,7 @@ def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recogniti
         for index, again in zip(failing, hear_again(engine, [window[i] for i in failing], careful), strict=True):
             left = window[index].doubts(again.words)
             # A short stretch may have no word and shows no sign then: that answers no other doubt than of silence.
-            may_replace = again.words or Sign.WORDS_WITHOUT_SPEECH in signs[index]
+            may_replace = again.words or QualityFlag.WORDS_WITHOUT_SPEECH in signs[index]
             if may_replace and len(left) < len(signs[index]):
                 found[index], signs[index] = again, left
     again_heard = set(doubted)
@@ -160,11 +160,12 @@ def hear(engine: Engine, window: list[Piece]) -> Iterator[tuple[Piece, Recogniti
 
 
 def hear_again(engine: Engine, pieces: list[Piece], careful: bool) -> Iterator[Recognition]:
-    """Each piece in two halves."""
-    from tasks.recognition.retry import halves, joined
+    """Each piece in two split_at_quietest."""
+    from tasks.recognition.retry import split_at_quietest
+    from tasks.recognition.retry import join_halves
 
-    cuts = [halves(piece.samples) for piece in pieces]
+    cuts = [split_at_quietest(piece.samples) for piece in pieces]
     hints = [piece.hearing.hints_again if careful else piece.hearing.hints for piece in pieces for _ in range(2)]
     second = engine.recognise([half for pair in cuts for half in pair], hints, careful) if pieces else []
     for place, (first_half, _) in enumerate(cuts):
-        yield joined(second[2 * place], second[2 * place + 1], len(first_half) // SAMPLES_PER_MS)
+        yield join_halves(second[2 * place], second[2 * place + 1], len(first_half) // SAMPLES_PER_MS)

@@ -12,9 +12,9 @@ from tasks.contract.arguments import ReportNight
 from tasks.night.events import events_of
 from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
 from tasks.night.page import render_page
-from tasks.night.publications import published_row
+from tasks.night.report_rows import published_row
 from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, in_brief
-from tasks.publishing.transcripts import put_once
+from tasks.publishing.transcripts import put_if_absent
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
 from tasks.transcripts.text import shows_words
@@ -47,8 +47,8 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     context.publish(INDEX_NAME, index)
     folder = storage.join(arguments.transcripts, "_nights", report.night)
     page_uri, index_uri = storage.join(folder, PAGE_NAME), storage.join(folder, INDEX_NAME)
-    put_once(page_uri, page)
-    put_once(index_uri, index)
+    put_if_absent(page_uri, page)
+    put_if_absent(index_uri, index)
     kafka.publish(*events_of(missing))  # of the others publish has told
     troubled = [row for row in rows if not row.outcome.is_done]
     mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
@@ -64,7 +64,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
             "index": index_uri,
         },
         warnings=in_brief(told),
-        elsewhere=(page_uri, index_uri),
+        external_uris=(page_uri, index_uri),
     )
 
 

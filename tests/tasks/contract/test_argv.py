@@ -75,7 +75,7 @@ assert not heavy, heavy
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["no-such-step"], "there are scan-corpus"),
+        (["no-such-step"], "steps are scan-corpus"),
         (["scan-corpus"], "--output"),
         (["scan-corpus", "--x=1"], "--media"),
     ],
