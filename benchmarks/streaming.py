@@ -99,7 +99,7 @@ def batch_text(spoken: Spoken, engine: Any) -> str:
     from tasks.media.speech_activity import speech_segments
 
     samples = soxr.resample(spoken.samples, spoken.rate_hz, SAMPLE_RATE_HZ, quality="HQ")
-    cuts = list(chunks(speech_segments([samples]), max_ms=int(engine.longest_chunk_s * 1000)))
+    cuts = list(chunks(speech_segments([samples]), max_ms=int(engine.max_chunk_s * 1000)))
     found = engine.recognise([samples[cut.start_ms * 16 : cut.end_ms * 16] for cut in cuts])
     return " ".join(recognition.text for recognition in found)
 
@@ -137,7 +137,7 @@ class Reader:
         from tasks import kafka
 
         topics = ["captions.final", "captions.partial", "transcript.published"]
-        counts = kafka.wait_for(topics)
+        counts = kafka.wait_for_topics(topics)
         self._consumer = kafka.consumer(f"benchmark-{uuid.uuid4().hex}")
         self._consumer.assign([TopicPartition(topic, n, 0) for topic, count in counts.items() for n in range(count)])
         self.captions: dict[str, dict[int, tuple[float, dict[str, Any]]]] = {}

@@ -1,4 +1,4 @@
-"""Where Kafka is and how clients are set up. The only place that does so, for workers, feeders and events alike."""
+"""Kafka clients: their configuration, and producing with backpressure. Used by workers, feeders and events alike."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ if TYPE_CHECKING:
 
     OnDelivery = Callable[[KafkaError | None, Message], None]
 
-BROKERS = "AIRSCRIPT_KAFKA"
-"""Comma-separated host:port. Without it nothing here speaks to Kafka."""
-CONFIG = "AIRSCRIPT_KAFKA_CONFIG"
-"""More of librdkafka's settings: security, certificates, time limits. A JSON object, or the path of a file with one."""
-DEAD = ".dead"
-"""Suffix of the topic for what could not be read."""
-POLL_S = 0.2  # a loop waits so long for a message before it looks at the clock
+BROKERS_VARIABLE = "AIRSCRIPT_KAFKA"
+"""Bootstrap servers, comma-separated host:port. Unset: Kafka is off."""
+CONFIG_VARIABLE = "AIRSCRIPT_KAFKA_CONFIG"
+"""Further librdkafka settings (security, certificates, timeouts): a JSON object, or the path of a file with one."""
+DEAD_LETTER_SUFFIX = ".dead"
+"""`<topic>.dead` is the dead-letter topic of a topic."""
+POLL_S = 0.2  # poll timeout, after which a loop runs its timers
 FLUSH_S = 30.0
 
 
 def is_configured(environ: Mapping[str, str] = os.environ) -> bool:
-    return bool(environ.get(BROKERS))
+    return bool(environ.get(BROKERS_VARIABLE))
 
 
-def base_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What every client needs.
+def client_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the settings that all clients share.
 
     Raises:
-        Misconfigured: no brokers, or settings that cannot be read.
+        Misconfigured: no brokers are set, or the further settings cannot be parsed.
     """
     if not is_configured(environ):
         raise Misconfigured(
-            "no Kafka to speak to",
+            "no Kafka brokers are set",
             reason=Reason.INVALID_ARGUMENT,
-            subject=BROKERS,
-            next_step=f"set {BROKERS} to host:port of one or more brokers",
+            subject=BROKERS_VARIABLE,
+            next_step=f"set {BROKERS_VARIABLE} to host:port of one or more brokers",
         )
     more: dict[str, Any] = {}
-    if given := environ.get(CONFIG):
-        is_inline = given.lstrip().startswith("{")  # as a secret of pods has it
+    if given := environ.get(CONFIG_VARIABLE):
+        is_inline = given.lstrip().startswith("{")  # as pods get it from a secret
         try:
             more = dict(json.loads(given if is_inline else Path(given).read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             raise Misconfigured(
-                f"not a JSON object that can be read: {error}",
+                f"not a readable JSON object: {error}",
                 reason=Reason.INVALID_ARGUMENT,
-                subject=CONFIG if is_inline else f"{CONFIG}={given}",  # inline, passwords may be in it
-                next_step="give librdkafka's settings as JSON, or the path of a file with them",
+                subject=CONFIG_VARIABLE if is_inline else f"{CONFIG_VARIABLE}={given}",  # inline JSON may hold secrets
+                next_step="set it to librdkafka settings as JSON, or to the path of a file with them",
             ) from None
-    return {"bootstrap.servers": environ[BROKERS], **more}
+    return {"bootstrap.servers": environ[BROKERS_VARIABLE], **more}
 
 
 def producer() -> Producer:
-    """An idempotent producer: retries neither double nor reorder. Its queue is bounded."""
+    """Return an idempotent producer with a bounded queue: retries neither duplicate nor reorder messages."""
     from confluent_kafka import Producer
 
     return Producer(
@@ -68,15 +68,15 @@ def producer() -> Producer:
             "enable.idempotence": True,
             "linger.ms": 5,
             "compression.type": "lz4",
-            "partitioner": "murmur2_random",  # Java's, so that everybody's keys meet in the same partitions
+            "partitioner": "murmur2_random",  # as Java clients: equal keys go to equal partitions
             "queue.buffering.max.kbytes": 32_768,
-            **_for("producer"),
+            **_producer_config(),
         }
     )
 
 
 def consumer(group: str, **settings: Any) -> Consumer:
-    """A consumer that commits only when told to, and fetches ahead no more than 8 MB."""
+    """Return a consumer without auto-commit that prefetches at most 8 MB."""
     from confluent_kafka import Consumer
 
     return Consumer(
@@ -86,29 +86,26 @@ def consumer(group: str, **settings: Any) -> Consumer:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "partition.assignment.strategy": "cooperative-sticky",
-            # The least that a broker allows by default; a dead worker's partitions move after it.
+            # The brokers' default minimum; a dead worker's partitions are reassigned after it.
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
             "queued.max.messages.kbytes": 8_192,
             "fetch.message.max.bytes": 2_000_000,
-            # A broker may let a reader wait so long although there is something to read: librdkafka's mock cluster
-            # does, and five hops of 0.5 s, the default, were half of a caption's latency.
+            # librdkafka's mock cluster holds fetches this long even when data is available: at the default of 0.5 s,
+            # five hops were half of a caption's latency.
             "fetch.wait.max.ms": 50,
-            **_for("consumer"),
+            **client_config(),
             **settings,
         }
     )
 
 
-# What only one kind of client knows; the other would warn of it.
+# Consumer settings, of which a producer would warn.
 _CONSUMER_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms", "group.", "fetch.", "queued.")
 
 
-def _for(kind: str) -> dict[str, Any]:
-    config = base_config()
-    if kind == "producer":
-        return {name: value for name, value in config.items() if not name.startswith(_CONSUMER_ONLY)}
-    return config
+def _producer_config() -> dict[str, Any]:
+    return {name: value for name, value in client_config().items() if not name.startswith(_CONSUMER_ONLY)}
 
 
 def send(
@@ -119,7 +116,7 @@ def send(
     on_delivery: OnDelivery | None = None,
     **options: Any,
 ) -> None:
-    """Produce, and wait while the queue is full: whoever sends too fast is slowed down, and nothing piles up."""
+    """Produce a message, blocking while the queue is full: backpressure on fast senders."""
     while True:
         try:
             to.produce(topic, key=key, value=value, on_delivery=on_delivery, **options)
@@ -131,37 +128,39 @@ def send(
 
 
 def publish(*events: Event) -> None:
-    """Say that something happened, and return when the brokers have it. Without Kafka, nothing.
+    """Publish events, and return when the brokers have acknowledged them. Does nothing where Kafka is off.
 
     Raises:
-        ConnectionError: they did not take it in time.
+        ConnectionError: an event was not acknowledged in time.
     """
     if not events or not is_configured():
         return
     failures: list[str] = []
     client = producer()
     for event in events:
-        send(client, event.TOPIC, event.key, event.to_bytes(), noting(failures))
+        send(client, event.TOPIC, event.key, event.to_bytes(), failure_recorder(failures))
     left = client.flush(FLUSH_S)
     if failures or left:
-        raise ConnectionError(f"Kafka did not take {events[0].TOPIC}: {failures[0] if failures else 'no answer'}")
+        raise ConnectionError(
+            f"{events[0].TOPIC} was not delivered to Kafka: {failures[0] if failures else 'timed out'}"
+        )
 
 
-def noting(failures: list[str]) -> OnDelivery:
-    """A delivery report that writes down what went wrong."""
+def failure_recorder(failures: list[str]) -> OnDelivery:
+    """Return a delivery callback that appends errors to `failures`."""
 
-    def note(error: KafkaError | None, _message: Message) -> None:
+    def record(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             failures.append(str(error))
 
-    return note
+    return record
 
 
-def wait_for(topics: list[str], timeout_s: float = 30.0) -> dict[str, int]:
-    """Partitions of topics, when all of them are there. Where brokers make topics on demand, this makes them.
+def wait_for_topics(topics: list[str], timeout_s: float = 30.0) -> dict[str, int]:
+    """Wait until all topics exist and return their partition counts. Creates them where brokers auto-create topics.
 
     Raises:
-        ConnectionError: one is missing, or nobody answers.
+        ConnectionError: a topic is missing, or no broker responds.
     """
     client = producer()
     deadline = time.monotonic() + timeout_s

@@ -1,6 +1,7 @@
-"""Folders and S3 behind the same few functions: read, list, and publish so that nothing half-written is seen.
+"""One interface to folders and S3: list, read, and write atomically, so that no reader sees a partial object.
 
-`uris` names objects, `folders` and `s3` read and write them, `records` are JSON objects and lines in them.
+`uris` handles names, `folders` and `s3` implement `objects.Storage`, `records` reads and writes JSON, `scratch` holds
+temporary folders and reserves disk space, `errors` classifies what goes wrong.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tasks.contract import InputRejected, Misconfigured, Reason
-from tasks.storage.errors import AlreadyExists, is_disk_full, is_forbidden, is_of_the_file
+from tasks.storage.errors import AlreadyExists, is_access_denied, is_disk_full, is_permanent_file_error
 from tasks.storage.objects import COPY_BYTES, ObjectInfo, Storage
-from tasks.storage.scratch import reserved
+from tasks.storage.scratch import reserve_space
 from tasks.storage.uris import file_uri, is_hidden, join, name_of, parent, path_of, quoted_name
 
 __all__ = [
@@ -29,10 +30,10 @@ __all__ = [
     "exists",
     "file_uri",
     "info",
+    "is_access_denied",
     "is_disk_full",
-    "is_forbidden",
     "is_hidden",
-    "is_of_the_file",
+    "is_permanent_file_error",
     "join",
     "list_objects",
     "local_copy",
@@ -47,17 +48,17 @@ __all__ = [
 
 
 def list_objects(prefix: str) -> Iterator[ObjectInfo]:
-    """Every object under a prefix, as a stream, ordered by name inside each folder. An absent prefix is empty."""
+    """Yield all objects under a prefix, sorted by name within each folder. A missing prefix is empty."""
     return _storage(prefix).list(prefix)
 
 
 def info(uri: str) -> ObjectInfo:
-    """Size and etag of one object. Raises InputRejected(not_found)."""
+    """Return size and etag of an object. Raises InputRejected(NOT_FOUND)."""
     return _storage(uri).info(uri)
 
 
 def exists(uri: str) -> bool:
-    """Whether the object is there."""
+    """Whether an object exists."""
     try:
         info(uri)
     except InputRejected:
@@ -66,52 +67,52 @@ def exists(uri: str) -> bool:
 
 
 def open_reader(uri: str) -> BinaryIO:
-    """A seekable binary file over the object, read as it is needed."""
+    """Open an object as a seekable binary file that is read on demand."""
     return _storage(uri).open(uri)
 
 
 def read_bytes(uri: str) -> bytes:
-    """The whole object."""
+    """Read a whole object."""
     with open_reader(uri) as file:
         return file.read()
 
 
 def write(uri: str, data: bytes | Path, *, create: bool = False) -> None:
-    """Publish an object at once. With `create`, only if nothing stands there: raises AlreadyExists."""
+    """Write an object atomically. With `create`, only if there is none yet; else raises AlreadyExists."""
     _storage(uri).write(uri, data, create)
 
 
 def delete(uri: str) -> None:
-    """Remove one object; nothing happens if it is not there."""
+    """Delete an object, if it exists."""
     _storage(uri).delete(uri)
 
 
 def digest(uri: str) -> str:
-    """sha256 of the object's bytes, in hexadecimal, with flat memory."""
+    """Return the hexadecimal sha256 of an object, in constant memory."""
     with open_reader(uri) as file:
         return hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """sha256 of a local file's bytes, in hexadecimal."""
+    """Return the hexadecimal sha256 of a local file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def local_copy(uri: str, scratch: Path) -> Path:
-    """A local path with the object's bytes: the file itself for `file://`, else a copy in `scratch`.
+    """Return a local path to an object: the file itself for `file://`, else a copy in `scratch`.
 
     Raises:
-        StepError: DISK_FULL, before anything is copied, where it would not fit.
+        StepError: DISK_FULL, before copying, if it does not fit.
     """
     if uri.startswith("file://"):
         info(uri)
         return path_of(uri)
-    tail = name_of(uri).encode()[-80:].decode(errors="ignore")  # file systems count bytes
+    tail = name_of(uri).encode()[-80:].decode(errors="ignore")  # file systems limit names in bytes
     target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{tail}"
     if not target.exists():
         partial = target.with_suffix(".partial")
-        room = reserved(partial, info(uri).size, "give its step a larger scratch volume")
+        room = reserve_space(partial, info(uri).size, "give its step a larger scratch volume")
         with room, open_reader(uri) as source, partial.open("wb") as sink:
             shutil.copyfileobj(source, sink, COPY_BYTES)
         partial.replace(target)
@@ -120,26 +121,26 @@ def local_copy(uri: str, scratch: Path) -> Path:
 
 def _storage(uri: str) -> Storage:
     if uri.startswith("file:///"):
-        return _folders()
+        return _folder_storage()
     if uri.startswith("s3://"):
-        return _s3()
+        return _s3_storage()
     raise Misconfigured(
-        "not a URI that this program can read or write",
+        "unsupported URI",
         reason=Reason.INVALID_ARGUMENT,
         subject=uri,
-        next_step="give file:///path or s3://bucket/prefix",
+        next_step="use file:///path or s3://bucket/prefix",
     )
 
 
 @cache
-def _folders() -> Storage:
-    from tasks.storage.folders import Folders
+def _folder_storage() -> Storage:
+    from tasks.storage.folders import FolderStorage
 
-    return Folders()
+    return FolderStorage()
 
 
 @cache
-def _s3() -> Storage:
-    from tasks.storage.s3 import S3
+def _s3_storage() -> Storage:
+    from tasks.storage.s3 import S3Storage
 
-    return S3()
+    return S3Storage()

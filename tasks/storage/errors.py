@@ -1,4 +1,4 @@
-"""What goes wrong when objects are read and written, and how to tell one fault from another."""
+"""Errors of reading and writing objects, and predicates that classify them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from tasks.contract import InputRejected, Reason
 
 
 class AlreadyExists(Exception):
-    """Another writer published this object first."""
+    """Another writer created this object first."""
 
 
 def not_found(uri: str) -> InputRejected:
-    """The error for an object that is not there."""
+    """Return the error for a missing object."""
     return InputRejected(
         "no such object",
         reason=Reason.NOT_FOUND,
         subject=uri,
-        next_step="check the URI and the credentials' rights",
+        next_step="check the URI and the permissions of the credentials",
     )
 
 
-def is_of_the_file(error: OSError) -> bool:
-    """Whether an error speaks of the one file that was asked for, and will again: no rights, no such name possible."""
+def is_permanent_file_error(error: OSError) -> bool:
+    """Whether an error concerns this file alone and a retry cannot help: no permission, an impossible name."""
     return error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EILSEQ)
 
 
-def is_forbidden(error: BaseException) -> bool:
-    """Whether S3 refuses an object to these credentials."""
+def is_access_denied(error: BaseException) -> bool:
+    """Whether S3 denied access with these credentials."""
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
     return isinstance(error, PermissionDeniedError | UnauthenticatedError)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an exception says that the disk or the quota is used up."""
+    """Whether a disk or a quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,7 +1,7 @@
-"""`file://`: folders of any POSIX file system with hard links.
+"""`file://`: folders on any POSIX file system with hard links.
 
-Written through a hidden temporary file and a link or a rename. Not through obstore: its listing stops at a file whose
-name holds a newline or is not UTF-8, and an inbox must survive such a file.
+Writes go to a hidden temporary file and then a link or a rename. obstore is not used: its listing stops at a file name
+with a newline or invalid UTF-8, and an inbox must survive such a file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import structlog
 
-from tasks.storage.errors import AlreadyExists, is_of_the_file, not_found
+from tasks.storage.errors import AlreadyExists, is_permanent_file_error, not_found
 from tasks.storage.objects import COPY_BYTES, ObjectInfo
 from tasks.storage.uris import file_uri, path_of
 
@@ -25,11 +25,11 @@ TEMPORARY = ".tmp-"
 log = structlog.get_logger()
 
 
-class Folders:
-    """`file://`: any POSIX file system with hard links."""
+class FolderStorage:
+    """`Storage` for `file://`."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """A folder below that may not be read (`lost+found`), or a link that leads back up, is passed over."""
+        """List files below a folder. Skips unreadable subfolders (`lost+found`) and links to a parent folder."""
         folder = path_of(prefix)
         try:
             entries, status = self._entries(folder), folder.stat()
@@ -37,22 +37,22 @@ class Folders:
             return
         yield from self._walk(entries, {(status.st_dev, status.st_ino)})
 
-    def _walk(self, entries: Sequence[os.DirEntry[str]], above: Set[tuple[int, int]]) -> Iterator[ObjectInfo]:
+    def _walk(self, entries: Sequence[os.DirEntry[str]], ancestors: Set[tuple[int, int]]) -> Iterator[ObjectInfo]:
         for entry in entries:
             try:
                 status = entry.stat()
                 identity = status.st_dev, status.st_ino
-                is_folder = stat.S_ISDIR(status.st_mode) and identity not in above
-                inside = self._entries(Path(entry.path)) if is_folder else []
+                is_folder = stat.S_ISDIR(status.st_mode) and identity not in ancestors
+                children = self._entries(Path(entry.path)) if is_folder else []
             except OSError as error:
-                if not (isinstance(error, FileNotFoundError) or is_of_the_file(error)):
+                if not (isinstance(error, FileNotFoundError) or is_permanent_file_error(error)):
                     raise
-                log.warning("passed over", path=entry.path, why=str(error))
+                log.warning("entry skipped", path=entry.path, error=str(error))
                 continue
             if is_folder:
-                yield from self._walk(inside, above | {identity})
+                yield from self._walk(children, ancestors | {identity})
             elif stat.S_ISREG(status.st_mode) and not entry.name.startswith(TEMPORARY):
-                yield self._described(Path(entry.path), status)
+                yield self._object_info(Path(entry.path), status)
 
     def _entries(self, folder: Path) -> Sequence[os.DirEntry[str]]:
         with os.scandir(folder) as scan:
@@ -62,9 +62,9 @@ class Folders:
         path = path_of(uri)
         if not path.is_file():
             raise not_found(uri)
-        return self._described(path, path.stat())
+        return self._object_info(path, path.stat())
 
-    def _described(self, path: Path, status: os.stat_result) -> ObjectInfo:
+    def _object_info(self, path: Path, status: os.stat_result) -> ObjectInfo:
         return ObjectInfo(file_uri(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
 
     def open(self, uri: str) -> BinaryIO:

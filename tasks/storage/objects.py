@@ -1,4 +1,4 @@
-"""What every scheme offers, and an object as a listing shows it."""
+"""The interface of a storage scheme, and the objects that it lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object as a listing shows it. `etag` changes whenever the content does."""
+    """A stored object. Its `etag` changes with its content."""
 
     uri: str
     size: int
@@ -20,7 +20,7 @@ class ObjectInfo:
 
 
 class Storage(Protocol):
-    """What a scheme must offer. `uri` is always whole."""
+    """The interface that each URI scheme implements. URIs are complete, with their scheme."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]: ...
     def info(self, uri: str) -> ObjectInfo: ...

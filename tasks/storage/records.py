@@ -1,4 +1,4 @@
-"""Frozen records as JSON: one an object, or one a line (JSON Lines)."""
+"""Frozen records as JSON: one per object, or one per line (JSON Lines)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Record = TypeVar("Record", bound=Frozen)
 
 
 def to_lines(records: Iterable[Frozen]) -> bytes:
-    """JSON Lines, without the fields that hold their defaults."""
+    """Serialise records as JSON Lines, without fields at their defaults."""
     return b"".join(record.model_dump_json(exclude_defaults=True).encode() + b"\n" for record in records)
 
 
 def read_lines(record: type[Record], uri: str) -> Iterator[Record]:
-    """The records of a JSON Lines object, one at a time.
+    """Yield the records of a JSON Lines object.
 
     Raises:
-        InputRejected: CORRUPT, with the number of the line.
+        InputRejected: CORRUPT, with the line number.
     """
     with storage.open_reader(uri) as file:
         for number, line in enumerate(file, start=1):
@@ -28,7 +28,7 @@ def read_lines(record: type[Record], uri: str) -> Iterator[Record]:
 
 
 def read_one(record: type[Record], uri: str) -> Record:
-    """The record that is an object of its own. Raises InputRejected(CORRUPT)."""
+    """Read an object that holds one record. Raises InputRejected(CORRUPT)."""
     return _parse(record, storage.read_bytes(uri), uri)
 
 
@@ -37,5 +37,5 @@ def _parse(record: type[Record], data: bytes, subject: str) -> Record:
         return record.model_validate_json(data)
     except ValueError as error:
         raise InputRejected(
-            str(error), reason=Reason.CORRUPT, subject=subject, next_step="run the step that wrote it again"
+            str(error), reason=Reason.CORRUPT, subject=subject, next_step="rerun the step that wrote it"
         ) from None

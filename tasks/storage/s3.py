@@ -1,7 +1,7 @@
 """`s3://`: any S3 with conditional puts (If-None-Match), through obstore.
 
-Settings are the AWS SDK's own environment variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, credentials or a service
-account's web identity).
+Configured by the AWS SDK's environment variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, credentials or a service account's
+web identity).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
 
 
-class S3:
-    """`s3://`: any S3 with conditional puts (If-None-Match), through obstore."""
+class S3Storage:
+    """`Storage` for `s3://`."""
 
     def __init__(self) -> None:
         self._stores: dict[str, S3Store] = {}
@@ -38,15 +38,15 @@ class S3:
 
         store, key = self._locate(prefix)
         bucket = prefix.removeprefix("s3://").partition("/")[0]
-        last = ""
+        last_key = ""
         try:
             for chunk in obstore.list(store, key.rstrip("/") or None, chunk_size=1000):
                 for item in chunk:
-                    last = item["path"]
-                    if not _is_folder_marker(last, item["size"]):
-                        yield ObjectInfo(f"s3://{bucket}/{last}", item["size"], item["e_tag"] or "")
+                    last_key = item["path"]
+                    if not _is_folder_marker(last_key, item["size"]):
+                        yield ObjectInfo(f"s3://{bucket}/{last_key}", item["size"], item["e_tag"] or "")
         except InvalidPathError:
-            yield from _list_any_name(bucket, key, last)
+            yield from _list_with_boto3(bucket, key, start_after=last_key)
 
     def info(self, uri: str) -> ObjectInfo:
         import obstore
@@ -57,7 +57,7 @@ class S3:
         except FileNotFoundError:
             raise not_found(uri) from None
         except ValueError:
-            raise _odd_name(uri) from None
+            raise _unsupported_key(uri) from None
         return ObjectInfo(uri, meta["size"], meta["e_tag"] or "")
 
     def open(self, uri: str) -> BinaryIO:
@@ -69,7 +69,7 @@ class S3:
         except FileNotFoundError:
             raise not_found(uri) from None
         except ValueError:
-            raise _odd_name(uri) from None
+            raise _unsupported_key(uri) from None
         return cast(BinaryIO, io.BufferedReader(_ObjectReader(reader), COPY_BYTES))
 
     def write(self, uri: str, data: bytes | Path, create: bool) -> None:
@@ -93,7 +93,7 @@ class S3:
 
 
 class _ObjectReader(io.RawIOBase):
-    """obstore's reader as a raw Python file, so that `io.BufferedReader`, PyAV and pyarrow take it."""
+    """Adapts obstore's reader to a raw Python file, for `io.BufferedReader`, PyAV and pyarrow."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -116,33 +116,33 @@ class _ObjectReader(io.RawIOBase):
         return int(self._reader.tell())
 
 
-def _list_any_name(bucket: str, key: str, after: str) -> Iterator[ObjectInfo]:
-    """The rest of a listing, behind the key `after`, whatever the names hold.
+def _list_with_boto3(bucket: str, key: str, start_after: str) -> Iterator[ObjectInfo]:
+    """Continue a listing after the key `start_after` with boto3, which accepts any key.
 
-    object_store 0.14 gives up a whole page for one key with an empty segment, `.`, `..` or a control character. boto3
-    takes any key, and twenty times the processor time.
+    object_store 0.14 fails a whole page for one key with an empty segment, `.`, `..` or a control character. boto3
+    takes twenty times the CPU time.
     """
     import boto3
     from botocore.config import Config
 
-    endpoint, region = _s3_address()
+    endpoint, region = _endpoint_and_region()
     style = {"addressing_style": "path"} if endpoint else {}
     client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=Config(s3=style))
     folder = key.rstrip("/") + "/" if key.strip("/") else ""
-    asked = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": after} if after else {})
-    for page in client.get_paginator("list_objects_v2").paginate(**asked):
+    request = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": start_after} if start_after else {})
+    for page in client.get_paginator("list_objects_v2").paginate(**request):
         for item in page.get("Contents", ()):
             if not _is_folder_marker(item["Key"], item["Size"]):
                 yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
 
 
 def _is_folder_marker(key: str, size: int) -> bool:
-    """Whether an object stands for a folder, as S3's console makes them. obstore takes the last `/` away."""
+    """Whether an object marks a folder, as S3's console creates them. obstore strips the trailing `/`."""
     return not size and "." not in key.rstrip("/").rpartition("/")[2]
 
 
-def _s3_address() -> tuple[str | None, str]:
-    """Endpoint, None for Amazon's own, and region."""
+def _endpoint_and_region() -> tuple[str | None, str]:
+    """Return the endpoint (None for Amazon's own) and the region."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     return endpoint or None, region
@@ -151,7 +151,7 @@ def _s3_address() -> tuple[str | None, str]:
 def _s3_store(bucket: str) -> S3Store:
     from obstore.store import S3Store
 
-    endpoint, region = _s3_address()
+    endpoint, region = _endpoint_and_region()
     config: S3Config = {"region": region}
     if endpoint:
         config = {**config, "endpoint": endpoint, "virtual_hosted_style_request": False}
@@ -162,9 +162,9 @@ def _s3_store(bucket: str) -> S3Store:
     )
 
 
-def _odd_name(uri: str) -> InputRejected:
+def _unsupported_key(uri: str) -> InputRejected:
     return InputRejected(
-        "cannot be read under this name: it holds an empty folder, . or .. as a folder, or a control character",
+        "unsupported key: it contains an empty segment, . or .. as a segment, or a control character",
         reason=Reason.UNREADABLE,
         subject=uri,
         next_step="rename the object",

@@ -1,4 +1,4 @@
-"""Scratch folders. They go with the process that made them; what a killed one left goes when the next one starts."""
+"""Scratch folders, removed by their process or, if it was killed, by the next one to start; and free disk space."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tasks.contract import Reason, StepError
 
 @contextmanager
 def scratch_folder(name: str) -> Iterator[Path]:
-    """An empty folder below the system's place for temporary files, named after what it is for."""
-    _clear()
+    """Create an empty folder in the system's temporary directory, and remove it afterwards."""
+    _remove_stale_folders()
     folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-{name}-"))
     try:
         yield folder
@@ -25,26 +25,26 @@ def scratch_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-LIMIT_VARIABLE = "AIRSCRIPT_SCRATCH"
+SCRATCH_LIMIT_VARIABLE = "AIRSCRIPT_SCRATCH"
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _reserving = threading.Lock()
 _reserved: dict[Path, int] = {}
-"""Sizes of the files that are being written."""
+"""Final sizes of the files being written."""
 
 
 @contextmanager
-def reserved(path: Path, n_bytes: int, next_step: str) -> Iterator[None]:
-    """Room for a file of a known size, which is written inside: looked for before the first byte.
+def reserve_space(path: Path, n_bytes: int, next_step: str) -> Iterator[None]:
+    """Reserve disk space for a file of known size, to be written inside the block.
 
     Raises:
-        StepError: DISK_FULL; what lies there, or is to come, leaves too little.
+        StepError: DISK_FULL; existing files and other reservations leave too little space.
     """
     with _reserving:
-        to_come = sum(max(0, size - _size(other)) for other, size in _reserved.items())
-        free = free_bytes(path.parent) - to_come
+        pending_bytes = sum(max(0, size - _size(other)) for other, size in _reserved.items())
+        free = free_bytes(path.parent) - pending_bytes
         if n_bytes > free:
             raise StepError(
-                f"{n_bytes / 1e9:.1f} GB, and there is room for {max(0, free) / 1e9:.1f} GB",
+                f"needs {n_bytes / 1e9:.1f} GB, but only {max(0, free) / 1e9:.1f} GB are free",
                 reason=Reason.DISK_FULL,
                 subject=path.name,
                 next_step=next_step,
@@ -57,16 +57,16 @@ def reserved(path: Path, n_bytes: int, next_step: str) -> Iterator[None]:
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the disk of `folder`, and below the limit of a pod's scratch volume: beyond that it is evicted."""
+    """Return the free space on the disk of `folder`, capped by the pod's scratch limit: a pod above it is evicted."""
     free = shutil.disk_usage(folder).free
-    if limit := re.fullmatch(r"(\d+)(|Ki|Mi|Gi|Ti)", os.environ.get(LIMIT_VARIABLE, "")):
+    if limit := re.fullmatch(r"(\d+)(|Ki|Mi|Gi|Ti)", os.environ.get(SCRATCH_LIMIT_VARIABLE, "")):
         used = sum(map(_size, Path(tempfile.gettempdir()).rglob("*")))
         free = min(free, int(limit[1]) * _UNITS[limit[2]] - used)
     return free
 
 
 def _size(path: Path) -> int:
-    """0 of what is no file, or is one no more."""
+    """Return a file's size; 0 for anything else, and for files that vanish."""
     try:
         return path.stat().st_size if path.is_file() else 0
     except OSError:
@@ -74,22 +74,22 @@ def _size(path: Path) -> int:
 
 
 def _prefix() -> str:
-    # With the host's name: containers may share the place, and count their processes each for itself.
+    # With the host name: containers may share the temporary directory, and their process ids are independent.
     return f"airscript-{re.sub(r'[^A-Za-z0-9.]', '_', os.uname().nodename)}-"
 
 
-def _clear() -> None:
-    """Remove what processes of this host and user left that are no more."""
+def _remove_stale_folders() -> None:
+    """Remove folders of dead processes of this host and user."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
         pid = folder.name.removeprefix(_prefix()).partition("-")[0]
         try:
-            if pid.isdecimal() and folder.stat().st_uid == os.getuid() and not _lives(int(pid)):
+            if pid.isdecimal() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # another process clears too
+        except OSError:  # another process is removing it too
             continue
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

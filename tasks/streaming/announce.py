@@ -26,7 +26,7 @@ class Announce(BaseModel):
 def main(argv: list[str]) -> int:
     arguments = from_argv(Announce, argv, prog="python -m tasks announce")
     metadata = dict(_pair(text) for text in arguments.metadata)
-    kafka.base_config()
+    kafka.client_config()
     kafka.publish(*(arrived(storage.info(uri), arguments.programme, metadata) for uri in arguments.media))
     structlog.get_logger().info("announced", media=len(arguments.media))
     return ExitCode.DONE

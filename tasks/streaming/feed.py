@@ -109,7 +109,7 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
     """
     from av.error import FFmpegError
 
-    kafka.wait_for([AudioBlock.TOPIC])
+    kafka.wait_for_topics([AudioBlock.TOPIC])
     client = kafka.producer()
     failures: list[str] = []
     sequence = sent_ms = 0
@@ -131,7 +131,7 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
             captured_at=round(time.time(), 3),
             is_last=is_last,
         )
-        kafka.send(client, block.TOPIC, session, block.to_bytes(), kafka.noting(failures))
+        kafka.send(client, block.TOPIC, session, block.to_bytes(), kafka.failure_recorder(failures))
         sequence += 1
 
     broke_off: FFmpegError | None = None

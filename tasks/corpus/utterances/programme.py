@@ -95,7 +95,7 @@ def prepare_programme(
     except InputRejected as rejected:
         return _lost(programme, Outcome.REJECTED, rejected.reason, str(rejected))
     except OSError as error:
-        if not storage.is_of_the_file(error):
+        if not storage.is_permanent_file_error(error):
             raise
         return _lost(programme, Outcome.REJECTED, Reason.UNREADABLE, str(error))
     except (ValueError, LookupError, ArithmeticError, TypeError, RuntimeError, AssertionError) as error:

@@ -25,7 +25,7 @@ from tasks.contract.events import (
     TranscriptFailed,
     TranscriptPublished,
 )
-from tasks.publishing.transcripts import publish_transcript, published_transcript, put_once
+from tasks.publishing.transcripts import publish_transcript, published_transcript, put_if_absent
 from tasks.step import code_version
 from tasks.storage.records import read_one
 from tasks.streaming.components import hls
@@ -184,7 +184,7 @@ class CaptionsSession:
         passage = Passage(words=state.open, spoken=state.spoken, turns=state.final_turns)
         uri, meant = self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n"
         # A session that goes on after a crash may have settled on other words for a moment, but begins with the same.
-        if put_once(uri, meant) != meant and not state.n_passages:
+        if put_if_absent(uri, meant) != meant and not state.n_passages:
             state.is_refused = True
             log.error("a session is refused", session=state.session, why=NAME_IS_TAKEN, passage=uri)
             return
@@ -210,7 +210,7 @@ class CaptionsSession:
         if n_segments <= state.n_segments and not is_last:
             return
         for number in range(state.n_segments, n_segments):
-            put_once(self._uri(hls.segment_name(number)), hls.segment(number, state.cues))
+            put_if_absent(self._uri(hls.segment_name(number)), hls.segment(number, state.cues))
         state.n_segments = max(state.n_segments, n_segments)
         state.cues = tuple(cue for cue in state.cues if cue.end_ms > state.n_segments * hls.SEGMENT_MS)
         uri = self._uri(hls.PLAYLIST)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.contract import Misconfigured, Reason
-from tasks.features.config import Family, FeaturesConfig
+from tasks.features.config import FeatureFamily, FeaturesConfig
 from tasks.features.logmel import LogMel
 from tasks.streaming.runtime.messages import LiveFeatures, PreparedAudio, State, from_pcm
 from tasks.streaming.runtime.session import Component
@@ -92,7 +92,7 @@ def unnormalised(config: FeaturesConfig, subject: str) -> FeaturesConfig:
     Raises:
         Misconfigured: features that depend on more than their own window's sound.
     """
-    if config.family is not Family.PARAKEET:
+    if config.family is not FeatureFamily.PARAKEET:
         raise Misconfigured(
             f"its {config.family} features cannot be streamed",
             reason=Reason.INVALID_ARGUMENT,
@@ -103,7 +103,7 @@ def unnormalised(config: FeaturesConfig, subject: str) -> FeaturesConfig:
 
 
 def component(model: Path) -> Component:
-    from tasks.recognition.ctc import features_of
+    from tasks.recognition.ctc import features_config
 
-    logmel = LogMel(unnormalised(features_of(model), str(model)))
+    logmel = LogMel(unnormalised(features_config(model), str(model)))
     return Component("features", PreparedAudio, lambda session, saved: FeaturesSession(logmel, session, saved), VERSION)

@@ -12,8 +12,8 @@ import structlog
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ, SAMPLES_PER_MS
 from tasks.contract import InputRejected
-from tasks.media.downmix import Downmixer
-from tasks.media.mono import Resampler
+from tasks.media.decoding.downmix import Downmixer
+from tasks.media.decoding.mono import Resampler
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
 from tasks.streaming.runtime.messages import LARGEST_BLOB_BYTES, AudioBlock, PreparedAudio, State, from_pcm, pcm
 from tasks.streaming.runtime.session import Component, Ending
@@ -153,8 +153,8 @@ def fetched(block: AudioBlock) -> AudioBlock:
             block.check(audio)
     except Exception as error:
         # What a message names must not stop whoever hears it. Storage that does not answer is no fault of the message.
-        is_of_the_file = isinstance(error, OSError) and storage.is_of_the_file(error)
-        if not (is_of_the_file or storage.is_forbidden(error) or isinstance(error, InputRejected | ValueError)):
+        is_permanent_file_error = isinstance(error, OSError) and storage.is_permanent_file_error(error)
+        if not (is_permanent_file_error or storage.is_access_denied(error) or isinstance(error, InputRejected | ValueError)):
             raise
         log.warning("a block's sound is lost", session=block.session, sequence=block.sequence, error=str(error))
         audio = b""
@@ -166,7 +166,7 @@ def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
     if not block.audio:
         return np.zeros(0, np.float32), block.sample_rate_hz
     if block.encoding == "opus":
-        from tasks.media.decode import load_audio
+        from tasks.media.decoding.reader import load_audio
         from tasks.media.findings import MediaRejected
 
         try:

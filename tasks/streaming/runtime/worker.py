@@ -108,7 +108,7 @@ class Worker:
             ConnectionError: outputs could not be delivered, or the group has thrown this worker out. Nothing is lost:
                 the next worker goes on from what was committed.
         """
-        counts = kafka.wait_for([self._topic, self._component.state_topic])
+        counts = kafka.wait_for_topics([self._topic, self._component.state_topic])
         if counts[self._component.state_topic] < counts[self._topic]:
             raise ConnectionError(f"{self._component.state_topic} needs as many partitions as {self._topic}: {counts}")
         self._producer = kafka.producer()
@@ -229,7 +229,7 @@ class Worker:
         headers = {"error": why[:2000], "topic": self._topic, "offset": str(message.offset())}
         kafka.send(
             self._producer,
-            self._topic + kafka.DEAD,
+            self._topic + kafka.DEAD_LETTER_SUFFIX,
             message.key(),
             message.value() or b"",
             self._on_delivery,

@@ -10,14 +10,14 @@ import pytest
 
 from tasks import storage
 from tasks.contract import Artifact, Reason
-from tasks.media.isolated import Decoder
-from tasks.media.tracks import TrackPolicy
-from tasks.night.listening import Heard, listen_to
+from tasks.media.container.tracks import TrackPolicy
+from tasks.media.decoding.isolated import IsolatedDecoder
+from tasks.night.audio_extraction import Heard, listen_to
+from tasks.night.kept_outputs import Shelf
 from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, Speech, words_name
-from tasks.night.shelf import Shelf
 from tasks.night.steps import prepare, recognise
 from tasks.progress import no_progress
-from tasks.recognition import Recognition, Word
+from tasks.recognition import RecognisedWord, Recognition
 from tasks.step import StepContext
 from tasks.storage.records import read_lines, read_one
 from tasks.transcripts.document import WordTiming
@@ -60,7 +60,9 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
     arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
     decoded: list[str] = []
 
-    def listening(media: Path, flac: Path, stop: threading.Event, decoder: Decoder, tracks: TrackPolicy) -> Heard:
+    def listening(
+        media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDecoder, tracks: TrackPolicy
+    ) -> Heard:
         if len(decoded) == 2:
             decoded.append("killed")
             raise Killed
@@ -101,15 +103,15 @@ def test_a_file_too_large_for_scratch_costs_no_other(
     output = prepare.run(arguments, made)
     large, small = read_lines(Preparation, storage.join(made.prefix, made.outputs[PREPARED].path))
     assert (large.reason, small.outcome.is_done) == (Reason.DISK_FULL, True)
-    assert large.detail == "0.0 GB, and there is room for 0.0 GB (give its step a larger scratch volume)"
+    assert large.detail == "needs 0.0 GB, but only 0.0 GB are free (give its step a larger scratch volume)"
     assert output.faults == 1
 
 
 class Parrot:
     """An engine that says how long each chunk was, and dies at the n-th window."""
 
-    tells_languages, portion_s = False, 3.0  # one programme at once
-    name, longest_chunk_s, join_pause_s, has_fixed_window = "parrot", 30.0, 0.6, False
+    detects_languages, portion_s = False, 3.0  # one programme at once
+    name, max_chunk_s, join_pause_s, has_fixed_window = "parrot", 30.0, 0.6, False
 
     def __init__(self, dies_at: int) -> None:
         self.dies_at, self.n_windows, self.n_chunks = dies_at, 0, 0
@@ -123,7 +125,9 @@ class Parrot:
             raise Killed
         self.n_chunks += len(chunks)
         return [
-            Recognition((Word(f"{len(c)}", 0, len(c) // 16, 0.9, WordTiming.CTC),), "de" if len(c) > 30_000 else "en")
+            Recognition(
+                (RecognisedWord(f"{len(c)}", 0, len(c) // 16, 0.9, WordTiming.CTC),), "de" if len(c) > 30_000 else "en"
+            )
             for c in chunks
         ]
 

@@ -175,7 +175,7 @@ def read_topic(topic: str, session: str, until: Callable[[list[dict[str, Any]]],
     """A session's messages of a topic from its beginning, until they are enough."""
     from tasks import kafka
 
-    kafka.wait_for([topic])
+    kafka.wait_for_topics([topic])
     consumer = kafka.consumer(f"test-{uuid.uuid4().hex}")
     from confluent_kafka import TopicPartition
 

@@ -122,8 +122,8 @@ def test_kafkas_settings_are_json_or_a_file_with_it(tmp_path: Path) -> None:
     file.write_text('{"security.protocol": "ssl"}')
     expected = {"bootstrap.servers": "a:9092", "security.protocol": "ssl"}
     for config in (str(file), file.read_text(), "\n" + file.read_text()):
-        assert kafka.base_config({kafka.BROKERS: "a:9092", kafka.CONFIG: config}) == expected
+        assert kafka.client_config({kafka.BROKERS_VARIABLE: "a:9092", kafka.CONFIG_VARIABLE: config}) == expected
     for torn in ('{"sasl.password": "secret"', str(tmp_path / "none.json")):
-        with pytest.raises(Misconfigured, match=kafka.CONFIG) as raised:
-            kafka.base_config({kafka.BROKERS: "a:9092", kafka.CONFIG: torn})
+        with pytest.raises(Misconfigured, match=kafka.CONFIG_VARIABLE) as raised:
+            kafka.client_config({kafka.BROKERS_VARIABLE: "a:9092", kafka.CONFIG_VARIABLE: torn})
         assert "secret" not in str(raised.value)

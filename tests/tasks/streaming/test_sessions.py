@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 
 from tasks import storage
 from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptFailed, TranscriptPublished
-from tasks.corpus.utterances.matching import edits, words_alone
+from tasks.corpus.utterances.matching import edit_distance, without_marks
 from tasks.features.logmel import LogMel
-from tasks.media.mono import Resampler
+from tasks.media.decoding.mono import Resampler
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
 from tasks.streaming.components.captions import Places
 from tasks.streaming.components.captions import component as captions_component
@@ -87,13 +87,13 @@ def test_stereo_in_opposite_phase_is_not_silence(components: list[Component]) ->
 
 
 def test_features_are_the_batch_paths(components: list[Component], spoken: tuple[np.ndarray, int]) -> None:
-    from tasks.recognition.ctc import features_of
+    from tasks.recognition.ctc import features_config
 
     prepared = push_all(components[0], blocks_of(*spoken))
     streamed: list[LiveFeatures] = push_all(components[1], prepared)
     found = np.concatenate([from_floats(message.features, message.n_features) for message in streamed])
     audio = np.concatenate([from_pcm(message.audio) for message in prepared])
-    batch = LogMel(unnormalised(features_of(WEIGHTS), "base"))([audio])[0].numpy()
+    batch = LogMel(unnormalised(features_config(WEIGHTS), "base"))([audio])[0].numpy()
     assert found.shape == batch.shape
     assert np.abs(found - batch).max() < 1e-3
 
@@ -244,9 +244,9 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
         words += list(session.push(message))
         assert len(session.save()) < (LONGEST_WINDOW_MS + 2 * STEP_MS) / 20 * 80 * 4 * 1.34 + 4_000
     # espeak never says a thing twice alike, and the base model misspells: a sentence that was lost would be a quarter.
-    heard = words_alone(" ".join(word.text for message in words for word in message.committed))
-    said = " ".join([words_alone(SENTENCES[1].lower())] * 4)
-    assert edits(said, heard) < 0.22 * len(said), heard
+    heard = without_marks(" ".join(word.text for message in words for word in message.committed))
+    said = " ".join([without_marks(SENTENCES[1].lower())] * 4)
+    assert edit_distance(said, heard) < 0.22 * len(said), heard
 
 
 @pytest.mark.parametrize("word_ms", [None, (0, 800), (200, 0)], ids=["no word", "a late word", "one word all along"])

@@ -122,7 +122,7 @@ def test_bad_doubled_and_missing_messages(counter: Component, session_name: str)
     send([*blocks[:3], blocks[2], torn, strange, foreign, blocks[1], *blocks[6:]])
     worker = Running(counter)
     assert heard(session_name, 12) == [0, 1, 2, *range(6, 15)]
-    dead = read_topic_raw(AudioBlock.TOPIC + streaming_kafka.DEAD, 3)
+    dead = read_topic_raw(AudioBlock.TOPIC + streaming_kafka.DEAD_LETTER_SUFFIX, 3)
     assert sorted(value for _, value in dead) == sorted(value for _, value in (torn, strange, foreign))
     worker.end()
     assert worker.died is None
@@ -134,7 +134,7 @@ def test_bad_doubled_and_missing_messages(counter: Component, session_name: str)
 def read_topic_raw(topic: str, n: int) -> list[tuple[bytes, bytes]]:
     from confluent_kafka import TopicPartition
 
-    streaming_kafka.wait_for([topic])
+    streaming_kafka.wait_for_topics([topic])
     consumer = streaming_kafka.consumer(f"test-{uuid.uuid4().hex}")
     count = len(consumer.list_topics(topic).topics[topic].partitions)
     consumer.assign([TopicPartition(topic, number, 0) for number in range(count)])
@@ -232,7 +232,7 @@ def test_what_cannot_be_digested_stops_one_worker_and_is_put_aside_by_the_next(
     second.end()
     assert second.died is None
     assert second.value("dead_letters_total") == 1
-    ((_, dead),) = read_topic_raw(AudioBlock.TOPIC + streaming_kafka.DEAD, 1)
+    ((_, dead),) = read_topic_raw(AudioBlock.TOPIC + streaming_kafka.DEAD_LETTER_SUFFIX, 1)
     assert dead == blocks[5][1]
 
 
