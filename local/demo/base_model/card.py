@@ -18,29 +18,29 @@ from local.demo.synthesis.voices import ACCENTS, VoiceSet, variants
 CARD = """# The base model of the demo
 
 A Parakeet CTC ({n_parameters:.1f} M parameters, float16) that writes letters, apostrophe, space and `. , ?`.
-It was trained from random weights on synthetic English alone: espeak-ng, {n_variants} vocal tracts in
+It was trained from random weights on synthetic English only: espeak-ng, {n_variants} vocal tracts in
 {n_accents} accents, sentences without meaning over a vocabulary of tens of thousands of words, with rooms,
-noise, music and babble. No human speech went into it. It is a starting point for fine-tuning, not a
+noise, music and babble. It was trained on no human speech. It is a starting point for fine-tuning, not a
 recogniser for broadcasts.
 
 Load it with `ParakeetForCTC.from_pretrained(folder)` and `ParakeetProcessor.from_pretrained(folder)`.
-Features: {n_mels} mels every {hop_ms:g} ms, normalised per utterance; one output frame for every two.
+Features: {n_mels} mels every {hop_ms:g} ms, normalised per utterance; one output frame per two feature frames.
 
-## How it was made
+## How it was trained
 
 ```
 python -m local.demo.base_model --pool DIR --run DIR --weights local/demo/base_model/weights --minutes {minutes:g} \\
     --workers {n_workers} --batch-seconds {batch_s:g} --seed {seed}
 ```
 
-{elapsed_s:.0f} seconds on two CPU cores shared with other work, {steps} steps, {heard_h:.1f} hours of speech heard
+{elapsed_s:.0f} seconds on two CPU cores shared with other work, {steps} steps, {trained_h:.1f} hours of speech
 from a pool of {pool_h:.1f} hours.
 
-Word error rates are greedy, without punctuation, on {n_validation} utterances in voices and sentences that
-training never heard: as synthesised, and with noise and rooms. The sentences make no sense, so no word
-helps to guess its neighbour. Best: {best_clean:.1f} % clean, {best_noisy:.1f} % noisy.
+Word error rates are for greedy decoding, without punctuation, on {n_validation} utterances in voices and sentences
+not seen in training: as synthesised, and with noise and rooms. The sentences make no sense, so context does not help to
+guess a word. Best: {best_clean:.1f} % clean, {best_noisy:.1f} % noisy.
 
-| seconds | steps | hours heard | learning rate | loss | WER clean | WER noisy |
+| seconds | steps | audio hours | learning rate | loss | WER clean | WER noisy |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 """
@@ -76,7 +76,7 @@ def write_card(run: Path, weights: Path) -> None:
         seed=int(plan["seed"]),
         elapsed_s=last["elapsed_s"],
         steps=last["step"],
-        heard_h=last["audio_h"],
+        trained_h=last["audio_h"],
         pool_h=sum(map(_shard_hours, sorted(pool.glob("train-*.npz")))),
         n_validation=n_validation,
         best_clean=100 * best["wer_clean"],

@@ -1,4 +1,4 @@
-"""The README beside a diarizer's weights: how they were made, and what they make of voices they never heard."""
+"""The README beside a diarizer's weights: how they were trained, and their errors on unseen voices."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 CARD = """# The embedded diarizer's weights
 
-Two networks for pyannote.audio's `SpeakerDiarization` ([`networks.py`](../networks.py)): one makes vectors of voices,
-one tells in windows of 10 s who of at most three speaks. They learned from {whom}:
+Two networks for pyannote.audio's `SpeakerDiarization` ([`networks.py`](../networks.py)): one computes speaker
+embeddings, one finds the active speakers, at most three, in windows of 10 s. They were trained on
+{whom}:
 {n_speakers} speakers, {hours:.1f} h of speech, mixed into turns and overlaps with rooms, microphones, noise and music.
 
 ```
@@ -20,12 +21,13 @@ python -m local.demo.diarizer --weights {weights}{speech}{start} --embedding-ste
     --segmentation-steps {segmentation_steps} --seed {seed}
 ```
 
-{minutes:.0f} minutes on one core that had other work too.
+{minutes:.0f} minutes on one core shared with other work.
 
-On {n_talks} talks put together from up to four voices that they never heard, half of them with noise, every fifth in
-four scenes of a minute, the others in one: DER {der:.1f} % without collar, overlap scored (missed {missed:.1f}, false
-alarm {false_alarm:.1f}, confusion {confusion:.1f}); {right} of {n_talks} times the number of speakers is right. The
-threshold {threshold:g} was chosen on these talks. Figures on human speech: `python -m benchmarks.diarization`.
+On {n_talks} talks assembled from up to four unseen voices, half of them with noise, every fifth in four scenes of a
+minute, the others in one: DER {der:.1f} % without collar, overlap scored (missed {missed:.1f}, false
+alarm {false_alarm:.1f}, confusion {confusion:.1f}); the number of speakers is right in {right} of {n_talks}.
+
+The threshold {threshold:g} was chosen on these talks. Figures on human speech: `python -m benchmarks.diarization`.
 """
 
 
@@ -52,7 +54,7 @@ def write_card(run: Run, tuned: Tuned, weights: Path) -> None:
         name: 100 * getattr(errors, f"{name}_s") / errors.scored_s for name in ("missed", "false_alarm", "confusion")
     }
     card = CARD.format(
-        whom="human recordings" if run.human else "synthetic voices alone, espeak-ng's",
+        whom="human recordings" if run.human else "synthetic voices only, from espeak-ng",
         n_speakers=run.n_speakers,
         hours=run.hours,
         weights=weights if not weights.is_absolute() else "DIR",
