@@ -1,6 +1,7 @@
-"""Media in, speech audio out: probe, choose a track, decode, measure, find speech.
+"""Media in, speech audio out: probe, choose a track, decode, measure levels, detect speech.
 
-`decode.open_audio` streams any medium as mono float32 blocks; `IsolatedDecoder` does the same in a process for each
-medium, which a bad file may crash. `speech_activity` and `chunks` say where to listen. Whatever cannot be
-decoded ends in `findings.MediaRejected` with a reason of the contract's closed list.
+`container` opens and probes a file and reads its packets; `decoding` turns them into mono float32 blocks, in this
+process (`reader.open_audio`) or in a process for each medium that a bad file may crash (`isolated.IsolatedDecoder`).
+`speech_activity` detects speech and `chunks` packs it for recognition. A medium that cannot be decoded raises
+`findings.MediaRejected` with a reason from the contract's closed list.
 """

@@ -1,4 +1,4 @@
-"""Speech segments to chunks that a recogniser takes: not too long, and no word cut in two."""
+"""Pack speech segments into chunks for recognition: within the model's window, cut at pauses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from tasks.media.speech_activity import Pause, SpeechSegment
 
 MAX_CHUNK_MS = 30_000  # Whisper's window
-JOIN_MS = 600  # segments closer than this go into one chunk: context helps, longer silence invites invention
-SEARCH_SHARE = 0.5  # a cut is looked for in this last part of what fits
-FILL_SHARE = 0.25  # room for so much of a chunk is filled, where that is asked for
+JOIN_MS = 600  # segments closer than this share a chunk: context helps, longer silence invites hallucination
+SEARCH_SHARE = 0.5  # search for a cut in this last part of the longest possible chunk
+FILL_SHARE = 0.25  # with `fill`, a chunk with at least this much room is filled up
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A stretch of the programme to be recognised in one piece."""
+    """A span of the programme to be recognised in one piece."""
 
     start_ms: int
     end_ms: int
@@ -28,10 +28,11 @@ class Chunk:
 def chunks(
     segments: Iterable[SpeechSegment], *, max_ms: int = MAX_CHUNK_MS, join_ms: int = JOIN_MS, fill: bool = False
 ) -> Iterator[Chunk]:
-    """Chunks of at most `max_ms` that cover all of `segments`, in order, without overlap.
+    """Yield chunks of at most `max_ms` that cover all of `segments`, in order, without overlap.
 
-    Neighbours are joined while they fit. A segment that is too long alone is cut where its pauses are cheapest; with
-    `fill`, for engines to which a short chunk costs as much as a long one, also a segment that would leave much room.
+    Neighbours are joined while they fit. A segment longer than `max_ms` is cut at its cheapest pauses. With `fill`, a
+    segment that does not fit is also cut to fill the open chunk: for engines that pay as much for a short chunk as
+    for a long one.
     """
     if max_ms <= 0:
         raise ValueError(f"chunks of at most {max_ms} ms cannot hold speech: max_ms must be positive")
@@ -69,8 +70,8 @@ def _pieces(segment: SpeechSegment, max_ms: int) -> Iterator[Chunk]:
     yield Chunk(start_ms, segment.end_ms)
 
 
-def _best_cut(pauses: tuple[Pause, ...], start_ms: int, latest_ms: int, least_ms: int = 0) -> int | None:
-    """The cheapest pause in the last part of the stretch, at least `least_ms` behind its start; None without any."""
-    earliest_ms = start_ms + max(least_ms, (latest_ms - start_ms) * (1 - SEARCH_SHARE))
+def _best_cut(pauses: tuple[Pause, ...], start_ms: int, latest_ms: int, min_ms: int = 0) -> int | None:
+    """The cheapest pause in the last part of the span, at least `min_ms` after its start; None if there is none."""
+    earliest_ms = start_ms + max(min_ms, (latest_ms - start_ms) * (1 - SEARCH_SHARE))
     candidates = [pause for pause in pauses if earliest_ms < pause.at_ms <= latest_ms]
     return min(candidates, key=lambda pause: (pause.cost, -pause.at_ms)).at_ms if candidates else None

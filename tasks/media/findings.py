@@ -1,4 +1,4 @@
-"""What decoding found out about a medium, and what becomes of it."""
+"""What a decode measured about a medium, the warnings that follow, and the item outcome."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from tasks.contract import Frozen, ItemOutcome, Outcome, Reason
 
 SILENT_PEAK_DBFS = -75.0
-HEADER_TOLERANCE = (0.25, 0.01)  # seconds, share of the duration: a codec's padding and a muxer's rounding
+HEADER_TOLERANCE = (0.25, 0.01)  # seconds, share of the duration: codec padding and muxer rounding
 
 
 class MediaRejected(Exception):
-    """This medium gives no usable audio; unless the reason is a passing one, nor will it when tried again."""
+    """The medium has no usable audio. Retrying helps only if the reason is a transient one."""
 
     def __init__(self, reason: Reason, detail: str, findings: AudioFindings | None = None) -> None:
-        """`findings`: what was known when it was rejected, if decoding had begun."""
+        """`findings`: what had been measured by then, if decoding had begun."""
         self.reason, self.detail, self.findings = reason, detail, findings
         super().__init__(f"{reason}: {detail}")
 
 
 class MediaWarning(Frozen):
-    """Something that a person should know about a medium that was decoded all the same."""
+    """A defect of a medium that was decoded nevertheless."""
 
     reason: Reason
     detail: str
@@ -35,38 +35,38 @@ class ChannelLevel(Frozen):
 
 
 class Loudness(Frozen):
-    """Levels of the mono mix at the target rate, before any gain. -120 dBFS stands for digital silence."""
+    """Levels of the mono mix at the target rate, before any gain. -120 dBFS means digital silence."""
 
     rms_dbfs: float
     gated_dbfs: float  # RMS over 400 ms with the gates of EBU R128, without its frequency weighting
     peak_dbfs: float
     channels: tuple[ChannelLevel, ...] = ()
-    cancelling_s: float = 0.0  # channels in opposite phase: one of them was taken instead of their sum
+    cancelling_s: float = 0.0  # time with channels in opposite phase, where one was taken instead of their sum
 
 
 class AudioFindings(Frozen):
-    """The truth about the audio, taken from the decode.
+    """Facts about the audio, measured while decoding.
 
-    Times in the blocks are the medium's own: `starts_at_s` of silence stands for a track that begins after the
-    medium does, and what was lost inside is replaced by silence of the same length.
+    Sample times are the medium's own: a track that starts after the medium is preceded by `starts_at_s` of silence,
+    and lost audio is replaced by silence of the same length.
     """
 
-    complete: bool  # False: the caller stopped reading before the end
-    cut_short: bool = False  # the file ends before its container says it does
+    complete: bool  # False if the caller stopped reading before the end
+    cut_short: bool = False  # the file is shorter than its container declares
     sample_rate_hz: int
     n_samples: int
-    header_duration_s: float | None  # None: the header says nothing, or only guesses from the bit rate
+    header_duration_s: float | None  # None if the header has none, or only an estimate from the bit rate
     starts_at_s: float = 0.0
     packets: int = 0
     packets_failed: int = 0
     first_error: str = ""
-    gaps: int = 0  # places where audio was missing and silence was put in
-    lost_s: float = 0.0  # length of those, and of what failed at the very end
-    lost: tuple[tuple[float, float], ...] = ()  # their begins and ends, of the track that lost most
-    missing_s: float = 0.0  # at the end of a file that shows that it broke off
-    clock_resets: int = 0  # jumps of the timestamps that are no missing audio
-    read_errors: int = 0  # places where the container could not be read on
-    source_rates_hz: tuple[int, ...] = ()  # more than one: the stream changed
+    gaps: int = 0  # gaps filled with silence
+    lost_s: float = 0.0  # their length, and that of packets that failed at the very end
+    lost: tuple[tuple[float, float], ...] = ()  # start and end of each gap, in the track that lost most
+    missing_s: float = 0.0  # audio missing at the end of a truncated file
+    clock_resets: int = 0  # timestamp jumps without missing audio
+    read_errors: int = 0  # read errors in the container that were skipped
+    source_rates_hz: tuple[int, ...] = ()  # more than one if the stream changed
     source_channels: tuple[int, ...] = ()
     loudness: Loudness
     warnings: tuple[MediaWarning, ...] = ()
@@ -77,7 +77,7 @@ class AudioFindings(Frozen):
 
     @property
     def header_mismatch_s(self) -> float | None:
-        """By how much the header is longer than the audio; None when it agrees or says nothing."""
+        """Header duration minus audio duration; None if they agree or the header has no duration."""
         if not self.complete or self.header_duration_s is None:
             return None
         excess_s = self.header_duration_s - self.duration_s
@@ -86,13 +86,13 @@ class AudioFindings(Frozen):
 
     @property
     def lost_share(self) -> float:
-        """Share of the programme that was lost, from 0 to 1: replaced by silence, or missing at its end."""
+        """Share of the programme that was lost, from 0 to 1: replaced by silence, or missing at the end."""
         lost_s = self.lost_s + self.missing_s
         return min(1.0, lost_s / max(self.duration_s + self.missing_s, lost_s, 1e-9))
 
 
 def find_warnings(findings: AudioFindings) -> tuple[MediaWarning, ...]:
-    """What of the findings a person should know, the worst first."""
+    """Warnings for the findings, most serious first."""
     return tuple(_warnings(findings))
 
 
@@ -102,32 +102,32 @@ def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
     if findings.missing_s:
         yield MediaWarning(
             reason=Reason.TRUNCATED,
-            detail=f"the file breaks off after {findings.duration_s:.3f} s, {findings.missing_s:.3f} s are missing",
+            detail=f"the file is truncated after {findings.duration_s:.3f} s, {findings.missing_s:.3f} s are missing",
         )
     if findings.packets_failed or findings.gaps or findings.read_errors:
         yield MediaWarning(
             reason=Reason.DAMAGED,
             detail=f"{findings.lost_s:.3f} s lost: {findings.packets_failed} of {findings.packets} packets could not "
-            f"be decoded, {findings.gaps} gaps were filled with silence, {findings.read_errors} read errors",
+            f"be decoded, {findings.gaps} gaps filled with silence, {findings.read_errors} read errors",
         )
     if findings.cut_short and not findings.missing_s:
         yield MediaWarning(
             reason=Reason.TRUNCATED,
-            detail=f"the file ends before its container does, after {findings.duration_s:.3f} s",
+            detail=f"the file is shorter than its container declares; it ends after {findings.duration_s:.3f} s",
         )
     elif findings.header_mismatch_s is not None and not findings.missing_s:
         yield MediaWarning(
             reason=Reason.HEADER_MISMATCH,
-            detail=f"the header says {findings.header_duration_s:.3f} s, there are {findings.duration_s:.3f} s",
+            detail=f"the header says {findings.header_duration_s:.3f} s, the audio has {findings.duration_s:.3f} s",
         )
     if findings.clock_resets:
-        yield MediaWarning(reason=Reason.DAMAGED, detail=f"its clock jumps {findings.clock_resets} times")
+        yield MediaWarning(reason=Reason.DAMAGED, detail=f"its timestamps jump {findings.clock_resets} times")
 
 
 def outcome_of(item: str, findings: AudioFindings, speech_ms: int | None = None) -> ItemOutcome:
-    """What became of a medium that was decoded to its end.
+    """The outcome of a medium that was decoded to its end.
 
-    `speech_ms` from speech activity; None when nobody looked for speech. Warnings stay in the detail either way.
+    `speech_ms` comes from speech activity detection; None if that was not run. Warnings always go into the detail.
     """
     detail = "; ".join(warning.detail for warning in findings.warnings)
     reason = findings.warnings[0].reason if findings.warnings else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# ISO 639-2, both its codes, to 639-1.
+# ISO 639-2 codes, bibliographic and terminological, to ISO 639-1.
 ISO_639_1 = {
     "ara": "ar", "alb": "sq", "sqi": "sq", "baq": "eu", "eus": "eu", "bul": "bg", "cat": "ca", "ces": "cs",
     "cze": "cs", "chi": "zh", "zho": "zh", "cym": "cy", "wel": "cy", "dan": "da", "deu": "de", "ger": "de",
@@ -22,19 +22,19 @@ LANGUAGE_NAMES = {
     "spanish": "es", "turkish": "tr",
 }  # fmt: skip
 TAG = re.compile(r"[a-z]{2,3}(?:[-_][a-z0-9]+)*")
-# Undetermined, unknown, not coded, several, none, and those that each broadcaster uses as it likes (qaa to qtz).
+# Undetermined, unknown, uncoded, multiple, none, and the range for local use (qaa to qtz).
 NO_LANGUAGE = re.compile(r"(?:und|unk|mis|mul|zxx|q[a-t][a-z])(?![a-z])")
 
 
-def language_tag(told: str) -> str | None:
-    """The tag of one language in lower case, from a tag or an English name. None for what names no language."""
-    told = told.strip().lower()
-    tag = LANGUAGE_NAMES.get(told, told)
+def language_tag(value: str) -> str | None:
+    """The lower-case language tag for a tag or an English name. None if it names no single language."""
+    value = value.strip().lower()
+    tag = LANGUAGE_NAMES.get(value, value)
     return tag if TAG.fullmatch(tag) and not NO_LANGUAGE.match(tag) else None
 
 
 def same_language(a: str, b: str) -> bool:
-    """Are two tags the same language? "eng", "en" and "en-GB" are."""
+    """Whether two tags have the same primary language, as "eng", "en" and "en-GB" do."""
     return _primary(a) == _primary(b)
 
 

@@ -1,4 +1,4 @@
-"""How much one medium may cost, and the clock that holds it to that."""
+"""Resource limits for decoding one medium, and the stopwatch that enforces the time limit."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from tasks.media.findings import MediaRejected
 
 
 class MediaLimits(Frozen):
-    """What a medium may cost before it is rejected.
+    """Limits beyond which a medium is rejected.
 
-    Nothing here is taken from a header: sizes are those of the bytes, durations those of the samples that came out.
+    They apply to measured values, never to a header: the size in bytes, the duration of the decoded samples.
     """
 
-    wall_clock_s: float = 3600.0  # inside the decoder; the time that the caller takes between blocks is not counted
+    wall_clock_s: float = 3600.0  # inside the decoder; time that the caller spends between blocks does not count
     max_duration_s: float = 24 * 3600.0
     max_bytes: int = 1 << 40
-    max_lost_share: float = 0.1  # of the duration, silence or missing; more is `rejected(damaged)` or `(truncated)`
-    max_gap_s: float = 600.0  # a larger jump of the timestamps inside a track is another clock, not missing audio
-    memory_bytes: int = 1 << 30  # above what Python and FFmpeg need at rest; in a child process only
+    max_lost_share: float = (
+        0.1  # of the duration, filled with silence or missing; more is rejected as damaged or truncated
+    )
+    max_gap_s: float = 600.0  # a larger timestamp jump inside a track is a clock reset, not missing audio
+    memory_bytes: int = 1 << 30  # beyond what Python and FFmpeg need when idle; enforced in a child process only
 
     def check_size(self, n_bytes: int) -> None:
-        """Raises `MediaRejected(too_large)` when so many bytes are too many."""
+        """Raise `MediaRejected(too_large)` if `n_bytes` exceeds the limit."""
         if n_bytes > self.max_bytes:
             raise MediaRejected(Reason.TOO_LARGE, f"{n_bytes} bytes, the limit is {self.max_bytes}")
 
 
 class Stopwatch:
-    """Time spent inside the decoder. Runs from its making; stands still while the caller works on a block."""
+    """Time spent inside the decoder. Runs from construction; paused while the caller works on a block."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -46,6 +48,6 @@ class Stopwatch:
         self._since = time.monotonic()
 
     def check(self) -> None:
-        """Raises `MediaRejected(time_limit)` when the limit is passed."""
+        """Raise `MediaRejected(time_limit)` once the limit is exceeded."""
         if self.elapsed_s > self.limit_s:
             raise MediaRejected(Reason.TIME_LIMIT, f"decoding took more than {self.limit_s:g} s")

@@ -1,4 +1,4 @@
-"""Levels of the mono mix, measured while it streams by."""
+"""Levels of the mono mix, measured as a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ N_BINS = round((20.0 - ABSOLUTE_GATE_DBFS) / BIN_DB)
 
 
 class LevelMeter:
-    """RMS, peak and gated level of a mono stream. Memory does not grow with it."""
+    """RMS, peak and gated level of a mono stream, in constant memory."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._n_gate = round(GATE_BLOCK_S * sample_rate_hz)
@@ -35,10 +35,10 @@ class LevelMeter:
         joined = np.concatenate([self._rest, block]) if len(self._rest) else block
         n_whole = len(joined) // self._n_gate * self._n_gate
         self._rest = joined[n_whole:].copy()
-        gated = joined[:n_whole].reshape(-1, self._n_gate)
-        powers = np.einsum("ij,ij->i", gated, gated) / self._n_gate
-        powers = powers[powers > 10 ** (ABSOLUTE_GATE_DBFS / 10)]
-        bins = ((10 * np.log10(powers) - ABSOLUTE_GATE_DBFS) / BIN_DB).astype(int).clip(0, N_BINS - 1)
+        gated = joined[:n_whole].reshape(-1, self._n_gate)  # (n_gate_blocks, n_gate)
+        powers = np.einsum("ij,ij->i", gated, gated) / self._n_gate  # (n_gate_blocks,)
+        powers = powers[powers > 10 ** (ABSOLUTE_GATE_DBFS / 10)]  # (n_ungated,)
+        bins = ((10 * np.log10(powers) - ABSOLUTE_GATE_DBFS) / BIN_DB).astype(int).clip(0, N_BINS - 1)  # (n_ungated,)
         self._counts += np.bincount(bins, minlength=N_BINS)
         self._powers += np.bincount(bins, weights=powers, minlength=N_BINS)
 
@@ -52,7 +52,7 @@ class LevelMeter:
 
     @property
     def gated_dbfs(self) -> float:
-        """Mean power of the blocks that are not below the gates."""
+        """Mean power of the blocks above both gates."""
         if not self._counts.any():
             return decibel(0.0)
         ungated_db = decibel(self._powers.sum() / self._counts.sum())
@@ -61,5 +61,5 @@ class LevelMeter:
 
 
 def decibel(power: float) -> float:
-    """Power relative to full scale, in dB, not below -120."""
+    """Power relative to full scale in dB, at least -120."""
     return round(10 * math.log10(max(power, 1e-12)), 2)

@@ -1,8 +1,8 @@
-"""Where somebody may be speaking: Silero's voice activity network over a stream.
+"""Speech activity detection: Silero's VAD network over a stream.
 
-Television asks for recall before precision. A word that is missed here is lost for good, music that is taken for
-speech costs a second of decoding. So the threshold is low, speech ends only after a real pause, and both ends are
-padded. The model is `silero_vad_v6.onnx` out of faster-whisper's wheel; nothing is fetched.
+Tuned for recall: a missed word is lost for good, while music mistaken for speech costs a second of decoding. So the
+threshold is low, speech ends only after a real pause, and both ends are padded. The model is `silero_vad_v6.onnx` from
+the faster-whisper wheel; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from tasks.media.loudness import decibel
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-N_WINDOW = 512  # samples the network judges at once: 32 ms
-N_CONTEXT = 64  # samples before them that it also sees
+N_WINDOW = 512  # samples per prediction: 32 ms
+N_CONTEXT = 64  # preceding samples that the network also sees
 WINDOW_MS = 1000 * N_WINDOW // SAMPLE_RATE_HZ
 N_STATE = 128
 
-SILENT_PEAK = 10 ** (-75 / 20)  # a stretch that stays below needs no network
+SILENT_PEAK = 10 ** (-75 / 20)  # below this peak the network is skipped
 
-# Where a long stretch of speech may be cut: where the level is low over three windows (0.1 s) and the network unsure,
-# full certainty weighing as much as 10 dB. On read speech under music or noise (10 dB below it) such cuts meet less
-# than a hundredth of its mean power in 77 to 82 of 100 cases, chance in 11.
+# A long segment is cut where the level over three windows (0.1 s) is low and the speech probability too; a probability
+# of 1 weighs as much as 10 dB. On read speech with music or noise 10 dB below it, 77 to 82 % of such cuts fall where
+# the speech has less than a hundredth of its mean power; of random cuts, 11 %.
 PAUSE_WINDOWS = 3
 CERTAINTY_DB = 10.0
 PAUSE_EVERY_MS = 1000
@@ -40,18 +40,18 @@ PAUSE_EVERY_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class SpeechActivityOptions:
-    """How readily a stretch counts as speech."""
+    """Thresholds and durations of speech detection."""
 
     threshold: float = 0.2  # speech begins at this probability
-    release: float = 0.1  # and may end below this one
+    release: float = 0.1  # and can end only below this one
     min_speech_ms: int = 64
     min_silence_ms: int = 400  # a shorter pause does not end it
-    padding_ms: int = 400  # before and after; the network wakes up late where speech begins out of silence
+    padding_ms: int = 400  # before and after: the network reacts late to speech after silence
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A place inside a segment where a cut does the least harm. `cost` compares places: less is better."""
+    """A candidate for a cut inside a segment. The lower its `cost`, the less harm it does."""
 
     at_ms: int
     cost: float
@@ -59,7 +59,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
-    """A stretch with speech in it. `pauses`: the best place to cut in every second of it."""
+    """A span that contains speech. `pauses`: the best place to cut in each second of it."""
 
     start_ms: int
     end_ms: int
@@ -73,7 +73,7 @@ class SpeechSegment:
 def speech_segments(
     blocks: Iterable[np.ndarray], options: SpeechActivityOptions | None = None
 ) -> Iterator[SpeechSegment]:
-    """Speech in a stream of mono blocks at 16 kHz, in order, without overlap."""
+    """Yield the speech segments of a stream of mono blocks at 16 kHz, in order, without overlap."""
     activity = SpeechActivity(options)
     for block in blocks:
         yield from activity.push(block)
@@ -81,7 +81,7 @@ def speech_segments(
 
 
 class SpeechActivity:
-    """The same, for a caller who does other things with the blocks. Memory does not grow with the stream."""
+    """Push-style `speech_segments`, for a caller that also uses the blocks otherwise. Runs in constant memory."""
 
     def __init__(self, options: SpeechActivityOptions | None = None) -> None:
         self._network = SpeechNetwork()
@@ -91,49 +91,49 @@ class SpeechActivity:
 
     @property
     def speech_ms(self) -> int:
-        """Length of the segments given out so far."""
+        """Total length of the segments returned so far."""
         return self._segmenter.speech_ms
 
     def push(self, block: np.ndarray) -> list[SpeechSegment]:
-        """`block`: `(n_samples,)` float32. Gives the segments that are certain by now."""
+        """Take a block, `(n_samples,)` float32, and return the segments that are final by now."""
         self._n_samples += len(block)
         joined = np.concatenate([self._rest, block]) if len(self._rest) else block
         n_whole = len(joined) // N_WINDOW * N_WINDOW
         self._rest = joined[n_whole:].copy()
-        return self._judge(joined[:n_whole])
+        return self._detect(joined[:n_whole])
 
     def finish(self) -> list[SpeechSegment]:
-        """The segments that were still open at the end of the stream."""
+        """Return the segments that were still open at the end of the stream."""
         segments: list[SpeechSegment] = []
         if len(self._rest):
-            segments = self._judge(np.pad(self._rest, (0, N_WINDOW - len(self._rest))))
+            segments = self._detect(np.pad(self._rest, (0, N_WINDOW - len(self._rest))))
         return segments + self._segmenter.finish(1000 * self._n_samples // SAMPLE_RATE_HZ)
 
-    def _judge(self, samples: np.ndarray) -> list[SpeechSegment]:
+    def _detect(self, samples: np.ndarray) -> list[SpeechSegment]:
         if not len(samples):
             return []
-        windows = samples.reshape(-1, N_WINDOW)
-        probabilities = self._network(windows)
-        powers = np.einsum("ij,ij->i", windows, windows) / N_WINDOW
+        windows = samples.reshape(-1, N_WINDOW)  # (n_windows, 512)
+        probabilities = self._network(windows)  # (n_windows,)
+        powers = np.einsum("ij,ij->i", windows, windows) / N_WINDOW  # (n_windows,)
         return self._segmenter.push(probabilities.tolist(), powers.tolist())
 
 
 class SpeechNetwork:
-    """Silero's network with its state, `(n_windows, 512)` to `(n_windows,)` probabilities of speech."""
+    """Silero's network with its state: `(n_windows, 512)` samples to `(n_windows,)` speech probabilities."""
 
     def __init__(self) -> None:
         self._session = _session()
         self.reset()
 
     def reset(self) -> None:
-        """Forget what came before."""
+        """Clear the state."""
         self._hidden = np.zeros((1, 1, N_STATE), np.float32)
         self._cell = np.zeros((1, 1, N_STATE), np.float32)
         self._context = np.zeros((1, N_CONTEXT), np.float32)
 
     @property
     def state(self) -> np.ndarray:
-        """All that it remembers, `(2 * N_STATE + N_CONTEXT,)` float32; may be set."""
+        """The whole state, `(2 * N_STATE + N_CONTEXT,)` float32; assignable."""
         return np.concatenate([self._hidden.ravel(), self._cell.ravel(), self._context.ravel()])
 
     @state.setter
@@ -146,7 +146,7 @@ class SpeechNetwork:
         if max(float(windows.max()), -float(windows.min())) < SILENT_PEAK:
             self.reset()
             return np.zeros(len(windows), np.float32)
-        context = np.concatenate([self._context, windows[:-1, -N_CONTEXT:]])
+        context = np.concatenate([self._context, windows[:-1, -N_CONTEXT:]])  # (n_windows, 64)
         self._context = windows[-1:, -N_CONTEXT:].copy()
         probabilities, self._hidden, self._cell = self._session.run(
             None,
@@ -156,21 +156,21 @@ class SpeechNetwork:
 
 
 class Segmenter:
-    """Probabilities, one each 32 ms, to padded segments."""
+    """Turns speech probabilities, one per 32 ms, into padded segments."""
 
     def __init__(self, options: SpeechActivityOptions) -> None:
         self._options = options
         self._window = 0
-        self._start: int | None = None  # window in which the open segment began
+        self._start: int | None = None  # first window of the open segment
         self._silent_since: int | None = None
         self._pauses: list[Pause] = []
-        self._recent: deque[float] = deque([0.0] * PAUSE_WINDOWS, PAUSE_WINDOWS)  # costs of the last windows
+        self._recent: deque[float] = deque([0.0] * PAUSE_WINDOWS, PAUSE_WINDOWS)  # costs of the last few windows
         self._recent_cost = 0.0
-        self._held: SpeechSegment | None = None  # complete, but the next one may touch it
+        self._held: SpeechSegment | None = None  # closed, but the next one may still merge with it
         self.speech_ms = 0
 
     def push(self, probabilities: list[float], powers: list[float]) -> list[SpeechSegment]:
-        """The segments that nothing can change any more."""
+        """Return the segments that later windows cannot change."""
         done: list[SpeechSegment] = []
         for probability, power in zip(probabilities, powers, strict=True):
             self._step(probability, power, done)
@@ -184,7 +184,7 @@ class Segmenter:
         return done
 
     def finish(self, end_ms: int) -> list[SpeechSegment]:
-        """The rest of a stream that ends at `end_ms`."""
+        """Return the remaining segments of a stream that ends at `end_ms`."""
         done: list[SpeechSegment] = []
         if self._start is not None:
             self._close(self._silent_since or self._window, done)
@@ -213,7 +213,7 @@ class Segmenter:
                 self._close(self._silent_since, done)
 
     def _note_pause(self) -> None:
-        """Keep the cheapest place of each second."""
+        """Keep the cheapest pause of each second."""
         assert self._start is not None
         at_ms = (self._window - PAUSE_WINDOWS // 2) * WINDOW_MS + WINDOW_MS // 2
         if at_ms <= self._start * WINDOW_MS:
@@ -243,12 +243,12 @@ class Segmenter:
 
 @lru_cache(maxsize=1)
 def _session() -> InferenceSession:
-    """The network, on one thread; its sessions may be shared by threads."""
+    """The ONNX session, single-threaded; safe to share between threads."""
     import onnxruntime
 
-    package = importlib.util.find_spec("faster_whisper")  # found, not imported: that takes seconds
+    package = importlib.util.find_spec("faster_whisper")  # not imported: that takes seconds
     if package is None or not package.submodule_search_locations:
-        raise RuntimeError("Silero's model lies in the faster-whisper wheel: install the worker extra")
+        raise RuntimeError("Silero's model is part of the faster-whisper wheel: install the worker extra")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

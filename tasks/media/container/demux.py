@@ -1,4 +1,4 @@
-"""The packets of some tracks, read on past what is damaged in the container."""
+"""Packets of selected tracks, with recovery from damage in the container."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKETS_PER_CHECK = 256
 
 
 class PacketReader:
-    """The packets of `streams`, in the file's order. `read_errors` counts the places that could not be read."""
+    """Yields the packets of `streams` in file order. `read_errors` counts the read errors that were skipped."""
 
     def __init__(
         self, container: InputContainer, streams: list[AudioStream], source: MediaSource, stopwatch: Stopwatch
@@ -34,40 +34,40 @@ class PacketReader:
         wanted = {stream.index for stream in streams}
         for stream in container.streams:
             if stream.index not in wanted:
-                stream.discard = Discard.all  # MP4, MOV and MXF then skip the video's bytes
+                stream.discard = Discard.all  # for MP4, MOV and MXF this skips reading the video
 
     def __iter__(self) -> Iterator[Packet]:
-        furthest, n_packets = -1, 0
+        max_position, n_packets = -1, 0
         while True:
             try:
                 for packet in self._container.demux(self._streams):
                     n_packets += 1
-                    if n_packets % PACKETS_PER_CHECK == 0:  # an index may list millions of packets without a byte
+                    if n_packets % PACKETS_PER_CHECK == 0:  # an index can list millions of empty packets
                         self._stopwatch.check()
-                    # FFmpeg takes an empty packet for the end of all, and PyAV sends some at the end.
+                    # To FFmpeg an empty packet means end of stream, and PyAV yields some at the end.
                     if packet.size:
                         yield packet
                 if self._source.fault:
                     raise self._source.fault
                 return
             except Exception as error:
-                furthest = self._recover(error, furthest)
-                if furthest < 0:
+                max_position = self._recover(error, max_position)
+                if max_position < 0:
                     return
 
-    def _recover(self, error: Exception, furthest: int) -> int:
-        """The place from which to read on; -1 when there is no more. Raises what is no damage of the file."""
+    def _recover(self, error: Exception, max_position: int) -> int:
+        """Return the position to resume from, or -1 at the end. Re-raise errors that are not damage in the file."""
         if self._source.fault:
             raise self._source.fault
-        if isinstance(error, MemoryError):  # PyAV's own for ENOMEM is one too
-            raise MediaRejected(Reason.MEMORY_LIMIT, "reading it needs more memory than it may have") from error
+        if isinstance(error, MemoryError):  # PyAV maps ENOMEM to a subclass
+            raise MediaRejected(Reason.MEMORY_LIMIT, "reading it exceeds the memory limit") from error
         if isinstance(error, ExitError):
             raise MediaRejected(Reason.TIME_LIMIT, f"decoding took more than {self._stopwatch.limit_s:g} s") from error
-        # LookupError: PyAV 18.1 looks up a track that has appeared since the file was opened.
+        # LookupError: PyAV 18.1 raises it for a track that appeared after the file was opened.
         if not isinstance(error, FFmpegError | LookupError):
             raise error
         if isinstance(error, EndOfStream):
             return -1
         self.read_errors += 1
-        at = self._source.tell()
-        return at if furthest < at < self._source.n_bytes else -1
+        position = self._source.tell()
+        return position if max_position < position < self._source.n_bytes else -1

@@ -1,11 +1,11 @@
-"""How long a medium may be, judged by its name and size alone.
+"""Estimate a medium's duration from its extension and size.
 
-A listing tells no duration; the order of magnitude is enough to tell an hour of MP3 from an hour of MXF.
+Object listings have no durations. The order of magnitude is enough: it tells an hour of MP3 from an hour of MXF.
 """
 
 from __future__ import annotations
 
-# Bytes of one second of media as broadcasters deliver it.
+# Typical bytes per second of media as broadcasters deliver them.
 BYTES_PER_S = {
     ".wav": 192_000,  # 48 kHz, 16 bit, stereo
     ".aif": 192_000,
@@ -29,5 +29,5 @@ OTHER_BYTES_PER_S = 200_000
 
 
 def estimate_duration_s(extension: str, n_bytes: int) -> float:
-    """A guess of a medium's duration. `extension` in lower case, with its dot."""
+    """Estimated duration in seconds. `extension` in lower case, with its dot."""
     return n_bytes / BYTES_PER_S.get(extension, OTHER_BYTES_PER_S)

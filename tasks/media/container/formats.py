@@ -1,10 +1,10 @@
-"""What FFmpeg may take for a medium, and what only points to one."""
+"""Formats that FFmpeg may open, signatures of media, and of playlists that only refer to media."""
 
 from __future__ import annotations
 
 import re
 
-# Demuxers whose files hold their own audio. Not here: hls, dash, concat, sdp, rtsp, imf, image and text formats,
+# Demuxers of files that contain their own audio. Left out: hls, dash, concat, sdp, rtsp, imf, image and text formats,
 # lavfi and the capture devices.
 FORMATS = (
     "aac", "aax", "ac3", "ac4", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "asf_o", "au", "avi", "caf",
@@ -14,13 +14,13 @@ FORMATS = (
     "voc", "vqf", "w64", "wav", "wsd", "wtv", "wv", "xwma",
 )  # fmt: skip
 
-# Demuxers of bare codec frames: their time stamps are counted, not stored.
+# Demuxers of raw codec frames, whose timestamps are counted rather than stored.
 RAW_FORMATS = frozenset((
     "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "loas", "mlp", "mp3", "s337m", "spdif",
     "truehd",
 ))  # fmt: skip
 
-# What a file begins with that names other media instead of holding any.
+# Beginnings of files that refer to other media instead of containing any.
 REMOTE_REFERENCE = re.compile(
     rb"""\#EXTM3U | ffconcat\ version | \[playlist\] | \[Reference\] | \[InternetShortcut\] | RTSPtext
     | v=0\r?\no=  # SDP
@@ -34,7 +34,7 @@ REMOTE_REFERENCE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
-# What containers and codecs begin with, and where.
+# Signatures of containers and codecs, with their offset.
 SIGNATURES = (
     (0, b"RIFF"), (0, b"RIFX"), (0, b"RF64"), (0, b"BW64"), (0, b"riff"), (0, b"fLaC"), (0, b"OggS"), (0, b"ID3"),
     (0, b"FORM"), (0, b"caff"), (0, b".snd"), (0, b"FLV"), (0, b"#!AMR"), (0, b"MAC "), (0, b"TTA1"), (0, b"wvpk"),
@@ -45,7 +45,7 @@ SIGNATURES = (
 
 MAX_CHANNELS = 64
 
-# FFmpeg's names for the places of loudspeakers (libavutil/channel_layout.c).
+# FFmpeg's names of speaker positions (libavutil/channel_layout.c).
 SPEAKERS = frozenset((
     "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR", "TBL",
     "TBC", "TBR", "DL", "DR", "WL", "WR", "SDL", "SDR", "LFE2", "TSL", "TSR", "BFC", "BFL", "BFR",

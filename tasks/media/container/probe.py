@@ -1,4 +1,4 @@
-"""What a medium says about itself: container, tracks, languages, timecode. All of it may be untrue."""
+"""What a medium's headers declare: container, tracks, languages, timecode. None of it is verified."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-TEXT_CHARACTERS = 200  # of a title; tags can be megabytes
+MAX_TEXT_CHARACTERS = 200  # of a title; tags can be megabytes
 MICROSECONDS = 1_000_000
 
 
 class TrackInfo(Frozen):
-    """One audio track as its header describes it."""
+    """One audio track as declared by its header."""
 
-    index: int  # among all of the container's streams
+    index: int  # among all streams of the container
     codec: str
     decodable: bool
     sample_rate_hz: int
     sample_format: str
     n_channels: int
     layout: str
-    channel_names: tuple[str, ...]  # "FL", "FC"; empty when the header names none
-    language: str | None  # as tagged, lower case; None when the tag names no language
+    channel_names: tuple[str, ...]  # "FL", "FC"; empty if the header names none
+    language: str | None  # as tagged, lower case; None if the tag names no language
     title: str
     dispositions: tuple[str, ...]
     starts_at_s: float | None
@@ -38,7 +38,7 @@ class TrackInfo(Frozen):
 
 
 class MediaProbe(Frozen):
-    """A medium as its headers describe it."""
+    """A medium as declared by its headers."""
 
     container: str
     n_bytes: int
@@ -47,24 +47,24 @@ class MediaProbe(Frozen):
     title: str
     starts_at_s: float  # the earliest track's first timestamp: time 0 of the transcript
     header_duration_s: float | None
-    duration_is_estimate: bool  # from the bit rate; says little
+    duration_is_estimate: bool  # from the bit rate, so unreliable
     start_timecode: str | None  # "10:00:00:00", of the first frame
-    time_reference_s: float | None = None  # Broadcast Wave's: seconds from midnight to its first sample
+    time_reference_s: float | None = None  # Broadcast Wave: seconds from midnight to the first sample
     frame_rate: float | None  # of the video, to count timecode with
 
     def header_duration_of(self, track: int) -> float | None:
-        """The duration that the header claims for an audio track; None when there is none to trust.
+        """The duration that the header declares for an audio track; None if there is no reliable one.
 
-        The container's duration is that of its longest track, so it counts only where there is no other.
+        The container's duration is that of its longest track, so it is used only if there is a single track.
         """
         if self.duration_is_estimate:
             return None
-        alone = len(self.tracks) + self.n_video_tracks == 1
-        return self.tracks[track].header_duration_s or (self.header_duration_s if alone else None)
+        is_only_track = len(self.tracks) + self.n_video_tracks == 1
+        return self.tracks[track].header_duration_s or (self.header_duration_s if is_only_track else None)
 
 
 def probe_media(media: Media, limits: MediaLimits | None = None) -> MediaProbe:
-    """Read the headers of `media`. Raises `MediaRejected` when it is no media or has no audio track."""
+    """Read the headers of `media`. Raises `MediaRejected` if it is not media or has no audio track."""
     limits = limits or MediaLimits()
     with (
         open_source(media, limits, Stopwatch(limits.wall_clock_s)) as source,
@@ -74,7 +74,7 @@ def probe_media(media: Media, limits: MediaLimits | None = None) -> MediaProbe:
 
 
 def describe(opened: OpenMedia, source: MediaSource) -> MediaProbe:
-    """What an opened container says. Raises `MediaRejected(no_audio_track)`."""
+    """Describe an opened container. Raises `MediaRejected(no_audio_track)`."""
     container = opened.container
     is_raw = _short_name(container) in RAW_FORMATS
     tracks = tuple(
@@ -93,7 +93,7 @@ def describe(opened: OpenMedia, source: MediaSource) -> MediaProbe:
         title=_text(container.metadata, "title"),
         starts_at_s=(container.start_time or 0) / MICROSECONDS,
         header_duration_s=_seconds(container.duration, 1 / MICROSECONDS),
-        # An MP3's frame count stands in its first frame, under one of these names.
+        # An MP3 with one of these marks in its first frame stores its number of frames.
         duration_is_estimate=is_raw and not any(mark in source.head for mark in (b"Xing", b"Info", b"VBRI")),
         start_timecode=start_timecode,
         time_reference_s=None if start_timecode else _time_reference_s(container),
@@ -102,7 +102,7 @@ def describe(opened: OpenMedia, source: MediaSource) -> MediaProbe:
 
 
 def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw: bool) -> TrackInfo:
-    context = stream.codec_context  # None when this FFmpeg has no decoder for it
+    context = stream.codec_context  # None if this FFmpeg has no decoder for it
     layout = context.layout if context else None
     tick_s = float(stream.time_base) if stream.time_base else 0.0
     return TrackInfo(
@@ -123,7 +123,7 @@ def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw:
 
 
 def _start_timecode(container: InputContainer) -> str | None:
-    """MXF says it in the container, MOV in its tmcd track (FFmpeg copies it to the video's tags)."""
+    """The start timecode. MXF has it in the container, MOV in a tmcd track that FFmpeg copies to the video's tags."""
     for tags in (container.metadata, *(stream.metadata for stream in container.streams)):
         if timecode := _text(tags, "timecode"):
             return timecode
@@ -131,9 +131,9 @@ def _start_timecode(container: InputContainer) -> str | None:
 
 
 def _time_reference_s(container: InputContainer) -> float | None:
-    """Broadcast Wave counts samples from midnight (EBU Tech 3285); a zero is what recorders write that know no time."""
+    """Broadcast Wave's sample count since midnight (EBU Tech 3285), in seconds. Recorders without a clock write 0."""
     samples, context = _text(container.metadata, "time_reference"), container.streams.audio[0].codec_context
-    rate_hz = context.sample_rate if context else 0  # no context where this FFmpeg has no decoder
+    rate_hz = context.sample_rate if context else 0  # no context if this FFmpeg has no decoder
     return int(samples) / rate_hz if samples.isdecimal() and int(samples) and rate_hz else None
 
 
@@ -142,7 +142,7 @@ def _short_name(container: InputContainer) -> str:
 
 
 def _text(tags: dict[str, Any], name: str) -> str:
-    return str(tags.get(name, "")).replace("\x00", "").strip()[:TEXT_CHARACTERS]
+    return str(tags.get(name, "")).replace("\x00", "").strip()[:MAX_TEXT_CHARACTERS]
 
 
 def _seconds(ticks: int | None, tick_s: float) -> float | None:

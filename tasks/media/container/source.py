@@ -1,8 +1,8 @@
-"""The bytes of one medium, opened so that FFmpeg can read them and nothing else.
+"""Open a medium so that FFmpeg can read its bytes and nothing else.
 
-FFmpeg would follow a playlist to other files and addresses, take a name for an option, a protocol or a device, and
-guess the format from an extension. So it never gets a name: it reads through `MediaSource`. Its protocols are all
-switched off, and its formats are limited to containers that hold audio themselves (`FORMATS`).
+Given a file name, FFmpeg may follow a playlist to other files and addresses, interpret the name as an option, protocol
+or device, and guess the format from the extension. So it never gets a name: it reads through `MediaSource`, with all
+protocols disabled and only those formats enabled that contain their own audio (`FORMATS`).
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ HEAD_BYTES = 4096
 
 
 class MediaSource:
-    """A seekable file as FFmpeg sees it. Has no name, and stops when the clock runs out.
+    """A seekable file as FFmpeg sees it: without a name, and with a time limit.
 
-    Every read passes here, so a demuxer that seeks in circles is stopped here too.
+    Every read passes through here, so the limit also stops a demuxer that seeks endlessly.
     """
 
     def __init__(self, file: IO[bytes], limits: MediaLimits, stopwatch: Stopwatch) -> None:
         self._file = file
         self._stopwatch = stopwatch
-        self.fault: Exception | None = None  # a read that failed: the storage's fault or the clock's, not the medium's
+        self.fault: Exception | None = None  # a failed read: storage error or time limit
         self.n_bytes = file.seek(0, os.SEEK_END)
         if self.n_bytes == 0:
-            raise MediaRejected(Reason.EMPTY, "the file has no bytes")
+            raise MediaRejected(Reason.EMPTY, "the file is empty")
         limits.check_size(self.n_bytes)
         file.seek(0)
         self.head = bytes(file.read(HEAD_BYTES))
@@ -56,7 +56,9 @@ class MediaSource:
     def read(self, n_bytes: int) -> bytes:
         try:
             self._stopwatch.check()
-            return bytes(self._file.read(n_bytes))  # stores hand out buffers of their own; PyAV takes only bytes
+            return bytes(
+                self._file.read(n_bytes)
+            )  # object stores return their own buffer types; PyAV accepts only bytes
         except Exception as fault:
             self.fault = fault
             raise
@@ -65,40 +67,40 @@ class MediaSource:
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError):
-            return -22  # EINVAL: a place before the beginning or past 2^63; a demuxer can live with that
+            return -22  # EINVAL: before the beginning or beyond 2^63; demuxers handle it
 
     def tell(self) -> int:
         return self._file.tell()
 
     @property
     def looks_like_media(self) -> bool:
-        """Does it begin as some container or codec does?"""
+        """Whether it begins with the signature of a container or codec."""
         return any(self.head[at : at + len(mark)] == mark for at, mark in SIGNATURES)
 
     def is_cut_short(self) -> bool:
-        """Does the file end before its container says it does, as a copy does that is under way?
+        """Whether the file is shorter than its container declares, like a copy in progress.
 
-        A header that lies about its length in bytes looks the same.
+        A header with a wrong length in bytes looks the same.
         """
         return self.declared_bytes() > self.n_bytes
 
     def declared_bytes(self) -> int:
-        """What the container says of the length of the whole file; 0 where it says nothing."""
-        was_at = self._file.tell()
+        """The file length that the container declares; 0 if it declares none."""
+        position = self._file.tell()
         declared = declared_bytes(self.head, self.n_bytes, self._read_at)
-        self._file.seek(was_at)
+        self._file.seek(position)
         return declared
 
-    def _read_at(self, place: int, n_bytes: int) -> bytes:
-        self._file.seek(place)
+    def _read_at(self, offset: int, n_bytes: int) -> bytes:
+        self._file.seek(offset)
         return bytes(self._file.read(n_bytes))
 
 
 @contextmanager
 def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iterator[MediaSource]:
-    """The bytes of `media`: a path, the bytes themselves, or a seekable file object (which stays open).
+    """Open `media`: a path, bytes, or a seekable file object (which stays open).
 
-    A path is a path, never an address. Raises `MediaRejected`: unreadable, empty, too_large, remote_reference.
+    A string is a local path, never a URL. Raises `MediaRejected`: unreadable, empty, too_large, remote_reference.
     """
     if isinstance(media, str | Path):
         file: IO[bytes] = open_regular_file(media)
@@ -110,7 +112,9 @@ def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iter
         except (OSError, ValueError) as error:
             raise MediaRejected(Reason.UNREADABLE, f"cannot be read: {error}") from error
         if REMOTE_REFERENCE.match(source.head.removeprefix(b"\xef\xbb\xbf").lstrip()):
-            raise MediaRejected(Reason.REMOTE_REFERENCE, "holds no media, only names other files or addresses")
+            raise MediaRejected(
+                Reason.REMOTE_REFERENCE, "contains no media, only references to other files or addresses"
+            )
         yield source
     finally:
         if file is not media:
@@ -118,20 +122,23 @@ def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iter
 
 
 def open_regular_file(path: str | Path) -> IO[bytes]:
+    """Open a regular file for reading. Raises `MediaRejected(unreadable)` for anything else."""
     try:
-        # Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
+        # Without O_NONBLOCK, opening a named pipe blocks until there is a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise MediaRejected(Reason.UNREADABLE, f"{os.fspath(path)!r} cannot be opened: {error}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise MediaRejected(Reason.UNREADABLE, f"{os.fspath(path)!r} is a folder, a pipe or a device, not a file")
+        raise MediaRejected(
+            Reason.UNREADABLE, f"{os.fspath(path)!r} is a folder, a pipe or a device, not a regular file"
+        )
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
 @dataclass(frozen=True)
 class OpenMedia:
-    """An opened container. `channel_names` per stream index: ("FL", "FR"); empty where the header names none."""
+    """An opened container. `channel_names` by stream index: ("FL", "FR"); empty if the header names none."""
 
     container: InputContainer
     channel_names: dict[int, tuple[str, ...]]
@@ -139,7 +146,7 @@ class OpenMedia:
 
 @contextmanager
 def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMedia]:
-    """FFmpeg's view of `source`.
+    """Open the container in `source` with FFmpeg.
 
     Raises `MediaRejected`: not_media, damaged, truncated, unsupported_codec, memory_limit, time_limit.
     """
@@ -152,12 +159,14 @@ def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMed
             timeout=limits.wall_clock_s,
             container_options={"protocol_whitelist": "none", "format_whitelist": ",".join(FORMATS)},
         )
-    except MemoryError as error:  # PyAV's own for ENOMEM is one too
-        raise MediaRejected(Reason.MEMORY_LIMIT, "opening it needs more memory than it may have") from error
+    except MemoryError as error:  # PyAV maps ENOMEM to a subclass
+        raise MediaRejected(Reason.MEMORY_LIMIT, "opening it exceeds the memory limit") from error
     except ExitError as error:
         raise MediaRejected(Reason.TIME_LIMIT, f"opening it took more than {limits.wall_clock_s:g} s") from error
     except PatchWelcomeError as error:
-        raise MediaRejected(Reason.UNSUPPORTED_CODEC, "FFmpeg knows this variant but does not read it") from error
+        raise MediaRejected(
+            Reason.UNSUPPORTED_CODEC, "FFmpeg recognises this variant but does not support it"
+        ) from error
     except (FFmpegError, ValueError, LookupError, RuntimeError, ArithmeticError, AssertionError) as error:
         if source.fault:
             raise source.fault from None
@@ -167,23 +176,23 @@ def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMed
             ) from error
         detail = getattr(error, "strerror", None) or error
         if source.looks_like_media:
-            raise MediaRejected(Reason.DAMAGED, f"begins like media, but cannot be opened: {detail}") from error
-        raise MediaRejected(Reason.NOT_MEDIA, "no audio or video format that is known") from error
+            raise MediaRejected(Reason.DAMAGED, f"has the signature of media but cannot be opened: {detail}") from error
+        raise MediaRejected(Reason.NOT_MEDIA, "not a known audio or video format") from error
     with container:
         yield OpenMedia(container, {stream.index: _take_channel_names(stream) for stream in container.streams.audio})
 
 
 def _take_channel_names(stream: AudioStream) -> tuple[str, ...]:
-    """The names of the channels. Takes a custom channel order out of the decoder's hands.
+    """Return the channel names, and replace a custom channel order in the decoder by an unordered layout.
 
-    PyAV 18.1 copies FFmpeg's layout structs byte by byte and frees the map of a custom order once for each copy
-    (since PyAV-Org/PyAV#2284): a two-channel file with the order right, left aborts the process. A layout of bare
-    channels has no map. The one object made here then owns the map that it takes away.
+    PyAV 18.1 copies FFmpeg's layout structs bytewise and frees the channel map of a custom order once per copy (since
+    PyAV-Org/PyAV#2284): a two-channel file ordered right, left aborts the process. An unordered layout has no map, and
+    the single layout object created here then owns the one it replaces.
     """
     context = stream.codec_context
     if context is None:
         return ()
-    layout = context.layout  # once: a second object would be a second owner
+    layout = context.layout  # read only once: a second object would free the map again
     names = tuple(channel.name for channel in layout.channels) if layout.nb_channels <= MAX_CHANNELS else ()
     if layout.name[:1].isdigit() and "(" in layout.name:  # "2 channels (FR+FL)"
         context.layout = f"{layout.nb_channels} channels"

@@ -1,4 +1,4 @@
-"""Which audio of a medium is the programme's speech: one explicit policy, and the choice it came to."""
+"""Choose the audio track that carries the programme's speech, by an explicit policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOT_THE_PROGRAMME = re.compile(
 
 
 class ChoiceReason(StrEnum):
-    """Why a track was chosen."""
+    """Why the track was chosen."""
 
     ASKED = "asked"
     ONLY_TRACK = "only_track"
@@ -37,30 +37,30 @@ class ChoiceReason(StrEnum):
 
 
 class TrackPolicy(Frozen):
-    """Which track and which of its channels to take. The default suits a programme as it is broadcast."""
+    """Which track and channel to use. The defaults suit a programme as broadcast."""
 
-    track: int | None = None  # number among the audio tracks, from 0; overrides the rest
+    track: int | None = None  # index among the audio tracks, from 0; overrides the other rules
     languages: tuple[str, ...] = ()  # in order of preference: "en", "eng" or "en-GB" alike
-    audio_description: bool = False  # take the audio description instead of the programme's own sound
-    channel: int | None = None  # one channel of the track, from 0; None mixes those that carry the programme
-    mono_tracks: int = 2  # so many mono tracks of an MXF or MOV file make one mix; `channel` counts all of them
+    audio_description: bool = False  # use the audio description instead of the programme's own sound
+    channel: int | None = None  # one channel of the track, from 0; None mixes the channels that carry the programme
+    mono_tracks: int = 2  # mono tracks of an MXF or MOV file to mix into one; `channel` indexes all of them
 
 
 class TrackChoice(Frozen):
-    """The track, or several mono tracks, that will be heard, and why."""
+    """The chosen track, or several mono tracks, and why."""
 
-    tracks: tuple[int, ...]  # numbers among the audio tracks
-    stream_indexes: tuple[int, ...]  # numbers among all streams
+    tracks: tuple[int, ...]  # indexes among the audio tracks
+    stream_indexes: tuple[int, ...]  # indexes among all streams
     channel: int | None
     reason: ChoiceReason
     language: str | None
-    passed_over: tuple[str, ...] = ()  # "1: audio description", one for each track not taken
+    passed_over: tuple[str, ...] = ()  # "1: audio description", one for each track not chosen
 
 
 def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
-    """The tracks that `policy` wants.
+    """Choose tracks by `policy`.
 
-    Raises `MediaRejected`: no_audio_track when it leaves none, unsupported_codec when none can be decoded.
+    Raises `MediaRejected`: no_audio_track if the policy excludes all, unsupported_codec if none can be decoded.
     """
     usable = {number: track for number, track in enumerate(probe.tracks) if _is_decodable(track)}
     if not usable:
@@ -84,7 +84,7 @@ def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
 
 
 def is_audio_description(track: TrackInfo) -> bool:
-    """By disposition (DVB audio type 3 sets it) or by title."""
+    """Whether a track is audio description, by disposition (DVB audio type 3 sets it) or by title."""
     return bool({"visual_impaired", "descriptions"} & set(track.dispositions) or AUDIO_DESCRIPTION.search(track.title))
 
 
@@ -97,7 +97,7 @@ def _is_decodable(track: TrackInfo) -> bool:
 
 
 def _language_rank(track: TrackInfo, policy: TrackPolicy) -> int:
-    """Its place among the languages wanted; an untagged track comes after them, before another language."""
+    """Position among the preferred languages; untagged tracks follow them, other languages come last."""
     if track.language is None:
         return len(policy.languages)
     matches = (i for i, wanted in enumerate(policy.languages) if same_language(track.language, wanted))
@@ -105,12 +105,12 @@ def _language_rank(track: TrackInfo, policy: TrackPolicy) -> int:
 
 
 def _is_programme(track: TrackInfo) -> bool:
-    other = {"comment", "clean_effects", "karaoke", "non_diegetic"}
-    return not (other & set(track.dispositions) or NOT_THE_PROGRAMME.search(track.title))
+    other_sound = {"comment", "clean_effects", "karaoke", "non_diegetic"}
+    return not (other_sound & set(track.dispositions) or NOT_THE_PROGRAMME.search(track.title))
 
 
 def _rank(number: int, track: TrackInfo, policy: TrackPolicy) -> tuple[bool, int, bool, int]:
-    """Less is better."""
+    """Sort key, best track first."""
     return (
         not _is_programme(track),
         _language_rank(track, policy) if policy.languages else 0,
@@ -120,7 +120,7 @@ def _rank(number: int, track: TrackInfo, policy: TrackPolicy) -> tuple[bool, int
 
 
 def _mono_group(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
-    """The mono tracks that belong together with `best`: same language, codec and rate, in a container for that."""
+    """Mono tracks that form one mix with `best`: same language, codec and rate, in a container that splits mixes."""
     first = probe.tracks[best]
     if probe.container not in PROFESSIONAL_CONTAINERS or not first.codec.startswith("pcm_") or first.n_channels != 1:
         return (best,)
@@ -158,12 +158,14 @@ def _choice(probe: MediaProbe, policy: TrackPolicy, numbers: tuple[int, ...], re
         reason=reason,
         language=probe.tracks[numbers[0]].language,
         passed_over=tuple(
-            f"{number}: {_why_not(track, policy)}" for number, track in enumerate(probe.tracks) if number not in numbers
+            f"{number}: {_exclusion_reason(track, policy)}"
+            for number, track in enumerate(probe.tracks)
+            if number not in numbers
         ),
     )
 
 
-def _why_not(track: TrackInfo, policy: TrackPolicy) -> str:
+def _exclusion_reason(track: TrackInfo, policy: TrackPolicy) -> str:
     if not _is_decodable(track):
         return f"no decoder for {track.codec}"
     if is_audio_description(track) != policy.audio_description:

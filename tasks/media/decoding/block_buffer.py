@@ -1,9 +1,9 @@
-"""Frames of one shape, gathered to blocks of float samples.
+"""Collect decoded frames of one format into larger blocks of float samples.
 
-A decoder's frames hold 20 ms. They pass through FFmpeg's queue in pieces that stay in a core's cache, and from there
-into one block whose memory is used again for the next. When whole blocks were read from the queue, each into memory of
-its own, a minute of AAC met 10,000 page faults in a fresh process, and this took as long as the decoder. Now it takes
-about half of that, and hardly meets any.
+A decoder's frames hold 20 ms. They pass through FFmpeg's FIFO in pieces that fit a core's cache, then into one block
+whose memory is reused for the next. Reading whole blocks from the FIFO, each into newly allocated memory, caused 10,000
+page faults per minute of AAC in a fresh process and took as long as decoding. This takes about half of that time and
+causes hardly any page faults.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.plane import AudioPlane
 
-# Of all channels together, read from the queue at once: 64 kB of float. One frame at a time, two NumPy calls a channel
-# take longer than the queue does.
+# Samples of all channels read from the FIFO at once: 64 kB of float. Per frame, two NumPy calls a channel would take
+# longer than the FIFO does.
 PIECE_SAMPLES = 16_384
 
-# FFmpeg's sample formats: NumPy type, zero, full scale. A trailing "p" means one plane a channel.
+# FFmpeg's sample formats: NumPy type, zero, full scale. A trailing "p" means planar: one plane per channel.
 SAMPLE_FORMATS: dict[str, tuple[np.dtype, float, float]] = {
     "u8": (np.dtype("u1"), 128.0, 2.0**7),
     "s16": (np.dtype("i2"), 0.0, 2.0**15),
@@ -29,21 +29,21 @@ SAMPLE_FORMATS: dict[str, tuple[np.dtype, float, float]] = {
 
 
 class BlockBuffer:
-    """One block in the making. `n_samples` is how long it is so far."""
+    """Accumulates one block. `n_samples` is its length so far."""
 
     def __init__(self, sample_format: str, n_channels: int, block_samples: int) -> None:
-        """`sample_format`: FFmpeg's name. `block_samples`: how long blocks will be, about."""
+        """`sample_format`: FFmpeg's name. `block_samples`: the approximate length of a block."""
         self._format, self._n_channels = sample_format, n_channels
         self._queue = AudioFifo()
         self._queued = 0
         self._piece_samples = max(1, PIECE_SAMPLES // n_channels)
-        self._room = self._new_room(block_samples + self._piece_samples)
+        self._memory = self._allocate(block_samples + self._piece_samples)  # (n_channels, capacity)
         self._is_lent = False
         self.n_samples = 0
 
     def push(self, frame: AudioFrame, n_samples: int) -> None:
-        """Append a frame, of the shape that was said. Takes its time stamp away."""
-        frame.pts = None  # or the queue would insist on its own reckoning of time
+        """Append a frame of the buffer's format. Clears its timestamp."""
+        frame.pts = None  # otherwise the FIFO checks timestamps against its own count
         self._queue.write(frame)
         self._queued += n_samples
         self.n_samples += n_samples
@@ -51,16 +51,18 @@ class BlockBuffer:
             self._empty_queue()
 
     def take(self) -> np.ndarray:
-        """The block, `(n_channels, n_samples)` float32, full scale at 1, in memory that is lent until `reclaim`. A new
-        block begins."""
+        """Return the block, `(n_channels, n_samples)` float32, full scale at 1, and begin a new one.
+
+        The caller may use the memory until `reclaim`.
+        """
         self._empty_queue()
-        block = self._room[:, : self.n_samples]
+        block = self._memory[:, : self.n_samples]  # (n_channels, n_samples), a view
         self._is_lent = True
         self.n_samples = 0
         return block
 
     def reclaim(self) -> None:
-        """Nobody looks at the blocks that were taken any more."""
+        """Allow the memory of blocks taken so far to be reused."""
         self._is_lent = False
 
     def _empty_queue(self) -> None:
@@ -71,28 +73,28 @@ class BlockBuffer:
         begin = self.n_samples - self._queued
         self._queued = 0
         if self._is_lent:
-            self._room, self._is_lent = self._new_room(self._room.shape[1]), False
-        if self.n_samples > self._room.shape[1]:
-            wider = self._new_room(2 * self.n_samples)
-            wider[:, :begin] = self._room[:, :begin]
-            self._room = wider
-        write_floats(frame, self._format, self._room[:, begin : self.n_samples])
+            self._memory, self._is_lent = self._allocate(self._memory.shape[1]), False
+        if self.n_samples > self._memory.shape[1]:
+            larger = self._allocate(2 * self.n_samples)
+            larger[:, :begin] = self._memory[:, :begin]
+            self._memory = larger
+        write_floats(frame, self._format, self._memory[:, begin : self.n_samples])
 
-    def _new_room(self, n_samples: int) -> np.ndarray:
-        """`(n_channels, n_samples)`, in memory as the format has it: sorting channels costs more than it saves."""
+    def _allocate(self, n_samples: int) -> np.ndarray:
+        """`(n_channels, n_samples)`, planar or interleaved like the format: reordering costs more than it saves."""
         if self._format.endswith("p"):
             return np.empty((self._n_channels, n_samples), np.float32)
         return np.empty((n_samples, self._n_channels), np.float32).T
 
 
 def write_floats(frame: AudioFrame, sample_format: str, samples: np.ndarray) -> None:
-    """A frame's samples as floats, full scale at 1, into `samples`, `(n_channels, n_samples)`.
+    """Write a frame's samples as floats, full scale at 1, into `samples`, `(n_channels, n_samples)`.
 
-    Reads planes by number: `AudioFrame.to_ndarray()` of PyAV 18.1 looks for a null pointer after the last plane,
-    and finds none when there are eight or more (it crashes on 7.1 AAC).
+    Reads planes by number: `AudioFrame.to_ndarray()` of PyAV 18.1 looks for a null pointer after the last plane, which
+    is not there with eight or more planes, and crashes (7.1 AAC).
     """
     dtype, zero, full_scale = SAMPLE_FORMATS[sample_format.removesuffix("p")]
-    # `(n_planes, n_values)`: each channel, or all of them in turn
+    # (n_planes, n_values): one plane per channel, or a single interleaved one
     planes = samples if sample_format.endswith("p") else samples.T.reshape(1, -1)
     for number, values in enumerate(planes):
         values[:] = np.frombuffer(AudioPlane(frame, number), dtype, len(values))  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Channels to one, without losing a voice: dead channels are left out, opposite phases are not summed."""
+"""Downmix to mono without losing a voice: leave out dead channels, never sum channels in opposite phase."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 from tasks.media.findings import ChannelLevel
 from tasks.media.loudness import decibel
 
-DEAD_RATIO = 1e-4  # -40 dB of power under the loudest channel
+DEAD_RATIO = 1e-4  # of power, 40 dB below the loudest channel
 DIGITAL_SILENCE = 1e-9  # of power, -90 dBFS: one bit of 16
-CANCELLED_RATIO = 0.05  # -13 dB: two unrelated channels give -3 dB, two opposite ones nothing
-MEMORY_S = 10.0  # the past fades with this time constant: a channel that falls silent is dead after 90 s
+CANCELLED_RATIO = 0.05  # -13 dB: two uncorrelated channels give -3 dB, two in opposite phase nothing
+MEMORY_S = 10.0  # time constant of the power average: a channel that falls silent is dead after 90 s
 CROSSFADE_S = 0.02
-CEILING = 8.0  # +18 dBFS; float files may pass full scale, but not for long
+CEILING = 8.0  # +18 dBFS; float files may exceed full scale, but not by more
 CLIPPED = 0.999
 
-# ITU-R BS.775's downmix to mono. A place that is not named here (height channels) counts as a surround.
+# ITU-R BS.775 downmix to mono. Positions not listed here (height channels) count as surround.
 WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "DL": 0.7071, "DR": 0.7071, "LFE": 0.0, "LFE2": 0.0}
 SURROUND_WEIGHT = 0.5
 
 
 class Downmixer:
-    """Mixes blocks of one layout to mono, and measures every channel on the way."""
+    """Mixes blocks of one channel layout to mono and measures every channel."""
 
     def __init__(
         self, n_channels: int, sample_rate_hz: int, *, names: tuple[str, ...] = (), channel: int | None = None
     ):
-        """`names`: the channels' places ("FL", "FC"), if known. `channel`: take this one alone."""
+        """`names`: the channel positions ("FL", "FC"), if known. `channel`: use only this one."""
         self.n_channels, self.sample_rate_hz = n_channels, sample_rate_hz
         self._base = self._base_weights(n_channels, names)
-        self._unplaced = n_channels > 2 and len(names) != n_channels
+        self._is_unplaced = n_channels > 2 and len(names) != n_channels
         self._only = min(channel, n_channels - 1) if channel is not None else None
-        self._recent = np.zeros(n_channels)  # power, fading
+        self._recent = np.zeros(n_channels)  # exponentially averaged power
         self._weights: np.ndarray | None = None
-        self._mono = np.empty(0, np.float32)  # new memory for each block takes as long as the mixing
+        self._mono = np.empty(0, np.float32)  # reused: allocating memory for each block takes as long as mixing it
         self.cancelling_s = 0.0
         self.n_samples = 0
         self.energy = np.zeros(n_channels)
@@ -50,19 +50,21 @@ class Downmixer:
         return weights if weights.any() else np.ones(n_channels)
 
     def mix(self, samples: np.ndarray) -> np.ndarray:
-        """`(n_channels, n_samples)` float32 to `(n_samples,)`, which lies in `samples` or in memory that the next mix
-        uses again. Repairs values that are no sound, in place."""
+        """Mix `(n_channels, n_samples)` float32 to `(n_samples,)`. Replaces NaN and clips extreme values in place.
+
+        The result is a view of `samples`, or of memory that the next call reuses.
+        """
         n_samples = samples.shape[1]
-        power = self._measure(samples) / n_samples
+        power = self._measure(samples) / n_samples  # (n_channels,)
         if len(samples) == 1:
             return samples[0]
         fade = math.exp(-n_samples / self.sample_rate_hz / MEMORY_S)
         self._recent = fade * self._recent + (1 - fade) * power
-        weights = self._live_weights()
+        weights = self._live_weights()  # (n_channels,)
         if len(self._mono) < n_samples:
             self._mono = np.empty(n_samples, np.float32)
-        mono = _weighted(weights, samples, self._mono[:n_samples])
-        # A mix that is far weaker than what went into it is not a mix.
+        mono = _weighted(weights, samples, self._mono[:n_samples])  # (n_samples,)
+        # If the mix is far weaker than its channels, they cancel each other: use the loudest instead.
         if np.count_nonzero(weights) > 1:
             expected = float(weights @ power)
             if expected > DIGITAL_SILENCE and float(mono @ mono) / n_samples < CANCELLED_RATIO * expected:
@@ -75,7 +77,7 @@ class Downmixer:
         return mono
 
     def levels(self) -> tuple[ChannelLevel, ...]:
-        """One for each channel, over everything mixed so far."""
+        """The level of each channel over everything mixed so far."""
         n_samples = max(1, self.n_samples)
         power = self.energy / n_samples
         floor = max(DIGITAL_SILENCE, float(power.max(initial=0.0)) * DEAD_RATIO)
@@ -89,7 +91,7 @@ class Downmixer:
         )
 
     def _measure(self, samples: np.ndarray) -> np.ndarray:
-        """Energy of each channel of a block."""
+        """Energy of each channel of a block, `(n_channels,)`."""
         peak = max(float(samples.max()), -float(samples.min()))
         if not peak <= CEILING:  # also true of NaN
             np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
@@ -98,13 +100,13 @@ class Downmixer:
         if peak >= CLIPPED:
             self.clipped += np.count_nonzero(np.abs(samples) >= CLIPPED, axis=1)
         self.peak = max(self.peak, peak)
-        energy = np.array([float(row @ row) for row in samples])
+        energy = np.array([float(row @ row) for row in samples])  # (n_channels,)
         self.energy += energy
         self.n_samples += samples.shape[1]
         return energy
 
     def _live_weights(self) -> np.ndarray:
-        """Weights that sum to 1 over the channels that carry sound."""
+        """Weights, `(n_channels,)`, that sum to 1 over the channels that carry sound."""
         if self._only is not None:
             weights = np.zeros_like(self._base)
             weights[self._only] = 1.0
@@ -112,18 +114,18 @@ class Downmixer:
         live = self._recent > max(DIGITAL_SILENCE, float(self._recent.max()) * DEAD_RATIO)
         if not live.any():
             live[:] = True
-        if self._unplaced:
-            # Channels without places are pairs: the mix, then other sound (EBU R 48). The first live pair it is.
+        if self._is_unplaced:
+            # Channels without positions are stereo pairs, the mix first (EBU R 48): use the first live pair.
             first = int(np.argmax(live)) // 2 * 2
             live[:first] = False
             live[first + 2 :] = False
         weights = np.where(live, self._base, 0.0)
-        if not weights.any():  # only the bass channel is live
+        if not weights.any():  # only the LFE channel is live
             weights = live.astype(float)
         return np.asarray(weights / weights.sum())
 
     def _loudest(self, power: np.ndarray) -> np.ndarray:
-        """The first channel within 6 dB of the loudest, so that two equal ones do not take turns."""
+        """Weights that select the first channel within 6 dB of the loudest, so that equal channels do not alternate."""
         weights = np.zeros_like(power)
         weights[int(np.argmax(power >= power.max() / 4))] = 1.0
         return weights
@@ -137,7 +139,7 @@ class Downmixer:
 
 
 def _weighted(weights: np.ndarray, samples: np.ndarray, mono: np.ndarray | None = None) -> np.ndarray:
-    """The weighted sum, `(n_samples,)`, in `mono` if given."""
+    """The weighted sum over channels, `(n_samples,)`, written to `mono` if given."""
     used = np.flatnonzero(weights)
     if len(used) == 1 and weights[used[0]] == 1.0:
         mono = np.empty(samples.shape[1], np.float32) if mono is None else mono

@@ -1,12 +1,12 @@
-"""Decode in a process of its own: a file that crashes, hangs or bloats FFmpeg ends that process and nothing else.
+"""Decode each medium in its own process: a file that crashes, hangs or bloats FFmpeg ends only that process.
 
-A decoder process has loaded Python, NumPy and FFmpeg and decodes nothing itself: for each medium it forks. So every
-medium gets a fresh process with limits of its own, and short clips are worth isolating too: with ten busy processes on
-two cores, a fork adds 25 to 40 ms to the 20 of a one-second clip, and starting Python anew 800.
+A fork server has Python, NumPy and FFmpeg loaded and forks for each medium. So every medium gets a fresh process with
+its own limits, at a cost that is low even for short clips: with ten busy processes on two cores, a fork adds 25 to 40
+ms to the 20 ms of a one-second clip; starting Python would add 800 ms.
 
-The medium comes as an open file (so no name of a file ever stands on a command line). Its process has limits on memory
-and processor time, no permission to write files, no environment to speak of, and a process group of its own. It answers
-on a pipe with messages of one byte for the kind, four for the length, and the content.
+The medium is passed as an open file descriptor, so no file name ever appears on a command line. Its process has limits
+on memory and CPU time, may not write files, gets a minimal environment and its own process group. It answers on a pipe
+with messages of one byte for the kind, four for the length, and the content.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from tasks.media.limits import MediaLimits, Stopwatch
 
 HEADER_BYTES = 5
 MAX_MESSAGE_BYTES = 1 << 26
-START_GRACE_S = 120.0  # for Python and the libraries to load, on a machine that is busy
-ANSWER_GRACE_S = 30.0  # beside the limit that the decoder keeps itself
+START_TIMEOUT_S = 120.0  # for loading Python and the libraries on a busy machine
+ANSWER_GRACE_S = 30.0  # on top of the time limit that the decoder enforces itself
 PIPE_BYTES = 1 << 16
-STATUS_BYTES = 8  # of a process id, and of the code with which it ended
+STATUS_BYTES = 8  # of a process id or an exit code on the control socket
 
-# No fault of a medium: the next one would fare no better.
-NO_DECODER = "the decoder process does not start; what it says stands above in the log"
+# Not caused by the medium: the next one would fail too.
+NO_DECODER = "the decoder process does not start; see its output in the log above"
 
 
 class MessageKind(Enum):
-    """What a message of the decoder holds."""
+    """The content of a message from the decoder."""
 
     OPENED = b"O"  # OpenedMessage, as JSON
     BLOCK = b"B"  # float32 samples
-    FINDINGS = b"F"  # AudioFindings, as JSON: the end
-    REJECTED = b"R"  # RejectedMessage, as JSON: the end
+    FINDINGS = b"F"  # AudioFindings, as JSON: the last message
+    REJECTED = b"R"  # RejectedMessage, as JSON: the last message
 
 
 class DecodeRequest(Frozen):
-    """What to do with the medium that comes with it."""
+    """How to decode the medium whose descriptor comes with it."""
 
     policy: TrackPolicy
     limits: MediaLimits
@@ -63,14 +63,14 @@ class DecodeRequest(Frozen):
 
 
 class OpenedMessage(Frozen):
-    """The medium was opened and a track chosen."""
+    """The medium was opened and a track was chosen."""
 
     probe: MediaProbe
     choice: TrackChoice
 
 
 class RejectedMessage(Frozen):
-    """`MediaRejected` on its way to the parent."""
+    """`MediaRejected`, serialised for the parent."""
 
     reason: Reason
     detail: str
@@ -78,7 +78,7 @@ class RejectedMessage(Frozen):
 
 
 class IsolatedDecoder:
-    """A decoder process, started when the first medium comes and ended with the block. One medium at a time.
+    """A fork server for decoding, started with the first medium and stopped with the block. One medium at a time.
 
     with IsolatedDecoder() as decoder:
         for path in paths:
@@ -106,31 +106,36 @@ class IsolatedDecoder:
         *,
         sample_rate_hz: int = SAMPLE_RATE_HZ,
     ) -> Iterator[IsolatedAudio]:
-        """`decode.open_audio` for a local file, in a process of its own; it decodes ahead while the caller works.
+        """`reader.open_audio` for a local file in its own process, which decodes ahead while the caller works.
 
-        Raises `MediaRejected` as `open_audio` does; a crash is `decode_error`, a hang `time_limit`. Raises
-        `ChildProcessError` when the decoder process itself does not start.
+        Raises `MediaRejected` as `open_audio` does; a crash is decode_error, a hang time_limit. Raises
+        `ChildProcessError` if the decoder process itself does not start.
         """
         request = DecodeRequest(
             policy=policy or TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=sample_rate_hz
         )
         with ExitStack() as stack:
             media = stack.enter_context(open_regular_file(path))
-            (output, answers), (errors, complaints) = os.pipe(), os.pipe()
+            (output, output_end), (errors, errors_end) = os.pipe(), os.pipe()
             stack.callback(os.close, output)
             stack.callback(os.close, errors)
-            os.set_blocking(complaints, False)  # who complains without end is not waited for
+            os.set_blocking(errors_end, False)  # a child that floods its stderr must not block on the full pipe
             try:
-                self._send(request, [media.fileno(), answers, complaints])
+                self._send(request, [media.fileno(), output_end, errors_end])
             finally:
-                os.close(answers)
-                os.close(complaints)
-            child = _Child(self, errors)
+                os.close(output_end)
+                os.close(errors_end)
+            child = _DecodeProcess(self, errors)
             stack.callback(child.end)
             yield IsolatedAudio(child, output, request)
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the fork server while it runs."""
+        return self._process.pid if self._process else None
+
     def _send(self, request: DecodeRequest, descriptors: list[int]) -> None:
-        """Hand over a request with its files. A decoder that died in idleness is started again."""
+        """Send a request with its descriptors. Restarts a fork server that died while idle."""
         for _ in range(2):
             if self._control is None:
                 self._control = self._start()
@@ -142,20 +147,20 @@ class IsolatedDecoder:
         raise ChildProcessError(NO_DECODER)
 
     def _start(self) -> socket.socket:
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with its:
+        control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with remote:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tasks.media.decoding.isolated_child", str(its.fileno())],
+                [sys.executable, "-m", "tasks.media.decoding.isolated_child", str(remote.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
-                env=_environment(),
+                pass_fds=[remote.fileno()],
+                env=child_environment(),
                 start_new_session=True,
             )
-        return ours
+        return control
 
     def _stop(self) -> None:
-        """It ends by itself, with what it may be decoding, when the socket is closed; but nobody waits for that."""
+        """Kill the fork server. It would end by itself once the socket is closed, but this does not wait for that."""
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -165,76 +170,77 @@ class IsolatedDecoder:
             self._process = None
 
     def receive(self, timeout_s: float) -> int | None:
-        """A number that the decoder process tells. None when it has died, or says nothing for so long."""
+        """Receive a process id or exit code. None if the fork server has died or does not answer in time."""
         if self._control is None:
             return None
-        told = b""
+        message = b""
         if select.select([self._control], [], [], timeout_s)[0]:
             with contextlib.suppress(OSError):
-                told = self._control.recv(STATUS_BYTES)
-        if not told:
+                message = self._control.recv(STATUS_BYTES)
+        if not message:
             self._stop()
             return None
-        return int.from_bytes(told, "little", signed=True)
+        return int.from_bytes(message, "little", signed=True)
 
 
-class _Child:
-    """The process that decodes one medium, as seen from here: its grandparent."""
+class _DecodeProcess:
+    """The process that decodes one medium: a child of the fork server, so a grandchild of this process."""
 
     def __init__(self, decoder: IsolatedDecoder, errors: int) -> None:
         self._decoder, self._errors = decoder, errors
         self._has_ended = False
         self._code: int | None = None
-        self._pid = decoder.receive(START_GRACE_S)
-        if self._pid is None:
+        pid = decoder.receive(START_TIMEOUT_S)
+        if pid is None:
             raise ChildProcessError(NO_DECODER)
+        self.pid = pid
 
     def end(self) -> None:
-        """Kill it with everything that it may have started, and learn how it ended.
+        """Kill its process group and fetch its exit code.
 
-        Its parent keeps the process id for it until the next request, so nobody else can be hit.
+        The fork server does not reap it before the next request, so the process id cannot have been reused.
         """
         if self._has_ended:
             return
         self._has_ended = True
-        assert self._pid is not None
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
-        self._code = self._decoder.receive(START_GRACE_S)
+            os.killpg(self.pid, signal.SIGKILL)
+        self._code = self._decoder.receive(START_TIMEOUT_S)
 
-    def death(self) -> MediaRejected:
-        """Why it has ended without a last word. Its output is closed, so it is ending by itself."""
+    def crash_error(self) -> MediaRejected:
+        """The error for a process that closed its output without a last message, and so is ending by itself."""
         if not self._has_ended:
             self._has_ended = True
-            self._code = self._decoder.receive(START_GRACE_S)
+            self._code = self._decoder.receive(START_TIMEOUT_S)
         code = self._code
         if code is None or -code == signal.SIGKILL:
             return MediaRejected(Reason.MEMORY_LIMIT, "the decoder was killed: the machine was out of memory")
         if -code == signal.SIGXCPU:
-            return MediaRejected(Reason.TIME_LIMIT, "the decoder used more processor time than it may have")
-        words = _available(self._errors).decode(errors="replace").strip().splitlines()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return MediaRejected(Reason.DECODE_ERROR, f"the decoder crashed ({how}) {words[-1] if words else ''}".strip())
+            return MediaRejected(Reason.TIME_LIMIT, "the decoder exceeded its limit of processor time")
+        lines = _read_available(self._errors).decode(errors="replace").strip().splitlines()
+        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return MediaRejected(Reason.DECODE_ERROR, f"the decoder crashed ({cause}) {lines[-1] if lines else ''}".strip())
 
 
 class IsolatedAudio:
-    """The blocks of a medium that another process decodes, once. Made by `IsolatedDecoder.open_audio`."""
+    """Iterates once over the blocks of a medium that another process decodes. Created by `IsolatedDecoder`."""
 
-    def __init__(self, child: _Child, output: int, request: DecodeRequest) -> None:
+    def __init__(self, child: _DecodeProcess, output: int, request: DecodeRequest) -> None:
         self.sample_rate_hz = request.sample_rate_hz
         self._child, self._output = child, output
+        self.pid = child.pid
         self._stopwatch = Stopwatch(request.limits.wall_clock_s + ANSWER_GRACE_S)
         self._findings: AudioFindings | None = None
         kind, content = self._message()
         if kind is not MessageKind.OPENED:
-            raise MediaRejected(Reason.DECODE_ERROR, f"the decoder answered {kind.name} before it had opened the file")
+            raise MediaRejected(Reason.DECODE_ERROR, f"the decoder sent {kind.name} before OPENED")
         opened = OpenedMessage.model_validate_json(content)
         self.probe: MediaProbe = opened.probe
         self.choice: TrackChoice = opened.choice
         self._stopwatch.pause()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
+        """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
         while True:
             self._stopwatch.resume()
             kind, content = self._message()
@@ -242,13 +248,13 @@ class IsolatedAudio:
             if kind is MessageKind.FINDINGS:
                 self._findings = AudioFindings.model_validate_json(content)
                 return
-            yield np.frombuffer(content, np.float32)
+            yield np.frombuffer(content, np.float32)  # (n_samples,)
 
     @property
     def findings(self) -> AudioFindings:
-        """Known after the last block."""
+        """Available after the last block. Raises RuntimeError before."""
         if self._findings is None:
-            raise RuntimeError("the findings are known when all blocks have been read")
+            raise RuntimeError("the findings are known only when all blocks have been read")
         return self._findings
 
     def _message(self) -> tuple[MessageKind, bytearray]:
@@ -259,7 +265,7 @@ class IsolatedAudio:
         except ValueError:
             n_bytes = MAX_MESSAGE_BYTES + 1
         if n_bytes > MAX_MESSAGE_BYTES:
-            raise MediaRejected(Reason.DECODE_ERROR, "the decoder's answer makes no sense")
+            raise MediaRejected(Reason.DECODE_ERROR, "the decoder sent an invalid message")
         content = self._read(n_bytes)
         if kind is MessageKind.REJECTED:
             rejection = RejectedMessage.model_validate_json(content)
@@ -267,7 +273,7 @@ class IsolatedAudio:
         return kind, content
 
     def _read(self, n_bytes: int) -> bytearray:
-        """Exactly so many bytes of the decoder's output. Waiting is what the clock counts."""
+        """Read exactly `n_bytes` of the decoder's output, within the time limit."""
         content = bytearray(n_bytes)
         at = 0
         while at < n_bytes:
@@ -277,13 +283,13 @@ class IsolatedAudio:
                 raise MediaRejected(Reason.TIME_LIMIT, f"decoding took more than {self._stopwatch.limit_s:g} s")
             n_read = os.readv(self._output, [memoryview(content)[at:]])
             if not n_read:
-                raise self._child.death()
+                raise self._child.crash_error()
             at += n_read
         return content
 
 
-def _available(pipe: int) -> bytes:
-    """What lies in a pipe, without waiting for more: a grandchild may hold it open."""
+def _read_available(pipe: int) -> bytes:
+    """Read what is in a pipe without waiting for more: a grandchild may hold it open."""
     os.set_blocking(pipe, False)
     try:
         return os.read(pipe, PIPE_BYTES)
@@ -291,15 +297,15 @@ def _available(pipe: int) -> bytes:
         return b""
 
 
-def _environment() -> dict[str, str]:
-    """Nothing that a hijacked decoder could use: no credentials, no addresses."""
+def child_environment() -> dict[str, str]:
+    """A minimal environment: no credentials or addresses that a hijacked decoder could use."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
     return {
         **kept,
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         "PYTHONUTF8": "1",
-        # A BLAS of many threads reserves address space for each of them, and that is limited; and a process that has
-        # threads cannot be forked safely.
+        # A multi-threaded BLAS reserves address space per thread, which is limited here, and a process with threads
+        # cannot be forked safely.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }

@@ -1,4 +1,4 @@
-"""The other side of `isolated`: a process that forks for each medium, and what the fork does."""
+"""The fork server behind `isolated`, and the process that it forks for each medium."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import MediaRejected
 from tasks.media.limits import MediaLimits
 
-CRASHED = 70  # EX_SOFTWARE
+EXIT_CRASHED = 70  # EX_SOFTWARE
 MAX_REQUEST_BYTES = 1 << 16
 
 
 def main() -> int:
-    """Serve requests until the other side closes the socket whose descriptor is the only argument."""
-    import soxr  # noqa: F401  (loaded once, here)
+    """Serve requests until the parent closes the socket whose descriptor is the only argument."""
+    import soxr  # noqa: F401  (loaded once, before forking)
 
-    gc.freeze()  # a collection in the fork would touch, and so copy, every object that is shared
+    gc.freeze()  # a garbage collection in the fork would touch, and so copy, every shared page
     control = socket.socket(fileno=int(sys.argv[1]))
-    ended: int | None = None  # a process of which only the exit status is left: it keeps its id
+    ended: int | None = None  # a process that has ended but is not reaped yet, so that its id is not reused
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 3)
         if ended is not None:
@@ -46,22 +46,22 @@ def main() -> int:
         for descriptor in descriptors:
             os.close(descriptor)
         try:
-            _tell(control, pid)
-            _wait(control, pid)
+            _send_number(control, pid)
+            _wait_for_end(control, pid)
             ended = pid
             status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
             assert status is not None
-            _tell(control, status.si_status if status.si_code == os.CLD_EXITED else -status.si_status)
+            _send_number(control, status.si_status if status.si_code == os.CLD_EXITED else -status.si_status)
         except OSError:
-            return 0  # the other side is gone
+            return 0  # the parent is gone
 
 
-def _tell(control: socket.socket, number: int) -> None:
+def _send_number(control: socket.socket, number: int) -> None:
     control.send(number.to_bytes(STATUS_BYTES, "little", signed=True))
 
 
-def _wait(control: socket.socket, pid: int) -> None:
-    """Until the decoder ends. When the other side is gone it is killed: nobody hears it any more."""
+def _wait_for_end(control: socket.socket, pid: int) -> None:
+    """Wait until the decoder ends. Kill it if the parent is gone."""
     process = os.pidfd_open(pid)
     try:
         ready, _, _ = select.select([process, control.fileno()], [], [])
@@ -72,19 +72,19 @@ def _wait(control: socket.socket, pid: int) -> None:
         os.close(process)
 
 
-def _become_decoder(told: bytes, media: int, output: int, errors: int) -> NoReturn:
-    """Decode, answer and exit. Whatever happens, this process does not go on as its parent would."""
-    code = CRASHED
+def _become_decoder(message: bytes, media: int, output: int, errors: int) -> NoReturn:
+    """Decode, answer and exit. Never return into the fork server's loop."""
+    code = EXIT_CRASHED
     try:
         os.setpgid(0, 0)
-        request = DecodeRequest.model_validate_json(told)
-        # Whatever a library prints goes to standard error; the messages have a descriptor for themselves.
+        request = DecodeRequest.model_validate_json(message)
+        # Anything that a library prints goes to standard error; the messages have their own descriptor.
         os.dup2(errors, 1)
         os.dup2(errors, 2)
         sys.stderr = os.fdopen(2, "w")
         with os.fdopen(media, "rb", buffering=0) as file, os.fdopen(output, "wb", buffering=0) as answers:
             file.seek(0)
-            _limit_resources(request.limits)
+            limit_resources(request.limits)
             code = _answer(file, request, answers)
         sys.stderr.flush()
     finally:
@@ -93,7 +93,7 @@ def _become_decoder(told: bytes, media: int, output: int, errors: int) -> NoRetu
 
 def _answer(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
     try:
-        _decode(media, request, output)
+        send_decoded(media, request, output)
     except MediaRejected as rejected:
         rejection = RejectedMessage(reason=rejected.reason, detail=rejected.detail, findings=rejected.findings)
         _send(output, MessageKind.REJECTED, rejection)
@@ -101,17 +101,18 @@ def _answer(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
         detail = f"decoding needs more than {request.limits.memory_bytes} bytes of memory"
         _send(output, MessageKind.REJECTED, RejectedMessage(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
     except BrokenPipeError:
-        return 0  # the other side has heard enough
-    except OSError as fault:  # of the storage: what FFmpeg stumbles over never gets so far
-        rejection = RejectedMessage(reason=Reason.UNREADABLE, detail=f"cannot be read on: {fault}", findings=None)
+        return 0  # the parent stopped reading
+    except OSError as fault:  # from storage: FFmpeg's own errors are MediaRejected by now
+        rejection = RejectedMessage(reason=Reason.UNREADABLE, detail=f"reading failed: {fault}", findings=None)
         _send(output, MessageKind.REJECTED, rejection)
     except Exception:
         traceback.print_exc()
-        return CRASHED
+        return EXIT_CRASHED
     return 0
 
 
-def _decode(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> None:
+def send_decoded(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> None:
+    """Decode `media` and write the messages to `output`."""
     with open_audio(media, request.policy, request.limits, sample_rate_hz=request.sample_rate_hz) as audio:
         _send(output, MessageKind.OPENED, OpenedMessage(probe=audio.probe, choice=audio.choice))
         for block in audio:
@@ -126,7 +127,8 @@ def _send(output: IO[bytes], kind: MessageKind, content: Frozen | bytes) -> None
         view = view[output.write(view) :]
 
 
-def _limit_resources(limits: MediaLimits) -> None:
+def limit_resources(limits: MediaLimits) -> None:
+    """Limit this process's memory and CPU time, and forbid it to write files and core dumps."""
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     address_space = in_use + limits.memory_bytes
     cpu_s = int(limits.wall_clock_s) + 10

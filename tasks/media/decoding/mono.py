@@ -1,4 +1,4 @@
-"""From packets to mono at the target rate: one track, or several mono tracks that make one mix."""
+"""Packets to mono at the target rate: one track, or several mono tracks mixed into one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tasks.media.findings import ChannelLevel
 if TYPE_CHECKING:
     from av.packet import Packet
 
-LAG_S = 10.0  # when one track is so far behind another, silence stands for it
+MAX_LAG_S = 10.0  # a track further behind the others is filled with silence
 
 
 class MonoTrack:
-    """One track, decoded, mixed to mono and resampled. A change of rate or channels inside it is followed."""
+    """One track: decoded, downmixed and resampled. Follows changes of rate and channels inside the track."""
 
     def __init__(
         self, decoder: TrackDecoder, *, names: tuple[str, ...], channel: int | None, sample_rate_hz: int
@@ -33,12 +33,12 @@ class MonoTrack:
         self._mixers = [self._mixer]
 
     def feed(self, packet: Packet) -> Iterable[np.ndarray]:
-        """Blocks of `(n_samples,)` float32."""
+        """Decode a packet and return blocks of `(n_samples,)` float32."""
         blocks = self._decoder.feed(packet)
         return self._convert(blocks) if blocks else ()
 
     def finish(self) -> Iterable[np.ndarray]:
-        """The rest, after the last packet."""
+        """Yield what remains after the last packet."""
         yield from self._convert(self._decoder.finish())
         yield from self._drain()
 
@@ -48,7 +48,7 @@ class MonoTrack:
 
     @property
     def levels(self) -> tuple[ChannelLevel, ...]:
-        """The channels of the layout that lasted longest."""
+        """Channel levels of the layout that lasted longest."""
         return max(self._mixers, key=lambda mixer: mixer.n_samples / mixer.sample_rate_hz).levels()
 
     def _convert(self, blocks: list[NativeBlock]) -> Iterator[np.ndarray]:
@@ -61,7 +61,8 @@ class MonoTrack:
                 self._mixer = Downmixer(len(samples), rate_hz, names=self._names, channel=self._channel)
                 self._mixers = [max(self._mixers, key=lambda mixer: mixer.n_samples), self._mixer]
             assert self._resampler is not None
-            resampled = self._resampler.push(self._mixer.mix(samples))
+            mono = self._mixer.mix(samples)  # (n_channels, n_samples) to (n_samples,)
+            resampled = self._resampler.push(mono)  # (n_samples at the target rate,)
             if len(resampled):
                 yield resampled
 
@@ -73,7 +74,7 @@ class MonoTrack:
 
 
 class Resampler:
-    """soxr's high quality (20 bit) as a stream."""
+    """Streaming resampler: soxr at high quality (20 bit)."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         import soxr
@@ -83,7 +84,7 @@ class Resampler:
         )
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """A new array, `(n_samples,)`."""
+        """Resample a block, `(n_samples,)`, into a new array."""
         if self._stream is None:
             return block.copy()
         return np.asarray(self._stream.resample_chunk(np.ascontiguousarray(block)))
@@ -95,7 +96,7 @@ class Resampler:
 
 
 class TrackMix:
-    """Several mono tracks as the channels of one mix, on one time line."""
+    """Mixes several mono tracks as channels on one timeline."""
 
     def __init__(self, tracks: dict[int, MonoTrack], sample_rate_hz: int) -> None:
         """`tracks` by stream index."""
@@ -105,21 +106,26 @@ class TrackMix:
         self._waiting = {index: SampleQueue() for index in tracks}
 
     def feed(self, packet: Packet) -> Iterator[np.ndarray]:
-        """Blocks of `(n_samples,)` float32."""
+        """Decode a packet and yield blocks of `(n_samples,)` float32."""
         queue = self._waiting[packet.stream_index]
         for block in self._tracks[packet.stream_index].feed(packet):
             queue.push(block)
-            # At each block: one packet may bring hours of silence before a late track.
+            # After each block: one packet may yield hours of silence before a late track.
             lengths = [waiting.n_samples for waiting in self._waiting.values()]
-            has_lagged = max(lengths) - min(lengths) > LAG_S * self._rate_hz
+            has_lagged = max(lengths) - min(lengths) > MAX_LAG_S * self._rate_hz
             yield from self._mix(max(lengths) if has_lagged else min(lengths), keep_s=BLOCK_S)
 
     def finish(self) -> Iterator[np.ndarray]:
-        """The rest, after the last packet."""
+        """Yield what remains after the last packet."""
         for index, track in self._tracks.items():
             for block in track.finish():
                 self._waiting[index].push(block)
-        yield from self._mix(max(queue.n_samples for queue in self._waiting.values()), keep_s=0.0)
+        yield from self._mix(self.max_waiting_samples, keep_s=0.0)
+
+    @property
+    def max_waiting_samples(self) -> int:
+        """Samples that wait in the longest queue."""
+        return max(queue.n_samples for queue in self._waiting.values())
 
     @property
     def cancelling_s(self) -> float:
@@ -127,23 +133,24 @@ class TrackMix:
 
     @property
     def levels(self) -> tuple[ChannelLevel, ...]:
-        """One for each track."""
+        """The level of each track."""
         return self._mixer.levels()
 
     def _mix(self, n_samples: int, keep_s: float) -> Iterator[np.ndarray]:
         block_samples = round(BLOCK_S * self._rate_hz)
         while n_samples > keep_s * self._rate_hz:
             n_block = min(n_samples, block_samples)
-            yield self._mixer.mix(np.stack([queue.take(n_block) for queue in self._waiting.values()])).copy()
+            tracks = np.stack([queue.take(n_block) for queue in self._waiting.values()])  # (n_tracks, n_block)
+            yield self._mixer.mix(tracks).copy()  # (n_block,)
             n_samples -= n_block
 
 
 class SampleQueue:
-    """Samples of one track that wait for those of another. What comes too late keeps its time: it is left out."""
+    """Samples of one track that wait for those of another. Samples that arrive too late are dropped, not shifted."""
 
     def __init__(self) -> None:
         self._blocks: deque[np.ndarray] = deque()
-        self._n_late = 0  # samples that were taken before they came
+        self._n_late = 0  # samples taken as silence before they arrived
         self.n_samples = 0
 
     def push(self, block: np.ndarray) -> None:
@@ -153,7 +160,7 @@ class SampleQueue:
         self.n_samples += len(block) - n_dropped
 
     def take(self, n_samples: int) -> np.ndarray:
-        """The first `n_samples`; silence after their end."""
+        """Remove the first `n_samples`, `(n_samples,)`; padded with silence if fewer are waiting."""
         taken = np.zeros(n_samples, np.float32)
         at = 0
         while self._blocks and at < n_samples:

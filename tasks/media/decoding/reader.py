@@ -1,6 +1,6 @@
-"""Any medium to mono float32 blocks at one rate, as a stream.
+"""Decode any medium to mono float32 blocks at one rate, as a stream.
 
-Memory does not depend on the duration. Times are the medium's own: see `findings.AudioFindings`.
+Memory does not depend on the duration. Sample times are the medium's own: see `findings.AudioFindings`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ def open_audio(
     *,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> Iterator[AudioReader]:
-    """Decode `media` (a path, bytes or a seekable file object) inside this process.
+    """Decode `media` (a path, bytes or a seekable file object) in this process.
 
         with open_audio(path) as audio:
             for block in audio:  # (n_samples,) float32, a second or two
                 ...
             audio.findings
 
-    Raises `MediaRejected`, here when it is no usable medium, or out of the loop: when a limit is passed, and at the
-    end when nothing was decoded or too much of it was lost. Input that may crash FFmpeg goes through
-    `IsolatedDecoder`.
+    Raises `MediaRejected`: on opening if the medium is unusable, while iterating if a limit is exceeded, and at the end
+    if nothing was decoded or too much was lost. Use `IsolatedDecoder` for input that may crash FFmpeg.
     """
     policy, limits = policy or TrackPolicy(), limits or MediaLimits()
     stopwatch = Stopwatch(limits.wall_clock_s)
@@ -60,7 +59,7 @@ def load_audio(
     *,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> np.ndarray:
-    """All of a short medium as mono, `(n_samples,)` float32. Longer than an hour is `rejected(too_long)`."""
+    """Decode a whole medium to mono, `(n_samples,)` float32. More than an hour is rejected as too_long."""
     limits = limits or MediaLimits()
     limits = limits.model_copy(update={"max_duration_s": min(limits.max_duration_s, MAX_SECONDS_IN_MEMORY)})
     with open_audio(media, policy, limits, sample_rate_hz=sample_rate_hz) as audio:
@@ -68,7 +67,7 @@ def load_audio(
 
 
 class AudioReader:
-    """The blocks of one opened medium, once. Made by `open_audio`."""
+    """Iterates once over the blocks of an opened medium. Created by `open_audio`."""
 
     def __init__(
         self,
@@ -101,18 +100,18 @@ class AudioReader:
             )
             for stream in streams
         }
-        self._line = TrackMix(self._tracks, sample_rate_hz) if len(streams) > 1 else self._tracks[streams[0].index]
+        self._mono = TrackMix(self._tracks, sample_rate_hz) if len(streams) > 1 else self._tracks[streams[0].index]
         self._meter = LevelMeter(sample_rate_hz)
         self._complete = False
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
+        """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
         max_samples = int(self._limits.max_duration_s * self.sample_rate_hz)
         self._stopwatch.resume()
         for block in self._blocks():
             self._meter.push(block)
             if self._meter.n_samples > max_samples:
-                raise MediaRejected(Reason.TOO_LONG, f"goes on after {self._limits.max_duration_s:g} s", self.findings)
+                raise MediaRejected(Reason.TOO_LONG, f"longer than {self._limits.max_duration_s:g} s", self.findings)
             self._stopwatch.pause()
             yield block
             self._stopwatch.resume()
@@ -123,12 +122,12 @@ class AudioReader:
 
     def _blocks(self) -> Iterator[np.ndarray]:
         for packet in self._packets:
-            yield from self._line.feed(packet)
-        yield from self._line.finish()
+            yield from self._mono.feed(packet)
+        yield from self._mono.finish()
 
     @property
     def findings(self) -> AudioFindings:
-        """What is known so far; everything, after the last block."""
+        """The findings so far; complete after the last block."""
         damage = [track.damage for track in self._tracks.values()]
         findings = AudioFindings(
             complete=self._complete,
@@ -151,18 +150,18 @@ class AudioReader:
                 rms_dbfs=self._meter.rms_dbfs,
                 gated_dbfs=self._meter.gated_dbfs,
                 peak_dbfs=self._meter.peak_dbfs,
-                channels=self._line.levels,
-                cancelling_s=round(self._line.cancelling_s, 3),
+                channels=self._mono.levels,
+                cancelling_s=round(self._mono.cancelling_s, 3),
             ),
         )
         findings = findings.model_copy(update={"missing_s": self._missing_s(findings)})
         return findings.model_copy(update={"warnings": find_warnings(findings)})
 
     def _missing_s(self, findings: AudioFindings) -> float:
-        """How much is missing at the end of a file that shows that it broke off; 0 where it does not.
+        """Duration missing at the end of a truncated file; 0 if it is not truncated.
 
-        It shows by its length in bytes, or by ending inside a packet before the time that its header says. A header's
-        time alone is not believed, nor one beyond all programmes.
+        A file is truncated if it is shorter in bytes than declared, or if it ends inside a packet before its header's
+        duration. That duration alone proves nothing; one beyond `max_duration_s` is ignored.
         """
         missing_s = 0.0
         if findings.complete and (findings.cut_short or all(t.damage.ends_in_failure for t in self._tracks.values())):
@@ -177,10 +176,10 @@ class AudioReader:
                 detail = f"none of its {findings.packets} packets could be decoded: {findings.first_error}"
                 raise MediaRejected(Reason.DAMAGED, detail, findings)
             if findings.cut_short:
-                raise MediaRejected(Reason.TRUNCATED, "the file ends before its audio begins: half a copy?", findings)
+                raise MediaRejected(Reason.TRUNCATED, "the file ends before its audio begins: a partial copy?", findings)
             raise MediaRejected(Reason.EMPTY, "its audio track has no samples", findings)
         if findings.lost_share > self._limits.max_lost_share:
             if findings.missing_s > findings.lost_s:
-                raise MediaRejected(Reason.TRUNCATED, f"{findings.warnings[0].detail}: half a copy?", findings)
+                raise MediaRejected(Reason.TRUNCATED, f"{findings.warnings[0].detail}: a partial copy?", findings)
             detail = f"{findings.lost_s:.1f} s of {findings.duration_s:.1f} s were lost: {findings.first_error}"
             raise MediaRejected(Reason.DAMAGED, detail.rstrip(": "), findings)

@@ -1,7 +1,7 @@
-"""Packets of one track to blocks of float samples on the medium's own time line.
+"""Decode the packets of one track to blocks of float samples on the medium's own timeline.
 
-FFmpeg drops what it cannot decode and goes on. Here the place stays: silence of the same length stands for it, so
-that every later sample keeps its time.
+FFmpeg drops what it cannot decode and continues. Here silence of the same length replaces it, so that every later
+sample keeps its time.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
-# Frames are gathered to blocks of this length: a second of MP3 is 38 frames of 30 µs each, and one NumPy call takes 1.
+# Frames are collected into blocks of this length: a second of MP3 is 38 frames, each decoded in 30 µs, and one NumPy
+# call takes 1 µs.
 BLOCK_S = 2.0
 
-# Time stamps may wander this far from the count of samples: Matroska's are whole milliseconds, live muxers' worse.
-# Beyond it, audio is missing. When a packet has just failed, much less is enough.
+# Timestamps may deviate this far from the sample count: Matroska's are whole milliseconds, live muxers' are worse.
+# Beyond that, audio is missing. Right after a failed packet, a much smaller deviation is enough.
 GAP_S = 0.040
 GAP_AFTER_FAILURE_S = 0.005
-CLOCK_RESET_S = 0.5  # so far back, it is another clock
-MAX_PLACES = 10_000  # of lost audio that are told one by one
+CLOCK_RESET_S = 0.5  # a jump back by more than this is a clock reset
+MAX_LOST_SPANS = 10_000  # spans of lost audio listed individually
 
-# Decoders that check their frames' checksums when asked, and tell damage from sound by it. MP3's own is left alone:
-# encoders have written wrong ones.
+# Decoders that can verify frame checksums, and so detect damage. MP3's is not verified: encoders have written wrong
+# ones.
 CHECKSUMMED = frozenset({"flac", "ac3", "ac3_fixed", "eac3", "tta", "wavpack"})
 
 
 class NativeBlock(NamedTuple):
-    """A stretch of one track as it was coded: `samples` is `(n_channels, n_samples)`, float32.
+    """A block of one track at its own rate: `samples` is `(n_channels, n_samples)`, float32.
 
-    They lie in memory that the decoder uses again: they are good until the next packet.
+    Valid until the next packet: the decoder reuses the memory.
     """
 
     samples: np.ndarray
@@ -51,13 +52,13 @@ class NativeBlock(NamedTuple):
 
 @dataclass
 class DamageCount:
-    """What went wrong in a track, while it is being decoded."""
+    """Counts what went wrong while decoding a track."""
 
     packets: int = 0
     packets_failed: int = 0
     gaps: int = 0
     lost_s: float = 0.0
-    lost: list[tuple[float, float]] = field(default_factory=list)  # begin and end of what silence stands for
+    lost: list[tuple[float, float]] = field(default_factory=list)  # start and end of each span replaced by silence
     ends_in_failure: bool = False
     clock_resets: int = 0
     starts_at_s: float = 0.0
@@ -66,30 +67,30 @@ class DamageCount:
     n_channels: dict[int, None] = field(default_factory=dict)
 
     def note_loss(self, at_s: float, length_s: float) -> None:
-        """Remember a place. Beyond `MAX_PLACES`, what lies between the last ones counts as lost too."""
-        if len(self.lost) < MAX_PLACES:
+        """Record a lost span. Beyond `MAX_LOST_SPANS`, the last span is extended to include it."""
+        if len(self.lost) < MAX_LOST_SPANS:
             self.lost.append((at_s, at_s + length_s))
         else:
             self.lost[-1] = (self.lost[-1][0], at_s + length_s)
 
 
 class TrackDecoder:
-    """Decodes one track, a packet at a time."""
+    """Decodes one track, packet by packet."""
 
     def __init__(
         self, stream: AudioStream, *, origin_s: float, is_raw: bool, max_gap_s: float, max_lead_s: float
     ) -> None:
-        """`origin_s`: the medium's time 0 on the container's clock. `is_raw`: its time stamps are counted, not
-        stored, so they do not show what is missing. `max_lead_s`: the track may begin so long after the medium.
+        """`origin_s`: the medium's time 0 on the container's clock. `is_raw`: timestamps are counted, not stored, so
+        they do not reveal gaps. `max_lead_s`: how long after the medium the track may start.
 
-        Raises `MediaRejected(unsupported_codec)` when the decoder does not take the stream.
+        Raises `MediaRejected(unsupported_codec)` if the decoder rejects the stream.
         """
         self.damage = DamageCount()
         self._is_raw, self._max_gap_s, self._max_lead_s = is_raw, max_gap_s, max_lead_s
         self._context = stream.codec_context
         self._tick_s = float(stream.time_base) if stream.time_base else 0.0
         self._origin_s = origin_s
-        self._context.thread_count = 1  # audio decoders have no use for more, and files are decoded side by side
+        self._context.thread_count = 1  # audio decoders do not use more, and files are decoded in parallel
         if self._context.name in CHECKSUMMED:
             self._context.options = {"err_detect": "crccheck+explode"}
         try:
@@ -97,43 +98,43 @@ class TrackDecoder:
         except (FFmpegError, ValueError) as error:
             raise MediaRejected(
                 Reason.UNSUPPORTED_CODEC,
-                f"the {self._context.name} decoder does not take it: {getattr(error, 'strerror', None) or error}",
+                f"the {self._context.name} decoder rejects it: {getattr(error, 'strerror', None) or error}",
             ) from error
 
-        self._buffer = BlockBuffer("fltp", 1, 0)  # of frames of one shape
-        self._shape: tuple[str, int, int] | None = None  # format, rate, channels
+        self._buffer = BlockBuffer("fltp", 1, 0)  # for frames of the current format
+        self._frame_format: tuple[str, int, int] | None = None  # sample format, rate, channels
         self._rate_hz = self._block_samples = 0
-        # The clock: the next frame should be `_ticks` after `_anchor_pts`, and may be off by so much.
+        # The clock: the next frame is expected `_ticks` after `_anchor_pts`, within `_earliest` to `_latest`.
         self._has_begun = False
         self._anchor_pts, self._ticks, self._ticks_per_sample = 0, 0.0, 0.0
         self._earliest = self._latest = 0.0
-        self._failed_s = 0.0  # length of the packets that failed since the last good frame
+        self._failed_s = 0.0  # duration of the packets that failed since the last good frame
         self._good_bytes, self._good_s, self._silence_s = 0, 0.0, 0.0
 
     def feed(self, packet: Packet) -> list[NativeBlock]:
-        """Decode a packet. Gives the blocks that it completes, mostly none."""
+        """Decode a packet and return the blocks that it completes, usually none."""
         self.damage.packets += 1
         self._buffer.reclaim()
         return self._decode(packet, [])
 
     def finish(self) -> list[NativeBlock]:
-        """What the decoder still holds, and the last block."""
+        """Flush the decoder and return the remaining blocks."""
         self._buffer.reclaim()
         blocks = self._decode(None, [])
         self._complete_block(blocks)
-        # Nothing follows what failed last, so no silence is needed to keep a place. It is lost all the same.
+        # Nothing follows the packets that failed last, so no silence replaces them, but they count as lost.
         self.damage.ends_in_failure = self._failed_s > 0
         self.damage.lost_s += self._failed_s
         return blocks
 
     def _decode(self, packet: Packet | None, blocks: list[NativeBlock]) -> list[NativeBlock]:
-        """The hot loop: about 2 µs a frame beside the decoder's own 20 to 50."""
+        """The hot loop: about 2 µs a frame on top of the decoder's 20 to 50 µs."""
         try:
             frames = self._context.decode(packet)
         except EndOfStream:
             return blocks
         except MemoryError as error:
-            raise MediaRejected(Reason.MEMORY_LIMIT, "decoding it needs more memory than it may have") from error
+            raise MediaRejected(Reason.MEMORY_LIMIT, "decoding it exceeds the memory limit") from error
         except (FFmpegError, ValueError) as error:
             if packet:
                 self._on_failure(packet, error)
@@ -142,8 +143,8 @@ class TrackDecoder:
             n_samples, sample_format, pts = frame.samples, frame.format, frame.pts
             if not n_samples or sample_format is None:
                 continue
-            shape = (sample_format.name, frame.sample_rate, frame.layout.nb_channels)
-            if shape != self._shape and not self._change_shape(shape, blocks):
+            frame_format = (sample_format.name, frame.sample_rate, frame.layout.nb_channels)
+            if frame_format != self._frame_format and not self._change_format(frame_format, blocks):
                 continue
             if (
                 pts is None
@@ -163,7 +164,7 @@ class TrackDecoder:
         self._count_failure(str(getattr(error, "strerror", None) or error))
         length_s = (packet.duration or 0) * self._tick_s
         if self._is_raw and self._good_bytes:
-            # A destroyed header makes one packet of everything up to the next: its size tells how long that was.
+            # A destroyed header merges everything up to the next one into one packet: its size tells its duration.
             good_s = self._good_s + self._buffer.n_samples / max(1, self._rate_hz)
             length_s = max(length_s, packet.size * good_s / self._good_bytes)
         self._failed_s += min(max(length_s, 0.0), self._max_gap_s)
@@ -172,14 +173,14 @@ class TrackDecoder:
         self.damage.packets_failed += 1
         self.damage.first_error = self.damage.first_error or error
 
-    def _change_shape(self, shape: tuple[str, int, int], blocks: list[NativeBlock]) -> bool:
-        """From here on, frames are of another shape. False when such frames cannot be taken."""
-        sample_format, rate_hz, n_channels = shape
+    def _change_format(self, frame_format: tuple[str, int, int], blocks: list[NativeBlock]) -> bool:
+        """Switch to frames of another format. Return False if they are unsupported."""
+        sample_format, rate_hz, n_channels = frame_format
         if not (0 < n_channels <= MAX_CHANNELS and MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ):
             self._count_failure(f"a frame of {n_channels} channels at {rate_hz} Hz")
             return False
         self._complete_block(blocks)
-        self._shape = shape
+        self._frame_format = frame_format
         self._rate_hz = rate_hz
         self._block_samples = round(BLOCK_S * rate_hz)
         self._buffer = BlockBuffer(sample_format, n_channels, self._block_samples)
@@ -189,7 +190,7 @@ class TrackDecoder:
         return True
 
     def _keep_time(self, pts: int | None, blocks: list[NativeBlock]) -> None:
-        """Put in silence for what is missing before a frame; called when its time stamp is not the expected one."""
+        """Insert silence for audio missing before a frame. Called if its timestamp is not the expected one."""
         if not self._has_begun:
             self._begin(pts, blocks)
             return
@@ -199,24 +200,24 @@ class TrackDecoder:
             self.damage.lost_s += missing_s
             self._complete_block(blocks)
             self.damage.note_loss(self._good_s + self._silence_s, missing_s)
-            self._put_silence(missing_s, blocks)
+            self._insert_silence(missing_s, blocks)
         self._failed_s = 0.0
 
     def _begin(self, pts: int | None, blocks: list[NativeBlock]) -> None:
-        """The first frame. A track that starts after the medium does is preceded by silence."""
+        """Handle the first frame. A track that starts after the medium is preceded by silence."""
         self._has_begun = True
         self.damage.lost_s += self._failed_s
         self._failed_s = 0.0
         lead_s = pts * self._tick_s - self._origin_s if pts is not None else 0.0
         if GAP_S < lead_s <= self._max_lead_s:
             self.damage.starts_at_s = lead_s
-            self._put_silence(lead_s, blocks)
+            self._insert_silence(lead_s, blocks)
         elif lead_s > self._max_lead_s:
             self.damage.clock_resets += 1
         self._anchor(pts)
 
     def _anchor(self, pts: int | None) -> None:
-        """From here on, count from `pts`."""
+        """Count time from `pts` onwards."""
         self._ticks = 0.0
         if pts is not None and self._tick_s and not self._is_raw:
             self._anchor_pts = pts
@@ -235,15 +236,15 @@ class TrackDecoder:
         self._ticks = -self._failed_s / self._tick_s
         return self._failed_s
 
-    def _put_silence(self, length_s: float, blocks: list[NativeBlock]) -> None:
-        assert self._shape is not None
+    def _insert_silence(self, length_s: float, blocks: list[NativeBlock]) -> None:
+        assert self._frame_format is not None
         left = round(length_s * self._rate_hz)
         self._ticks += left * self._ticks_per_sample
         self._silence_s += left / self._rate_hz
         while left > 0:
             n_samples = min(left, self._block_samples)
-            # One zero, seen many times: hours of silence for many channels take no memory here.
-            zeros = np.broadcast_to(np.float32(0), (self._shape[2], n_samples))
+            # A broadcast view: hours of silence in many channels take no memory.
+            zeros = np.broadcast_to(np.float32(0), (self._frame_format[2], n_samples))  # (n_channels, n_samples)
             blocks.append(NativeBlock(zeros, self._rate_hz))
             left -= n_samples
 

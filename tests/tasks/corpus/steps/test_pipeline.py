@@ -325,11 +325,11 @@ def test_a_file_that_crashes_the_decoder_costs_its_own_programme(
         f"#!{sys.executable}\n"
         "import os, sys\n"
         "from tasks.media.decoding import isolated_child\n"
-        "decode = isolated_child._decode\n"
+        "decode = isolated_child.send_decoded\n"
         "def crash(media, request, output):\n"
         "    media.read(100).endswith(b'?' * 56) and os.abort()\n"
         "    decode(media, request, output)\n"
-        "isolated_child._decode = crash\n"
+        "isolated_child.send_decoded = crash\n"
         "sys.argv[1:] = sys.argv[-1:]\n"
         "sys.exit(isolated_child.main())\n"
     )

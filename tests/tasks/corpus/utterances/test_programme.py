@@ -66,7 +66,7 @@ def test_what_a_fault_of_the_moment_cost_is_tried_again(folder, monkeypatch: pyt
 
     def killed(audio: IsolatedAudio) -> Iterator[np.ndarray]:
         monkeypatch.undo()
-        os.kill(audio._child._pid, signal.SIGKILL)
+        os.kill(audio.pid, signal.SIGKILL)
         yield from audio
 
     monkeypatch.setattr(IsolatedAudio, "__iter__", killed)
@@ -109,7 +109,7 @@ def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
     assembled = folder.assemble(scan, folder.extract([prepared]))
     for name in ("README.md", "report.html"):
         page = storage.read_bytes(output_uri(assembled.result, load_result(assembled.result), name)).decode()
-        assert "4.2 s are missing at the end of files that broke off. Programmes with a warning: 1 truncated." in page
+        assert "4.2 s are missing at the end of truncated files. Programmes with a warning: 1 truncated." in page
 
 
 def test_utterances_over_lost_audio_are_dropped(folder) -> None:

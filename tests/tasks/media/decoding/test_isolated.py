@@ -51,7 +51,7 @@ def acting_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     """Let the process that should decode run `script` instead; `output` is where its answers go."""
     child = tmp_path / "child"
     lines = [f"#!{sys.executable}", "import os, signal, sys, time", "from tasks.media.decoding import isolated_child"]
-    lines += ["def act(media, request, output):", f"    {script}", "isolated_child._decode = act"]
+    lines += ["def act(media, request, output):", f"    {script}", "isolated_child.send_decoded = act"]
     lines += ["sys.argv[1:] = sys.argv[-1:]", "sys.exit(isolated_child.main())"]
     child.write_text("\n".join(lines) + "\n")
     child.chmod(0o755)
@@ -77,7 +77,7 @@ def test_the_same_blocks_as_in_this_process(path: Path):
 def test_reading_may_stop_early(path: Path):
     with open_isolated(path) as audio:
         next(iter(audio))
-        with pytest.raises(RuntimeError, match="when all blocks have been read"):
+        with pytest.raises(RuntimeError, match="only when all blocks have been read"):
             _ = audio.findings
     assert not children()
 
@@ -119,8 +119,8 @@ def test_memory_does_not_grow_with_duration(tmp_path: Path):
         ("raise RuntimeError('no such thing')", Reason.DECODE_ERROR, "exit code 70) RuntimeError: no such thing"),
         ("raise OSError(116, 'Stale file handle')", Reason.UNREADABLE, "Stale file handle"),
         ("os._exit(3)", Reason.DECODE_ERROR, "exit code 3"),
-        ("output.write(b'complete nonsense')", Reason.DECODE_ERROR, "no sense"),
-        ("output.write(b'B' + (2**31).to_bytes(4, 'little'))", Reason.DECODE_ERROR, "no sense"),
+        ("output.write(b'complete nonsense')", Reason.DECODE_ERROR, "invalid message"),
+        ("output.write(b'B' + (2**31).to_bytes(4, 'little'))", Reason.DECODE_ERROR, "invalid message"),
         ("output.write(b'B' + (400).to_bytes(4, 'little') + b'short')", Reason.DECODE_ERROR, "exit code 0"),
         ("os.write(2, b'x' * (1 << 20)); os.abort()", Reason.DECODE_ERROR, "SIGABRT"),
     ],
@@ -159,10 +159,10 @@ def commands() -> list[str]:
 
 def test_the_child_gets_no_credentials_and_cannot_write(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert "secret" not in isolated._environment().values()
+    assert "secret" not in isolated.child_environment().values()
     code = (
-        "from tasks.media.decoding.isolated_child import _limit_resources; from tasks.media.limits import MediaLimits\n"
-        "_limit_resources(MediaLimits())\n"
+        "from tasks.media.decoding.isolated_child import limit_resources; from tasks.media.limits import MediaLimits\n"
+        "limit_resources(MediaLimits())\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"open({str(tmp_path / 'written')!r}, 'wb', buffering=0).write(b'x')"
     )
@@ -185,7 +185,7 @@ def test_one_decoder_serves_many_media_and_outlives_those_that_crash(
     fault = f"given = media, request, output; {fault}"
     acting_as(fault, monkeypatch, tmp_path)
     script = tmp_path / "child"
-    script.write_text(script.read_text().replace("def act(", "decode = isolated_child._decode\ndef act(", 1))
+    script.write_text(script.read_text().replace("def act(", "decode = isolated_child.send_decoded\ndef act(", 1))
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"!" + path.read_bytes()[1:])
     with IsolatedDecoder() as decoder:
@@ -227,7 +227,7 @@ def test_nothing_decodes_on_for_a_caller_that_was_killed(path: Path, tmp_path: P
         "from tasks.media.decoding.isolated import IsolatedDecoder\n"
         "decoder = IsolatedDecoder()\n"
         "with decoder.open_audio(sys.argv[1]) as audio:\n"
-        "    print(decoder._process.pid, audio._child._pid, flush=True)\n"
+        "    print(decoder.pid, audio.pid, flush=True)\n"
         "    time.sleep(1000)\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)

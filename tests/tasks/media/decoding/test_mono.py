@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.media.decoding.mono import LAG_S, MonoTrack, SampleQueue, TrackMix
+from tasks.media.decoding.mono import MAX_LAG_S, MonoTrack, SampleQueue, TrackMix
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=30))
@@ -36,5 +36,5 @@ def test_hours_of_silence_before_a_late_track_do_not_wait_in_memory():
     n_samples = 0
     for block in mix.feed(SimpleNamespace(stream_index=0)):
         n_samples += len(block)
-        assert mix._waiting[0].n_samples <= (LAG_S + 1) * 100
+        assert mix.max_waiting_samples <= (MAX_LAG_S + 1) * 100
     assert n_samples + sum(len(block) for block in mix.finish()) == 7200 * 100
