@@ -35,7 +35,7 @@ def components() -> dict[str, Component]:
     """As the workers' modules declare them; to be had from them only with a model, whose libraries load for seconds."""
     found = {}
     for name in WORKERS:
-        source = (CHECKOUT / "tasks" / "streaming" / f"{name}.py").read_text()
+        source = (CHECKOUT / "tasks" / "streaming" / "components" / f"{name}.py").read_text()
         ((declared, reads),) = re.findall(r'\bComponent\(\s*"(\w+)",\s*(\w+),', source)
         found[declared] = Component(declared, getattr(messages, reads), lambda session, saved: pytest.fail(session), 1)
     assert sorted(found) == WORKERS
