@@ -1,1 +1,1 @@
-"""The dataset that corpus writes and training reads: manifest, Parquet schema, audio as FLAC, totals."""
+"""The dataset format that the corpus pipeline writes and training reads: manifest, Parquet schema, FLAC, summary."""

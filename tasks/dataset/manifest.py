@@ -1,7 +1,7 @@
-"""A dataset: Parquet shards named by a manifest, whose sha256 is the dataset's version.
+"""A dataset: Parquet shards listed in a manifest, whose sha256 is the dataset's version.
 
-The manifest names shards by content and holds no addresses, so equal data has an equal version wherever it was made.
-Where the shards lie stands in `locations.json` beside it: shards stay where `extract-features` wrote them.
+The manifest lists shards by content hash and contains no URIs, so equal data has an equal version wherever it was made.
+The URIs are in `locations.json` beside it: shards stay where `extract-features` wrote them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Shard(Frozen):
     bytes: int
     utterances: int
     hours: float
-    uri: str = Field(default="", exclude=True, description="where it lies; filled in by load_manifest")
+    uri: str = Field(default="", exclude=True, description="its URI; filled in by load_manifest")
 
 
 class DatasetManifest(Frozen):
-    """What a dataset is made of, and what was left out of it."""
+    """The contents of a dataset, and what was dropped from it."""
 
     schema_version: int = 1
     name: str
@@ -54,23 +54,23 @@ class DatasetManifest(Frozen):
     normaliser: str
     features: str
     features_config: dict[str, Any]
-    matched_by: tuple[str, ...] = Field(default=(), description="models that the captions were held against, if any")
+    matched_by: tuple[str, ...] = Field(default=(), description="models that the captions were matched with, if any")
     splits: dict[Split, tuple[Shard, ...]]
-    kept: dict[Split, Tally] = Field(description="utterances and their length")
+    kept: dict[Split, Tally] = Field(description="utterances and their duration")
     programmes: dict[Split, int]
-    account: Summary = Field(description="what the corpus gave, and what was dropped per step and reason")
+    account: Summary = Field(description="corpus totals, and what was dropped per step and reason")
     configuration: dict[str, dict[str, Any]] = Field(description="arguments of the steps that made it")
 
     def shards(self, split: Split | str) -> tuple[Shard, ...]:
         return self.splits.get(Split(split), ())
 
     def uris(self, split: Split | str) -> list[str]:
-        """Where the shards of a split lie."""
+        """URIs of the shards of a split."""
         return [shard.uri for shard in self.shards(split)]
 
 
 def load_manifest(uri: str) -> tuple[DatasetManifest, str]:
-    """The dataset at `uri` (its manifest.json) with its version. Raises InputRejected when it is none."""
+    """Load the dataset whose manifest.json is at `uri`, and its version. Raises InputRejected if it is invalid."""
     data = storage.read_bytes(uri)
     try:
         manifest = DatasetManifest.model_validate_json(data)
@@ -84,16 +84,16 @@ def load_manifest(uri: str) -> tuple[DatasetManifest, str]:
         }
     except (ValueError, KeyError) as error:
         raise InputRejected(
-            f"not a dataset's manifest: {error}",
+            f"not a dataset manifest: {error}",
             reason=Reason.CORRUPT,
             subject=uri,
-            next_step="give the manifest.json of an assemble-dataset step",
+            next_step="give the manifest.json of an assemble-dataset result",
         ) from None
     return manifest.model_copy(update={"splits": located}), hashlib.sha256(data).hexdigest()
 
 
 def reference(folder: str, uri: str) -> str:
-    """`uri` as seen from `folder`: relative where both lie in one store, so that the store can be moved whole."""
+    """`uri` relative to `folder` if both are in one store, so that the whole store can be moved."""
     scheme, _, path = uri.partition("://")
     from_scheme, _, from_path = folder.partition("://")
     if scheme != from_scheme or path.split("/")[0] != from_path.split("/")[0]:
@@ -102,7 +102,7 @@ def reference(folder: str, uri: str) -> str:
 
 
 def resolve(folder: str, reference: str) -> str:
-    """The URI behind a `reference` made for `folder`."""
+    """The URI that a `reference` made for `folder` stands for."""
     if "://" in reference:
         return reference
     scheme, _, path = folder.partition("://")
@@ -111,7 +111,7 @@ def resolve(folder: str, reference: str) -> str:
 
 
 def read_batches(manifest: DatasetManifest, split: Split | str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a split, one row group at a time, with the asked columns only."""
+    """Yield the rows of a split, one row group at a time, with the given columns only."""
     from tasks.dataset.schema import open_parquet
 
     for shard in manifest.shards(split):
@@ -121,11 +121,11 @@ def read_batches(manifest: DatasetManifest, split: Split | str, columns: Sequenc
 
 
 def feature_arrays(batch: pa.RecordBatch) -> list[np.ndarray]:
-    """The `input_features` of a batch: one `(n_frames, n_mels)` float16 view each, no copy made."""
+    """The `input_features` of a batch: one `(n_frames, n_mels)` float16 view each, without copying."""
     import numpy as np
 
     column = batch.column("input_features")
-    frames = column.flatten()  # one entry a frame
-    values = frames.flatten().to_numpy().reshape(-1, column.type.value_type.list_size)
-    ends = np.cumsum(column.value_lengths().to_numpy())
+    frames = column.flatten()  # one entry per frame
+    values = frames.flatten().to_numpy().reshape(-1, column.type.value_type.list_size)  # (n_frames of all, n_mels)
+    ends = np.cumsum(column.value_lengths().to_numpy())  # (n_rows,)
     return np.split(values, ends[:-1]) if len(ends) else []

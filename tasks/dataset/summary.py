@@ -1,4 +1,4 @@
-"""How much was kept and what was dropped, as it adds up over programmes, shards and steps."""
+"""Totals of what was kept and dropped, summed over programmes, shards and steps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SUMMARY = "summary.json"
 
 
 def whole_ms(duration_s: float) -> int:
-    """The whole milliseconds of a row's `duration_s`, as accounts count them."""
+    """A row's `duration_s` in whole milliseconds, as summaries count it."""
     return round(duration_s * SAMPLE_RATE_HZ) // SAMPLES_PER_MS
 
 
 class Tally(Frozen):
-    """How many, and their length together. Milliseconds, so that sums are exact."""
+    """A count and a total duration, in milliseconds so that sums are exact."""
 
     count: int = 0
     ms: int = 0
@@ -33,31 +33,31 @@ class Tally(Frozen):
 
 
 Drops = dict[str, dict[Reason, Tally]]
-"""What was dropped, per step and reason."""
+"""Tallies of what was dropped, per step and reason."""
 
 
 Examples = dict[str, dict[Reason, tuple[ItemOutcome, ...]]]
-"""Some of what was dropped, per step and reason."""
+"""A few dropped items, per step and reason."""
 
-MAX_EXAMPLES = 3  # of a step and reason, for people to look at
+MAX_EXAMPLES = 3  # per step and reason, for the report
 
 
 class Summary(Frozen):
-    """A shard's or a dataset's account. `cut` is `kept` and everything in `dropped` together, to the millisecond."""
+    """Totals of a shard or a dataset. `cut` equals `kept` plus everything in `dropped`, to the millisecond."""
 
-    media: Tally = Field(default=Tally(), description="programmes that were decoded, as long as the decode says")
-    cut: Tally = Field(default=Tally(), description="utterances that the transcripts gave")
-    kept: Tally = Field(default=Tally(), description="utterances that are left")
+    media: Tally = Field(default=Tally(), description="decoded programmes and their decoded duration")
+    cut: Tally = Field(default=Tally(), description="utterances cut by the transcripts")
+    kept: Tally = Field(default=Tally(), description="utterances kept")
     dropped: Drops = Field(default_factory=dict, description="utterances, per step and reason")
     rejected: Drops = Field(default_factory=dict, description="whole programmes, per step and reason")
-    uncaptioned_ms: int = Field(default=0, description="media time that no utterance covers, kept or dropped")
+    uncaptioned_ms: int = Field(default=0, description="media time not covered by any utterance, kept or dropped")
     warned: Drops = Field(default_factory=dict, description="programmes decoded with a warning, per step and reason")
-    lost_ms: int = Field(default=0, description="media time that could not be decoded: silence stands for it")
-    missing_ms: int = Field(default=0, description="media time missing at the end of files that broke off")
+    lost_ms: int = Field(default=0, description="media time that could not be decoded and was replaced by silence")
+    missing_ms: int = Field(default=0, description="media time missing at the end of truncated files")
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
-    """The account of all together."""
+    """The sum of all summaries."""
     parts = list(summaries)
     return Summary(
         media=sum((part.media for part in parts), Tally()),
@@ -73,7 +73,7 @@ def total(summaries: Iterable[Summary]) -> Summary:
 
 
 def merge(parts: Iterable[Drops]) -> Drops:
-    """Drops added up, in a fixed order."""
+    """The sum of all drops, in a fixed order."""
     merged: dict[str, dict[Reason, Tally]] = defaultdict(lambda: defaultdict(Tally))
     for part in parts:
         for step, reasons in part.items():
@@ -110,7 +110,7 @@ def examples_of(step: str, outcomes: Iterable[ItemOutcome]) -> Examples:
 
 
 def merge_examples(parts: Iterable[Examples]) -> Examples:
-    """The first few of all parts."""
+    """The first few examples over all parts."""
     merged: dict[str, dict[Reason, tuple[ItemOutcome, ...]]] = defaultdict(dict)
     for part in parts:
         for step, reasons in part.items():

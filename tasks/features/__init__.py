@@ -1,4 +1,4 @@
 """Log-mel features: one implementation for every model family and device.
 
-`config` describes an extractor and imports nothing heavy; `logmel` computes and needs torch.
+`config` describes an extractor and has no heavy imports; `logmel` computes the features and needs torch.
 """

@@ -1,4 +1,4 @@
-"""What a log-mel feature is: every number that changes its values, in one frozen record."""
+"""Configuration of log-mel features: every parameter that affects their values, in one frozen record."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tasks.audio import SAMPLE_RATE_HZ
 
 
 class FeatureFamily(StrEnum):
-    """The model families whose features differ in more than their numbers."""
+    """Families of features that differ in more than their parameters."""
 
-    PARAKEET = "parakeet"  # FastConformer: pre-emphasis over the whole signal, frames around their centre
-    WHISPER = "whisper"  # 30-second window, base-10 logarithm, clamped to 8 below the loudest
-    KALDI = "kaldi"  # wav2vec2-BERT: whole frames only, offset removed and pre-emphasis in each, Kaldi's mel scale
+    PARAKEET = "parakeet"  # FastConformer: pre-emphasis over the whole signal, centred frames
+    WHISPER = "whisper"  # 30-second window, base-10 logarithm, clamped to 8 below the maximum
+    KALDI = "kaldi"  # wav2vec2-BERT: whole frames only, DC removal and pre-emphasis per frame, Kaldi's mel scale
 
 
 @dataclass(frozen=True)
 class FeaturesConfig:
     """Parameters of one extractor. Equal configurations give equal features, on any device.
 
-    The frames of an utterance of `n_samples` are `n_samples // hop_samples` (Parakeet), those that fit into it whole
-    (Kaldi), or `window_samples // hop_samples` whatever its length (Whisper); each `stride` of them make one.
+    An utterance of `n_samples` has `n_samples // hop_samples` frames (Parakeet), as many as fit completely (Kaldi), or
+    always `window_samples // hop_samples` (Whisper); `stride` of them are stacked into one.
     """
 
     family: FeatureFamily
@@ -34,9 +34,9 @@ class FeaturesConfig:
     n_fft: int
     sample_rate_hz: int = SAMPLE_RATE_HZ
     preemphasis: float = 0.0
-    window_samples: int = 0  # every utterance is cut or filled to this length; 0 keeps its own
+    window_samples: int = 0  # every utterance is cut or padded to this length; 0 keeps its own
     per_feature_norm: bool = False
-    stride: int = 1  # so many frames side by side are one frame of the model's; a rest is left out
+    stride: int = 1  # number of frames stacked into one model frame; an incomplete last one is dropped
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", FeatureFamily(self.family))
@@ -46,11 +46,11 @@ class FeaturesConfig:
         if self.win_samples > self.n_fft:
             raise ValueError(f"features: a window of {self.win_samples} samples exceeds n_fft {self.n_fft}")
         if self.window_samples % self.hop_samples:
-            raise ValueError(f"features: {self.window_samples} samples are no multiple of hop {self.hop_samples}")
+            raise ValueError(f"features: {self.window_samples} samples are not a multiple of hop {self.hop_samples}")
 
     @property
     def n_features(self) -> int:
-        """Values of a frame."""
+        """Values per frame."""
         return self.n_mels * self.stride
 
     @property
@@ -62,7 +62,7 @@ class FeaturesConfig:
         return self.n_spectra(n_samples) // self.stride
 
     def n_spectra(self, n_samples: int) -> int:
-        """Frames before `stride` of them are put together."""
+        """Number of frames before stacking."""
         if self.family is FeatureFamily.KALDI:
             return max(0, 1 + (n_samples - self.win_samples) // self.hop_samples)
         return (self.window_samples or n_samples) // self.hop_samples
@@ -83,7 +83,7 @@ class FeaturesConfig:
 
 
 def parakeet(hop_samples: int = 160, n_mels: int = 80, *, per_feature_norm: bool = True) -> FeaturesConfig:
-    """FastConformer's features as NVIDIA's Parakeet models take them; `hop_samples=320` is the demo's family."""
+    """FastConformer features as used by NVIDIA's Parakeet models; the demo models use `hop_samples=320`."""
     return FeaturesConfig(
         family=FeatureFamily.PARAKEET,
         n_mels=n_mels,
@@ -122,5 +122,5 @@ def kaldi(n_mels: int = 23, *, per_feature_norm: bool = False, stride: int = 1) 
 
 
 def wav2vec2_bert() -> FeaturesConfig:
-    """wav2vec2-BERT's and SeamlessM4T's features: Kaldi's, normalised, two frames in one: 160 values every 20 ms."""
+    """wav2vec2-BERT's and SeamlessM4T's features: Kaldi's, normalised, two frames stacked: 160 values every 20 ms."""
     return kaldi(80, per_feature_norm=True, stride=2)

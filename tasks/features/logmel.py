@@ -1,9 +1,9 @@
 """Log-mel features in torch: one implementation for every model family and device.
 
-The utterances of a group are laid one after the other in one signal, each starting at a multiple of the hop, so that a
-strided view yields every frame without padding anyone to the longest. The frames then pass in blocks through one rfft
-and a few matrix products. On a processor groups and blocks are so small that an utterance stays in a core's cache from
-its first sample to its last feature; on a GPU they are large.
+The utterances of a group are concatenated into one signal, each starting at a multiple of the hop, so that a strided
+view yields every frame without padding to the longest utterance. The frames then pass in blocks through one rfft and a
+few matrix products. On a CPU, groups and blocks are small enough for an utterance to stay in a core's cache from
+samples to features; on a GPU they are large.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 PARAKEET_LOG_GUARD = 2.0**-24  # added before the logarithm (NeMo)
-PARAKEET_NORM_GUARD = 1e-5  # added to the deviation (NeMo)
-WHISPER_FLOOR = 1e-10  # least mel power before the logarithm
-WHISPER_RANGE = 8.0  # decades kept below the loudest value
+PARAKEET_NORM_GUARD = 1e-5  # added to the standard deviation (NeMo)
+WHISPER_FLOOR = 1e-10  # minimum mel power before the logarithm
+WHISPER_RANGE = 8.0  # decades kept below the maximum
 KALDI_FULL_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
-KALDI_FLOOR = torch.finfo(torch.float32).eps  # least mel power before the logarithm
+KALDI_FLOOR = torch.finfo(torch.float32).eps  # minimum mel power before the logarithm
 KALDI_NORM_GUARD = 1e-7  # added to the variance (transformers)
 
-# Each filter hears few bins, so the product is cut into bands of so many filters: on a core it takes half as long. The
-# libraries' kernels are 16 columns wide: with 128 mels, eight bands take 0.7 of the time of five.
+# Filters per matrix product. Each filter covers few bins, so splitting the product into bands halves its time on a CPU
+# core. The BLAS kernels are 16 columns wide: with 128 mels, eight bands take 0.7 of the time of five.
 BAND_MELS = 16
 
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """How much is computed at once. Both are in frames."""
+    """Frames per block (one rfft) and per group (one signal)."""
 
     block: int
     group: int
@@ -48,17 +48,17 @@ BLOCK_SIZES = {"cpu": BlockSizes(block=512, group=1024), "cuda": BlockSizes(bloc
 class LogMel:
     """Extracts features of one configuration on one device.
 
-    Window and filters are made once. Instances hold no state of an utterance: one may serve many threads.
+    Window and filters are computed once. Instances hold no state between calls, so threads may share one.
     """
 
     def __init__(self, config: FeaturesConfig, device: str | torch.device = "cpu") -> None:
         self.config = config
         self.device = torch.device(device)
         self._sizes = BLOCK_SIZES.get(self.device.type, BLOCK_SIZES["cuda"])
-        # Frames of Kaldi's begin at a multiple of the hop, those of the others have their centre there.
+        # Kaldi's frames start at multiples of the hop, the others' are centred there.
         self._margin = 0 if config.family is FeatureFamily.KALDI else config.n_fft // 2
-        # transformers' Kaldi is NumPy's in double precision. In single precision, what one loud formant leaves of
-        # rounding stands out where speech is quiet: up to 2e-3 on read speech.
+        # The Kaldi features of transformers are computed by NumPy in double precision. In single precision, rounding
+        # errors of a loud formant show in quiet bins: up to 2e-3 on read speech.
         self._dtype = torch.float64 if config.family is FeatureFamily.KALDI else torch.float32
         self._window = _window(config, self._dtype).to(self.device)
         self._bands = [
@@ -66,9 +66,9 @@ class LogMel:
         ]
 
     def __call__(self, waveforms: Sequence[np.ndarray | torch.Tensor]) -> list[torch.Tensor]:
-        """Features of mono float waveforms at `config.sample_rate_hz`: one `(n_frames, n_features)` float32 each.
+        """Extract features of mono float waveforms at `config.sample_rate_hz`: `(n_frames, n_features)` float32 each.
 
-        An utterance too short for a frame has none. Whisper's window cuts what is longer than itself.
+        An utterance shorter than a frame has none. One longer than Whisper's window is cut.
         """
         signals = [self._signal(waveform) for waveform in waveforms]
         return [features for group in self._groups(signals) for features in self._extract(group)]
@@ -92,63 +92,66 @@ class LogMel:
             yield group
 
     def _extract(self, signals: list[torch.Tensor]) -> list[torch.Tensor]:
-        line, starts = self._line(signals)
-        logs = self._log_mels(line.to(self.device))
+        line, starts = self._concatenate(signals)  # (n_line,)
+        logs = self._log_mels(line.to(self.device))  # (n_frames of all, n_mels)
         features = []
         for signal, start in zip(signals, starts, strict=True):
             first = start // self.config.hop_samples
-            found = logs[first : first + self._n_heard(len(signal))]
+            own = logs[first : first + self._n_computed(len(signal))]  # (n_frames, n_mels)
             if self.config.family is FeatureFamily.WHISPER:
-                features.append(_whisper_range(found, self.config.n_frames(len(signal))))
+                features.append(_whisper_range(own, self.config.n_frames(len(signal))))
                 continue
             if self.config.per_feature_norm:
-                found = per_feature_norm(found, self.config.family)
-            features.append(_stacked(found, self.config.stride))
+                own = per_feature_norm(own, self.config.family)
+            features.append(_stacked(own, self.config.stride))  # (n_frames // stride, n_features)
         return features
 
-    def _n_heard(self, n_samples: int) -> int:
-        """Frames to compute. Those of Whisper's window that touch no sample are all the same."""
+    def _n_computed(self, n_samples: int) -> int:
+        """Number of frames to compute. Frames of Whisper's window beyond the last sample are all equal."""
         n_spectra = self.config.n_spectra(n_samples)
         if self.config.family is FeatureFamily.WHISPER:
             return min(n_spectra, -(-(n_samples + self._margin) // self.config.hop_samples))
         return n_spectra
 
-    def _line(self, signals: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
-        """All signals with silence around each, and where each one's first frame begins, a multiple of the hop."""
+    def _concatenate(self, signals: list[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
+        """All signals with zeros around each, `(n_line,)`, and where the first frame of each starts.
+
+        Starts are multiples of the hop.
+        """
         hop, margin = self.config.hop_samples, self._margin
         starts, end = [], 0
         for signal in signals:
             starts.append(end)
-            last_frame = max(0, self._n_heard(len(signal)) - 1) * hop
-            room = max(len(signal) + 3 * margin, last_frame + self.config.n_fft)  # Whisper's mirror is the third
-            end += -(-room // hop) * hop
+            last_frame = max(0, self._n_computed(len(signal)) - 1) * hop
+            length = max(len(signal) + 3 * margin, last_frame + self.config.n_fft)  # third: Whisper's reflection
+            end += -(-length // hop) * hop
         line = torch.zeros(end, dtype=self._dtype, device=signals[0].device)
         for signal, start in zip(signals, starts, strict=True):
-            place = line[start + margin : start + margin + len(signal)]
+            target = line[start + margin : start + margin + len(signal)]
             if self.config.family is FeatureFamily.PARAKEET and len(signal):
-                place[0] = signal[0]
-                # Rounded twice, as in the reference: one operation would round once.
-                torch.mul(signal[:-1], self.config.preemphasis, out=place[1:])
-                torch.sub(signal[1:], place[1:], out=place[1:])
+                target[0] = signal[0]
+                # Two operations, to round twice as the reference does.
+                torch.mul(signal[:-1], self.config.preemphasis, out=target[1:])
+                torch.sub(signal[1:], target[1:], out=target[1:])
             else:
-                place.copy_(signal)
+                target.copy_(signal)
             if self.config.family is FeatureFamily.WHISPER:
-                _mirror(line[start:], margin, len(signal), self.config.window_samples)
+                _reflect(line[start:], margin, len(signal), self.config.window_samples)
         return line, starts
 
     def _log_mels(self, line: torch.Tensor) -> torch.Tensor:
-        """Logarithms of the mel powers of all frames of the line, `(n_frames, n_mels)`."""
+        """Log mel power of all frames of the concatenated signal, `(n_frames, n_mels)`."""
         frames = line.unfold(0, self.config.n_fft, self.config.hop_samples)  # (n_frames, n_fft), a view
         n_blocks = -(-len(frames) // self._sizes.block)
         blocks = frames.chunk(n_blocks)
         logs = line.new_empty(len(frames), self.config.n_mels, dtype=torch.float32)
         windowed = line.new_empty(len(blocks[0]), self.config.n_fft)
         for block, out in zip(blocks, logs.chunk(n_blocks), strict=True):
-            cut = torch.mul(block, self._window, out=windowed[: len(block)])
+            in_window = torch.mul(block, self._window, out=windowed[: len(block)])  # (n_block, n_fft)
             if self.config.family is FeatureFamily.KALDI:
-                self._emphasise(block, cut)
-            spectrum = torch.view_as_real(torch.fft.rfft(cut)).view(len(block), -1).float()  # re, im, re, im, ...
-            spectrum.square_()
+                self._emphasise(block, in_window)
+            spectrum = torch.view_as_real(torch.fft.rfft(in_window)).view(len(block), -1).float()
+            spectrum.square_()  # (n_block, 2 * n_bins): re, im, re, im, ...
             for bins, mels, filters in self._bands:
                 torch.mm(spectrum[:, bins], filters, out=out[:, mels])
             if self.config.family is FeatureFamily.PARAKEET:
@@ -160,15 +163,14 @@ class LogMel:
         return logs
 
     def _emphasise(self, block: torch.Tensor, windowed: torch.Tensor) -> None:
-        """Each frame's mean taken away and each sample emphasised against the one before, as Kaldi does, in frames
-        that have their window already."""
+        """Remove each frame's mean and apply pre-emphasis per frame, as Kaldi does, in place on windowed frames."""
         n_win, share = self.config.win_samples, self.config.preemphasis
         windowed[:, 1:n_win].addcmul_(block[:, : n_win - 1], self._window[1:n_win], value=-share)
         windowed.addr_(block[:, :n_win].mean(dim=1), self._window, alpha=share - 1)
 
 
-def _mirror(line: torch.Tensor, margin: int, n_samples: int, window: int) -> None:
-    """Whisper's window goes on mirrored before its start, and behind its end where sound reaches that far."""
+def _reflect(line: torch.Tensor, margin: int, n_samples: int, window: int) -> None:
+    """Reflect Whisper's window at its start, and at its end if the audio reaches that far."""
     line[:margin] = line[margin + 1 : 2 * margin + 1].flip(0)
     if n_samples > window - margin:
         end = margin + window
@@ -176,21 +178,23 @@ def _mirror(line: torch.Tensor, margin: int, n_samples: int, window: int) -> Non
 
 
 def _window(config: FeaturesConfig, dtype: torch.dtype) -> torch.Tensor:
-    """`(n_fft,)` with zeros around the window. Computed in the reference's precision, so that rounding is the same."""
+    """The window, zero-padded to `(n_fft,)`, in the reference's precision so that rounding is the same."""
     periodic = (
         config.family is FeatureFamily.WHISPER
     )  # torch's own default; NeMo and Kaldi ask for the symmetric window
     window = torch.hann_window(config.win_samples, periodic=periodic, dtype=dtype)
     if config.family is FeatureFamily.KALDI:
-        # Povey's window. Its first value is 0, so what a frame's first sample is emphasised against does not matter.
+        # Povey's window. Its first value is 0, so the pre-emphasis of a frame's first sample does not matter.
         return torch.nn.functional.pad(window**0.85, (0, config.n_fft - config.win_samples))
     margin = (config.n_fft - config.win_samples) // 2
     return torch.nn.functional.pad(window, (margin, config.n_fft - config.win_samples - margin))
 
 
 def _filters(config: FeaturesConfig) -> torch.Tensor:
-    """`(2 * n_bins, n_mels)` float32: each weight twice, for a bin's real part and for its imaginary part. The product
-    then adds the two squares as well: summing pairs in a pass of its own takes longer than the larger product."""
+    """`(2 * n_bins, n_mels)` float32: each weight twice, for a bin's real and imaginary part.
+
+    So the matrix product also adds the two squares: summing pairs separately takes longer than the larger product.
+    """
     if config.family is FeatureFamily.KALDI:
         filters = kaldi_filters(config.n_mels, config.n_fft, config.sample_rate_hz) * KALDI_FULL_SCALE**2
     else:
@@ -199,18 +203,18 @@ def _filters(config: FeaturesConfig) -> torch.Tensor:
 
 
 def _banded(filters: torch.Tensor, band_mels: int) -> list[tuple[slice, slice, torch.Tensor]]:
-    """The filters as bands of neighbours: rows that they hear, their columns, and the weights between them."""
+    """Split the filters into bands of neighbours: rows with non-zero weights, columns, and those weights."""
     n_mels = filters.shape[1]
     bands = []
     for first, last in itertools.pairwise([*range(0, n_mels, band_mels), n_mels]):
-        heard = filters[:, first:last].any(dim=1).nonzero().flatten().tolist()
-        rows = slice(heard[0], heard[-1] + 1) if heard else slice(0, 1)
+        used = filters[:, first:last].any(dim=1).nonzero().flatten().tolist()
+        rows = slice(used[0], used[-1] + 1) if used else slice(0, 1)
         bands.append((rows, slice(first, last), filters[rows, first:last].contiguous()))
     return bands
 
 
 def _whisper_range(logs: torch.Tensor, n_frames: int) -> torch.Tensor:
-    """Whisper's clamp and scale, and the rest of its window, `(n_frames, n_mels)`. Overwrites `logs`."""
+    """Apply Whisper's clamp and scale and fill the rest of its window: `(n_frames, n_mels)`. Overwrites `logs`."""
     lowest = logs.amax() - WHISPER_RANGE
     full = logs.new_empty(n_frames, logs.shape[1])
     full[len(logs) :] = lowest.clamp(min=torch.tensor(WHISPER_FLOOR).log10().item()).add(4.0).div(4.0)
@@ -219,32 +223,34 @@ def _whisper_range(logs: torch.Tensor, n_frames: int) -> torch.Tensor:
 
 
 def per_feature_norm(features: torch.Tensor, family: FeatureFamily = FeatureFamily.PARAKEET) -> torch.Tensor:
-    """Each mel to zero mean and unit deviation over an utterance's frames, `(n_frames, n_mels)`.
+    """Normalise each mel to zero mean and unit deviation over an utterance's frames, `(n_frames, n_mels)`.
 
-    With Bessel's correction, as NeMo's `per_feature` and transformers' `do_normalize_per_mel_bins`; they differ in
-    what keeps the divisor from 0. A single frame has no deviation (the references yield NaN there); it becomes zeros.
+    With Bessel's correction, as in NeMo's `per_feature` and transformers' `do_normalize_per_mel_bins`, which differ in
+    how they avoid a zero divisor. A single frame has no deviation (the references yield NaN); it becomes zeros.
     """
     if not len(features):
         return features
-    centred = features - features[0]  # exact zeros for a constant, where a rounded mean would leave noise
-    centred -= centred.mean(dim=0)
-    variance = centred.square().sum(dim=0) / max(len(features) - 1, 1)
+    centred = features - features[0]  # exactly zero for constant features, where a rounded mean would leave noise
+    centred -= centred.mean(dim=0)  # (n_frames, n_mels)
+    variance = centred.square().sum(dim=0) / max(len(features) - 1, 1)  # (n_mels,)
     if family is FeatureFamily.KALDI:
         return centred.div_((variance + KALDI_NORM_GUARD).sqrt_())
     return centred.div_(variance.sqrt_() + PARAKEET_NORM_GUARD)
 
 
 def _stacked(features: torch.Tensor, stride: int) -> torch.Tensor:
-    """Each `stride` frames side by side: `(n_frames // stride, stride * n_mels)`. transformers pads the rest to a frame
-    that its attention mask hides."""
+    """Stack each `stride` frames: `(n_frames // stride, stride * n_mels)`.
+
+    Drops an incomplete last frame, which transformers pads and hides by the attention mask.
+    """
     n_frames, n_mels = len(features) // stride, features.shape[1]
     return features[: n_frames * stride].reshape(n_frames, stride * n_mels)
 
 
 def pad_batch(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of several lengths as one batch: `(batch, n_frames, n_features)` with zeros behind, and the boolean
-    attention mask `(batch, n_frames)`."""
+    """Pad features of several lengths to one batch: `(batch, n_frames, n_features)`, zero-padded at the end, and the
+    boolean attention mask `(batch, n_frames)`."""
     lengths = torch.tensor([len(f) for f in features])
-    batch = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)
-    mask = torch.arange(batch.shape[1])[None, :] < lengths[:, None]
+    batch = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True)  # (batch, n_frames, n_features)
+    mask = torch.arange(batch.shape[1])[None, :] < lengths[:, None]  # (batch, n_frames)
     return batch, mask.to(batch.device)

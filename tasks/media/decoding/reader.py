@@ -176,7 +176,7 @@ class AudioReader:
                 detail = f"none of its {findings.packets} packets could be decoded: {findings.first_error}"
                 raise MediaRejected(Reason.DAMAGED, detail, findings)
             if findings.cut_short:
-                raise MediaRejected(Reason.TRUNCATED, "the file ends before its audio begins: a partial copy?", findings)
+                raise MediaRejected(Reason.TRUNCATED, "it ends before its audio starts: a partial copy?", findings)
             raise MediaRejected(Reason.EMPTY, "its audio track has no samples", findings)
         if findings.lost_share > self._limits.max_lost_share:
             if findings.missing_s > findings.lost_s:

@@ -103,7 +103,7 @@ def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
     found = {o.item: o for o in outcomes(prepared)}
     assert (found["nearly"].outcome, found["nearly"].reason) == (Outcome.DONE_WITH_WARNINGS, Reason.TRUNCATED)
     assert "are missing" in found["nearly"].detail
-    assert "half a copy" in found["half"].detail
+    assert "partial copy" in found["half"].detail
     assert prepared.counts["warned:truncated"] == 1
     assert prepared.metrics["hours_missing"] * 3600 == pytest.approx(60.0 * 0.07, abs=0.1)
     assembled = folder.assemble(scan, folder.extract([prepared]))
