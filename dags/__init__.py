@@ -1,1 +1,1 @@
-"""What Airflow runs: one file per DAG, and `common`, the one way to launch a step."""
+"""The DAGs, one file each; `common` launches their steps, `plugins` extends Airflow's API server."""

@@ -1,31 +1,31 @@
 """# Corpus to dataset
 
-Turns raw media with transcripts beside them into a dataset of log-mel features that training reads.
+Builds a training dataset of log-mel features from raw media and the transcripts beside them.
 
-**Reads** every media file below the form's *media* prefix and the transcript beside it (`.txt`, `.srt`, `.vtt`,
-`.ttml`, or a JSON Lines manifest). **Writes** a dataset: Parquet shards, and `manifest.json` last, whose sha256 is the
-dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
+**Reads** every media file below the form's *media* prefix and its transcript (`.txt`, `.srt`, `.vtt`, `.ttml`, or a
+JSON Lines manifest). **Writes** a dataset: Parquet shards and, last, `manifest.json`, whose sha256 is the dataset's
+version. The asset `dataset` then starts `finetune_acoustic_model`.
 
-**Steps.** `scan_corpus` lists the media, gives every programme its split and cuts them into shards of equal bytes. For
-each shard, `prepare_corpus` decodes and cuts utterances, `match_captions` recognises them (only with *match model*) and
-`extract_features` computes features. `assemble_dataset` drops captions that are not what is said, and repeats (of an
-utterance, or of a whole programme under another name), refuses a dataset whose splits leak, and writes the card, the
-report and the manifest.
+**Steps.** `scan_corpus` lists the media, assigns every programme to a split and makes shards of equal size in bytes.
+For each shard, `prepare_corpus` decodes the media and cuts utterances, `match_captions` recognises them (only with a
+*match model*) and `extract_features` computes features. `assemble_dataset` drops utterances whose caption does not
+match the audio and duplicates (of an utterance, or of a programme under another name), rejects a dataset whose splits
+leak, and writes the card, the report and the manifest.
 
-**What is normal.** Utterances are dropped, each with its reason: the log of `assemble_dataset` tells how many hours and
-why, and `report.html` beside the manifest shows it with examples. `match_captions` is skipped (pink) without a *match
-model*. A second run over the same media ends within seconds and every step says `cached`.
+**What is normal.** Some utterances are dropped: the log of `assemble_dataset` gives hours per reason, and `report.html`
+beside the manifest shows examples. `match_captions` is skipped (pink) without a *match model*. A second run over the
+same media finishes within seconds, and every step logs `cached`.
 
 **When it fails.**
-- `scan_corpus` rejected its input: the prefix is empty or cannot be read. Check the URI in the form.
-- One `prepare_corpus` is red: its log names the file. A damaged file does not fail a shard; a full disk does. Media of
-  which more than the *largest lost share* is damaged, or missing at a broken end, are rejected and named.
-- `match_captions` rejected its input: the *match model* is not found. Before the first champion, leave it empty.
-- `assemble_dataset` has nothing to assemble: every utterance was dropped; its log counts the reasons. With a *match
-  model*, look at the match errors in the log of `match_captions`: a weak recogniser needs a higher bound.
+- `scan_corpus` rejected its input: the prefix is empty or unreadable. Check the URI in the form.
+- One `prepare_corpus` is red: its log names the file. A damaged file does not fail a shard; a full disk does. Media are
+  rejected, and named in the log, if more than *largest lost share* of them is damaged or missing (truncated).
+- `match_captions` rejected its input: the *match model* was not found. Leave it empty until there is a champion.
+- `assemble_dataset` has nothing to assemble: every utterance was dropped, and its log counts the reasons. With a *match
+  model*, look at the match errors in the log of `match_captions`: a weak recogniser needs a higher limit.
 
-**To resume**, clear the failed task (with downstream). What is finished is found by its key and not done again, so
-clearing too much costs seconds.
+**To resume**, clear the failed task (with downstream). Finished work is found by its key and not repeated, so clearing
+too much costs seconds.
 """
 
 from __future__ import annotations
@@ -35,11 +35,21 @@ from typing import Any
 from airflow.sdk import DAG, Param, XComArg, task_group
 
 from dags.common.assets import DATASET
-from dags.common.cut_form import cut_arguments, cut_params
+from dags.common.forms import params_of, template_arguments
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import AssembleDataset
+from tasks.contract.arguments import AssembleDataset, PrepareCorpus
 
+CUTTING = {
+    "track": "Audio track",
+    "channel": "Channel",
+    "audio_description": "Audio description",
+    "min_duration_s": "Shortest utterance (seconds)",
+    "max_duration_s": "Longest utterance (seconds)",
+    "min_characters_per_s": "Fewest characters a second",
+    "max_characters_per_s": "Most characters a second",
+    "max_lost_share": "Largest lost share",
+}
 with DAG(
     dag_id="corpus_features",
     dag_display_name="Corpus → dataset",
@@ -56,14 +66,14 @@ with DAG(
             type="string",
             pattern="^(file:///|s3://).+",
             title="Media",
-            description="URI prefix of the raw media and the transcripts beside them",
+            description="URI prefix of the raw media and their transcripts",
         ),
         "name": Param(
             "corpus",
             type="string",
             pattern=r"^[a-z0-9][a-z0-9._-]*$",
             title="Name",
-            description="Name of the dataset: small letters, digits, dots and dashes",
+            description="Name of the dataset: lower-case letters, digits, dots and dashes",
         ),
         "language": Param(
             "en",
@@ -77,31 +87,25 @@ with DAG(
             type="string",
             pattern="^[a-z0-9-]+$",
             title="Features",
-            description="Feature configuration; it must be the one of the models to be trained",
+            description="Feature configuration; must be that of the model to be trained",
         ),
-        **cut_params(),
+        **params_of(PrepareCorpus, CUTTING),
         "match_model": Param(
             None,
             type=["null", "string"],
             minLength=1,
             examples=["models:/acoustic-model@champion"],
             title="Match model",
-            description="Recogniser to hold the captions against; empty takes them at their word",
+            description="Recogniser to check the captions against; empty: captions are not checked",
         ),
-        "max_match_error": Param(
-            AssembleDataset.model_fields["max_match_error"].default,
-            type="number",
-            minimum=0,
-            title="Largest match error",
-            description="Drop captions of which a larger share of characters differs from what was recognised",
-        ),
+        **params_of(AssembleDataset, {"max_match_error": "Largest match error"}),
         "shards": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             maximum=800,
             title="Shards",
-            description="Cut the work into at most so many; empty: as many as give shards of about 1 GB",
+            description="Maximum number of shards; empty: as many as give shards of about 1 GB",
         ),
     },
 ):
@@ -112,7 +116,8 @@ with DAG(
     @task_group
     def shard(name: Any, uri: Any) -> Any:
         """One shard, from media to features."""
-        prepared = step("prepare-corpus", item=name, shard=uri, language="{{ params.language }}", **cut_arguments())
+        cutting = template_arguments(CUTTING)
+        prepared = step("prepare-corpus", item=name, shard=uri, language="{{ params.language }}", **cutting)
         matched = step(
             "match-captions",
             item=name,

@@ -1,27 +1,27 @@
 """# Dataset to champion
 
-Fine-tunes an acoustic model on a dataset, compares it with the champion, and promotes it if it deserves it.
+Fine-tunes an acoustic model on a dataset, compares it with the champion, and promotes it if it is better.
 
-**Starts** by itself when `corpus_features` has made a dataset, or by hand with the form. **Reads** a dataset's
-manifest and a base model. **Writes** checkpoints and the model to storage, and a version in MLflow's registry with its
-evaluation and model card. When the alias `champion` moves, the asset `champion` starts `nightly_transcription`.
+**Starts** when `corpus_features` has published a dataset, or by hand with the form. **Reads** a dataset's manifest and
+a base model. **Writes** checkpoints and the model to storage, and a version in MLflow's registry with its evaluation
+and model card. When the alias `champion` moves, the asset `champion` starts `nightly_transcription`.
 
-**Steps.** `train` → `convert_model` (Whisper to CTranslate2, behind a parity gate; a CTC model has nothing to be
-converted) → `evaluate_challenger` and `evaluate_champion` on the same test split → `compare_models` (paired bootstrap
-over programmes) → `register_model` → `decide` → `promote_model`.
+**Steps.** `train` → `convert_model` (Whisper to CTranslate2, with a parity check; a CTC model needs no conversion) →
+`evaluate_challenger` and `evaluate_champion` on the same test split → `compare_models` (paired bootstrap over
+programmes) → `register_model` → `decide` → `promote_model`.
 
-**What is normal.** The log of `train` begins with the address of its MLflow run, where losses and error rates appear
-while it trains. Without a champion yet, the base model stands in for it. `register_model` has the run's report behind
-its button. `promote_model` skipped (pink) means that the champion stayed: the decision, by whom and why, are in its log
-and on the version in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions* for a day,
-then the champion stays.
+**What is normal.** The log of `train` begins with the address of its MLflow run, which shows losses and error rates
+during training. Until there is a champion, the base model takes its place. The button *Report* of `register_model`
+opens the run's report. `promote_model` skipped (pink) means that the champion stayed: the decision, who made it and why
+are in its log and on the version in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions*
+for a day; without one the champion stays.
 
 **When it fails.**
 - `choose_dataset`: there is no dataset yet. Run `corpus_features`, or give a manifest in the form.
-- `train` rejected its input: the base model is not found, or its features are not the dataset's. Its log says which.
-- `train` was preempted: nothing to do, the next try goes on from its last checkpoint.
-- `train` diverged: lower the learning rate and start again; its last good checkpoint is kept.
-- `convert_model` rejected its input: the converted model reads worse than the original. Its log has both figures.
+- `train` rejected its input: the base model was not found, or its features differ from the dataset's. See its log.
+- `train` was preempted: nothing to do, the next try continues from the last checkpoint.
+- `train` diverged: start again with a lower learning rate; the last good checkpoint is kept.
+- `convert_model` rejected its input: the converted model has a higher WER than the original. Its log has both.
 
 **To resume**, clear the failed task (with downstream). A trained model is found by its key and not trained again.
 """
@@ -34,12 +34,27 @@ from airflow.sdk import DAG, Param, XComArg
 
 from dags.common.approval import ASK, QUESTION, PromotionGate
 from dags.common.assets import CHAMPION, DATASET, choose_dataset
+from dags.common.forms import params_of, template_arguments
 from dags.common.links import ReportLink
-from dags.common.recipe_form import recipe_arguments, recipe_params
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import ConvertModel, PresetName, Promotion, Quantization
+from tasks.contract.arguments import ConvertModel, PresetName, Promotion, RecipeFields
 
+RECIPE = {
+    "steps": "Steps",
+    "learning_rate": "Learning rate",
+    "batch_seconds": "Batch (seconds)",
+    "lora_rank": "LoRA rank",
+    "augment": "Augment features",
+    "speed_share": "Share with another speed",
+    "noise_share": "Share with noise",
+    "precision": "Precision",
+    "gradient_checkpointing": "Gradient checkpointing",
+    "validations": "Validations",
+    "validation_seconds": "Validation sample (seconds)",
+    "patience": "Patience",
+    "seed": "Seed",
+}
 MANIFEST = "^(file:///|s3://).+/manifest[.]json$"
 BASE = f"{{{{ params.base or ('{settings().base_model}' if params.preset == 'demo' else '') }}}}"
 
@@ -59,37 +74,31 @@ with DAG(
             type=["null", "string"],
             pattern=MANIFEST,
             title="Dataset",
-            description="URI of a dataset's manifest.json; empty takes the newest",
+            description="URI of a dataset's manifest.json; empty: the newest",
         ),
         "preset": Param(
             PresetName.DEMO.value,
             type="string",
             enum=[preset.value for preset in PresetName],
             title="Preset",
-            description="Recipe that is taken where the fields below are empty (`training/presets/`)",
+            description="Recipe for the fields below that are left empty (`training/presets/`)",
         ),
         "base": Param(
             None,
             type=["null", "string"],
             minLength=1,
             title="Base model",
-            description="A folder, an s3:// prefix, models:/name@alias or a hub name; empty takes the preset's,"
+            description="A folder, an s3:// prefix, models:/name@alias or a hub name; empty: the preset's,"
             " for `demo` AIRSCRIPT_BASE_MODEL",
         ),
-        **recipe_params(),
-        "quantization": Param(
-            Quantization.FLOAT16.value,
-            type="string",
-            enum=[choice.value for choice in Quantization],
-            title="Quantization",
-            description=ConvertModel.model_fields["quantization"].description,
-        ),
+        **params_of(RecipeFields, RECIPE, inherited_from="the preset"),
+        **params_of(ConvertModel, {"quantization": "Quantization"}),
         "out_of_domain": Param(
             None,
             type=["null", "string"],
             pattern=MANIFEST,
             title="Out of domain",
-            description="manifest.json of a dataset that is not trained on; the new model must not get worse on it",
+            description="manifest.json of a dataset outside the training domain; the new model must not regress on it",
         ),
         "promote": Param(
             Promotion.IF_BETTER.value,
@@ -101,7 +110,7 @@ with DAG(
     },
 ):
     dataset = choose_dataset()
-    trained = step("train", dataset=dataset, base=BASE, preset="{{ params.preset }}", **recipe_arguments())
+    trained = step("train", dataset=dataset, base=BASE, preset="{{ params.preset }}", **template_arguments(RECIPE))
     converted = step("convert-model", trained=trained.output, quantization="{{ params.quantization }}")
     on: dict[str, Any] = {"dataset": dataset, "out_of_domain": "{{ params.out_of_domain }}"}
     challenger = step("evaluate", task_id="evaluate_challenger", model=XComArg(converted, "model"), **on)
@@ -112,7 +121,7 @@ with DAG(
         fallback=XComArg(trained, "base_uri"),
         **on,
     )
-    converted >> champion  # side by side with the challenger, not beside the training
+    converted >> champion  # in parallel with the challenger's evaluation, not with training
     compared = step("compare-models", challenger=challenger.output, champion=champion.output)
     registered = step(
         "register-model",

@@ -1,38 +1,36 @@
-"""# A night's transcripts
+"""# Nightly transcription
 
-Transcribes what is new in the inbox with the champion, and publishes transcripts for people and other systems.
+Transcribes what is new in the inbox with the champion, and publishes the transcripts in nine formats.
 
-**Starts** every night at 01:00 UTC, when a new champion was promoted, or by hand. **Reads** the media below the
-form's *inbox*, and beside `news.mp4` the words and names to expect, one a line, in `news.vocabulary.txt`. **Writes**
-for each programme nine formats (`.txt`, `.srt`, `.vtt`, `.ttml`, `.stl`, `.json`, …) and, last, `manifest.json` below
-*transcripts*. A folder there without a manifest is not finished. EBU STL has no Chinese, for example: where it lacks
-more than 3 % of the characters there is no `.stl`. The button *Report* of `report_night` shows the night.
+**Starts** every night at 01:00 UTC, when a new champion is promoted, or by hand. **Reads** the media below the form's
+*inbox* and, beside `news.mp4`, expected words and names in `news.vocabulary.txt`, one a line. **Writes** nine formats
+for each programme (`.txt`, `.srt`, `.vtt`, `.ttml`, `.stl`, `.json`, …) and, last, `manifest.json`, below
+*transcripts*. A folder without a manifest is incomplete. `.stl` is left out if EBU STL lacks more than 3 % of the
+characters (it has no Chinese, for example). The button *Report* of `report_night` opens the night's report.
 
-**Steps.** `plan_night` finds what is new (programme and model version) and cuts it into batches of equal work. For
-each batch: `prepare_media` → `recognise` and, beside it, `diarize` → `publish`. `report_night` says what became of
-every programme. All batches of a night use the model version and the diarizer that `plan_night` found.
+**Steps.** `plan_night` finds new pairs of programme and model version and makes batches of equal work. For each batch:
+`prepare_media` → `recognise` and, in parallel, `diarize` → `publish`. `report_night` lists the outcome of every
+programme. All batches of a night use the model version and the diarizer that `plan_night` resolved.
 
-**What is normal.** Nothing new: the batches are skipped, `report_night` says so, the run is green. A file that is no
-audio is quarantined with its reason: the run is green, and `report_night` warns in its log (and in its XCom
-`warnings`). A new champion makes new transcripts beside the old.
+**What is normal.** Nothing new: the batches are skipped, `report_night` says so, the run is green. A file without audio
+is quarantined with a reason: the run is green, and `report_night` warns in its log (and in its XCom `warnings`). A new
+champion makes new transcripts beside the old ones.
 
-**Alerts**, one a run and not one a file: a night that failed, left programmes behind or lost their speakers, and one
-that is not through by 06:00 UTC (five hours after it was queued). They stand in the logs, and go where
-`AIRSCRIPT_ALERT_URL` says.
+**Alerts**, one a run, not one a file: a night that failed, left programmes untranscribed or lost their speakers, or is
+not finished by 06:00 UTC (five hours after it was queued). They are logged, and posted to `AIRSCRIPT_ALERT_URL`.
 
 **When it fails.**
 - `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`, or name a model in the form.
-  `report_night` is red too then: it has no plan to report on.
-- `diarize` is red, or warns in its log of programmes that failed: they are published all the same, without speakers and
-  with a warning. Clear it with downstream, and transcripts with speakers are published beside them.
-- A batch is red: the others go on and are published, and `report_night` counts what is missing. Clear the red task.
-- A file is in quarantine and should not be: delete its record below `_quarantine/` and the next night tries it again.
-- A programme is to be transcribed again: delete its folder below *transcripts* and its line in the ledger,
-  `_ledger/*/arrivals/<programme>-*.json`, and the next night transcribes it. Transcripts that are deleted alone, or
-  moved away, are not made again.
+  `report_night` is then red too: it has no plan to report on.
+- `diarize` is red, or its log warns of failed programmes: they are published without speakers and with a warning. Clear
+  it with downstream to publish transcripts with speakers beside them.
+- A batch is red: the others continue and are published, and `report_night` counts what is missing. Clear the red task.
+- A file is in quarantine by mistake: delete its record below `_quarantine/`, and the next night tries it again.
+- To transcribe a programme again, delete its folder below *transcripts* and its line in the ledger,
+  `_ledger/*/arrivals/<programme>-*.json`. Deleting or moving the transcripts alone has no effect: the ledger decides.
 - `night_complete` is red while all batches are green: see `report_night`.
 
-**To resume**, clear the failed task (with downstream), or start the DAG again: what is published is not done again.
+**To resume**, clear the failed task (with downstream), or start the DAG again: published programmes are not repeated.
 """
 
 from __future__ import annotations
@@ -46,8 +44,8 @@ from dags.common.assets import CHAMPION
 from dags.common.step import step
 from dags.common.transcription import form, transcribe
 
-# A night that is new begins tomorrow: there may be no champion yet. Airflow 3.3 takes `False` for "up to a tenth of the
-# time between two nights late", and would begin it at once between 01:00 and 03:24.
+# A new installation's first night is the next one: there may be no champion yet. With `run_immediately=False`, Airflow
+# 3.3 still runs what is late by up to a tenth of the interval, so a night at once between 01:00 and 03:24.
 EVERY_NIGHT = CronTriggerTimetable("0 1 * * *", timezone="UTC", run_immediately=timedelta())
 
 with DAG(

@@ -1,1 +1,1 @@
-"""How a step is launched: settings, pod profiles, the step factory and its two operators."""
+"""Launching steps: settings, pod profiles, the step factory and its two operators."""

@@ -1,4 +1,4 @@
-"""The gate before a promotion: a rule decides, or a person in Airflow's UI."""
+"""The gate before a promotion: the comparison's rule decides, or a person in Airflow's UI."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ _RESPONSE_TIMEOUT = timedelta(hours=24)
 
 QUESTION = """
 {%- set compared = ti.xcom_pull(task_ids='compare_models', key='metrics') -%}
-{%- macro told(task, key) -%}{{ ti.xcom_pull(task_ids=task, key=key) }}{%- endmacro -%}
-The rule says **{{ told('compare_models', 'decision') }}**: {{ told('compare_models', 'reason') }}.
+{%- macro xcom(task, key) -%}{{ ti.xcom_pull(task_ids=task, key=key) }}{%- endmacro -%}
+Recommendation: **{{ xcom('compare_models', 'decision') }}**: {{ xcom('compare_models', 'reason') }}.
 
 | on the test split | new model | champion |
 |---|---:|---:|
 | word error rate | {{ '%.2f' | format(100 * compared.challenger_wer) }} % | \
 {{ '%.2f' | format(100 * compared.champion_wer) }} % |
-| words a minute heard where nobody speaks | {{ '%.1f' | format(compared.challenger_invented_per_minute) }} | \
+| hallucinated words per minute of non-speech | {{ '%.1f' | format(compared.challenger_invented_per_minute) }} | \
 {{ '%.1f' | format(compared.champion_invented_per_minute) }} |
-| times real time | {{ '%.0f' | format(compared.challenger_rtfx) }} | {{ '%.0f' | format(compared.champion_rtfx) }} |
+| RTFx | {{ '%.0f' | format(compared.challenger_rtfx) }} | {{ '%.0f' | format(compared.champion_rtfx) }} |
 
-The difference lies between {{ '%.2f' | format(100 * compared.difference_low) }} and \
-{{ '%.2f' | format(100 * compared.difference_high) }} points (95 %, over {{ told('compare_models', 'resampled') }}). \
-It lost most in: {{ told('compare_models', 'most_worse') }}. \
-Out of domain: {{ told('compare_models', 'out_of_domain') }}.
+Difference in WER: {{ '%.2f' | format(100 * compared.difference_low) }} to \
+{{ '%.2f' | format(100 * compared.difference_high) }} points (95 % confidence, over \
+{{ xcom('compare_models', 'resampled') }}). \
+Largest regression: {{ xcom('compare_models', 'most_worse') }}. \
+Out of domain: {{ xcom('compare_models', 'out_of_domain') }}.
 
-Version {{ told('register_model', 'model') }}: {{ told('register_model', 'url') }}. The whole report: \
-{{ told('register_model', 'report') }}
+Version {{ xcom('register_model', 'model') }}: {{ xcom('register_model', 'url') }}. Full report: \
+{{ xcom('register_model', 'report') }}
 """
 
 
 class PromotionGate(HITLOperator):
-    """Ask a person whether to promote, if the form said `ask`; else pass on what the form said.
+    """Ask a person whether to promote, if the form says `ask`; otherwise pass on the form's value.
 
-    The decision goes on by XCom as `promote` (a `Promotion`) and `decided_by`, because a refusal must reach
-    promote-model too: it is recorded with the model. That is why this is no ApprovalOperator, whose refusal skips
-    what follows. Nobody answers for a day: the champion stays.
+    The decision is passed by XCom as `promote` (a `Promotion`) and `decided_by`. This is not an ApprovalOperator
+    because that skips what follows a refusal, and promote-model has to record a refusal with the model. Without an
+    answer within a day the champion stays.
     """
 
     template_fields = (*HITLOperator.template_fields, "promote")
@@ -64,7 +65,7 @@ class PromotionGate(HITLOperator):
 
     def execute(self, context: Context) -> Any:
         if self.promote == ASK:
-            return super().execute(context)  # waits; execute_complete goes on
+            return super().execute(context)  # defers; execute_complete continues
         by_form = context["dag_run"].triggering_user_name or "form"
         return {"promote": self.promote, "decided_by": "rule" if self.promote == Promotion.IF_BETTER else by_form}
 

@@ -1,4 +1,4 @@
-"""Media that arrive: the asset that changes with each event of `media.arrived`, and what an event must be."""
+"""The trigger that turns events of the topic `media.arrived` into events of the asset `arrivals`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tasks.contract.events import MediaArrived
 log = structlog.get_logger()
 
 CONNECTION = "airscript_kafka"
-"""The Airflow connection: its extra holds librdkafka's settings, `enable.auto.commit` false among them."""
+"""The Airflow connection. Its extra holds librdkafka's settings, which must set `enable.auto.commit` to false."""
 DEAD_LETTERS = MediaArrived.TOPIC + ".dead"
 
 
 class MediaArrivedTrigger(KafkaSharedStreamTrigger):
-    """Fires for each event that keeps the contract. What does not goes to the dead letters, as it came.
+    """Fires for each valid event. Invalid messages go to the dead-letter topic unchanged.
 
-    An offset is committed when Airflow has stored the event. After a crash in between it comes again, which changes
-    nothing: what is planned are the media, not the events.
+    An offset is committed once Airflow has stored the event. After a crash in between, the event is delivered again,
+    which is harmless: runs are planned by media, not by events.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -38,7 +38,7 @@ class MediaArrivedTrigger(KafkaSharedStreamTrigger):
             try:
                 event = MediaArrived.model_validate_json(value or b"")
             except ValidationError as error:
-                log.warning("not a media.arrived: put aside", topic=DEAD_LETTERS, error=str(error)[:500])
+                log.warning("invalid media.arrived event", moved_to=DEAD_LETTERS, error=str(error)[:500])
                 reject_shared_stream_event()
                 continue
             yield TriggerEvent({"uri": event.uri, "programme": event.programme, "event_id": event.event_id})

@@ -1,4 +1,4 @@
-"""What one DAG makes and another waits for, and how the newest is found."""
+"""The assets that connect the DAGs, and the tasks that read their events."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dags.common.failures import RETRY_DELAY
 from dags.common.settings import settings
 
 DATASET = Asset(name="dataset", group="airscript")
-"""A speech dataset. Its events carry the facts of assemble-dataset: `manifest` (URI), `version`, hours, utterances."""
+"""A training dataset. Its events have assemble-dataset's results: `manifest` (URI), `version`, hours, utterances."""
 
 CHAMPION = Asset(name="champion", group="airscript")
-"""The acoustic model that transcribes. An event means that the alias `champion` moved."""
+"""The acoustic model in production. An event means that the alias `champion` has moved."""
 
 
 def _watchers() -> list[AssetWatcher]:
-    # Kafka's client is imported only where there is a Kafka.
+    # Import Kafka's client only in an installation with Kafka.
     if not settings().kafka:
         return []
     from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
@@ -26,14 +26,14 @@ def _watchers() -> list[AssetWatcher]:
     return [AssetWatcher(name="media_arrived", trigger=MediaArrivedTrigger(dlq_topic=DEAD_LETTERS))]
 
 
-def arrivals() -> Asset:
-    """Media in the inbox. Each event of `media.arrived` is an event of this asset."""
+def arrivals_asset() -> Asset:
+    """Media in the inbox: each event of `media.arrived` is an event of this asset."""
     return Asset(name="arrivals", group="airscript", watchers=_watchers())
 
 
 @task(retries=3, retry_delay=RETRY_DELAY)
 def choose_arrived(**context: Any) -> list[str]:
-    """URIs of what arrived since the last run, each once; none when the run was started by hand."""
+    """URIs of the media that arrived since the last run, without duplicates; empty for a run started by hand."""
     events = context["triggering_asset_events"] or {}
     payloads = [event.extra["payload"] for name in events for event in events[name] if "payload" in event.extra]
     return sorted({str(payload["uri"]) for payload in payloads})
@@ -41,9 +41,9 @@ def choose_arrived(**context: Any) -> list[str]:
 
 @task(inlets=[DATASET], retries=3, retry_delay=RETRY_DELAY)
 def choose_dataset(**context: Any) -> str:
-    """The manifest to train on: the one in the form, else the one that started this run, else the newest there is."""
-    if asked_for := context["params"]["dataset"]:
-        return str(asked_for)
+    """The manifest to train on: the form's, else that of the event that started the run, else the newest."""
+    if chosen := context["params"]["dataset"]:
+        return str(chosen)
     events = context["triggering_asset_events"].get(DATASET) or context["inlet_events"][DATASET]
     if not len(events):
         raise AirflowFailException("there is no dataset yet: run corpus_features, or give a manifest's URI in the form")

@@ -1,7 +1,7 @@
-"""How an attempt of a step fails, in types, and what each type means for the retry.
+"""Typed failures of a step's attempt, and the retry policy for each type.
 
-Exit codes are the contract's (`tasks.contract.ExitCode`); a pod adds what Kubernetes knows: eviction, node shutdown,
-out of memory, never started.
+The type follows from the exit code (`tasks.contract.ExitCode`) and, for a pod, from its status: eviction, node
+shutdown, out of memory, start timeout.
 """
 
 from __future__ import annotations
@@ -21,64 +21,68 @@ if TYPE_CHECKING:
     from kubernetes.client.models import V1Pod
 
 RETRIES = 24
-"""Airflow's own limit, never the first to be reached: when the scheduler dies with the tasks that it runs, each loses a
-try, and no policy is asked."""
+"""Airflow's own limit, higher than any in the retry policy: when the scheduler dies, each of its running tasks loses a
+try without the policy being asked."""
 RETRY_DELAY = timedelta(seconds=15)
-LONGEST_DELAY = timedelta(minutes=2)
+MAX_DELAY = timedelta(minutes=2)
 
 KILLED = frozenset({128 + 9, 128 + 15})
-"""Exit codes of SIGKILL and SIGTERM: somebody else ended it."""
-_TAKEN_AWAY = frozenset({"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"})
-"""A pod's `status.reason` when its node was wanted back or went down."""
+"""Exit codes of SIGKILL and SIGTERM: the process was ended from outside."""
+_PREEMPTION_REASONS = frozenset({"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"})
+"""A pod's `status.reason` when its node was reclaimed or shut down."""
 
 
 class StepFailure(Exception):
     """One attempt of a step failed."""
 
-    allowed = 3
-    """Failures of this type that one task instance may have before it is failed for good."""
+    max_failures = 3
+    """The task instance fails for good with this many failures of the type."""
     delay = timedelta(seconds=30)
-    """Before the second try; doubled each time, up to `LONGEST_DELAY`."""
+    """Before the second try; doubled each time, up to `MAX_DELAY`."""
 
 
 class StepFailed(StepFailure):
-    """A bug, or a fault of the machine."""
+    """A bug or a machine fault."""
 
 
 class StepPreempted(StepFailure):
-    """It was stopped and its state is saved: the node was taken back, the pod deleted, the process terminated."""
+    """Stopped from outside, with its state saved: node reclaimed, pod deleted or process terminated."""
 
-    allowed = 9
+    max_failures = 9
     delay = timedelta(seconds=5)
 
 
 class StepOutOfMemory(StepFailure):
-    """It needs more memory. A pod's next try runs with the next larger profile."""
+    """Out of memory. A pod's next try runs with the next larger profile."""
 
-    allowed = 2
+    max_failures = 2
 
 
 class StepStartTimeout(StepFailure):
-    """Its pod did not start: no node, no image."""
+    """The pod did not start: no node or no image."""
 
 
 class StepInputRejected(StepFailure):
-    """Its input is bad and will be bad again."""
+    """The input is bad; a retry cannot help."""
 
-    allowed = 1
+    max_failures = 1
 
 
 class StepMisconfigured(StepFailure):
-    """An argument or a setting is wrong."""
+    """An argument or a setting is wrong; a retry cannot help."""
 
-    allowed = 1
+    max_failures = 1
 
 
-def failure_of(exit_code: int, receipt: Receipt | None) -> StepFailure:
-    """The failure behind a process's exit code. The receipt, when it tells of the same end, says why."""
-    told = receipt is not None and receipt.exit_code == exit_code
-    message = receipt.error if receipt is not None and told else f"exit code {exit_code}, see the log above"
-    if receipt is not None and told and receipt.reason is Reason.MEMORY_LIMIT:
+def failure_from_exit_code(exit_code: int, receipt: Receipt | None) -> StepFailure:
+    """The failure that a process's exit code means, with the message of its receipt.
+
+    A receipt with another exit code is ignored: it is of another attempt.
+    """
+    if receipt is not None and receipt.exit_code != exit_code:
+        receipt = None
+    message = receipt.error if receipt is not None else f"exit code {exit_code}, see the log above"
+    if receipt is not None and receipt.reason is Reason.MEMORY_LIMIT:
         return StepOutOfMemory(message)
     if exit_code in KILLED:
         return StepPreempted(f"killed by signal {exit_code - 128}")
@@ -90,76 +94,76 @@ def failure_of(exit_code: int, receipt: Receipt | None) -> StepFailure:
     return kinds.get(exit_code, StepFailed)(message)
 
 
-def failure_of_pod(pod: V1Pod | None, container: str, receipt: Receipt | None) -> StepFailure:
-    """The failure behind a pod as Kubernetes shows it after its end. No pod at all: it was taken away."""
+def failure_from_pod(pod: V1Pod | None, container: str, receipt: Receipt | None) -> StepFailure:
+    """The failure that a pod's final status means. Without a pod: it was deleted, which is a preemption."""
     if pod is None:
         return StepPreempted("the pod is gone")
     name, status = pod.metadata.name, pod.status
     terminated = next(
         (c.state.terminated for c in status.container_statuses or [] if c.name == container and c.state), None
     )
-    why = f"{name}: {status.reason or status.phase}{f', {status.message}' if status.message else ''}"
+    cause = f"{name}: {status.reason or status.phase}{f', {status.message}' if status.message else ''}"
     if terminated is not None and terminated.reason == "OOMKilled":
         return StepOutOfMemory(f"{name}: out of memory (exit code {terminated.exit_code})")
     if status.reason == "DeadlineExceeded":
-        return StepFailed(f"{why}: longer than its profile's deadline")
+        return StepFailed(f"{cause}: it ran longer than its profile's deadline")
     if status.reason == "Evicted" and "exceeds" in (status.message or ""):
-        # Its own doing: more scratch than the profile gives. The next pod would do the same.
-        return StepFailed(why)
+        # Evicted for using more scratch than its profile allows: no preemption, the next pod would do the same.
+        return StepFailed(cause)
     disrupted = any(c.type == "DisruptionTarget" and c.status == "True" for c in status.conditions or [])
-    if status.reason in _TAKEN_AWAY or disrupted:
-        return StepPreempted(why)
+    if status.reason in _PREEMPTION_REASONS or disrupted:
+        return StepPreempted(cause)
     if terminated is not None:
-        failure = failure_of(terminated.exit_code, receipt)
+        failure = failure_from_exit_code(terminated.exit_code, receipt)
         return type(failure)(f"{name}: {failure}")
     if pod.metadata.deletion_timestamp is not None:
         return StepPreempted(f"{name}: deleted while it ran")
     if status.phase == "Running":
         return StepFailed(f"{name}: still running at the task's time limit")
-    return StepStartTimeout(f"{why}: did not start, see the pod's events in the log")
+    return StepStartTimeout(f"{cause}: did not start, see the pod's events in the log")
 
 
 ATTEMPTS_KEY = "failed_attempts"
 
 
 def failed_attempts(context: Context | None) -> Counter[str]:
-    """How often this task instance failed since it was cleared last, by type. Airflow's task state store keeps it."""
+    """Failures of this task instance by type since it was last cleared, from Airflow's task state store."""
     store: Any = (context or {}).get("task_state_store")
     return Counter((store.get(attempts_key(context)) if store is not None else None) or {})
 
 
 def attempts_key(context: Context | None) -> str:
-    """Airflow does not empty the store when a task is cleared, but allows it more tries."""
+    """Key of the counts. Clearing a task does not empty the store but raises `max_tries`, so the key contains it."""
     ti = (context or {}).get("ti")
     return f"{ATTEMPTS_KEY}_{ti.max_tries}" if ti is not None else ATTEMPTS_KEY
 
 
 class StepRetryPolicy(RetryPolicy):
-    """Preemptions retry freely, faults within limits, a bad input or setting never."""
+    """Retry up to the failure type's `max_failures`: many preemptions, a few faults, never a bad input or setting."""
 
     def evaluate(
         self,
         exception: BaseException,
         try_number: int,
-        max_tries: int,  # noqa: ARG002  Airflow holds to it itself
+        max_tries: int,  # noqa: ARG002  Airflow enforces it itself
         context: Context | None = None,
     ) -> RetryDecision:
-        kind = _kind(exception)
-        failures = _count(kind.__name__, context) or try_number
-        reason = f"{kind.__name__}: {failures} of {kind.allowed} allowed"
-        if failures >= kind.allowed:
+        kind = _failure_type(exception)
+        failures = _count_failure(kind.__name__, context) or try_number
+        reason = f"{kind.__name__}: {failures} of {kind.max_failures} allowed"
+        if failures >= kind.max_failures:
             return RetryDecision.fail(reason)
-        return RetryDecision.retry(min(kind.delay * 2 ** (failures - 1), LONGEST_DELAY), reason)
+        return RetryDecision.retry(min(kind.delay * 2 ** (failures - 1), MAX_DELAY), reason)
 
 
-def _kind(exception: BaseException) -> type[StepFailure]:
+def _failure_type(exception: BaseException) -> type[StepFailure]:
     if isinstance(exception, XComNotFound):
-        return StepMisconfigured  # the task before left no such output, and will not in this run
+        return StepMisconfigured  # the upstream task has no such output, and will not get one in this run
     return type(exception) if isinstance(exception, StepFailure) else StepFailed
 
 
-def _count(kind: str, context: Context | None) -> int:
-    """How many failures of this kind there are with this one; 0 where Airflow gives no store to count in."""
+def _count_failure(kind: str, context: Context | None) -> int:
+    """Count this failure and return the new total of its type; 0 if Airflow provides no state store."""
     store: Any = (context or {}).get("task_state_store")
     if store is None:
         return 0

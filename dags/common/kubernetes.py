@@ -1,4 +1,4 @@
-"""A step as a pod."""
+"""The operator that runs a step as a Kubernetes pod."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dags.common.failures import (
     StepPreempted,
     StepStartTimeout,
     failed_attempts,
-    failure_of_pod,
+    failure_from_pod,
 )
 from dags.common.launch import StepLauncher
 from dags.common.pod_trigger import StepPodTrigger
@@ -40,16 +40,17 @@ CONTAINER = "step"
 SCRATCH = "/scratch"
 USER_ID = 10001
 SPOT_TRIES = 3
-"""After so many preemptions a step runs on demand."""
+"""After this many preemptions a step runs on demand."""
 LOG_EVERY_S = 60
-"""As often as a step tells its progress. Each time the task is started anew, for seconds of the scheduler's machine."""
+"""Interval at which the pod's log is fetched, the same as that of the steps' progress lines. Each fetch resumes the
+task, which costs seconds of processor time on the scheduler's machine."""
 
 
 class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
     """Run a step in a pod of its profile.
 
-    Success is what the receipt says, never the pod's state: a task whose own process is terminated deletes its pod
-    and would be recorded as success (apache/airflow #71202, #73006). Failures are raised in types, see `failures.py`.
+    Success is decided by the receipt, not by the pod's state: a task whose process is terminated deletes its pod and
+    would be recorded as success (apache/airflow #71202, #73006). Failures have types, see `failures.py`.
     """
 
     template_fields = (*KubernetesPodOperator.template_fields, *StepLauncher.step_fields)
@@ -98,25 +99,25 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
                 read_only_root_filesystem=True,
                 capabilities=k8s.V1Capabilities(drop=["ALL"]),
             ),
-            # An image is named by version or digest, so what a node has is right.
+            # Images have a version or a digest, never a moving tag, so a cached image is the right one.
             image_pull_policy="IfNotPresent",
-            # The last lines of the log are the reason of a failure; no step writes a termination message.
+            # No step writes a termination message, so the last lines of the log explain a failure.
             termination_message_policy="FallbackToLogsOnError",
             startup_timeout_seconds=profile.start_timeout_s,
             schedule_timeout_seconds=profile.start_timeout_s,
             termination_grace_period=profile.grace_s,
-            # No process of Airflow waits for a pod that runs for hours, and none can be lost.
+            # Pods run for hours. While deferred, a task occupies no worker process that could be lost.
             deferrable=True,
             poll_interval=10,
             logging_interval=LOG_EVERY_S,
-            # After a restart the next try takes over the pod that runs.
+            # The next try after a restart reattaches to the running pod.
             durable=True,
-            # A pod that is kept could be taken over dead.
+            # A retry would reattach to a finished pod that was kept.
             on_finish_action="delete_pod",
             log_events_on_failure=True,
-            # It prints the environment into the log.
+            # The spec contains the environment, which must not be logged.
             log_pod_spec_on_failure=False,
-            # No sidecar: results lie in storage. It is set after the pod's end, for the return value of the task.
+            # No XCom sidecar: results are in storage. Set to True after the pod's end, to push the return value.
             do_xcom_push=False,
             container_name_log_prefix_enabled=False,
             **kwargs,
@@ -128,7 +129,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         self.skip_without = skip_without
 
     def profile(self, context: Context | None) -> Profile:
-        """The step's profile, or the one that earlier failures ask for: larger, or not on Spot."""
+        """The step's profile, or its fallback after earlier failures: larger, or on demand instead of Spot."""
         profile = PLACEMENTS[self.step].profile
         failures = failed_attempts(context)
         if failures[StepOutOfMemory.__name__] and profile.larger:
@@ -140,7 +141,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         return profile
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> k8s.V1Pod:
-        """The pod: this try's profile, and the step's argument vector."""
+        """The pod for this try: the profile's resources, and the step's argument vector."""
         assert context is not None
         profile = self.profile(context)
         self.arguments = self.command(context)
@@ -155,45 +156,45 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             k8s.V1Volume(name="shm", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory")),
         ]
         if profile.gpus:
-            # Moving a pod to a cheaper node would cost more than it saves.
+            # Keep Karpenter from consolidating the node: a restart costs more than a cheaper node saves.
             self.annotations = {"karpenter.sh/do-not-disrupt": "true"}
         pod = super().build_pod_request_obj(context, dry_run=dry_run)
         pod.metadata.labels["airscript.io/profile"] = profile.name
-        # A volume that grows beyond its limit costs the pod, and a step cannot ask how large it may be.
+        # A pod that exceeds its scratch volume is evicted, and a step cannot read the limit from inside.
         pod.spec.containers[0].env.append(k8s.V1EnvVar(name="AIRSCRIPT_SCRATCH", value=profile.scratch))
-        # The sandbox is process 1, so a step gets signals as any process does, and what it orphans is reaped.
+        # Makes the pause container PID 1: the step keeps the default signal handling, and orphans are reaped.
         pod.spec.share_process_namespace = True
         if self.item:
-            # Not among self.labels: those are the selector by which a restarted task finds its pod.
+            # Not in self.labels: those are the selector by which a restarted task finds its pod.
             pod.metadata.labels["airscript.io/item"] = make_safe_label_value(str(self.item))
         return pod
 
     def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
-        running = self._get_pod_from_task_state_store(context) or self.find_pod(
+        existing = self._get_pod_from_task_state_store(context) or self.find_pod(
             pod_request_obj.metadata.namespace, context=context
         )
-        if running is None:
-            # A pod that runs, or has just ended, may have left its receipt already: only a new one starts without.
+        if existing is None:
+            # Only before a new pod: an existing one may already have written its receipt.
             delete_receipt(self.receipt_uri(context))
         return super().get_or_create_pod(pod_request_obj, context)
 
     def convert_config_file_to_dict(self) -> None:
-        """Leave the triggerer to its own configuration and rights: the provider would store ours, with its token, in
+        """Store no kube config, so that the triggerer uses its own: the provider would save ours, with its token, in
         Airflow's database."""
         self._config_dict = None
 
     def defer(self, *, trigger: Any, **kwargs: Any) -> NoReturn:
-        """Wait for the pod with our trigger."""
-        super().defer(trigger=StepPodTrigger.of(trigger), **kwargs)
+        """Defer to `StepPodTrigger` instead of the provider's trigger."""
+        super().defer(trigger=StepPodTrigger.from_trigger(trigger), **kwargs)
 
     def execute(self, context: Context) -> Any:
-        """Start the pod, or take over the one that runs; deferrable, so this ends by waiting for the trigger."""
+        """Start the pod or reattach to a running one, then defer."""
         with self._typed_failures(context):
             super().execute(context)
         return self._conclude(context)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> Any:
-        """The pod has ended."""
+        """Continue after the pod's end."""
         with self._typed_failures(context):
             super().trigger_reentry(context, event)
         return self._conclude(context)
@@ -205,7 +206,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         xcom_result: dict[str, Any] | None = None,
         context: Context | None = None,
     ) -> None:
-        """Read the pod as it stands before it is deleted: the reason of its end is written there, late sometimes."""
+        """Read the pod once more before it is deleted: the reason of its end may appear late in its status."""
         last = self._read_pod(remote_pod or pod) if not self._killed else None
         try:
             super().cleanup(pod, remote_pod, xcom_result, context)
@@ -214,18 +215,18 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         except Exception as error:
             assert context is not None
             if last is None and remote_pod.status.phase in PodPhase.terminal_states:
-                last = remote_pod  # removed after its end
-            raise failure_of_pod(last, CONTAINER, self._receipt(context)) from error
+                last = remote_pod  # deleted after its end
+            raise failure_from_pod(last, CONTAINER, self._receipt(context)) from error
 
     @contextmanager
     def _typed_failures(self, context: Context) -> Iterator[None]:
-        """Inside, whatever goes wrong becomes one of the step's failures; a result that stands there wins over it."""
+        """Convert exceptions to the step's failure types, and ignore them if the receipt reports success."""
         try:
             yield
         except Exception as error:
             receipt = self._receipt(context)
             if receipt is not None and receipt.status is not Status.FAILED and not self._killed:
-                self.log.warning("%s: the pod ended badly (%s), but its result is complete", self.step, error)
+                self.log.warning("%s: the pod failed (%s) after its result was complete", self.step, error)
                 return
             if isinstance(error, StepFailure):
                 raise
@@ -239,7 +240,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
     def _conclude(self, context: Context) -> Any:
         value = self.conclude(context, self._receipt(context))
-        # Read by the task runner after this: without it nothing can be mapped over the return value.
+        # The task runner reads this next: without it the return value is not pushed, and nothing can be mapped over it.
         self.do_xcom_push = True
         return value
 
@@ -258,13 +259,13 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
 
 def _secret_environment() -> list[k8s.V1EnvFromSource]:
-    """For storage without roles for service accounts: credentials by reference, never by value."""
+    """Credentials by reference, for storage that knows no roles of service accounts."""
     name = settings().pod_secret
     return [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name))] if name else []
 
 
 def _environment() -> dict[str, str]:
-    """The root file system is read-only: everything that libraries write goes to the scratch volume."""
+    """The pod's environment. The root file system is read-only, so libraries write to the scratch volume."""
     writable = dict.fromkeys(("HOME", "TMPDIR", "HF_HOME", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"), SCRATCH)
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return {

@@ -1,4 +1,4 @@
-"""What both runtimes share: the argument vector of a step, and what becomes of its receipt."""
+"""What both operators share: the step's argument vector, and turning its receipt into XCom, logs and asset events."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ else:
 
 
 class StepLauncher(Operator):
-    """The part of an operator that knows steps. The other part knows processes, or pods.
+    """Mixin for operators that launch steps; the subclasses run them as processes or pods.
 
-    XCom after success: `return_value` is the list of `{"name", "uri"}` that the next step is mapped over, or for a
-    step that does not fan out the URI of its `result.json`. Beside it stand `result`, `status` (`done`, `cached`),
-    `counts`, `metrics`, `warnings`, and each label of the result under the label's own name.
+    XCom after success: `return_value` is the list of `{"name", "uri"}` that the next step is mapped over or, for a
+    step that does not fan out, the URI of its `result.json`. Further keys are `result`, `status` (`done`, `cached`),
+    `counts`, `metrics`, `warnings`, and each label of the result under its own name.
     """
 
     step: str
@@ -44,15 +44,15 @@ class StepLauncher(Operator):
     def receipt_uri(self, context: Context) -> str:
         return receipt_uri(settings().storage, context)
 
-    def arguments_model(self, context: Context) -> StepArguments:
-        """The rendered arguments, checked before anything is started.
+    def validate_arguments(self, context: Context) -> StepArguments:
+        """The rendered arguments as the step's model, validated before anything is started.
 
         Raises:
-            StepMisconfigured: one of them is not what the step takes.
+            StepMisconfigured: an argument is invalid.
         """
         fields = self.definition.arguments.model_fields
         given = {
-            name: _sequence(value) if get_origin(fields[name].annotation) is tuple else value
+            name: _as_tuple(value) if get_origin(fields[name].annotation) is tuple else value
             for name, value in self.step_arguments.items()
         }
         places = {
@@ -62,29 +62,29 @@ class StepLauncher(Operator):
         try:
             return self.definition.arguments.model_validate(given | places)
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
-            raise StepMisconfigured(f"{self.step}: {faults}") from None
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
+            raise StepMisconfigured(f"{self.step}: {problems}") from None
 
     def pre_execute(self, context: Context) -> None:
-        """Airflow calls this when templates are rendered. Raises AirflowSkipException for want of `skip_without`."""
+        """Skip the task if its argument `skip_without` is empty. Airflow calls this after rendering templates."""
         super().pre_execute(context)
-        if self.skip_without and not getattr(self.arguments_model(context), self.skip_without):
+        if self.skip_without and not getattr(self.validate_arguments(context), self.skip_without):
             raise AirflowSkipException(f"{self.step}: no {self.skip_without}, so there is nothing to do")
 
     def command(self, context: Context) -> list[str]:
-        """What follows the interpreter, the same words in a process and in a pod: `-m tasks scan-corpus --…`."""
-        return self.definition.command(to_argv(self.arguments_model(context)))
+        """The interpreter's arguments, the same in a process and in a pod: `-m tasks scan-corpus --…`."""
+        return self.definition.command(to_argv(self.validate_arguments(context)))
 
     def conclude(self, context: Context, receipt: Receipt | None) -> Any:
-        """Turn the receipt of a success into log lines, XCom and asset events; returns the task's `return_value`.
+        """Turn a successful receipt into log lines, XCom and asset events; return the task's `return_value`.
 
         Raises:
-            StepFailed: there is no receipt, or it tells of a failure.
-            AirflowSkipException: the result's label `skip_if_no` says no, so no asset changed.
+            StepFailed: the receipt is missing or reports a failure.
+            AirflowSkipException: the result's label `skip_if_no` is `no`, so that no asset event is emitted.
         """
         if receipt is None or receipt.status is Status.FAILED:
-            told = "says that it failed" if receipt else "is missing"
-            raise StepFailed(f"the step ended well, but its receipt {told}: {self.receipt_uri(context)}")
+            problem = "reports a failure" if receipt else "is missing"
+            raise StepFailed(f"the step exited with 0, but its receipt {problem}: {self.receipt_uri(context)}")
         for warning in receipt.warnings:
             self.log.warning("%s", warning)
         facts: dict[str, Any] = {
@@ -111,7 +111,7 @@ class StepLauncher(Operator):
         return items if self.definition.fans_out else receipt.result
 
 
-def _sequence(value: Any) -> tuple[Any, ...]:
-    """The outputs of mapped tasks: Airflow 3.3 gives a single output bare, and None where there is none."""
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    """The outputs of mapped tasks. Airflow 3.3 passes a single output without a list, and None for a skipped task."""
     values = (value,) if isinstance(value, str) else value or ()
     return tuple(item for item in values if item is not None)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.configuration import conf
 
-from dags.common.receipts import read_receipt, uri_of
+from dags.common.receipts import read_receipt, task_receipt_uri
 from dags.common.settings import settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class ReportLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Empty when there is no report; the bare URI when it lies where the API server does not look."""
-        receipt = read_receipt(uri_of(settings().storage, ti_key.dag_id, ti_key.run_id, ti_key.task_id))
+        receipt = read_receipt(task_receipt_uri(settings().storage, ti_key.dag_id, ti_key.run_id, ti_key.task_id))
         return page_url(receipt.labels.get("page", "")) if receipt else ""
 
 

@@ -1,4 +1,4 @@
-"""A step as a process on this machine."""
+"""The operator that runs a step as a process on this machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from dags.common.failures import StepPreempted, failure_of
+from dags.common.failures import StepPreempted, failure_from_exit_code
 from dags.common.launch import StepLauncher
-from dags.common.leash import Leash
+from dags.common.process_guard import GuardedProcess
 from dags.common.receipts import delete_receipt, read_receipt
 from dags.common.settings import settings
 
@@ -26,8 +26,8 @@ GRACE_S = 20.0
 class LocalStepOperator(StepLauncher, BaseOperator):
     """Run a step with the worker environment's interpreter.
 
-    The process has a session of its own and ends when this task ends, whatever way: see `leash.py`. Its log lines
-    become this task's. What it does not do, other than a pod: limit memory or cores, or choose a machine.
+    The process runs in its own session and ends with this task, however that ends: see `process_guard.py`. Its log
+    lines become the task's. Unlike a pod, it has no limits on memory or cores.
     """
 
     template_fields = StepLauncher.step_fields
@@ -50,7 +50,7 @@ class LocalStepOperator(StepLauncher, BaseOperator):
         self.item = item
         self.skip_if_no = skip_if_no
         self.skip_without = skip_without
-        self._leash: Leash | None = None
+        self.process: GuardedProcess | None = None
         self._killed = False
 
     def execute(self, context: Context) -> Any:
@@ -58,31 +58,31 @@ class LocalStepOperator(StepLauncher, BaseOperator):
         receipt = self.receipt_uri(context)
         delete_receipt(receipt)
         self.log.info("$ %s", shlex.join(command))
-        with Leash(command, step_environment(), GRACE_S) as leash:
-            self._leash = leash
-            for line in leash.lines():
-                self._relay(line)
-            exit_code = leash.wait()
+        with GuardedProcess(command, step_environment(), GRACE_S) as process:
+            self.process = process
+            for line in process.lines():
+                self.relay_line(line)
+            exit_code = process.wait()
         if self._killed:
-            # Whatever the exit code: the task was told to end, so it is no success.
+            # Whatever the exit code: a task that was asked to stop is not a success.
             raise StepPreempted(f"{self.step}: stopped on request")
         if exit_code != 0:
-            raise failure_of(exit_code, read_receipt(receipt))
+            raise failure_from_exit_code(exit_code, read_receipt(receipt))
         return self.conclude(context, read_receipt(receipt))
 
     def on_kill(self) -> None:
         self._killed = True
-        if self._leash:
-            self._leash.release()
+        if self.process:
+            self.process.stop()
 
-    def _relay(self, line: str) -> None:
-        """One line of the step as one line of the task's log, at its own level."""
+    def relay_line(self, line: str) -> None:
+        """Write a line of the step's output to the task's log, at the line's own level."""
         level, message = parse_log_line(line)
         self.log.log(level, "%s", message)
 
 
 def step_environment() -> dict[str, str]:
-    """The step's environment: ours, less Airflow's own settings and secrets, which are none of its business."""
+    """This process's environment without Airflow's settings and secrets."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_CONN"))
     }
@@ -90,7 +90,7 @@ def step_environment() -> dict[str, str]:
 
 
 def parse_log_line(line: str) -> tuple[int, str]:
-    """A step's structured line as level and text; any other line (a traceback, a library's print) as it is."""
+    """Level and text of a line of structured log; other lines (tracebacks, a library's prints) unchanged, as INFO."""
     try:
         record = json.loads(line) if line.startswith("{") else None
     except ValueError:

@@ -1,11 +1,10 @@
-"""Where a step's pod runs and with how much: the only place that says so.
+"""Pod profiles (resources, node, priority, deadline, grace period), and the profile and service account of each step.
 
-A profile names resources, node, priority, deadline and grace. A placement gives each step its profile and the service
-account of its role. Operator arguments replace a pod template's values instead of merging with them, so there is no
-template: the profile is the whole truth, and `tests/dags/golden/` shows the pods that come of it.
+There is no pod template: operator arguments replace a template's values instead of merging with them. The resulting
+pods are in `tests/dags/golden/`.
 
-A cluster with other nodes changes profiles without changing this file: `AIRSCRIPT_PROFILES` names a YAML file with
-fields by profile, such as `k8s/overlays/local/profiles.yaml`.
+`AIRSCRIPT_PROFILES` adapts the profiles to another cluster's nodes: a YAML file of fields by profile, such as
+`k8s/overlays/local/profiles.yaml`.
 """
 
 from __future__ import annotations
@@ -30,30 +29,30 @@ class Profile:
 
     name: str
     cpu: str
-    """Requested cores. There is no limit: an idle core is better used than throttled."""
+    """Requested cores. No limit: throttling would leave cores idle."""
     memory: str
-    """Requested and at most."""
+    """Request and limit."""
     scratch: str
     """Size of the local scratch volume."""
     priority_class: str
     deadline: timedelta
-    """After this the kubelet ends the pod, whatever Airflow knows."""
+    """The kubelet ends the pod after this time, even if Airflow is down."""
     grace_s: int = 100
-    """From SIGTERM to SIGKILL. A Spot node gives 120 s of notice, all in all."""
+    """From SIGTERM to SIGKILL. A Spot node gives 120 s of notice in total."""
     start_timeout_s: int = 900
-    """For a new node to come, and again for the image to be pulled."""
+    """Limit for a new node to join, and again for the image to be pulled."""
     gpus: int = 0
     large_gpu: bool = False
-    """Needs a GPU of 48 GB; those are kept for what does."""
+    """Needs a GPU of 48 GB. Those nodes are tainted, so that nothing else runs on them."""
     spot: bool = False
     pool: str = "default_pool"
-    """Airflow pool; one per class of accelerator, with as many slots as there are GPUs."""
+    """Airflow pool: one per class of accelerator, with as many slots as there are GPUs."""
     on_demand: str = ""
-    """Profile to fall back to when Spot nodes keep being taken away."""
+    """Profile to use after repeated Spot preemptions."""
     larger: str = ""
-    """Profile to try once after running out of memory."""
+    """Profile to use, once, after running out of memory."""
     image: str = ""
-    """Another image than the installation's (`AIRSCRIPT_CPU_IMAGE`, `AIRSCRIPT_GPU_IMAGE`)."""
+    """Image instead of the installation's (`AIRSCRIPT_CPU_IMAGE`, `AIRSCRIPT_GPU_IMAGE`)."""
 
     @property
     def node_selector(self) -> dict[str, str]:
@@ -85,11 +84,11 @@ class Profile:
 
     @property
     def execution_timeout(self) -> timedelta:
-        """What Airflow allows: the deadline, and the time until the pod runs."""
+        """Airflow's limit: the deadline plus the time until the pod runs."""
         return self.deadline + timedelta(seconds=2 * self.start_timeout_s)
 
 
-DEFAULTS = {
+DEFAULT_PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
@@ -118,8 +117,8 @@ DEFAULTS = {
             priority_class="airscript-batch",
             deadline=timedelta(hours=6),
         ),
-        # A node keeps half a core and 3 to 6 GiB for itself and its daemons. This fits the smallest instance with a GPU
-        # (4 vCPUs, 16 GiB), and the three below fit the next (8 vCPUs): quotas count vCPUs.
+        # A node reserves half a core and 3 to 6 GiB for itself and its daemons. This profile fits the smallest GPU
+        # instance (4 vCPUs, 16 GiB), the three below fit the next size (8 vCPUs): quotas count vCPUs.
         Profile(
             name="gpu-spot",
             cpu="3",
@@ -143,8 +142,8 @@ DEFAULTS = {
             gpus=1,
             pool="gpu",
         ),
-        # Training alone: its presets ask for 40 GB, weights with optimizer pass through memory when they are saved, two
-        # pools of features lie beside them, and thousands of hours take days.
+        # For training only: its presets need 40 GB of GPU memory; a checkpoint (weights and optimizer) passes through
+        # main memory, beside two pools of features; thousands of hours of speech take days.
         Profile(
             name="gpu-train-spot",
             cpu="4",
@@ -174,15 +173,15 @@ DEFAULTS = {
 }
 
 
-def adapted(profiles: Mapping[str, Profile], path: str) -> dict[str, Profile]:
-    """The profiles with the fields that the YAML file at `path` changes; as they are without a path.
+def override_profiles(profiles: Mapping[str, Profile], path: str) -> dict[str, Profile]:
+    """The profiles with the fields of the YAML file at `path` replaced; unchanged without a path.
 
     Raises:
-        ValueError: the file is missing or torn, or names a profile, a field or a value that is none.
+        ValueError: the file is missing or malformed, or has an unknown profile or field, or an invalid value.
     """
     if not path:
         return dict(profiles)
-    # Neither is needed where nothing is changed, and parsing DAGs should be quick.
+    # Imported only when needed: parsing DAGs should be quick.
     import yaml
     from pydantic import TypeAdapter
 
@@ -196,39 +195,39 @@ def adapted(profiles: Mapping[str, Profile], path: str) -> dict[str, Profile]:
             if field == "name" or field not in Profile.__dataclass_fields__
         ]
         if unknown:
-            raise ValueError(f"no profile or field of that name: {', '.join(unknown)}; there are {', '.join(profiles)}")
+            raise ValueError(f"unknown profile or field: {', '.join(unknown)}; the profiles are {', '.join(profiles)}")
         validate = TypeAdapter(Profile).validate_python
         changed = {name: validate(asdict(profiles[name]) | fields) for name, fields in changes.items()}
         named = [p.on_demand for p in changed.values()] + [p.larger for p in changed.values()]
         if missing := [name for name in named if name and name not in profiles]:
-            raise ValueError(f"no such profile: {', '.join(missing)}; there are {', '.join(profiles)}")
+            raise ValueError(f"unknown profile: {', '.join(missing)}; the profiles are {', '.join(profiles)}")
     except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f"AIRSCRIPT_PROFILES={path}: {error}") from None
     return {**profiles, **changed}
 
 
-PROFILES = adapted(DEFAULTS, settings().profiles)
+PROFILES = override_profiles(DEFAULT_PROFILES, settings().profiles)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What a step runs on, and as whom."""
+    """A step's profile and role."""
 
     profile: Profile
     role: str
 
     @property
     def service_account(self) -> str:
-        """Its rights on the buckets come with it (IRSA); there is one for each role."""
+        """The role's service account, which carries its rights on the buckets (IRSA)."""
         return f"airscript-{self.role}"
 
 
-def _placed(role: str, **profiles: str) -> dict[str, Placement]:
+def _placements(role: str, **profiles: str) -> dict[str, Placement]:
     return {step.replace("_", "-"): Placement(PROFILES[name], role) for step, name in profiles.items()}
 
 
 PLACEMENTS = {
-    **_placed(
+    **_placements(
         "corpus",
         scan_corpus="cpu-small",
         prepare_corpus="cpu-large",
@@ -236,16 +235,16 @@ PLACEMENTS = {
         extract_features="gpu-spot",
         assemble_dataset="cpu-large",
     ),
-    **_placed(
+    **_placements(
         "training",
         train="gpu-train-spot",
         convert_model="gpu-spot",
         evaluate="gpu-spot",
         compare_models="cpu-small",
-        register_model="cpu-large",  # the model and its package, gigabytes each, lie on its disk
+        register_model="cpu-large",  # needs scratch for the model and its package, gigabytes each
         promote_model="cpu-small",
     ),
-    **_placed(
+    **_placements(
         "transcription",
         plan_night="cpu-small",
         prepare_media="cpu-large",

@@ -1,4 +1,4 @@
-"""Where the attempts of a task leave their receipts, and reading them from the orchestrator's side."""
+"""Receipts as the orchestrator sees them: where a task's attempts write them, reading and deleting."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ if TYPE_CHECKING:
 
 
 def receipt_uri(storage: str, context: Context) -> str:
-    """`<storage>/runs/<dag_id>/<run_id>/<task_id>[-<map_index>].json`; all tries of a task share it.
+    """`<storage>/runs/<dag_id>/<run_id>/<task_id>[-<map_index>].json`, shared by all tries of the task.
 
-    All of them, because a pod may outlive the try that started it and the next try takes it over.
+    Shared, because a pod may outlive the try that started it: the next try reattaches to it.
     """
     ti = context["ti"]
     mapped = f"-{ti.map_index}" if ti.map_index is not None and ti.map_index >= 0 else ""
-    return uri_of(storage, ti.dag_id, ti.run_id, f"{ti.task_id}{mapped}")
+    return task_receipt_uri(storage, ti.dag_id, ti.run_id, f"{ti.task_id}{mapped}")
 
 
-def uri_of(storage: str, dag_id: str, run_id: str, task: str) -> str:
-    """The same, of any task of any run."""
+def task_receipt_uri(storage: str, dag_id: str, run_id: str, task: str) -> str:
+    """The receipt of any task of any run. `task`: its id, with `-<map_index>` if it is mapped."""
     return f"{storage}/runs/{dag_id}/{run_folder(run_id)}/{task}.json"
 
 
 def read_receipt(uri: str) -> Receipt | None:
-    """The receipt, or nothing when no attempt has ended yet."""
+    """The receipt, or None before the first attempt has ended."""
     try:
-        return Receipt.model_validate_json(_path(uri).read_bytes())
+        return Receipt.model_validate_json(receipt_path(uri).read_bytes())
     except FileNotFoundError:
         return None
 
 
 def delete_receipt(uri: str) -> None:
-    """Remove what an earlier attempt left, so that it is never taken for this one's.
+    """Delete an earlier attempt's receipt, so that it is not taken for this one's.
 
     Raises:
-        PermissionError: it is still there. s3fs deletes without a word when it may not.
+        PermissionError: the receipt still exists. s3fs ignores a missing permission to delete.
     """
-    _path(uri).unlink(missing_ok=True)
-    if _path(uri).exists():
+    receipt_path(uri).unlink(missing_ok=True)
+    if receipt_path(uri).exists():
         raise PermissionError(f"{uri} could not be deleted: the scheduler's role needs s3:DeleteObject below runs/")
 
 
-def _path(uri: str) -> Any:
+def receipt_path(uri: str) -> Any:
+    """A `Path` or `ObjectStoragePath` for a `file://` or `s3://` URI."""
     if uri.startswith("file://"):
-        # Percent-encoded as steps write them; fsspec would take the text as it is.
+        # Steps write percent-encoded URIs, which fsspec would not decode.
         return Path(unquote(uri.removeprefix("file://")))
-    from airflow.sdk import ObjectStoragePath  # half a second: only where a receipt lies on S3
+    from airflow.sdk import ObjectStoragePath  # takes half a second: only for receipts on S3
 
     return ObjectStoragePath(uri)
 
 
 def run_folder(run_id: str) -> str:
-    """`manual__2026-01-02T03:04:05+00:00` without the signs that URIs and shells take amiss."""
+    """A run id without characters that are special in URIs and shells, such as `:` and `+`."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", run_id)

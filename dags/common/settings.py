@@ -1,4 +1,4 @@
-"""Where things are, read from the environment while a DAG file is parsed. No network, no Airflow Variables."""
+"""Settings of an installation, from the environment at DAG parse time: no network, no Airflow Variables."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ POD_SETTINGS = (
     "AWS_REGION",
     "MLFLOW_TRACKING_URI",
 )
-"""What a pod is told of the scheduler's environment. Nothing secret: credentials come from the service account."""
+"""Variables that pods inherit from the scheduler. No secrets: credentials come from the service account."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every place and name that differs between installations."""
+    """Locations and names that differ between installations."""
 
     runtime: Runtime
     storage: str
@@ -36,24 +36,24 @@ class Settings:
     transcripts: str
     base_model: str
     diarizer: str
-    """Who tells speakers apart: `embedded`, a folder, an `s3://` prefix or a hub name."""
+    """Diarization pipeline: `embedded`, a folder, an `s3://` prefix or a hub name."""
     cpu_hour_price: float
     gpu_hour_price: float
-    """What an hour of a pod costs, for the night's report; 0: not told."""
+    """Price of an hour of a pod, for the night's report; 0: no costs in the report."""
     kafka: str
-    """Brokers, host:port; empty: no Kafka, and nothing waits for it."""
+    """Bootstrap servers, host:port; empty: no Kafka."""
     worker_python: str
     """Interpreter of the worker environment (local runtime)."""
     namespace: str
-    """Where step pods live (Kubernetes runtime)."""
+    """Namespace of the step pods (Kubernetes runtime)."""
     cpu_image: str
     gpu_image: str
     profiles: str
-    """YAML file that changes fields of the pods' profiles; empty: they are as `profiles.py` has them."""
+    """YAML file that overrides fields of the pod profiles in `profiles.py`; empty: none."""
     pod_secret: str
-    """A Kubernetes secret whose keys become the pods' environment; empty where the service account's role is enough."""
+    """Kubernetes secret whose keys become the pods' environment; empty if the service account's role is enough."""
     team: str
-    """Who pays for the pods: a label on each."""
+    """Cost centre: a label on every pod."""
     pod_environment: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -61,7 +61,7 @@ class Settings:
         """Read the settings.
 
         Raises:
-            ValueError: the runtime is unknown, or an image has no version.
+            ValueError: an unknown runtime, or an image without a version.
         """
         home = Path(environ.get("AIRSCRIPT_HOME") or CHECKOUT / ".airscript")
         storage = as_uri(environ.get("AIRSCRIPT_STORAGE") or str(home / "storage"))
@@ -95,18 +95,18 @@ def settings() -> Settings:
 
 
 def as_uri(place: str) -> str:
-    """A URI as it is, and a folder's path as its `file://` URI; without a slash at the end."""
+    """`place` as a URI without a trailing slash; a folder's path becomes a `file://` URI."""
     return place.rstrip("/") if "://" in place else Path(place).expanduser().absolute().as_uri()
 
 
 def _runtime(name: str) -> Runtime:
     if name not in get_args(Runtime):
-        raise ValueError(f"AIRSCRIPT_RUNTIME={name}: not a runtime. Set it to {' or '.join(get_args(Runtime))}.")
+        raise ValueError(f"AIRSCRIPT_RUNTIME={name}: unknown runtime. Set it to {' or '.join(get_args(Runtime))}.")
     return cast(Runtime, name)
 
 
 def _image(environ: Mapping[str, str], variable: str, name: str) -> str:
-    """The image of a worker: what a pod did must be known afterwards, so it has a version or a digest."""
+    """A worker image. It must have a version or a digest, so that a pod's code can be identified later."""
     image = environ.get(variable) or f"airscript/{name}:{version('airscript')}"
     tag = image.rsplit("/", 1)[-1].partition(":")[2]
     if not tag or tag == "latest":

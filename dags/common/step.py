@@ -1,7 +1,7 @@
-"""The one way to launch a step: `step("prepare-corpus", shard=uri, item=name)`.
+"""The step factory, the only way to launch a step: `step("prepare-corpus", shard=uri, item=name)`.
 
-A DAG names the step and its arguments; everything else follows from the step: where its output and receipt go, what
-it runs on, how long it may take, what is retried. The same call makes a process or a pod (`AIRSCRIPT_RUNTIME`).
+A DAG gives the step's name and arguments; the rest follows from the step: output and receipt URIs, resources, timeout
+and retries. `AIRSCRIPT_RUNTIME` decides whether it runs as a process or as a pod.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ def step(
     """A task that runs the step `name` with `arguments`.
 
     Arguments may be values, templates, outputs of other tasks, or arguments of a mapped task group. `item` names a
-    mapped task after its shard or batch. With `skip_if_no`, the task ends as skipped, and its outlets do not change,
-    when the result's label of that name says no; with `skip_without`, it is skipped, and nothing is launched, when its
-    argument of that name comes out empty.
+    mapped task after its shard or batch. `skip_if_no`: if the result's label of this name is `no`, the task ends as
+    skipped and its outlets emit no event. `skip_without`: if the argument of this name is empty, the task is skipped
+    without launching anything.
 
     Raises:
-        ValueError: the step has no such argument, or lacks one; while the DAG file is parsed.
+        ValueError: an unknown or missing argument; raised while the DAG file is parsed.
     """
     definition = STEPS[name]
     fields = definition.arguments.model_fields
     missing = {field for field, info in fields.items() if info.is_required()} - set(arguments) - {"output"}
     unknown = set(arguments) - set(fields) | set(arguments) & {"output", "receipt"}
     if missing or unknown:
-        raise ValueError(f"step {name}: arguments missing: {sorted(missing)}; not its own: {sorted(unknown)}")
+        raise ValueError(f"step {name}: missing arguments: {sorted(missing)}; unknown: {sorted(unknown)}")
     profile = PLACEMENTS[name].profile
     pods = settings().runtime == "kubernetes"
     return _operator(pods)(
@@ -68,7 +68,7 @@ def step(
 
 
 def _operator(pods: bool) -> type[Any]:
-    # The Kubernetes client takes a second to import: only where pods are launched.
+    # The Kubernetes client takes a second to import: only for the Kubernetes runtime.
     if pods:
         from dags.common.kubernetes import KubernetesStepOperator
 

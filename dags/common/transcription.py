@@ -1,4 +1,4 @@
-"""What a night and an arrival have in common: the form, and batches of programmes from media to transcripts."""
+"""The form and the tasks that the nightly DAG and the DAG on arrival share."""
 
 from __future__ import annotations
 
@@ -7,70 +7,45 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Param, XComArg, task_group
 
+from dags.common.forms import FormField, params_of
 from dags.common.links import ReportLink
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
+from tasks.contract.arguments import PlanNight
+
+_URI = {"pattern": "^(file:///|s3://).+"}
+_REFERENCE = {"minLength": 1}
 
 
 def form(inbox: str) -> dict[str, Param]:
-    """The fields that a person may change; `inbox` describes the first."""
-    return {
-        "inbox": Param(
-            settings().inbox,
-            type="string",
-            pattern="^(file:///|s3://).+",
-            title="Inbox",
-            description=inbox,
-        ),
-        "transcripts": Param(
-            settings().transcripts,
-            type="string",
-            pattern="^(file:///|s3://).+",
-            title="Transcripts",
-            description="URI prefix under which transcripts are published",
-        ),
-        "model": Param(
-            "models:/acoustic-model@champion",
-            type="string",
-            minLength=1,
-            title="Model",
-            description="models:/name@alias, models:/name/version, a folder or an s3:// prefix",
-        ),
-        "diarizer": Param(
-            settings().diarizer,
-            type="string",
-            minLength=1,
-            examples=["embedded", "s3://models/speaker-diarization-community-1"],
-            title="Diarizer",
-            description="Who tells speakers apart: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
-        ),
-        "language": Param(
-            AUTO_LANGUAGE,
-            type="string",
-            pattern="^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$",
-            examples=["auto", "en", "de", "cy"],
-            title="Language",
-            description="Language that is spoken (BCP 47); auto: the one that is heard, en where the model cannot tell",
-        ),
-        "cues": Param(
-            CueRules.BBC.value,
-            type="string",
-            enum=[rules.value for rules in CueRules],
-            title="Subtitles",
-            description="Whose rules subtitles keep: the BBC's lines of 37 characters, or streaming's of 42",
-        ),
-        "batches": Param(
-            4, type="integer", minimum=1, maximum=800, title="Batches", description="Cut a run into at most so many"
-        ),
-    }
+    """The parameters of a transcription run; `inbox` is the description of the first."""
+    places = settings()
+    return params_of(
+        PlanNight,
+        {
+            "inbox": FormField("Inbox", inbox, places.inbox, _URI),
+            "transcripts": FormField("Transcripts", default=places.transcripts, schema=_URI),
+            "model": FormField(
+                "Model", "models:/name@alias, models:/name/version, a folder or an s3:// prefix", schema=_REFERENCE
+            ),
+            "diarizer": FormField(
+                "Diarizer",
+                "Diarization pipeline: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
+                places.diarizer,
+                _REFERENCE | {"examples": ["embedded", "s3://models/speaker-diarization-community-1"]},
+            ),
+            "language": FormField("Language", schema={"examples": ["auto", "en", "de", "cy"]}),
+            "cues": FormField("Subtitles", "Subtitle rules: the BBC's lines of 37 characters, or streaming's of 42"),
+            "batches": FormField("Batches", "Maximum number of batches in a run"),
+        },
+    )
 
 
 def transcribe(plan: Any, name: str) -> None:
-    """Every batch of a plan, the report, and a last task that keeps a failed batch from looking well.
+    """Add the tasks of every batch of `plan`, the report, and a final task that fails the run if a batch failed.
 
-    The DAG's form has `transcripts` and `language`. `name` is what people call the run, a template that its retries
-    fill in alike.
+    The DAG's form must have `transcripts` and `language`. `name` is the run's name in the report: a template that
+    renders alike on every retry.
     """
 
     @task_group
@@ -85,7 +60,7 @@ def transcribe(plan: Any, name: str) -> None:
             language="{{ params.language }}",
         )
         diarized = step("diarize", item=name, prepared=prepared.output, diarizer=XComArg(plan, "diarizer"))
-        # Publishing waits for the speakers, and does without them where telling them apart failed.
+        # Publishing waits for diarization, but does not need it to succeed.
         diarized_or_not = EmptyOperator(task_id="diarized_or_not", trigger_rule="all_done")
         published = step(
             "publish",
@@ -100,7 +75,7 @@ def transcribe(plan: Any, name: str) -> None:
         return published.output
 
     published = batch.expand_kwargs(plan.output)
-    # It reports what there is, whatever became of the batches.
+    # all_done: failed batches are reported too.
     report = step(
         "report-night",
         plan=XComArg(plan, "result"),
@@ -112,4 +87,5 @@ def transcribe(plan: Any, name: str) -> None:
         trigger_rule="all_done",
     )
     report.operator_extra_links = (ReportLink(),)
+    # The run takes its state from its last tasks. Without this one it would be green because the report succeeded.
     [published, report] >> EmptyOperator(task_id="night_complete", trigger_rule="none_failed")

@@ -1,1 +1,1 @@
-"""What Airflow's API server shows beyond Airflow."""
+"""Plugins of Airflow's API server."""

@@ -130,7 +130,7 @@ def one_without_an_image() -> None:
 
 
 if __name__ == "__main__":
-    pod_trigger.SETTLE_S = 0
+    pod_trigger.START_DELAY_S = 0
     a_whole_life()
     one_that_runs_is_taken_over()
     one_is_stopped_by_a_person()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from dags.common.receipts import uri_of
+from dags.common.receipts import task_receipt_uri
 from tasks.contract import ProgressReport, progress_uri
 from tests.cluster.installation import BUCKET, JOBS, Platform, Watcher, kubectl
 from tests.cluster.test_faults import running
@@ -15,7 +15,9 @@ STEPS = 60
 
 def steps_done(platform: Platform, run: Any) -> float:
     """What the training has told of its progress."""
-    key = progress_uri(uri_of(f"s3://{BUCKET}", run.dag_id, run.dag_run_id, "train")).removeprefix(f"s3://{BUCKET}/")
+    key = progress_uri(task_receipt_uri(f"s3://{BUCKET}", run.dag_id, run.dag_run_id, "train")).removeprefix(
+        f"s3://{BUCKET}/"
+    )
     if key not in platform.keys(key):
         return 0
     report = ProgressReport.model_validate_json(platform.read(key))

@@ -1,4 +1,4 @@
-"""Starts a night in Airflow's database and lets its deadline pass; prints what Airflow made of it as JSON."""
+"""Create a run in Airflow's database, let its deadline pass, and print the callback's states as JSON."""
 
 import asyncio
 import json
@@ -19,8 +19,8 @@ from sqlalchemy import select
 DAG_ID = "nightly_transcription"
 
 
-async def told(path: str, kwargs: dict[str, object]) -> list[str]:
-    """What the triggerer does with the callback."""
+async def callback_states(path: str, kwargs: dict[str, object]) -> list[str]:
+    """Run the callback as the triggerer does."""
     return [str(event.payload["state"]) async for event in CallbackTrigger(path, kwargs).run()]
 
 
@@ -47,6 +47,6 @@ if __name__ == "__main__":
         (deadline,) = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id))
         after_s = (deadline.deadline_time - run.queued_at).total_seconds()
         deadline.handle_miss(session)
-        states = asyncio.run(told(deadline.callback.data["path"], dict(deadline.callback.data["kwargs"])))
+        states = asyncio.run(callback_states(deadline.callback.data["path"], dict(deadline.callback.data["kwargs"])))
         session.rollback()
     print("\n" + json.dumps({"after_s": after_s, "states": states}))

@@ -1,4 +1,4 @@
-"""Runs one DAG in this process by `dag.test()`, and prints what became of its tasks as JSON."""
+"""Run one DAG in this process by `dag.test()`, and print the states of its tasks as JSON."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from airflow.dag_processing.dagbag import DagBag
 if __name__ == "__main__":
     dag_id, form = sys.argv[1], json.loads(sys.argv[2])
     dag = DagBag(dag_folder=os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags[dag_id]
-    # Airflow 3.3.2's dag.test() looks a deadline's definition up as if it were its number. miss_deadline.py tests it.
+    # Airflow 3.3.2's dag.test() looks up a deadline's definition as if it were an id. miss_deadline.py tests deadlines.
     dag.deadline = None
     run = dag.test(run_conf=form)
     tasks = {

@@ -1,8 +1,7 @@
-"""A worker whose steps do nothing, around the real contract: real argument vectors, keys, results and receipts.
+"""A stand-in worker: its steps do no work, but use the real contract's argument vectors, keys, results and receipts.
 
-It stands where a worker's interpreter stands (`AIRSCRIPT_WORKER_PYTHON`). A step that is given another step's
-`result.json` reads it, so wrong wiring fails. `STAND_IN` in the environment makes a step misbehave: `step=behaviour`
-pairs, see `misbehave`.
+It replaces the worker's interpreter (`AIRSCRIPT_WORKER_PYTHON`). A step reads the `result.json` of the steps before it,
+so wrong wiring fails. The variable `STAND_IN` makes steps misbehave: `step=behaviour` pairs, see `misbehave`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ N_ITEMS = int(os.environ.get("STAND_IN_ITEMS", "2"))
 
 
 class StandIn(types.ModuleType):
-    """A step's module that publishes one small object."""
+    """The module of a step that publishes small objects."""
 
     VERSION = 1
 
@@ -39,7 +38,7 @@ class StandIn(types.ModuleType):
         self.step = step
 
     def inputs(self, arguments: Any) -> dict[str, str]:
-        """Everything that it is given and that exists, with its digest."""
+        """The digests of all arguments that are results or items."""
         given = [getattr(arguments, name) for name in type(arguments).model_fields if name not in OPERATIONAL]
         uris = [uri for value in given for uri in (value if isinstance(value, tuple) else (value,))]
         results = {uri: load_result(uri).content_digest for uri in uris if str(uri).endswith(RESULT_NAME)}
@@ -69,7 +68,7 @@ class StandIn(types.ModuleType):
 
 
 def misbehave(behaviour: str, arguments: Any, context: StepContext) -> None:
-    """What a step may do to its launcher."""
+    """Fail in the way of `behaviour`."""
     match behaviour:
         case "reject":
             raise InputRejected("no audio in it", reason=Reason.EMPTY, subject="a.wav", next_step="send it again")
@@ -83,7 +82,7 @@ def misbehave(behaviour: str, arguments: Any, context: StepContext) -> None:
             raise MemoryError
         case "fault":
             raise RuntimeError("a bug")
-        case "silent":  # ends well without a receipt
+        case "silent":  # exits with 0 without a receipt
             os._exit(0)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A whole `nightly_transcription` through Airflow's own task runner and database, with a worker that does nothing."""
+"""A whole `nightly_transcription` through Airflow's own task runner and database, with a stand-in worker."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_nothing_new_is_green_and_reported(run_night: Callable[..., dict[str, An
     assert night["tasks"]["night_complete"] == "success"
 
 
-def test_one_bad_batch_stops_no_other_and_does_not_look_well(
+def test_a_failed_batch_stops_no_other_and_fails_the_run(
     run_night: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     night = run_night(n_batches=2, prepare_media="reject_second")
@@ -84,12 +84,10 @@ def test_one_bad_batch_stops_no_other_and_does_not_look_well(
     (recognised,) = (StepResult.from_bytes(file.read_bytes()) for file in work.glob("recognise/*/result.json"))
     assert recognised.arguments["model"] == "models:/acoustic-model/1", "the version that plan-night found"
     (report,) = (StepResult.from_bytes(file.read_bytes()) for file in work.glob("report-night/*/result.json"))
-    assert sum("/publish/" in uri for uri in report.inputs) == 1, "it reports the batch that went well"
+    assert sum("/publish/" in uri for uri in report.inputs) == 1, "it reports the batch that succeeded"
 
 
-def test_speakers_that_cannot_be_told_apart_cost_no_transcript(
-    run_night: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_failed_diarization_costs_no_transcript(run_night: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     night = run_night(n_batches=1, diarize="misconfigure")
     assert night["run"] == "success"
     assert night["tasks"]["batch.diarize part-0"] == "failed"
@@ -99,8 +97,8 @@ def test_speakers_that_cannot_be_told_apart_cost_no_transcript(
     assert not any("/diarize/" in uri for uri in published.inputs)
 
 
-def test_a_late_night_is_told_of(airflow_home: Path, tmp_path: Path) -> None:
-    """Airflow's own way from a run's start to the callback, on SQLite."""
+def test_a_late_night_raises_an_alert(airflow_home: Path, tmp_path: Path) -> None:
+    """From a run's start to the deadline's callback through Airflow itself, on SQLite."""
     shown = subprocess.run(
         [sys.executable, MISS_DEADLINE],
         env={**os.environ, "AIRFLOW_HOME": str(airflow_home)},

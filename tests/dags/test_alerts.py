@@ -1,4 +1,4 @@
-"""What people are told of a night: once, and only if there is something to do."""
+"""Alerts of a night: one a run, and only if somebody has to act."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from dags.common import alerts
-from dags.common.receipts import uri_of
+from dags.common.receipts import task_receipt_uri
 from dags.common.settings import settings
 from tasks import storage
 from tasks.contract import Receipt, Status
@@ -32,33 +32,33 @@ def report(**counts: int) -> Receipt:
 
 
 @pytest.mark.parametrize(
-    ("found", "failed", "told"),
+    ("receipt", "failed", "expected"),
     [
         (report(done=19, done_no_speech=1), False, ""),
         (report(done=18, done_with_warnings=2), False, ""),
-        (report(done=17, quarantined=2, failed=1), False, "is through: 1 failed, 2 quarantined, of 20 programmes"),
+        (report(done=17, quarantined=2, failed=1), False, "finished: 1 failed, 2 quarantined, of 20 programmes"),
         (
             report(done=12, done_with_warnings=8, without_speakers=8),
             False,
-            "through: 8 without speakers, of 20",
+            "finished: 8 without speakers, of 20",
         ),
-        (report(done=19, failed=1, without_speakers=2), False, "is through: 1 failed, 2 without speakers, of 20"),
+        (report(done=19, failed=1, without_speakers=2), False, "finished: 1 failed, 2 without speakers, of 20"),
         (report(done=20), True, "failed: some tasks failed, of 20 programmes"),
         (report(done=10, failed=10), True, "failed: 10 failed, of 20 programmes"),
-        (None, True, "failed before it could say"),
-        (Receipt(step="report-night", status=Status.FAILED), True, "failed before it could say"),
+        (None, True, "failed before its report was written"),
+        (Receipt(step="report-night", status=Status.FAILED), True, "failed before its report was written"),
         (None, False, ""),
     ],
 )
-def test_a_night_is_told_of_if_there_is_something_to_do(found: Receipt | None, failed: bool, told: str) -> None:
-    text = alerts.text_of_night("the night", found, failed)
-    assert (told in text) if told else (text == "")
-    assert text.count("report.html") == (1 if told and found and found.result else 0)
+def test_a_night_raises_an_alert_if_somebody_has_to_act(receipt: Receipt | None, failed: bool, expected: str) -> None:
+    text = alerts.alert_text("the night", receipt, failed)
+    assert (expected in text) if expected else (text == "")
+    assert text.count("report.html") == (1 if expected and receipt and receipt.result else 0)
 
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
-    """What was posted to the alert's address. The first post is refused."""
+    """The alerts that were posted. The server rejects the first."""
     posted: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,26 +79,26 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
     server.server_close()
 
 
-def test_both_ends_of_a_run_and_a_late_one(
+def test_success_failure_and_a_late_run_raise_one_alert_each(
     environment: Callable[..., None], webhook: list[dict[str, str]], tmp_path: Path
 ) -> None:
     environment(AIRSCRIPT_STORAGE=str(tmp_path / "storage"))
     dag = SimpleNamespace(dag_id="nightly_transcription")
-    alerts.night_ended({"dag": dag, "run_id": RUN, "reason": "success"})  # nothing is known: nothing to tell
-    uri = uri_of(settings().storage, dag.dag_id, RUN, "report_night")
+    alerts.night_ended({"dag": dag, "run_id": RUN, "reason": "success"})  # no report: no alert
+    uri = task_receipt_uri(settings().storage, dag.dag_id, RUN, "report_night")
     storage.write(uri, report(done=19, failed=1).model_dump_json().encode())
     for reason in ("success", "task_failure"):
         alerts.night_ended({"dag": dag, "run_id": RUN, "reason": reason})
     asyncio.run(alerts.night_is_late("06:00 UTC", context={"dag_run": {"dag_id": dag.dag_id, "dag_run_id": RUN}}))
-    told = [post["text"].removeprefix(f"nightly_transcription {RUN} ").split(" ")[0] for post in webhook]
-    assert told == ["is", "failed:", "is"]
+    first_words = [post["text"].removeprefix(f"nightly_transcription {RUN} ").split(" ")[0] for post in webhook]
+    assert first_words == ["finished:", "failed:", "is"]
     assert "is late: it was needed by 06:00 UTC" in webhook[-1]["text"]
-    for state in ("success", "failed"):  # of what has ended the other callback tells
+    for state in ("success", "failed"):  # a run that has ended is the other callback's business
         ended = {"dag_run": {"dag_id": dag.dag_id, "dag_run_id": RUN, "state": state}}
         asyncio.run(alerts.night_is_late("06:00 UTC", context=ended))
     assert len(webhook) == 3
 
 
-def test_an_address_that_does_not_answer_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_webhook_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(alerts.URL_VARIABLE, "http://127.0.0.1:9/secret")
     alerts.send("the night is late")

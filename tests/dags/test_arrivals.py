@@ -1,4 +1,4 @@
-"""Media that Kafka tells of: good events, bad ones, doubled and reordered ones."""
+"""Events of arrived media: valid, invalid, duplicate and reordered ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fired(values: list[bytes]) -> list[dict[str, Any]]:
     return asyncio.run(collect())
 
 
-def test_what_does_not_parse_is_rejected_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_messages_are_rejected_and_the_rest_is_processed(monkeypatch: pytest.MonkeyPatch) -> None:
     rejected: list[int] = []
     monkeypatch.setattr("dags.common.arrivals.reject_shared_stream_event", lambda: rejected.append(1))
     found = fired([event("a"), b"\xff{", b"", b'{"uri": "s3://inbox/x.mp4"}', event("b")])
@@ -48,7 +48,7 @@ def test_what_does_not_parse_is_rejected_and_the_rest_goes_on(monkeypatch: pytes
     json.dumps(found)
 
 
-def test_the_trigger_comes_back_from_the_database() -> None:
+def test_the_trigger_survives_serialization() -> None:
     from airflow.sdk.module_loading import import_string
 
     from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
@@ -66,16 +66,16 @@ def chosen(*payloads: dict[str, Any]) -> list[str]:
     return uris
 
 
-def test_doubled_and_reordered_events_are_one_batch() -> None:
+def test_duplicate_and_reordered_events_give_the_same_media() -> None:
     a, b = {"uri": "s3://inbox/a.mp4"}, {"uri": "s3://inbox/b.mp4"}
     assert chosen(b, a, b, a) == chosen(a, b) == ["s3://inbox/a.mp4", "s3://inbox/b.mp4"]
 
 
-def test_by_hand_the_whole_inbox_is_looked_at() -> None:
+def test_a_run_started_by_hand_scans_the_whole_inbox() -> None:
     assert choose_arrived.function(triggering_asset_events={}) == []
 
 
-def test_without_kafka_nothing_waits_for_it(
+def test_without_kafka_the_asset_has_no_watcher(
     environment: Callable[..., None], load_dags: Callable[[], dict[str, Any]]
 ) -> None:
     environment()
@@ -98,7 +98,7 @@ def addresses() -> Iterator[str]:
         yield found
 
 
-def test_an_offset_is_committed_when_the_event_is_stored_and_bad_ones_go_to_the_dead_letters(
+def test_an_offset_is_committed_when_the_event_is_stored_and_invalid_ones_go_to_the_dead_letter_topic(
     addresses: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow's own producer for the shared stream, against a broker."""
@@ -130,7 +130,7 @@ def test_an_offset_is_committed_when_the_event_is_stored_and_bad_ones_go_to_the_
             if len(taken) == n:
                 break
         outcomes = [AdvanceOutcome(acked=int(v != values[1]), rejected=int(v == values[1]), failed=0) for v, _ in taken]
-        # Airflow has stored the first and was told to refuse the second. It crashed before it stored the third.
+        # Airflow has stored the first and rejected the second. It crashed before it stored the third.
         items = [AdvanceItem(payload, outcome) for (_, payload), outcome in zip(taken, outcomes, strict=True)]
         await producer.advance(items[:2])
         await producer.aclose()

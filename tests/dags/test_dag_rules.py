@@ -1,4 +1,4 @@
-"""What every DAG must keep to, with either runtime."""
+"""The rules for every DAG, in both runtimes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def steps_of(dag: Any) -> list[Any]:
     return [task for task in dag.tasks if isinstance(task, StepLauncher)]
 
 
-def test_every_dag_keeps_the_rules(runtime: str, load_dags: Load) -> None:
+def test_every_dag_follows_the_rules(runtime: str, load_dags: Load) -> None:
     for dag in load_dags().values():
         assert dag.doc_md, dag.dag_id
         for part in ("When it fails", "What is normal", "To resume", "Reads", "Writes"):
@@ -49,14 +49,14 @@ def test_every_dag_keeps_the_rules(runtime: str, load_dags: Load) -> None:
         dag.params.validate()
 
 
-def test_every_task_survives_a_fault_of_the_moment(runtime: str, load_dags: Load) -> None:
+def test_every_task_survives_a_transient_fault(runtime: str, load_dags: Load) -> None:
     for dag in load_dags().values():
         for task in dag.tasks:
-            # The scheduler sets an empty task's state itself; nothing of it can fail.
+            # The scheduler sets an empty task's state itself, so it cannot fail.
             assert task.retries > 0 or task.task_type == "EmptyOperator", task.task_id
 
 
-def test_every_step_keeps_the_rules(runtime: str, load_dags: Load) -> None:
+def test_every_step_follows_the_rules(runtime: str, load_dags: Load) -> None:
     for dag in load_dags().values():
         for task in steps_of(dag):
             assert task.retries == RETRIES
@@ -67,7 +67,7 @@ def test_every_step_keeps_the_rules(runtime: str, load_dags: Load) -> None:
             assert (task.map_index_template is not None) == mapped, "mapped tasks are named after their item"
 
 
-def test_what_follows_a_step_that_may_be_skipped_runs_all_the_same(runtime: str, load_dags: Load) -> None:
+def test_tasks_downstream_of_an_optional_step_run_when_it_is_skipped(runtime: str, load_dags: Load) -> None:
     optional = [task for dag in load_dags().values() for task in steps_of(dag) if task.skip_without]
     assert optional
     for task in optional:
@@ -97,7 +97,7 @@ def test_every_argument_vector_parses(
     assert seen >= len(STEPS)
 
 
-def test_both_runtimes_run_the_same_words(
+def test_both_runtimes_run_the_same_argument_vectors(
     environment: Callable[..., None], load_dags: Load, task_context: Callable[..., Any], render: Callable[..., Any]
 ) -> None:
     vectors = []
@@ -170,14 +170,14 @@ def test_parsing_is_quick_and_light(name: str, tmp_path: Path) -> None:
         check=True,
     )
     found = json.loads(parsed.stdout.splitlines()[-1])
-    # Processor seconds: a busy machine does not count.
+    # Processor seconds, so that the load of the machine does not count.
     assert max(found["times"].values()) < 1.0, found["times"]
     provider = {"numpy"} if name == "kubernetes" else set()
     assert not (HEAVY - provider) & set(found["modules"])
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["dag folder first on the path", "elsewhere"])
-def test_the_package_is_found_wherever_airflow_stands(first: bool, tmp_path: Path) -> None:
+def test_the_package_is_found_from_any_working_directory(first: bool, tmp_path: Path) -> None:
     code = "import dags.common.settings, tasks.contract; print(dags.common.settings.CHECKOUT)"
     path = f"import sys; sys.path.insert(0, {str(DAGS)!r}); " if first else ""
     shown = subprocess.run(
@@ -195,8 +195,8 @@ def test_docs_name_only_tasks_that_exist(environment: object, load_dags: Load) -
         assert named <= known | steps, (dag.dag_id, named - known)
 
 
-def test_a_new_night_begins_tomorrow(environment: object, load_dags: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sets up Airflow at half past one has no champion yet."""
+def test_the_first_night_is_the_next_one(environment: object, load_dags: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Airflow that is installed at half past one has no champion yet."""
     from airflow.serialization.decoders import decode_timetable
     from airflow.serialization.encoders import encode_timetable
     from airflow.timetables import trigger

@@ -1,4 +1,4 @@
-"""The two small decisions that a DAG makes itself: which dataset, and who says yes to a promotion."""
+"""The two decisions of the DAGs themselves: which dataset to train on, and whether to promote."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def chosen(form: str | None, triggering: list[Any], known: list[Any]) -> str:
     return found
 
 
-def test_the_form_wins_then_the_event_then_the_newest() -> None:
+def test_the_form_takes_precedence_then_the_event_then_the_newest() -> None:
     assert chosen("s3://form", events("s3://event"), events("s3://old", "s3://new")) == "s3://form"
     assert chosen(None, events("s3://event"), events("s3://old", "s3://new")) == "s3://event"
     assert chosen(None, [], events("s3://old", "s3://new")) == "s3://new"
 
 
-def test_without_any_dataset_it_says_what_to_do() -> None:
+def test_without_any_dataset_the_error_names_the_next_step() -> None:
     with pytest.raises(AirflowFailException, match="run corpus_features"):
         chosen(None, [], [])
 
@@ -44,8 +44,8 @@ def gate(promote: str) -> PromotionGate:
     return PromotionGate(task_id="decide", promote=promote, subject="Promote?")
 
 
-def takes(decision: dict[str, str]) -> PromoteModel:
-    """What promote-model makes of the decision."""
+def arguments_from(decision: dict[str, str]) -> PromoteModel:
+    """The decision as arguments of promote-model."""
     return PromoteModel(output="s3://o", registered="s3://r", comparison="s3://c", **decision)  # type: ignore[arg-type]
 
 
@@ -56,11 +56,11 @@ def takes(decision: dict[str, str]) -> PromoteModel:
 def test_the_form_decides_without_waiting(
     task_context: Callable[..., Any], run_task: Callable[..., Any], promote: str, user: str | None, decided_by: str
 ) -> None:
-    """What a person chose there is that person's decision."""
+    """The user who triggered the run with the form is recorded as the one who decided."""
     task = gate(promote)
     decision = run_task(task, task_context(task) | {"dag_run": SimpleNamespace(triggering_user_name=user)})
     assert decision == {"promote": promote, "decided_by": decided_by}
-    assert takes(decision).decided_by == decided_by
+    assert arguments_from(decision).decided_by == decided_by
 
 
 def test_ask_waits_for_a_person(
@@ -100,7 +100,7 @@ def test_an_answer_becomes_a_decision(
     }
     decision = task.execute_complete(task_context(task), event)
     assert decision == {"promote": promote, "decided_by": decided_by}
-    assert takes(decision).promote == promote
+    assert arguments_from(decision).promote == promote
 
 
 def test_the_question_shows_the_reports_figures() -> None:
@@ -112,7 +112,7 @@ def test_the_question_shows_the_reports_figures() -> None:
         "reason": "worse in genre sport",
         "resampled": "31 utterances",
         "most_worse": "genre sport 12.00 % against 9.00 %",
-        "out_of_domain": "not looked at",
+        "out_of_domain": "not evaluated",
         "model": "models:/acoustic-model/7",
         "url": "http://mlflow/7",
         "report": "s3://speech/report.html",
@@ -123,12 +123,12 @@ def test_the_question_shows_the_reports_figures() -> None:
             return shown[key]
 
     text = Environment(undefined=StrictUndefined).from_string(QUESTION).render(ti=Pulled())
-    for told in (
+    for part in (
         "5.67 %",
         "137",
         "**keep**: worse in genre sport",
         "12.00 % against 9.00 %",
         "s3://speech/report.html",
     ):
-        assert told in text
+        assert part in text
     assert len([line for line in text.splitlines() if line.count("|") == 4]) == 5, "a header and three rows"

@@ -1,4 +1,4 @@
-"""Typed failures, and the retry that each of them gets."""
+"""Typed failures and their retries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import XComNotFound
 from kubernetes.client import models as k8s
 
 from dags.common.failures import (
-    LONGEST_DELAY,
+    MAX_DELAY,
     RETRIES,
     StepFailed,
     StepInputRejected,
@@ -21,8 +21,8 @@ from dags.common.failures import (
     StepRetryPolicy,
     StepStartTimeout,
     failed_attempts,
-    failure_of,
-    failure_of_pod,
+    failure_from_exit_code,
+    failure_from_pod,
 )
 from tasks.contract import Reason, Receipt, Status
 
@@ -84,17 +84,17 @@ def pod(
     ],
 )
 def test_a_pods_end_has_a_type(ended: k8s.V1Pod | None, kind: type[Exception]) -> None:
-    assert type(failure_of_pod(ended, "step", None)) is kind
+    assert type(failure_from_pod(ended, "step", None)) is kind
 
 
-def test_the_receipt_says_why() -> None:
-    assert str(failure_of(65, REJECTED)) == "a.wav: empty"
-    assert str(failure_of_pod(pod(exit_code=65), "step", REJECTED)) == "pod-1: a.wav: empty"
+def test_the_message_is_the_receipts() -> None:
+    assert str(failure_from_exit_code(65, REJECTED)) == "a.wav: empty"
+    assert str(failure_from_pod(pod(exit_code=65), "step", REJECTED)) == "pod-1: a.wav: empty"
 
 
-def test_the_receipt_of_another_end_says_nothing() -> None:
-    assert str(failure_of(1, REJECTED)) == "exit code 1, see the log above"
-    assert type(failure_of(137, REJECTED)) is StepPreempted
+def test_the_receipt_of_another_attempt_is_ignored() -> None:
+    assert str(failure_from_exit_code(1, REJECTED)) == "exit code 1, see the log above"
+    assert type(failure_from_exit_code(137, REJECTED)) is StepPreempted
 
 
 def decisions(task_context: Callable[..., Any], *failures: BaseException) -> list[RetryAction]:
@@ -128,12 +128,12 @@ def test_each_type_has_its_limit(
 
 
 def test_preemptions_do_not_use_up_the_tries_of_faults(task_context: Callable[..., Any]) -> None:
-    taken, fault = StepPreempted(), StepFailed()
-    history = [taken, taken, taken, fault, taken, fault, taken, fault]
+    preempted, fault = StepPreempted(), StepFailed()
+    history = [preempted, preempted, preempted, fault, preempted, fault, preempted, fault]
     assert decisions(task_context, *history) == [RETRY] * 7 + [FAIL]
 
 
-def test_delays_grow_and_reasons_are_told(task_context: Callable[..., Any]) -> None:
+def test_delays_grow_and_reasons_are_given(task_context: Callable[..., Any]) -> None:
     from airflow.providers.standard.operators.empty import EmptyOperator
 
     context = task_context(EmptyOperator(task_id="a"))
@@ -142,7 +142,7 @@ def test_delays_grow_and_reasons_are_told(task_context: Callable[..., Any]) -> N
     assert second.retry_delay == 2 * first.retry_delay
     assert second.reason == "StepFailed: 2 of 3 allowed"
     eighth = [StepRetryPolicy().evaluate(StepPreempted(), n, RETRIES, context) for n in range(3, 11)][-1]
-    assert eighth.retry_delay == LONGEST_DELAY
+    assert eighth.retry_delay == MAX_DELAY
     assert failed_attempts(context) == {"StepFailed": 2, "StepPreempted": 8}
 
 

@@ -1,6 +1,6 @@
-"""Every pod that any DAG can launch, as YAML in `golden/`: a change of a default shows in the diff.
+"""Every pod that any DAG can launch, as YAML in `golden/`: a changed default shows up in the diff.
 
-`AIRSCRIPT_GOLDEN=write pytest tests/dags/test_golden_pods.py` writes them anew.
+`AIRSCRIPT_GOLDEN=write pytest tests/dags/test_golden_pods.py` regenerates them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dags.common.step import step
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = os.environ.get("AIRSCRIPT_GOLDEN") == "write"
 KUBERNETES = "1.34"
-# On a cluster of another size these differ.
+# They depend on the environment.
 VOLATILE = ("airflow_version", "airflow_kpo_in_cluster")
 
 
 @pytest.fixture
 def manifest(environment: Callable[..., None], task_context: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """The manifest that a task would send to Kubernetes, without its random name and the versions of the day."""
+    """The manifest that a task would send to Kubernetes, without its random name and volatile labels."""
 
     def build(task: Any, context: Any = None) -> dict[str, Any]:
         from kubernetes.client import ApiClient
@@ -50,7 +50,7 @@ def check(name: str, found: dict[str, Any]) -> None:
         GOLDEN.mkdir(exist_ok=True)
         file.write_text(text)
     golden = file.read_text() if file.exists() else ""
-    assert text == golden, f"{file.name} differs: if that is meant, run with AIRSCRIPT_GOLDEN=write"
+    assert text == golden, f"{file.name} differs: if intended, run with AIRSCRIPT_GOLDEN=write"
 
 
 def test_every_task_of_every_dag(
@@ -76,13 +76,13 @@ def test_every_task_of_every_dag(
 def test_every_profile(
     cluster: dict[str, str], profile: str, manifest: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also those that only an earlier failure chooses."""
+    """Including the fallbacks, which are used only after a failure."""
     task: Any = step("train", dataset="s3://speech/manifest.json", base="s3://speech/base")
     monkeypatch.setattr(task, "profile", lambda context: PROFILES[profile])
     check(f"profile.{profile}", manifest(task))
 
 
-def test_nothing_in_a_pod_is_secret_or_loose(
+def test_a_pod_holds_no_secret_and_is_restricted(
     cluster: dict[str, str], manifest: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AIRFLOW__CORE__FERNET_KEY"):
@@ -104,9 +104,7 @@ def test_nothing_in_a_pod_is_secret_or_loose(
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-def test_labels_are_valid_whatever_an_item_is_called(
-    cluster: dict[str, str], manifest: Callable[..., dict[str, Any]]
-) -> None:
+def test_labels_are_valid_for_any_item_name(cluster: dict[str, str], manifest: Callable[..., dict[str, Any]]) -> None:
     task = step("prepare-media", batch="s3://speech/batch", item="Tagesschau: 20 Uhr, „Spezial“ " + "x" * 80)
     label = manifest(task)["metadata"]["labels"]["airscript.io/item"]
     assert 0 < len(label) <= 63

@@ -1,4 +1,4 @@
-"""The local runtime with real processes: what comes back, what fails how, and what ends when the task ends."""
+"""The local operator with real processes: results, failure types, cancellation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def scan(step_worker: object) -> LocalStepOperator:
     return task
 
 
-def test_a_step_runs_and_then_is_cached(scan: Any, task_context: Contexts, run_task: Run) -> None:
+def test_a_step_runs_and_is_cached_the_second_time(scan: Any, task_context: Contexts, run_task: Run) -> None:
     first, second = task_context(scan), task_context(scan)
     items = run_task(scan, first)
     assert [item["name"] for item in items] == ["part-0", "part-1"]
@@ -49,7 +49,7 @@ def test_a_step_runs_and_then_is_cached(scan: Any, task_context: Contexts, run_t
     assert second["ti"].pushed["result"] == first["ti"].pushed["result"]
 
 
-def test_the_log_says_in_one_line_what_happened(
+def test_the_log_sums_up_the_step_in_one_line(
     step_worker: Callable[..., None], task_context: Contexts, run_task: Run
 ) -> None:
     step_worker(prepare_corpus="warn")
@@ -77,7 +77,7 @@ def test_the_log_says_in_one_line_what_happened(
         ("silent", StepFailed, "receipt is missing"),
     ],
 )
-def test_each_end_is_told_apart(
+def test_each_failure_has_its_type(
     scan: Any,
     step_worker: Callable[..., None],
     task_context: Contexts,
@@ -93,7 +93,7 @@ def test_each_end_is_told_apart(
 
 
 @pytest.mark.parametrize("behaviour", ["die", "silent"])
-def test_an_earlier_receipt_is_never_taken_for_this_attempts(
+def test_an_earlier_attempts_receipt_is_not_used(
     scan: Any, step_worker: Callable[..., None], task_context: Contexts, run_task: Run, behaviour: str
 ) -> None:
     context = task_context(scan)
@@ -107,20 +107,20 @@ def test_an_earlier_receipt_is_never_taken_for_this_attempts(
 
 
 @pytest.mark.parametrize("behaviour", ["sleep", "save"])
-def test_cancelling_ends_the_step_and_is_no_success(
+def test_cancelling_stops_the_step_and_fails_the_task(
     scan: Any, step_worker: Callable[..., None], task_context: Contexts, run_task: Run, behaviour: str
 ) -> None:
     step_worker(scan_corpus=behaviour)
     context = task_context(scan)
 
-    relayed = scan._relay
+    relay_line = scan.relay_line
 
     def cancel_when_asleep(line: str) -> None:
-        relayed(line)
+        relay_line(line)
         if line == "asleep":
             threading.Thread(target=scan.on_kill).start()
 
-    scan._relay = cancel_when_asleep
+    scan.relay_line = cancel_when_asleep
     started = time.monotonic()
     with pytest.raises(StepPreempted, match="stopped on request"):
         run_task(scan, context)
@@ -131,11 +131,11 @@ def test_cancelling_ends_the_step_and_is_no_success(
     assert receipt.exit_code == 75
 
 
-def test_a_wrong_argument_never_starts_a_process(scan: Any, task_context: Contexts, run_task: Run) -> None:
+def test_an_invalid_argument_starts_no_process(scan: Any, task_context: Contexts, run_task: Run) -> None:
     scan.step_arguments = {"media": "s3://media", "shards": "many"}
     with pytest.raises(StepMisconfigured, match="shards='many'"):
         run_task(scan, task_context(scan))
-    assert scan._leash is None
+    assert scan.process is None
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_outputs_of_mapped_tasks_as_airflow_gives_them(
     environment: object, task_context: Contexts, outputs: Any, expected: tuple[str, ...]
 ) -> None:
     report: Any = step("report-night", plan="p", transcripts="t", published=outputs)
-    assert report.arguments_model(task_context(report)).published == expected
+    assert report.validate_arguments(task_context(report)).published == expected
 
 
-def test_airflows_secrets_stay_with_airflow(
+def test_a_step_does_not_inherit_airflows_secrets(
     scan: Any,
     step_worker: Callable[..., None],
     task_context: Contexts,
@@ -168,14 +168,14 @@ def test_airflows_secrets_stay_with_airflow(
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "secret")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow")
     lines: list[str] = []
-    scan._relay = lines.append
+    scan.relay_line = lines.append
     run_task(scan, task_context(scan))
     names = next(line for line in lines if line.startswith("names:")).split()
     assert "MLFLOW_TRACKING_URI" in names
     assert not [name for name in names if name.startswith(("AIRFLOW__", "AIRFLOW_CONN"))]
 
 
-def test_a_no_changes_no_asset(
+def test_a_label_no_skips_the_task_and_emits_no_asset_event(
     step_worker: Callable[..., None], task_context: Contexts, run_task: Run, tmp_path: Path
 ) -> None:
     from airflow.sdk import Asset
@@ -192,7 +192,7 @@ def test_a_no_changes_no_asset(
         run_task(task, task_context(task))
 
 
-def test_receipts_lie_where_the_run_and_the_map_index_say(scan: Any, task_context: Contexts, tmp_path: Path) -> None:
+def test_a_receipts_uri_has_run_task_and_map_index(scan: Any, task_context: Contexts, tmp_path: Path) -> None:
     runs = (tmp_path / "home" / "storage" / "runs" / "a_dag" / "manual__2026-01-02T03-04-05-00-00").as_uri()
     assert scan.receipt_uri(task_context(scan)) == f"{runs}/scan_corpus.json"
     assert scan.receipt_uri(task_context(scan, map_index=3)) == f"{runs}/scan_corpus-3.json"
@@ -219,5 +219,5 @@ def test_storage_in_a_folder_with_a_space(
         ("", logging.INFO, ""),
     ],
 )
-def test_a_line_of_a_step_becomes_a_line_of_the_task(line: str, level: int, text: str) -> None:
+def test_log_lines_of_a_step_are_parsed(line: str, level: int, text: str) -> None:
     assert parse_log_line(line) == (level, text)

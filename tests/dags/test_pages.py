@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dags.common.links import ReportLink, page_url
-from dags.common.receipts import uri_of
+from dags.common.receipts import task_receipt_uri
 from dags.common.settings import settings
 from tasks import storage
 from tasks.contract import Receipt, Status
@@ -93,6 +93,6 @@ def test_the_button_of_report_night(transcripts: Path, load_dags: Callable[[], d
     assert ReportLink().get_link(task, ti_key=key) == ""
     page = f"{settings().transcripts}/_nights/1/report.html"
     told = Receipt(step="report-night", status=Status.DONE, labels={"page": page})
-    storage.write(uri_of(settings().storage, key.dag_id, RUN, key.task_id), told.model_dump_json().encode())
+    storage.write(task_receipt_uri(settings().storage, key.dag_id, RUN, key.task_id), told.model_dump_json().encode())
     assert ReportLink().get_link(task, ti_key=key) == "/airscript/transcripts/_nights/1/report.html"
     assert page_url("s3://elsewhere/report.html") == "s3://elsewhere/report.html"

@@ -1,7 +1,7 @@
-"""The Kubernetes runtime from start to end of a pod: what is success, what fails how, what a restart takes over.
+"""The Kubernetes operator from a pod's start to its end: success, failure types, reattaching after a restart.
 
-Kubernetes' API is played by a dictionary of pods; the provider's operator, its pod manager and ours are real. The
-same against a real cluster is `make test-cluster`'s business.
+Kubernetes' API is a dictionary of pods; our operator, the provider's and its pod manager are real. `make test-cluster`
+does the same on a real cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 
 from dags.common.failures import StepFailed, StepInputRejected, StepOutOfMemory, StepPreempted, StepStartTimeout
-from dags.common.receipts import _path, read_receipt
+from dags.common.receipts import read_receipt, receipt_path
 from dags.common.step import step
 from tasks.contract import Receipt, ReceiptItem, Status
 
@@ -37,7 +37,7 @@ REJECTED = Receipt(step="scan-corpus", status=Status.FAILED, exit_code=65, error
 
 
 class Cluster:
-    """The calls that the provider makes, on pods in a dictionary."""
+    """The Kubernetes calls that the provider makes, on a dictionary of pods."""
 
     def __init__(self) -> None:
         self.pods: dict[str, k8s.V1Pod] = {}
@@ -81,7 +81,7 @@ class Cluster:
         return io.BytesIO(b"level=info event=working\n")
 
     def end(self, exit_code: int | None, reason: str = "Error", pod_reason: str | None = None) -> None:
-        """The only pod's end."""
+        """End the only pod."""
         (pod,) = self.pods.values()
         ended = k8s.V1ContainerStateTerminated(exit_code=exit_code, reason=reason) if exit_code is not None else None
         waits = None if ended else k8s.V1ContainerStateWaiting(reason="ContainerCreating")
@@ -113,7 +113,7 @@ def new_task(cluster_api: Cluster) -> Any:
 
 @pytest.fixture
 def start(run_task: Callable[..., Any]) -> Callable[[Any, dict[str, Any]], str]:
-    """Runs the task until it waits for its pod; the pod's name."""
+    """Run the task until it defers; returns the pod's name."""
 
     def begin(task: Any, context: dict[str, Any]) -> str:
         context["ti"].start_date = datetime.now(UTC)
@@ -125,8 +125,8 @@ def start(run_task: Callable[..., Any]) -> Callable[[Any, dict[str, Any]], str]:
     return begin
 
 
-def leave(task: Any, context: dict[str, Any], receipt: Receipt) -> None:
-    path = _path(task.receipt_uri(context))
+def write_receipt(task: Any, context: dict[str, Any], receipt: Receipt) -> None:
+    path = receipt_path(task.receipt_uri(context))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(receipt.model_dump_json().encode())
 
@@ -136,17 +136,17 @@ def resume(task: Any, context: dict[str, Any], name: str, status: str) -> Any:
     return task.trigger_reentry(context, event)
 
 
-def test_a_pod_that_did_its_work(task: Any, cluster_api: Cluster, task_context: Any, start: Callable[..., str]) -> None:
+def test_a_successful_pod(task: Any, cluster_api: Cluster, task_context: Any, start: Callable[..., str]) -> None:
     context = task_context(task)
     name = start(task, context)
-    leave(task, context, DONE)
+    write_receipt(task, context, DONE)
     cluster_api.end(0)
     assert resume(task, context, name, "success") == [{"name": "part-0", "uri": "s3://speech/part-0"}]
     assert task.do_xcom_push, "else nothing can be mapped over the return value"
     assert cluster_api.pods == {}
 
 
-def test_a_pod_that_ends_well_without_a_receipt_is_no_success(
+def test_exit_code_0_without_a_receipt_is_a_failure(
     task: Any, cluster_api: Cluster, task_context: Any, start: Callable[..., str]
 ) -> None:
     context = task_context(task)
@@ -166,7 +166,7 @@ def test_a_pod_that_ends_well_without_a_receipt_is_no_success(
         ({"exit_code": None}, "timeout", StepStartTimeout),
     ],
 )
-def test_failures_have_types_and_the_pod_is_removed(
+def test_failures_have_types_and_the_pod_is_deleted(
     task: Any,
     cluster_api: Cluster,
     task_context: Any,
@@ -177,7 +177,7 @@ def test_failures_have_types_and_the_pod_is_removed(
 ) -> None:
     context = task_context(task)
     name = start(task, context)
-    leave(task, context, REJECTED)
+    write_receipt(task, context, REJECTED)
     cluster_api.end(**end)
     with pytest.raises(failure) as caught:
         resume(task, context, name, status)
@@ -186,7 +186,7 @@ def test_failures_have_types_and_the_pod_is_removed(
 
 
 @pytest.mark.parametrize("status", ["error", "failed", "success"])
-def test_a_pod_that_is_gone_was_preempted_or_had_finished(
+def test_a_deleted_pod_was_preempted_unless_its_receipt_is_there(
     task: Any, cluster_api: Cluster, task_context: Any, start: Callable[..., str], status: str
 ) -> None:
     context = task_context(task)
@@ -195,30 +195,30 @@ def test_a_pod_that_is_gone_was_preempted_or_had_finished(
     with pytest.raises((StepPreempted, StepFailed)) as caught:
         resume(task, context, name, status)
     assert type(caught.value) is (StepFailed if status == "success" else StepPreempted)
-    leave(task, context, DONE)
+    write_receipt(task, context, DONE)
     assert len(resume(task, context, name, status)) == 1
 
 
-def test_a_complete_result_wins_over_a_bad_end(
+def test_a_complete_result_counts_more_than_the_pods_failure(
     task: Any, cluster_api: Cluster, task_context: Any, start: Callable[..., str]
 ) -> None:
     context = task_context(task)
     name = start(task, context)
-    leave(task, context, DONE)
-    cluster_api.end(137)  # taken away between its last write and its exit
+    write_receipt(task, context, DONE)
+    cluster_api.end(137)  # preempted between its last write and its exit
     assert len(resume(task, context, name, "failed")) == 1
 
 
-def test_a_new_pod_forgets_the_old_receipt_and_a_running_one_is_taken_over(
+def test_a_new_pod_deletes_the_old_receipt_and_a_retry_reattaches_to_a_running_pod(
     task: Any, cluster_api: Cluster, task_context: Any, start: Callable[..., str]
 ) -> None:
     context = task_context(task)
-    leave(task, context, DONE)
+    write_receipt(task, context, DONE)
     name = start(task, context)
     assert read_receipt(task.receipt_uri(context)) is None
 
-    # Airflow's process dies, the pod goes on and finishes; the next try finds it.
-    leave(task, context, DONE)
+    # Airflow's process dies, the pod runs on and finishes; the next try finds it.
+    write_receipt(task, context, DONE)
     again = new_task(cluster_api)
     second = task_context(again, try_number=2, store=context["task_state_store"])
     assert start(again, second) == name
@@ -226,10 +226,10 @@ def test_a_new_pod_forgets_the_old_receipt_and_a_running_one_is_taken_over(
     assert read_receipt(again.receipt_uri(second)) == DONE
 
 
-def test_a_task_that_is_terminated_is_no_success(
+def test_a_terminated_task_is_a_failure(
     task: Any, cluster_api: Cluster, task_context: Any, run_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the trigger: apache/airflow #73006 records this as success."""
+    """Not deferred: apache/airflow #73006 records this as success."""
     context = task_context(task)
     task.deferrable = False
 
@@ -238,16 +238,16 @@ def test_a_task_that_is_terminated_is_no_success(
 
     monkeypatch.setattr(task, "await_pod_start", lambda pod: None)
     monkeypatch.setattr(task, "await_pod_completion", terminated)
-    leave(task, context, DONE)
+    write_receipt(task, context, DONE)
     with pytest.raises(StepPreempted):
         run_task(task, context)
     assert cluster_api.pods == {}
 
 
-def test_the_scheduler_hears_of_the_wait_before_its_end(
+def test_the_trigger_fires_only_after_the_scheduler_knows_that_the_task_deferred(
     task: Any, task_context: Any, run_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """apache/airflow #72716: an end that comes first is taken for a task killed from outside."""
+    """apache/airflow #72716: otherwise the task is taken for one that was killed from outside."""
     context = task_context(task)
     context["ti"].start_date = datetime.now(UTC)
     with pytest.raises(TaskDeferred) as waiting:
@@ -255,7 +255,7 @@ def test_the_scheduler_hears_of_the_wait_before_its_end(
     path, arguments = waiting.value.trigger.serialize()
     module, _, name = path.rpartition(".")
     trigger = getattr(import_module(module), name)(**arguments)
-    monkeypatch.setattr("dags.common.pod_trigger.SETTLE_S", 0.3)
+    monkeypatch.setattr("dags.common.pod_trigger.START_DELAY_S", 0.3)
     monkeypatch.setattr(KubernetesPodTrigger, "run", fire_at_once)
     began = time.monotonic()
     assert asyncio.run(anext(trigger.run())) == "fired"

@@ -1,4 +1,4 @@
-"""Profiles as another cluster wants them."""
+"""Overriding profiles for another cluster."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from dags.common.profiles import DEFAULTS, PLACEMENTS, adapted
+from dags.common.profiles import DEFAULT_PROFILES, PLACEMENTS, override_profiles
 
 LOCAL = Path(__file__).parents[2] / "k8s" / "overlays" / "local" / "profiles.yaml"
 
 
-def test_without_a_file_they_are_as_written() -> None:
-    assert adapted(DEFAULTS, "") == DEFAULTS
+def test_without_a_file_nothing_changes() -> None:
+    assert override_profiles(DEFAULT_PROFILES, "") == DEFAULT_PROFILES
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text("cpu-small: {memory: 3Gi, deadline: PT1H}\n")
-    changed = adapted(DEFAULTS, str(file))
+    changed = override_profiles(DEFAULT_PROFILES, str(file))
     assert changed["cpu-small"].memory == "3Gi"
     assert changed["cpu-small"].deadline == timedelta(hours=1)
-    assert changed["cpu-small"].larger == DEFAULTS["cpu-small"].larger
-    assert {**changed, "cpu-small": DEFAULTS["cpu-small"]} == DEFAULTS
+    assert changed["cpu-small"].larger == DEFAULT_PROFILES["cpu-small"].larger
+    assert {**changed, "cpu-small": DEFAULT_PROFILES["cpu-small"]} == DEFAULT_PROFILES
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,22 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("cpu-small: {cpu: [", "profiles.yaml"),
     ],
 )
-def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, reason: str) -> None:
+def test_an_error_names_the_file_and_the_field(tmp_path: Path, text: str, reason: str) -> None:
     file = tmp_path / "profiles.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=reason) as raised:
-        adapted(DEFAULTS, str(file))
+        override_profiles(DEFAULT_PROFILES, str(file))
     assert f"AIRSCRIPT_PROFILES={file}" in str(raised.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
-        adapted(DEFAULTS, str(tmp_path / "profiles.yaml"))
+        override_profiles(DEFAULT_PROFILES, str(tmp_path / "profiles.yaml"))
 
 
-def test_on_one_node_every_step_finds_a_place() -> None:
-    """No GPU, no Spot, and one kind of node: `k8s/overlays/local`."""
-    local = adapted(DEFAULTS, str(LOCAL))
+def test_every_step_can_be_scheduled_on_one_node() -> None:
+    """`k8s/overlays/local`: no GPU, no Spot, and one kind of node."""
+    local = override_profiles(DEFAULT_PROFILES, str(LOCAL))
     selectors = {tuple(local[placement.profile.name].node_selector.items()) for placement in PLACEMENTS.values()}
     assert len(selectors) == 1
     assert not any(profile.gpus or profile.tolerations for profile in local.values())
@@ -65,7 +65,8 @@ def test_on_one_node_every_step_finds_a_place() -> None:
     [("gpu-spot", 4, 16), ("gpu-ondemand", 8, 32), ("gpu-train-spot", 8, 64), ("gpu-train-ondemand", 8, 64)],
 )
 def test_a_pod_with_a_gpu_fits_the_instance_that_the_quotas_count(profile: str, cores: int, memory_gib: int) -> None:
-    """Karpenter takes 7.5 % of the memory for the virtual machine; the kubelet 1 GiB, daemons half a core and GiB."""
-    asked = DEFAULTS[profile].requests
+    """Reserved: 7.5 % of the memory for the virtual machine (Karpenter), 1 GiB for the kubelet, half a core and GiB for
+    daemons."""
+    asked = DEFAULT_PROFILES[profile].requests
     assert int(asked["cpu"]) <= cores - 0.6
     assert int(asked["memory"].removesuffix("Gi")) <= 0.925 * memory_gib - 1.5

@@ -1,4 +1,4 @@
-"""The step factory, the settings and the profiles: what they refuse, and what they choose."""
+"""The step factory, settings and profiles: validation, and the choice of operator and profile."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dags.common.settings import Settings
 from dags.common.step import step
 
 
-def test_unknown_missing_and_reserved_arguments_stop_the_parsing(environment: object) -> None:
-    with pytest.raises(ValueError, match=r"missing: \['media'\]"):
+def test_unknown_missing_and_reserved_arguments_fail_while_parsing(environment: object) -> None:
+    with pytest.raises(ValueError, match=r"missing arguments: \['media'\]"):
         step("scan-corpus")
-    with pytest.raises(ValueError, match=r"not its own: \['medium'\]"):
+    with pytest.raises(ValueError, match=r"unknown: \['medium'\]"):
         step("scan-corpus", media="s3://m", medium="s3://m")
-    with pytest.raises(ValueError, match=r"not its own: \['output'\]"):
+    with pytest.raises(ValueError, match=r"unknown: \['output'\]"):
         step("scan-corpus", media="s3://m", output="s3://elsewhere")
     with pytest.raises(KeyError):
         step("scan-corpse", media="s3://m")
@@ -34,7 +34,7 @@ def test_the_runtime_decides_the_operator_and_the_pool(environment: Callable[...
 
 
 @pytest.mark.parametrize("runtime", ["local", "kubernetes"])
-def test_a_step_without_what_it_needs_is_skipped_before_anything_starts(
+def test_a_step_without_a_needed_argument_is_skipped_before_anything_starts(
     environment: Callable[..., None], task_context: Callable[..., Any], runtime: str
 ) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
@@ -42,12 +42,12 @@ def test_a_step_without_what_it_needs_is_skipped_before_anything_starts(
     environment(AIRSCRIPT_RUNTIME=runtime)
     task: Any = step("match-captions", prepared="s3://p/result.json", model="None", skip_without="model")
     with pytest.raises(AirflowSkipException, match="no model"):
-        task.pre_execute(task_context(task))  # an empty field of a form, as a template renders it
+        task.pre_execute(task_context(task))  # an empty form field renders as "None"
     task.step_arguments = {**task.step_arguments, "model": "models:/acoustic-model@champion"}
     task.pre_execute(task_context(task))
 
 
-def test_default_places(tmp_path: Path) -> None:
+def test_default_locations(tmp_path: Path) -> None:
     found = Settings.from_environment({"AIRSCRIPT_HOME": str(tmp_path)})
     assert found.storage == (tmp_path / "storage").as_uri()
     assert found.inbox == f"{found.storage}/inbox"
@@ -62,15 +62,15 @@ def test_a_folder_or_a_uri(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "complaint"),
+    ("variables", "error"),
     [
         ({"AIRSCRIPT_RUNTIME": "docker"}, "Set it to local or kubernetes"),
         ({"AIRSCRIPT_CPU_IMAGE": "registry.example:5000/worker"}, "name a version"),
         ({"AIRSCRIPT_GPU_IMAGE": "worker:latest"}, "name a version"),
     ],
 )
-def test_wrong_settings_are_refused_with_the_next_step(variables: dict[str, str], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+def test_invalid_settings_are_rejected_with_the_next_step(variables: dict[str, str], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
         Settings.from_environment(variables)
 
 
@@ -104,7 +104,7 @@ def test_earlier_failures_choose_the_profile(
     assert task.profile(context).name == expected
 
 
-def test_a_small_step_out_of_memory_gets_a_larger_pod(
+def test_a_step_that_ran_out_of_memory_gets_a_larger_pod(
     environment: Callable[..., None], task_context: Callable[..., Any]
 ) -> None:
     environment(AIRSCRIPT_RUNTIME="kubernetes")

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from dags.common.alerts import URL_VARIABLE
-from dags.common.profiles import DEFAULTS, GPU_RESOURCE, PLACEMENTS
+from dags.common.profiles import DEFAULT_PROFILES, GPU_RESOURCE, PLACEMENTS
 from dags.common.settings import Settings
 from tests.k8s.manifests import K8S, Manifest, in_namespace, of_kind, rendered
 
@@ -144,7 +144,7 @@ def test_the_pools_fit_the_quota(aws: list[Manifest]) -> None:
     pools = {words[3]: int(words[4]) for words in commands() if words[:3] == ["airflow", "pools", "set"]}
     assert all("--include-deferred" in words for words in commands() if words[1] == "pools")
     hard = of_kind(aws, "ResourceQuota")["airscript-jobs"]["spec"]["hard"]
-    profiles = {DEFAULTS[placement.profile.name] for placement in PLACEMENTS.values()}
+    profiles = {DEFAULT_PROFILES[placement.profile.name] for placement in PLACEMENTS.values()}
     assert {profile.pool for profile in profiles} == set(pools)
     assert pools["gpu"] == int(hard[f"requests.{GPU_RESOURCE}"])
     assert sum(pools.values()) <= int(hard["pods"])

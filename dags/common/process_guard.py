@@ -1,9 +1,9 @@
-"""A command that never outlives the process that started it.
+"""A child process that never outlives its parent, even if the parent dies of `kill -9`.
 
-The starter holds one end of a pipe. Between it and the command stands this file, run as a program of its own: when
-the pipe ends, because the starter closed it or died of `kill -9`, the command's whole process group gets SIGTERM and,
-after the grace, SIGKILL. It needs no `prctl`, so it holds on macOS too; on Linux the kernel also ends the command
-when this program itself is killed.
+The command is started by a guard: this file, run as a program, which the parent holds by a pipe. When the pipe closes,
+because the parent closed it or died, the guard sends the command's process group SIGTERM and, after the grace period,
+SIGKILL. This needs no `prctl`, so it works on macOS too; on Linux the kernel also kills the command if the guard itself
+is killed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CANNOT_START = 78
 _CHUNK_BYTES = 1 << 16
 
 
-class Leash:
-    """A running command: its lines, its end, and `release` to stop it. Leaving the block stops it too."""
+class GuardedProcess:
+    """A running command. As a context manager it stops the command on leaving the block."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], grace_s: float) -> None:
-        # -I -S: the standard library is all it needs, so it starts in 20 ms. A session of its own: signals to
-        # Airflow's process group do not reach the command, which is stopped through the pipe only.
+        # -I -S: the guard needs only the standard library and starts in 20 ms. New session: signals to Airflow's
+        # process group do not reach the command, which is stopped only through the pipe.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(grace_s), *command],
             stdin=subprocess.PIPE,
@@ -40,33 +40,33 @@ class Leash:
         )
 
     def lines(self) -> Iterator[str]:
-        """What the command says on either stream, until it has ended."""
+        """The lines of the command's stdout and stderr, until it has ended."""
         assert self._process.stdout
         for line in self._process.stdout:
             yield line.rstrip()
 
-    def release(self) -> None:
-        """Let the command stop: SIGTERM, the grace, SIGKILL. Returns at once; a signal handler may call it."""
+    def stop(self) -> None:
+        """Stop the command: SIGTERM and, after the grace period, SIGKILL. Does not wait; safe in a signal handler."""
         assert self._process.stdin
         self._process.stdin.close()
 
     def wait(self) -> int:
-        """The command's exit code; 128 + n when it died of signal n."""
+        """Wait for the command's exit code; 128 + n if signal n killed it."""
         return _shell_code(self._process.wait())
 
-    def __enter__(self) -> Leash:
+    def __enter__(self) -> GuardedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.release()
-        for _line in self.lines():  # a command that saves its state may still have something to say
+        self.stop()
+        for _line in self.lines():  # drain: a command that saves its state may still write
             pass
         self.wait()
 
 
-def hold(command: Sequence[str], grace_s: float) -> int:
-    """Run the command until it ends or standard input does. Its exit code, 128 + n for signal n."""
-    # Signals become bytes in this pipe, so that one select() waits for everything.
+def run_guarded(command: Sequence[str], grace_s: float) -> int:
+    """Run the command until it ends or standard input is closed. Returns its exit code, 128 + n for signal n."""
+    # Self-pipe: signals become bytes in it, so that one select() waits for everything.
     wake, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     signal.set_wakeup_fd(wake_writer)
@@ -85,37 +85,37 @@ def hold(command: Sequence[str], grace_s: float) -> int:
         print(f"cannot start {command[0]}: {error.strerror}", flush=True)
         return CANNOT_START
     assert child.stdout
-    speech, pipe = child.stdout.fileno(), sys.stdin.fileno()
-    watched, kill_at = {wake, speech, pipe}, None
+    output, parent = child.stdout.fileno(), sys.stdin.fileno()
+    watched, kill_at = {wake, output, parent}, None
     while child.poll() is None:
-        left = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-        ready, _, _ = select.select(watched, [], [], left)
-        if speech in ready and not _pass_on(speech):
-            watched.discard(speech)
+        timeout_s = None if kill_at is None else max(0.0, kill_at - time.monotonic())
+        ready, _, _ = select.select(watched, [], [], timeout_s)
+        if output in ready and not _forward(output):
+            watched.discard(output)
         signals = set(os.read(wake, 64)) if wake in ready else set()
-        if kill_at is None and (pipe in ready or signals & {signal.SIGTERM, signal.SIGINT}):
-            watched.discard(pipe)
+        if kill_at is None and (parent in ready or signals & {signal.SIGTERM, signal.SIGINT}):
+            watched.discard(parent)
             kill_at = time.monotonic() + grace_s
             _signal_group(child.pid, signal.SIGTERM)
         elif kill_at is not None and time.monotonic() >= kill_at:
             _signal_group(child.pid, signal.SIGKILL)
-    _signal_group(child.pid, signal.SIGKILL)  # whatever it left behind
-    while select.select([speech], [], [], 0.5)[0] and _pass_on(speech):
+    _signal_group(child.pid, signal.SIGKILL)  # processes that the command left behind
+    while select.select([output], [], [], 0.5)[0] and _forward(output):
         pass
     return _shell_code(child.returncode)
 
 
-def _pass_on(speech: int) -> bool:
-    """Pass on what the command said. False at its end.
+def _forward(output: int) -> bool:
+    """Forward a chunk of the command's output. False at its end.
 
-    It goes through here so that a command whose starter is gone can save its state in peace: writing to a pipe that
-    nobody reads would be an error to it.
+    The guard stands between, so that a command whose parent has died can still save its state: writing to a pipe
+    without a reader would raise an error in it.
     """
-    said = rest = os.read(speech, _CHUNK_BYTES)
+    chunk = rest = os.read(output, _CHUNK_BYTES)
     with contextlib.suppress(BrokenPipeError):
         while rest:
             rest = rest[os.write(sys.stdout.fileno(), rest) :]
-    return bool(said)
+    return bool(chunk)
 
 
 def _signal_group(group: int, number: int) -> None:
@@ -128,7 +128,7 @@ def _shell_code(code: int) -> int:
 
 
 def _die_with_parent() -> None:
-    """Linux: SIGKILL this process when its parent ends (PR_SET_PDEATHSIG). Safe here: this program has no threads."""
+    """Linux: SIGKILL this process when its parent ends (PR_SET_PDEATHSIG). Safe here: the guard has no threads."""
     if sys.platform == "linux":
         import ctypes
 
@@ -136,4 +136,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(hold(sys.argv[2:], float(sys.argv[1])))
+    sys.exit(run_guarded(sys.argv[2:], float(sys.argv[1])))
