@@ -1,4 +1,4 @@
-"""Transcripts: the canonical document, words merged with speakers, broadcast cues, and every format.
+"""Transcripts: the canonical document, assignment of speakers to words, subtitle cues, and all published formats.
 
-Everything here is a pure function of plain data, and stands on the standard library and pydantic alone.
+Pure functions of plain data; needs only the standard library and pydantic.
 """

@@ -1,4 +1,4 @@
-"""A colour for each speaker, in the four that subtitles on television use."""
+"""Speaker colours, from the four that television subtitles use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.transcripts.document import Transcript
 
 
 class Colour(Enum):
-    """In the BBC's order of preference, all on black: (RGB, teletext's alpha colour code)."""
+    """In the BBC's order of preference, on black: (RGB, teletext alpha colour code)."""
 
     WHITE = ("#FFFFFF", 0x07)
     YELLOW = ("#FFFF00", 0x03)
@@ -27,22 +27,25 @@ class Colour(Enum):
 
 
 def speaker_colours(transcript: Transcript) -> dict[str, Colour]:
-    """The one who says most is white. With more than four speakers a colour is shared by those who follow
-    each other least. Words of no known speaker are white."""
+    """Assign a colour to each speaker; the one with most words is white.
+
+    With more than four speakers, those who least often follow each other share a colour. Words without a speaker are
+    white.
+    """
     n_words: Counter[str] = Counter()
-    meetings: Counter[tuple[str, str]] = Counter()
+    adjacent: Counter[tuple[str, str]] = Counter()
     for segment in transcript.segments:
         if segment.speaker is not None:
             n_words[segment.speaker] += len(segment.words)
     for earlier, later in pairwise(transcript.segments):
         if earlier.speaker is not None and later.speaker is not None and earlier.speaker != later.speaker:
-            meetings[earlier.speaker, later.speaker] += 1
-            meetings[later.speaker, earlier.speaker] += 1
+            adjacent[earlier.speaker, later.speaker] += 1
+            adjacent[later.speaker, earlier.speaker] += 1
     colours: dict[str, Colour] = {}
     for speaker, _ in sorted(n_words.items(), key=lambda item: (-item[1], item[0])):
         shared: Counter[Colour] = Counter(colours.values())
         clashes: Counter[Colour] = Counter()
         for other, colour in colours.items():
-            clashes[colour] += meetings[speaker, other]
+            clashes[colour] += adjacent[speaker, other]
         colours[speaker] = min(Colour, key=lambda colour: (clashes[colour], shared[colour]))
     return colours

@@ -1,4 +1,4 @@
-"""How much of the speech has words."""
+"""How much of the detected speech is covered by recognised words."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.transcripts.spans import Span
 
-# Speech this far from the nearest word is not covered by it: pauses inside a sentence are shorter.
+# Speech farther than this from every word is not covered. Pauses within a sentence are shorter.
 REACH_MS = 1_000
 
 
 def covered_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS) -> int:
-    """Milliseconds of `speech` within `reach_ms` of a word. Both are in order; speech does not overlap itself.
+    """Return the milliseconds of `speech` within `reach_ms` of a word. Both are sorted; speech spans do not overlap.
 
-    The reach allows for what lies between words and for the imprecision of their ends.
+    The reach allows for short pauses between words and for imprecise word times.
     """
-    return sum(span.duration_ms for shared in speech_within(speech, _widened(words, reach_ms)) for span in shared)
+    return sum(span.duration_ms for shared in speech_within(speech, _widen(words, reach_ms)) for span in shared)
 
 
-def longest_passed_over_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS) -> int:
-    """The longest stretch of `speech` that is out of reach of every word."""
+def longest_uncovered_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS) -> int:
+    """Return the longest stretch of `speech` that is out of reach of every word."""
     longest_ms = 0
-    reached = iter(_widened(words, reach_ms))
+    reached = iter(_widen(words, reach_ms))
     near = next(reached, None)
     for stretch in speech:
         at_ms = stretch.start_ms
@@ -29,14 +29,14 @@ def longest_passed_over_ms(speech: Sequence[Span], words: Iterable[Span], reach_
             longest_ms = max(longest_ms, near.start_ms - at_ms)
             at_ms = max(at_ms, near.end_ms)
             if near.end_ms > stretch.end_ms:
-                break  # it reaches into the next stretch
+                break  # its reach extends into the next stretch
             near = next(reached, None)
         longest_ms = max(longest_ms, stretch.end_ms - at_ms)
     return longest_ms
 
 
 def speech_within(speech: Sequence[Span], spans: Iterable[Span]) -> Iterator[tuple[Span, ...]]:
-    """What each of `spans` shares with `speech`. Linear: both in order, neither overlapping itself."""
+    """Yield the intersection of each span with `speech`. Both sorted and free of overlaps; linear time."""
     first = 0
     for span in spans:
         while first < len(speech) and speech[first].end_ms <= span.start_ms:
@@ -49,8 +49,8 @@ def speech_within(speech: Sequence[Span], spans: Iterable[Span]) -> Iterator[tup
         yield tuple(shared)
 
 
-def _widened(words: Iterable[Span], reach_ms: int) -> Iterator[Span]:
-    """Words with their reach, joined where they touch."""
+def _widen(words: Iterable[Span], reach_ms: int) -> Iterator[Span]:
+    """Yield the words, extended by their reach and merged where they touch."""
     current: Span | None = None
     for word in words:
         start_ms, end_ms = max(0, word.start_ms - reach_ms), word.end_ms + reach_ms

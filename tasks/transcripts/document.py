@@ -1,8 +1,8 @@
-"""The canonical transcript: who said what, when, found by what, in which media.
+"""The canonical transcript: words, times, speakers, provenance and media.
 
-Every published format is a pure function of this document. It is immutable, checked when it is built, and
-written as canonical JSON: UTF-8, keys in the order of declaration, no blanks, one line. Times are integers of
-milliseconds from the first sample of the media. `schema.json` beside this file is its JSON Schema.
+Every published format is a pure function of this document. It is immutable, validated when constructed, and serialised
+as canonical JSON: UTF-8, keys in order of declaration, no whitespace, one line. Times are integer milliseconds from the
+first sample of the media. `schema.json` beside this file is its JSON Schema, and contains the docstrings below.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.transcripts.timecode import TIMECODE_PATTERN, Clock, FrameRate
 
 SCHEMA_VERSION: Final = 2
 
-# Also fit for a field of RTTM and the end of an XML identifier.
+# Valid as a field of RTTM and as the end of an XML identifier.
 _SPEAKER_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 
 
@@ -30,7 +30,7 @@ def _clean(value: object) -> object:
 
 
 def _rounded(value: float) -> float:
-    return round(value, 3) + 0.0  # + 0.0 turns -0.0 into 0.0: equal documents have equal bytes
+    return round(value, 3) + 0.0  # + 0.0 turns -0.0 into 0.0, so that equal documents have equal bytes
 
 
 Milliseconds = Annotated[int, Field(ge=0, strict=True)]
@@ -48,25 +48,25 @@ class _Model(BaseModel):
 class WordTiming(StrEnum):
     """How a word's time was found."""
 
-    CTC = "ctc"  # from the frames on which a CTC model emitted its symbols
+    CTC = "ctc"  # from the frames at which a CTC model emitted its tokens
     ATTENTION = "attention"  # from a sequence-to-sequence model's cross-attention
-    ALIGNMENT = "alignment"  # by aligning the known text with the audio
-    INTERPOLATED = "interpolated"  # placed between neighbours whose times are known
-    CHUNK = "chunk"  # only the chunk's bounds are known; its words share it by their length
+    ALIGNMENT = "alignment"  # by forced alignment of known text
+    INTERPOLATED = "interpolated"  # between neighbours with known times
+    CHUNK = "chunk"  # only the chunk's bounds are known; divided among its words by their length
 
 
 class WarningCode(StrEnum):
     """What a reader of the transcript should know before trusting all of it."""
 
-    DAMAGED_MEDIA = "damaged_media"  # the decoder skipped or repaired something
+    DAMAGED_MEDIA = "damaged_media"  # the decoder skipped or concealed errors
     NO_SPEECH = "no_speech"
-    LOW_COVERAGE = "low_coverage"  # much of the speech found has no words
+    LOW_COVERAGE = "low_coverage"  # much of the detected speech has no words
     SUSPECT_SEGMENTS = "suspect_segments"
     LANGUAGE_DOUBTFUL = "language_doubtful"
     SPEAKERS_DOUBTFUL = "speakers_doubtful"
     NO_SPEAKERS = "no_speakers"  # diarization was not run, or failed
-    TIMECODE_IGNORED = "timecode_ignored"  # the media's start time code, or its frame rate, is none
-    TIMES_REPAIRED = "times_repaired"  # words out of order or outside the media were moved
+    TIMECODE_IGNORED = "timecode_ignored"  # the media's start time code, or its frame rate, is invalid
+    TIMES_REPAIRED = "times_repaired"  # times of words out of order or outside the media were clipped
 
 
 class TranscriptWarning(_Model):
@@ -95,12 +95,12 @@ class Media(_Model):
 
     @property
     def name(self) -> str:
-        """The programme's name: the file's, without folder and suffix."""
+        """The programme's name: the file name without folder and suffix."""
         return clean(PurePosixPath(unquote(self.uri)).stem) or "programme"
 
     @property
     def token(self) -> str:
-        """The name as one field of a space-separated file (RTTM, CTM)."""
+        """The name as a field of a space-separated format (RTTM, CTM)."""
         return re.sub(r"[^\w-]+", "_", self.name)
 
 
@@ -131,7 +131,7 @@ class Word(_Model):
     @model_validator(mode="after")
     def _times_in_order(self) -> Self:
         if self.end_ms < self.start_ms:
-            raise ValueError(f"word {self.text!r} starts at {self.start_ms} ms and ends before, at {self.end_ms}")
+            raise ValueError(f"word {self.text!r} starts at {self.start_ms} ms and ends earlier, at {self.end_ms} ms")
         return self
 
 
@@ -152,7 +152,7 @@ class Segment(_Model):
         start_ms = end_ms = self.start_ms
         for word in self.words:
             if word.start_ms < start_ms or word.end_ms < end_ms:
-                raise ValueError(f"word {word.text!r} at {word.start_ms} ms is before the one it follows")
+                raise ValueError(f"word {word.text!r} at {word.start_ms} ms starts or ends before its predecessor")
             if word.speaker is not None and word.speaker != self.speaker:
                 raise ValueError(f"word {word.text!r} is {word.speaker}'s in a segment of {self.speaker}")
             start_ms, end_ms = word.start_ms, word.end_ms
@@ -198,7 +198,7 @@ class Transcript(_Model):
     @model_validator(mode="before")
     @classmethod
     def _of_version_1(cls, document: Any) -> Any:
-        """It had no suspect passages, and is a document of this version otherwise."""
+        """Upgrade a document of version 1, which differs only in having no suspect passages."""
         is_older = isinstance(document, dict) and document.get("schema_version") == 1
         return {**document, "schema_version": SCHEMA_VERSION} if is_older else document
 
@@ -210,7 +210,7 @@ class Transcript(_Model):
         start_ms = end_ms = 0
         for segment in self.segments:
             if segment.start_ms < start_ms or segment.end_ms < end_ms:
-                raise ValueError(f"the segment at {segment.start_ms} ms is before the one it follows")
+                raise ValueError(f"the segment at {segment.start_ms} ms starts or ends before its predecessor")
             if segment.speaker is not None and segment.speaker not in known:
                 raise ValueError(f"{segment.speaker}, speaker of the segment at {segment.start_ms} ms, is not listed")
             start_ms, end_ms = segment.start_ms, segment.end_ms
@@ -224,7 +224,7 @@ class Transcript(_Model):
         for earlier, later in zip(self.segments, self.segments[1:], strict=False):
             before, after = earlier.words[-1], later.words[0]
             if after.start_ms < before.start_ms or after.end_ms < before.end_ms:
-                raise ValueError(f"word {after.text!r} at {after.start_ms} ms is before the one it follows")
+                raise ValueError(f"word {after.text!r} at {after.start_ms} ms starts or ends before its predecessor")
         return self
 
     @property
@@ -240,5 +240,5 @@ class Transcript(_Model):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Raises pydantic's ValidationError when the bytes are no transcript."""
+        """Parse a transcript. Raises pydantic's ValidationError."""
         return cls.model_validate_json(data)

@@ -1,4 +1,4 @@
-"""Words and speaker turns become words with speakers, and words become segments."""
+"""Assign speakers to words from diarization turns, and group words into segments."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from tasks.transcripts.document import Segment, Speaker, Word
 from tasks.transcripts.sentences import ends_sentence
 from tasks.transcripts.spans import Span, Turn
 
-# A second speaker with this share of the best one's overlap makes a word doubtful.
-_DOUBTFUL_SHARE = 0.8
-# A word in no turn, between two speakers whose distances differ by less, is doubtful too.
-_DOUBTFUL_DISTANCE_MS = 100
-# Words closer than this are said in one breath: a single word of another speaker between them is a mistake
-# of the diarization's boundaries rather than an interjection.
-_BREATH_MS = 300
+# A word is ambiguous if the second speaker has this share of the first one's overlap with it,
+_AMBIGUOUS_SHARE = 0.8
+# or if it lies outside all turns and its distances to two speakers differ by less than this.
+_AMBIGUOUS_DISTANCE_MS = 100
+# Between words closer than this, a single word of another speaker is an error of the diarization's boundaries rather
+# than an interjection.
+_FLUENT_GAP_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentRules:
-    """Where segments end: at a new speaker, at a pause, at a sentence's end once there is enough, and at the
-    best place before they grow too long."""
+    """Where segments end: at a change of speaker, at a pause, at the end of a sentence after the minimum duration,
+    and at the best pause before the maximum."""
 
-    pause_ms: int = 1_000
-    enough_ms: int = 2_000
-    longest_ms: int = 20_000
+    min_pause_ms: int = 1_000
+    min_duration_ms: int = 2_000
+    max_duration_ms: int = 20_000
 
 
-def in_order(words: Sequence[Word], duration_ms: int) -> tuple[Word, ...]:
-    """The words in their given order with times inside the media that never run backwards.
+def with_monotonic_times(words: Sequence[Word], duration_ms: int) -> tuple[Word, ...]:
+    """Return the words in the given order, their times clipped to the media and non-decreasing.
 
-    Decoders place a word's end a frame past the media, and chunks that share context overlap by a few. A word
-    that had to be moved is shortened rather than its neighbours shifted.
+    Decoders place a word's end up to a frame past the media, and chunks with shared context overlap by a few frames.
+    Words are shortened; their neighbours are not shifted.
     """
     ordered, start_ms, end_ms = [], 0, 0
     for word in words:
         start_ms = min(max(word.start_ms, start_ms), duration_ms)
         end_ms = min(max(word.end_ms, start_ms, end_ms), duration_ms)
-        moved = (start_ms, end_ms) != (word.start_ms, word.end_ms)
-        ordered.append(word.model_copy(update={"start_ms": start_ms, "end_ms": end_ms}) if moved else word)
+        is_changed = (start_ms, end_ms) != (word.start_ms, word.end_ms)
+        ordered.append(word.model_copy(update={"start_ms": start_ms, "end_ms": end_ms}) if is_changed else word)
     return tuple(ordered)
 
 
 def with_speakers(words: Sequence[Word], turns: Sequence[Turn], nearest_ms: int = 500) -> tuple[Word, ...]:
-    """Each word gets the speaker whose turns overlap it most; outside all turns, the nearest within
-    `nearest_ms`; and none where two speakers are about as likely. Then single-word flips are smoothed.
+    """Assign to each word the speaker whose turns overlap it most, or outside all turns the nearest within
+    `nearest_ms`; none if two speakers are about equally likely. Single-word flips are then smoothed.
 
-    Words are in order. Linear in words and turns.
+    Words are sorted. Linear in words and turns.
     """
     turns = sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms))
     speakers: list[str | None] = []
     first = 0
     for word in words:
-        # Turns wholly before this word stay behind it; the last of them may still be the nearest.
+        # Turns before `first` end before this word; the last of them may still be the nearest.
         while first < len(turns) and turns[first].end_ms <= word.start_ms:
             first += 1
-        overlap_ms = _overlaps(word, turns, first)
-        speakers.append(_largest(overlap_ms) if overlap_ms else _nearest(word, turns, first, nearest_ms))
+        overlap_ms = _overlap_by_speaker(word, turns, first)
+        speakers.append(_largest_overlap(overlap_ms) if overlap_ms else _nearest(word, turns, first, nearest_ms))
     return tuple(
         word if word.speaker == speaker else word.model_copy(update={"speaker": speaker})
-        for word, speaker in zip(words, _smoothed(words, speakers), strict=True)
+        for word, speaker in zip(words, _smooth(words, speakers), strict=True)
     )
 
 
-def _overlaps(word: Word, turns: Sequence[Turn], first: int) -> dict[str, int]:
-    """Milliseconds that each speaker shares with the word; a word of no length counts as one millisecond."""
+def _overlap_by_speaker(word: Word, turns: Sequence[Turn], first: int) -> dict[str, int]:
+    """Return each speaker's overlap with the word in milliseconds. A word of no length counts as one millisecond."""
     end_ms = max(word.end_ms, word.start_ms + 1)
     overlap_ms: dict[str, int] = defaultdict(int)
     for index in range(first, len(turns)):
@@ -79,10 +79,10 @@ def _overlaps(word: Word, turns: Sequence[Turn], first: int) -> dict[str, int]:
     return overlap_ms
 
 
-def _largest(overlap_ms: dict[str, int]) -> str | None:
+def _largest_overlap(overlap_ms: dict[str, int]) -> str | None:
     ranked = sorted(overlap_ms, key=lambda speaker: (-overlap_ms[speaker], speaker))
-    doubtful = len(ranked) > 1 and overlap_ms[ranked[1]] >= _DOUBTFUL_SHARE * overlap_ms[ranked[0]]
-    return None if doubtful else ranked[0]
+    is_ambiguous = len(ranked) > 1 and overlap_ms[ranked[1]] >= _AMBIGUOUS_SHARE * overlap_ms[ranked[0]]
+    return None if is_ambiguous else ranked[0]
 
 
 def _nearest(word: Word, turns: Sequence[Turn], first: int, nearest_ms: int) -> str | None:
@@ -94,78 +94,79 @@ def _nearest(word: Word, turns: Sequence[Turn], first: int, nearest_ms: int) -> 
     candidates = sorted(candidate for candidate in candidates if candidate[0] <= nearest_ms)
     if len(candidates) == 2 and candidates[0][1] != candidates[1][1]:
         (near_ms, _), (far_ms, _) = candidates
-        if far_ms - near_ms < _DOUBTFUL_DISTANCE_MS:
+        if far_ms - near_ms < _AMBIGUOUS_DISTANCE_MS:
             return None
     return candidates[0][1] if candidates else None
 
 
-def _smoothed(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
-    """A single word of another speaker, or of none, said in one breath with one speaker's words on both sides
-    and neither opening nor closing a sentence, is that speaker's."""
+def _smooth(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
+    """Reassign a single word of another speaker, or of none, to the speaker of both its neighbours, unless a pause or
+    the end of a sentence separates it from one of them."""
     smoothed = list(speakers)
     for index in range(1, len(words) - 1):
         before, word, after = words[index - 1], words[index], words[index + 1]
-        same_sides = smoothed[index - 1] is not None and smoothed[index - 1] == speakers[index + 1]
-        one_breath = (
-            word.start_ms - before.end_ms < _BREATH_MS
-            and after.start_ms - word.end_ms < _BREATH_MS
+        same_speaker = smoothed[index - 1] is not None and smoothed[index - 1] == speakers[index + 1]
+        is_fluent = (
+            word.start_ms - before.end_ms < _FLUENT_GAP_MS
+            and after.start_ms - word.end_ms < _FLUENT_GAP_MS
             and not ends_sentence(before.text, word.text)
             and not ends_sentence(word.text, after.text)
         )
-        if same_sides and one_breath:
+        if same_speaker and is_fluent:
             smoothed[index] = smoothed[index - 1]
     return smoothed
 
 
 def speakers_in(words: Sequence[Word]) -> tuple[Speaker, ...]:
-    """In the order in which they first speak."""
+    """Return the speakers in order of their first word."""
     return tuple(Speaker(id=speaker) for speaker in dict.fromkeys(word.speaker for word in words) if speaker)
 
 
 def into_segments(
     words: Sequence[Word], suspect: Sequence[Span] = (), rules: SegmentRules | None = None
 ) -> tuple[Segment, ...]:
-    """The words, in order, cut into segments. Words whose middle lies in a suspect span make suspect ones."""
+    """Group sorted words into segments. Words whose middle lies in a suspect span form suspect segments."""
     rules = rules or SegmentRules()
-    marks = _marked(words, suspect)
+    is_suspect = _are_within(words, suspect)
     segments: list[Segment] = []
     first, speaker = 0, None
     for index, word in enumerate(words):
         if index > first:
             before = words[index - 1]
-            changes = word.speaker is not None and speaker is not None and word.speaker != speaker
-            pauses = word.start_ms - before.end_ms >= rules.pause_ms
-            enough = before.end_ms - words[first].start_ms >= rules.enough_ms
-            ended = enough and ends_sentence(before.text, word.text)
-            if changes or pauses or ended or marks[index] != marks[index - 1]:
-                segments += _short_enough(words[first:index], speaker, marks[first], rules.longest_ms)
+            is_change = word.speaker is not None and speaker is not None and word.speaker != speaker
+            is_pause = word.start_ms - before.end_ms >= rules.min_pause_ms
+            is_long = before.end_ms - words[first].start_ms >= rules.min_duration_ms
+            ends = is_long and ends_sentence(before.text, word.text)
+            if is_change or is_pause or ends or is_suspect[index] != is_suspect[index - 1]:
+                segments += _split_long(words[first:index], speaker, is_suspect[first], rules.max_duration_ms)
                 first, speaker = index, None
         speaker = speaker or word.speaker
     if words:
-        segments += _short_enough(words[first:], speaker, marks[first], rules.longest_ms)
+        segments += _split_long(words[first:], speaker, is_suspect[first], rules.max_duration_ms)
     return tuple(segments)
 
 
-def _marked(words: Sequence[Word], spans: Sequence[Span]) -> list[bool]:
+def _are_within(words: Sequence[Word], spans: Sequence[Span]) -> list[bool]:
+    """For each word, whether its middle lies in one of the spans."""
     spans = sorted(spans, key=lambda span: span.start_ms)
-    marks, next_span, reaches_ms = [], 0, -1
+    within, next_span, reaches_ms = [], 0, -1
     for word in words:
         middle_ms = (word.start_ms + word.end_ms) // 2
         while next_span < len(spans) and spans[next_span].start_ms <= middle_ms:
             reaches_ms = max(reaches_ms, spans[next_span].end_ms)
             next_span += 1
-        marks.append(middle_ms < reaches_ms)
-    return marks
+        within.append(middle_ms < reaches_ms)
+    return within
 
 
-def _short_enough(words: Sequence[Word], speaker: str | None, suspect: bool, longest_ms: int) -> Iterator[Segment]:
-    """One segment, or several, each cut at the longest pause in the second half of what it may hold."""
+def _split_long(words: Sequence[Word], speaker: str | None, suspect: bool, max_ms: int) -> Iterator[Segment]:
+    """Yield one segment, or several, cut at the longest pause in the second half of the maximum duration."""
     while words:
-        limit_ms = words[0].start_ms + longest_ms
+        limit_ms = words[0].start_ms + max_ms
         n_fitting = next((index for index, word in enumerate(words) if word.end_ms > limit_ms), len(words))
         cut = max(1, n_fitting)
         if 1 < n_fitting < len(words):
-            half_ms = limit_ms - longest_ms // 2
+            half_ms = limit_ms - max_ms // 2
             candidates = [index for index in range(1, n_fitting + 1) if words[index - 1].end_ms >= half_ms]
             cut = max(
                 candidates or [n_fitting],

@@ -1,6 +1,6 @@
-"""The transcript's JSON Schema (draft 2020-12), for those who read our `.json` without our code.
+"""The transcript's JSON Schema (draft 2020-12), for consumers of the `.json` format.
 
-`python -m tasks.transcripts.schema` writes `schema.json` anew after a change of the model.
+`python -m tasks.transcripts.schema` regenerates `schema.json` after a change of the model.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 
 class _Untitled(GenerateJsonSchema):
-    """A field's title would only repeat its name."""
+    """Omits field titles, which only repeat the names."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
         return False
 
 
 def schema_bytes() -> bytes:
-    """What is always written is required to be there: the schema describes documents as we write them."""
+    """Return the schema of serialised documents: fields that are always written are required."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:airscript:transcript:{SCHEMA_VERSION}",

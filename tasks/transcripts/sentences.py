@@ -1,4 +1,4 @@
-"""Where sentences end, and capitals for recognisers that write none."""
+"""Sentence ends, and capitals for recognisers that write only lower case."""
 # ruff: noqa: SIM905 - word lists read better as text
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FIRST_PERSON = frozenset("i i'm i'd i'll i've i’m i’d i’ll i’ve".split(
 
 
 def ends_sentence(text: str, following: str | None = None) -> bool:
-    """Whether a word closes its sentence. A word in small letters after it says that it does not."""
+    """Whether a word ends its sentence. It does not if a lower-case word follows one with capitals."""
     bare = text.rstrip(_CLOSERS)
     if not bare.endswith(_FINAL):
         return False
@@ -32,17 +32,17 @@ def ends_sentence(text: str, following: str | None = None) -> bool:
 def with_capitals(
     words: Sequence[Word], language: str, names: Collection[str] = (), pause_ms: int = 1_000
 ) -> tuple[Word, ...]:
-    """Sentence starts, and in English the word "I", with a capital; only if the recogniser wrote no capital at all.
+    """Capitalise sentence starts, and in English "I", if the recogniser wrote no capitals itself.
 
-    `names` are words whose writing was given to it: their capitals are none of its own. Without punctuation a sentence
-    starts at a new speaker and after a pause.
+    `names` are vocabulary words whose spelling was given to the recogniser: their capitals do not count. Without
+    punctuation, sentences start at a change of speaker and after a pause.
     """
     cased = (word.text for word in words if not word.text.islower() and word.text.lower() != word.text)
     if any(text.strip(_MARKS) not in names for text in cased):
         return tuple(words)
     english = primary_language(language) == "en"
     punctuated = any(ends_sentence(word.text) for word in words)
-    found: list[Word] = []
+    capitalised: list[Word] = []
     before: Word | None = None
     for word in words:
         starts = (
@@ -51,14 +51,14 @@ def with_capitals(
             or (word.speaker != before.speaker and None not in (word.speaker, before.speaker))
         )
         bare = word.text.rstrip(_MARKS)
-        text = _capitalised(word.text) if starts or (english and bare in _FIRST_PERSON) else word.text
-        found.append(word if text == word.text else word.model_copy(update={"text": text}))
+        text = _capitalise(word.text) if starts or (english and bare in _FIRST_PERSON) else word.text
+        capitalised.append(word if text == word.text else word.model_copy(update={"text": text}))
         before = word
-    return tuple(found)
+    return tuple(capitalised)
 
 
-def _capitalised(text: str) -> str:
-    """The first letter as a title letter; opening quotes and brackets stay before it."""
+def _capitalise(text: str) -> str:
+    """Put the first letter in title case; opening quotes and brackets may precede it."""
     for index, character in enumerate(text):
         if character.isalnum():
             return text[:index] + character.title() + text[index + 1 :]

@@ -1,4 +1,4 @@
-"""Stretches of the media, and sums over them."""
+"""Spans of time in the media, and set operations on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `start_ms` until, not including, `end_ms`."""
+    """The half-open interval [start_ms, end_ms)."""
 
     start_ms: int
     end_ms: int
@@ -20,13 +20,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Turn(Span):
-    """One speaker talks. Turns of an exclusive diarization do not overlap."""
+    """A span in which one speaker talks. Turns of an exclusive diarization do not overlap."""
 
     speaker: str
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
-    """The spans without overlaps, in order; those that touch are one."""
+    """Return the union of the spans, sorted; touching spans are merged."""
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start_ms, span.end_ms)):
         if joined and span.start_ms <= joined[-1].end_ms:

@@ -1,4 +1,4 @@
-"""What a word's text may hold, how words join into text, and how wide text is on a screen."""
+"""Cleaning of words, joining them into text by the rules of their script, and display width."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
-# Taken out of every word: controls, the byte order mark, the two non-characters and the surrogates (XML and
-# UTF-8 cannot carry them), and the bidirectional embeddings, overrides and isolates, which would reorder
-# whatever a reader prints after them. The marks U+200E and U+200F and the joiners stay: scripts need them.
+# Removed from every word: control characters, the byte order mark, the two non-characters and surrogates (XML and
+# UTF-8 cannot carry them), and bidirectional embeddings, overrides and isolates, which would reorder the text that
+# follows. The marks U+200E and U+200F and the joiners stay: scripts need them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 # Scripts written without spaces between words.
 _UNSPACED = frozenset({"bo", "ja", "km", "lo", "my", "th", "yue", "zh"})
-# Of these, what comes as one word is all that stands between two spaces.
+# In these, a recognised word is everything between two spaces.
 _BY_PHRASE = frozenset({"bo", "km"})
-# Below it are ASCII and the Latin letters: words of them have spaces in any language.
+# ASCII and Latin letters lie below: Latin words are separated by spaces in any language.
 _LATIN_END = "\u0250"
 
 # Languages written from right to left.
@@ -25,24 +25,24 @@ _RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur
 
 
 def clean(text: str) -> str:
-    """The text on one line: whitespace runs (line breaks too) become one space, unsafe characters go."""
+    """Return the text on one line: whitespace runs become one space, unsafe characters are removed."""
     if text.isalnum():
         return text
     return " ".join(_UNSAFE.sub("", " ".join(text.split())).split())
 
 
 def primary_language(language: str) -> str:
-    """The language without its region or script: "en" of "en-GB" (BCP 47)."""
+    """Return the language without region or script: "en" for "en-GB" (BCP 47)."""
     return language.partition("-")[0].lower()
 
 
-def shows_words(language: str) -> bool:
-    """Whether the script shows where words end. If not, what is called a word here is a piece of any size."""
+def separates_words(language: str) -> bool:
+    """Whether the script separates words by spaces. If not, a "word" here is a piece of text of any size."""
     return primary_language(language) not in _UNSPACED
 
 
 def space_between(before: str, after: str, language: str) -> str:
-    """What stands between two words: a space; in scripts that write none only between two that are Latin."""
+    """Return the separator of two words: a space; in scripts without spaces only between two Latin words."""
     is_latin = before[-1:] < _LATIN_END and after[:1] < _LATIN_END
     return " " if is_latin or primary_language(language) not in _UNSPACED - _BY_PHRASE else ""
 
@@ -59,7 +59,7 @@ def is_right_to_left(language: str) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def display_width(text: str) -> int:
-    """Columns the text takes in a fixed-pitch font: wide East Asian characters and emoji two, marks none.
+    """Return the columns of the text in a fixed-pitch font: wide East Asian characters and emoji count 2, marks 0.
 
     Source: Unicode Standard Annex #11, East Asian Width.
     """

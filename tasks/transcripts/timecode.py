@@ -1,4 +1,4 @@
-"""SMPTE time code (ST 12-1): milliseconds of the media as hours, minutes, seconds and frames of its tape."""
+"""SMPTE time code (ST 12-1): media times in milliseconds to hours, minutes, seconds and frames."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _FRAMES_PER_S: dict[FrameRate, Fraction] = {
 }
 _HALVES: dict[FrameRate, FrameRate] = {"50": "25", "59.94": "29.97", "60": "30"}
 _DROP_FRAME_RATES = ("29.97", "59.94")
-# Headers round: "23.98" is 23.976.
+# Headers are rounded: "23.98" is 23.976.
 _RATE_TOLERANCE = Fraction(5, 1000)
 
 
 def frame_rate_of(frames_per_s: float) -> FrameRate | None:
-    """Broadcast's own name of a rate; None of one that no time code counts in."""
+    """Return the broadcast name of a frame rate; None if no time code has that rate."""
     near = (rate for rate, exact in _FRAMES_PER_S.items() if abs(exact - Fraction(frames_per_s)) < _RATE_TOLERANCE)
     return next(near, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Timecode:
-    """One label: hours, minutes, seconds and frames."""
+    """A time-code label: hours, minutes, seconds and frames."""
 
     hours: int
     minutes: int
@@ -50,16 +50,16 @@ class Timecode:
 
     @property
     def digits(self) -> str:
-        """HHMMSSFF, as EBU STL writes it."""
+        """HHMMSSFF, as in EBU STL."""
         return f"{self.hours:02d}{self.minutes:02d}{self.seconds:02d}{self.frames:02d}"
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The media's time code: what it counts, and what it reads at the media's first frame.
+    """The media's time code: its frame rate, and the label of the first frame.
 
-    Drop-frame counting (labels 00 and 01 left out at each minute that is no multiple of ten, 00 to 03 at 59.94)
-    keeps 29.97 frames a second near the clock on the wall; it is in force when the start is written with a semicolon.
+    Drop-frame counting skips labels 00 and 01 (00 to 03 at 59.94) of each minute that is not a multiple of ten, which
+    keeps 29.97 frames per second close to real time. A semicolon in the start selects it.
     """
 
     start: str = "00:00:00:00"
@@ -67,18 +67,18 @@ class Clock:
 
     def __post_init__(self) -> None:
         if not re.match(TIMECODE_PATTERN, self.start) or int(self.start[-2:]) >= self.frames_per_label_s:
-            raise ValueError(f"{self.start!r} is no time code HH:MM:SS:FF at {self.rate} frames a second")
+            raise ValueError(f"{self.start!r} is not a time code HH:MM:SS:FF at {self.rate} frames per second")
         if self.is_drop_frame and self.rate not in _DROP_FRAME_RATES:
-            raise ValueError(f"{self.start!r} is drop-frame, which only 29.97 and 59.94 frames a second have")
+            raise ValueError(f"{self.start!r} is drop-frame, which only 29.97 and 59.94 frames per second have")
 
     @classmethod
     def after_midnight(cls, seconds: float, rate: FrameRate = "25") -> Clock:
-        """A clock that counts every frame and starts at the frame nearest to so many seconds after midnight."""
+        """Return a non-drop-frame clock that starts at the frame nearest to `seconds` after midnight."""
         return cls(str(cls("00:00:00:00", rate).at(round(1000 * seconds))), rate)
 
     @property
     def halved(self) -> Clock:
-        """The same with a label for every second frame, where there are more than 30 a second; else itself."""
+        """This clock with a label for every second frame if it has more than 30 per second, else itself."""
         if self.rate not in _HALVES:
             return self
         return Clock(f"{self.start[:-2]}{int(self.start[-2:]) // 2:02d}", _HALVES[self.rate])
@@ -89,7 +89,7 @@ class Clock:
 
     @cached_property
     def frames_per_label_s(self) -> int:
-        """Frames counted in one second of labels: 30 for 29.97."""
+        """Labels per second: 30 at 29.97 frames per second."""
         return round(_FRAMES_PER_S[self.rate])
 
     @property
@@ -100,19 +100,19 @@ class Clock:
 
     @property
     def _n_dropped(self) -> int:
-        """Labels left out at a minute."""
+        """Labels dropped at a minute."""
         return self.frames_per_label_s // 15
 
     @cached_property
     def start_frame(self) -> int:
-        """Frames from midnight to the media's first frame."""
+        """Frame count from midnight to the media's first frame."""
         hours, minutes, seconds, frames = (int(part) for part in re.split("[:;]", self.start))
         total_minutes = 60 * hours + minutes
         count = (60 * total_minutes + seconds) * self.frames_per_label_s + frames
         return count - self._n_dropped * (total_minutes - total_minutes // 10) if self.is_drop_frame else count
 
     def at(self, time_ms: int) -> Timecode:
-        """The label of the frame nearest to `time_ms` of the media; past midnight it starts again at zero."""
+        """Return the label of the frame nearest to the media time `time_ms`. Wraps around at midnight."""
         rate = _FRAMES_PER_S[self.rate]
         denominator = 1000 * rate.denominator
         n_frames = (2 * time_ms * rate.numerator + denominator) // (2 * denominator)

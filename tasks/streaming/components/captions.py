@@ -43,7 +43,7 @@ from tasks.transcripts.document import (
     Word,
     WordTiming,
 )
-from tasks.transcripts.merging import in_order, into_segments, speakers_in, with_speakers
+from tasks.transcripts.merging import with_monotonic_times, into_segments, speakers_in, with_speakers
 from tasks.transcripts.sentences import with_capitals
 from tasks.transcripts.spans import Span, Turn
 from tasks.transcripts.text import clean, join
@@ -226,7 +226,7 @@ class CaptionsSession:
         ]
         live = [word for passage in passages for word in passage.words]
         turns = [turn for passage in passages for turn in passage.turns]
-        words = with_capitals(in_order(self._with_speakers(live, turns), message.end_ms), self._places.language)
+        words = with_capitals(with_monotonic_times(self._with_speakers(live, turns), message.end_ms), self._places.language)
         speech = [Span(start_ms=span.start_ms, end_ms=span.end_ms) for passage in passages for span in passage.spoken]
         transcript = self._transcript(words, message.end_ms, message, tuple(speech), has_speakers=bool(turns))
         key = digest_of({"live": VERSION, "audio": message.digest, "model": message.model_version})

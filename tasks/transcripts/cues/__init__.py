@@ -1,1 +1,1 @@
-"""Subtitles: words to cues within the limits of a profile, and where their lines break."""
+"""Subtitle cues: segmentation of words into cues and lines within the limits of a profile."""

@@ -1,8 +1,7 @@
-"""Subtitles: a transcript's words as cues of one or two lines, timed for reading, by a broadcaster's rules.
+"""Subtitle cues from a transcript: one or two lines, timed for reading, within a broadcaster's guidelines.
 
-The words stay as they are, all of them and in their order: a recogniser's transcript is not edited down. So
-where people talk faster than a rule allows, or pronounce a word wider than a line, the cue says which limit
-it breaks.
+Subtitles are verbatim: all words, in order. Where speech is faster than the guidelines allow, or a word is wider than a
+line, the cue lists the limits that it exceeds.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from tasks.transcripts.cues.profiles import BBC, CueProfile
 from tasks.transcripts.document import Transcript, Word
 from tasks.transcripts.text import display_width, join
 
-# One frame at 23.976 a second, the slowest rate, rounded up: shorter cues vanish in formats with frames.
+# One frame at 23.976 frames per second, the lowest rate, rounded up: shorter cues vanish in frame-based formats.
 FRAME_MS = 42
 
 
 class Limit(StrEnum):
-    """A limit of the profile that a cue does not keep."""
+    """A limit of the profile that a cue exceeds."""
 
-    LINE_WIDTH = "line_width"  # one word is wider than a line
+    LINE_WIDTH = "line_width"  # a word is wider than a line
     READING_SPEED = "reading_speed"
-    SHORTEST = "shortest"
-    LONGEST = "longest"
-    SYNC = "sync"  # shown later than its first word, to let the cue before it be seen
+    MIN_DURATION = "shortest"
+    MAX_DURATION = "longest"
+    SYNC = "sync"  # delayed after its first word so that the previous cue is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One or two lines on screen from `start_ms` until, not including, `end_ms`. Cues never overlap."""
+    """One or two lines on screen in [start_ms, end_ms). Cues never overlap."""
 
     start_ms: int
     end_ms: int
@@ -53,38 +52,38 @@ class Cue:
 
     @property
     def is_dialogue(self) -> bool:
-        """Whether each line is another's speech."""
+        """Whether the two lines have different speakers."""
         return len(self.lines) == 2 and self.lines[0].speaker != self.lines[1].speaker
 
     def dashed(self) -> tuple[str, ...]:
-        """The lines' text; in a dialogue with a dash before each."""
+        """Return the text of the lines, with a leading dash each in a dialogue."""
         return tuple((DASH if self.is_dialogue else "") + line.text for line in self.lines)
 
 
 def cut(transcript: Transcript, profile: CueProfile = BBC) -> tuple[Cue, ...]:
-    """The transcript's cues. Ends, unlike starts, may pass the end of the media by the time reading takes."""
+    """Cut a transcript into cues. Unlike starts, ends may lie after the end of the media, for reading time."""
     profile = profile.in_language(transcript.language)
     words = tuple(transcript.words)
-    voices = [word.speaker or segment.speaker for segment in transcript.segments for word in segment.words]
+    speakers = [word.speaker or segment.speaker for segment in transcript.segments for word in segment.words]
     coloured = {name for name, colour in speaker_colours(transcript).items() if colour is not Colour.WHITE}
-    widths = {voice: profile.coloured_line_width if voice in coloured else profile.line_width for voice in set(voices)}
-    blocks = best_blocks(words, voices, [widths[voice] for voice in voices], transcript.language, profile)
+    widths = {name: profile.coloured_line_width if name in coloured else profile.line_width for name in set(speakers)}
+    blocks = best_blocks(words, speakers, [widths[name] for name in speakers], transcript.language, profile)
     spans = _times(words, blocks, profile)
     cues = []
     for block, (start_ms, end_ms) in zip(blocks, spans, strict=True):
         bounds = [(block.first, block.second), (block.second, block.end)]
         lines = tuple(
-            Line(voices[first], words[first:end], join((w.text for w in words[first:end]), transcript.language))
+            Line(speakers[first], words[first:end], join((w.text for w in words[first:end]), transcript.language))
             for first, end in bounds
             if first < end
         )
-        exceeds = _exceeded(lines, start_ms, end_ms, [widths[line.speaker] for line in lines], profile)
+        exceeds = _exceeded_limits(lines, start_ms, end_ms, [widths[line.speaker] for line in lines], profile)
         cues.append(Cue(start_ms, end_ms, lines, exceeds))
     return tuple(cues)
 
 
 def _times(words: Sequence[Word], blocks: Sequence[Block], profile: CueProfile) -> list[tuple[int, int]]:
-    """From the first word, as long as reading takes or until the next cue; short gaps are closed."""
+    """Time each cue from its first word for its reading time, at most until the next cue; close short gaps."""
     speed, texts = profile.reading_speed, [word.text for word in words]
     starts_ms: list[int] = []
     for block in blocks:
@@ -93,33 +92,33 @@ def _times(words: Sequence[Word], blocks: Sequence[Block], profile: CueProfile) 
     spans = []
     for index, block in enumerate(blocks):
         start_ms, spoken_ms = starts_ms[index], words[block.end - 1].end_ms
-        read_ms = max(speed.comfortable_ms(texts[block.first : block.end]), profile.shortest_ms)
-        latest_ms = min(start_ms + min(read_ms, profile.longest_ms), spoken_ms + profile.linger_ms)
+        read_ms = max(speed.comfortable_reading_ms(texts[block.first : block.end]), profile.min_duration_ms)
+        latest_ms = min(start_ms + min(read_ms, profile.max_duration_ms), spoken_ms + profile.max_hold_ms)
         end_ms = done_ms = max(spoken_ms, latest_ms)
         if index + 1 < len(blocks):
             next_ms = starts_ms[index + 1]
             end_ms = profile.end_ms(done_ms, next_ms)
-            if end_ms > start_ms + profile.longest_ms:
-                # Too long to wait for the next: it goes early enough for a gap that does not flicker.
-                end_ms = profile.end_ms(max(spoken_ms, min(done_ms, next_ms - profile.closed_gap_ms)), next_ms)
-        # Where words crowd, the gap goes before the cue does.
+            if end_ms > start_ms + profile.max_duration_ms:
+                # Closing the gap would exceed the maximum duration: end early enough for a gap that does not flicker.
+                end_ms = profile.end_ms(max(spoken_ms, min(done_ms, next_ms - profile.max_closed_gap_ms)), next_ms)
+        # In dense speech the gap is given up first, the cue last.
         spans.append((start_ms, max(end_ms, start_ms + FRAME_MS)))
     return spans
 
 
-def _exceeded(
+def _exceeded_limits(
     lines: Sequence[Line], start_ms: int, end_ms: int, widths: Sequence[int], profile: CueProfile
 ) -> tuple[Limit, ...]:
     words = [word for line in lines for word in line.words]
     dash = len(DASH) if len(lines) == 2 and lines[0].speaker != lines[1].speaker else 0
     shown_ms = end_ms - start_ms
-    broken = {
+    is_exceeded = {
         Limit.LINE_WIDTH: any(
             display_width(line.text) + dash > width for line, width in zip(lines, widths, strict=True)
         ),
-        Limit.READING_SPEED: profile.reading_speed.fastest_ms([word.text for word in words]) > shown_ms,
-        Limit.SHORTEST: shown_ms < profile.shortest_ms,
-        Limit.LONGEST: shown_ms > profile.longest_ms,
+        Limit.READING_SPEED: profile.reading_speed.min_reading_ms([word.text for word in words]) > shown_ms,
+        Limit.MIN_DURATION: shown_ms < profile.min_duration_ms,
+        Limit.MAX_DURATION: shown_ms > profile.max_duration_ms,
         Limit.SYNC: start_ms > words[0].start_ms,
     }
-    return tuple(limit for limit, is_broken in broken.items() if is_broken)
+    return tuple(limit for limit, exceeded in is_exceeded.items() if exceeded)

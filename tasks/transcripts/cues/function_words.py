@@ -1,7 +1,7 @@
-"""The small words by which a line is broken well: before some, and never after most.
+"""Function words that guide line breaks: a line may break before some of them, and should not break after most.
 
-Lists for the languages of the house's own programmes; for any other language punctuation, pauses and balance
-decide alone.
+Lists exist for the languages of the company's own programmes. For other languages only punctuation, pauses and balance
+decide.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from tasks.transcripts.text import primary_language
 
 @dataclass(frozen=True, slots=True)
 class FunctionWords:
-    """In small letters. `clinging` words belong to the word after them: articles, auxiliaries, pronouns."""
+    """Lower-case words. `proclitics` belong to the word after them: articles, auxiliaries, pronouns."""
 
     conjunctions: frozenset[str] = frozenset()
     prepositions: frozenset[str] = frozenset()
-    clinging: frozenset[str] = frozenset()
+    proclitics: frozenset[str] = frozenset()
 
 
-def _words(conjunctions: str, prepositions: str, clinging: str) -> FunctionWords:
-    return FunctionWords(frozenset(conjunctions.split()), frozenset(prepositions.split()), frozenset(clinging.split()))
+def _words(conjunctions: str, prepositions: str, proclitics: str) -> FunctionWords:
+    return FunctionWords(
+        frozenset(conjunctions.split()), frozenset(prepositions.split()), frozenset(proclitics.split())
+    )
 
 
 _BY_LANGUAGE = {

@@ -1,4 +1,4 @@
-"""Broadcasters' rules for subtitles, as figures."""
+"""Broadcasters' subtitle guidelines as numbers."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from tasks.transcripts.text import display_width, primary_language
 class ReadingUnit(StrEnum):
     WORD = "word"
     CHARACTER = "character"
-    COLUMN = "column"  # half a character of Chinese or Japanese
+    COLUMN = "column"  # half a Chinese or Japanese character
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingSpeed:
-    """Words, characters or columns that a viewer reads in a minute: in comfort, and at most."""
+    """Reading speed in words, characters or columns per minute: the target and the maximum."""
 
     unit: ReadingUnit
-    comfortable: int
-    fastest: int
+    comfortable_per_min: int
+    max_per_min: int
 
-    def fastest_ms(self, words: Sequence[str]) -> int:
-        return self._ms(words, self.fastest)
+    def min_reading_ms(self, words: Sequence[str]) -> int:
+        return self._ms(words, self.max_per_min)
 
-    def comfortable_ms(self, words: Sequence[str]) -> int:
-        return self._ms(words, self.comfortable)
+    def comfortable_reading_ms(self, words: Sequence[str]) -> int:
+        return self._ms(words, self.comfortable_per_min)
 
-    def _ms(self, words: Sequence[str], per_minute: int) -> int:
-        """Rounded up. Characters are counted with the space after each word."""
+    def _ms(self, words: Sequence[str], per_min: int) -> int:
+        """Return the reading time, rounded up. Characters include the space after each word."""
         if self.unit is ReadingUnit.WORD:
             n_units = len(words)
         elif self.unit is ReadingUnit.CHARACTER:
             n_units = len(words) + sum(len(word) for word in words)
         else:
             n_units = sum(display_width(word) for word in words)
-        return -(-n_units * 60_000 // per_minute)
+        return -(-n_units * 60_000 // per_min)
 
 
 @dataclass(frozen=True, slots=True)
 class _Script:
-    """What a line holds and a viewer reads of a script that shows no words."""
+    """Line width and reading speed for a script without spaces between words."""
 
     line_width: int
     reading_speed: ReadingSpeed
 
 
-def _columns(comfortable_per_s: int, fastest_per_s: int) -> ReadingSpeed:
-    return ReadingSpeed(ReadingUnit.COLUMN, 60 * comfortable_per_s, 60 * fastest_per_s)
+def _columns(comfortable_per_s: int, max_per_s: int) -> ReadingSpeed:
+    return ReadingSpeed(ReadingUnit.COLUMN, 60 * comfortable_per_s, 60 * max_per_s)
 
 
-# Netflix's guides by language, for both profiles: the BBC has none. Characters a line, a second, and a second where
-# all that is said is shown (SDH): Chinese 16, 9, 11; Japanese 13, 4, 7; Thai 35, 17, 20, which also serves those for
-# which there is no guide. Of a character that is as wide as two the others are halves.
+# Netflix's language guides, used for both profiles since the BBC has none. Characters per line, per second, and per
+# second in SDH (verbatim): Chinese 16, 9, 11; Japanese 13, 4, 7; Thai 35, 17, 20, also for scripts without a guide. A
+# Chinese or Japanese character takes two columns.
 _CHINESE = _Script(2 * 16, _columns(2 * 9, 2 * 11))
 _JAPANESE = _Script(2 * 13, _columns(2 * 4, 2 * 7))
 _THAI = _Script(35, _columns(17, 20))
@@ -63,24 +63,23 @@ _SCRIPTS = {"zh": _CHINESE, "yue": _CHINESE, "ja": _JAPANESE} | dict.fromkeys(("
 
 @dataclass(frozen=True, slots=True)
 class CueProfile:
-    """The limits of a cue of at most two lines. Widths are in columns (`text.display_width`).
+    """Limits of a cue of at most two lines. Widths are in columns (`text.display_width`).
 
-    A line of a speaker who is not white has `coloured_line_width`: on teletext the colour's code takes a
-    cell.
+    `coloured_line_width` applies to speakers who are not white: on teletext the colour code takes a cell.
     """
 
     name: str
     line_width: int
     coloured_line_width: int
     reading_speed: ReadingSpeed
-    shortest_ms: int
-    longest_ms: int
-    gap_ms: int  # at least this long nothing is shown between two cues
-    closed_gap_ms: int  # a longer pause than `gap_ms`, but shorter than this, flickers: the cue stays on instead
-    linger_ms: int  # a cue stays at most this long after its last word
+    min_duration_ms: int
+    max_duration_ms: int
+    min_gap_ms: int  # between two cues
+    max_closed_gap_ms: int  # a gap up to this long would flicker: the cue is extended to `min_gap_ms` before the next
+    max_hold_ms: int  # a cue stays at most this long after its last word
 
     def in_language(self, language: str) -> CueProfile:
-        """The profile for a language; another one only for scripts that show no words."""
+        """Return the profile for a language; it differs only for scripts without spaces between words."""
         script = _SCRIPTS.get(primary_language(language))
         if script is None:
             return self
@@ -92,38 +91,37 @@ class CueProfile:
         )
 
     def end_ms(self, done_ms: int, next_ms: int) -> int:
-        """When a cue that could go at `done_ms` does, with another to come at `next_ms`: short gaps are closed."""
-        return next_ms - self.gap_ms if done_ms > next_ms - self.closed_gap_ms else done_ms
+        """Return the end of a cue that may end at `done_ms` and is followed by one at `next_ms`: closes short gaps."""
+        return next_ms - self.min_gap_ms if done_ms > next_ms - self.max_closed_gap_ms else done_ms
 
 
-# BBC Subtitle Guidelines: 37 characters of fixed pitch, 36 in colour; 160 to 180 words a minute; no gap
-# shorter than a second; not on screen more than a second and a half after speech. The guidelines name no
-# shortest and no longest duration: one second is the custom of teletext, seven seconds the bound of the other
-# profile.
+# BBC Subtitle Guidelines: 37 fixed-pitch characters, 36 in colour; 160 to 180 words per minute; no gap below 1 s; at
+# most 1.5 s on screen after speech. They give no minimum or maximum duration: 1 s is teletext practice, 7 s the limit
+# of the other profile.
 BBC = CueProfile(
     name="bbc-37",
     line_width=37,
     coloured_line_width=36,
-    reading_speed=ReadingSpeed(ReadingUnit.WORD, comfortable=160, fastest=180),
-    shortest_ms=1_000,
-    longest_ms=7_000,
-    gap_ms=0,
-    closed_gap_ms=1_000,
-    linger_ms=1_500,
+    reading_speed=ReadingSpeed(ReadingUnit.WORD, comfortable_per_min=160, max_per_min=180),
+    min_duration_ms=1_000,
+    max_duration_ms=7_000,
+    min_gap_ms=0,
+    max_closed_gap_ms=1_000,
+    max_hold_ms=1_500,
 )
 
-# Netflix Timed Text Style Guide: 42 characters; 17 a second; 5/6 of a second to 7 seconds; two frames between
-# cues (at 25 frames a second), gaps under half a second closed to these; half a second after speech.
+# Netflix Timed Text Style Guide: 42 characters; 17 per second; 5/6 s to 7 s; 2 frames between cues (at 25 frames per
+# second), gaps below 0.5 s closed to 2 frames; at most 0.5 s after speech.
 STREAMING = CueProfile(
     name="streaming-42",
     line_width=42,
     coloured_line_width=42,
-    reading_speed=ReadingSpeed(ReadingUnit.CHARACTER, comfortable=17 * 60, fastest=17 * 60),
-    shortest_ms=833,
-    longest_ms=7_000,
-    gap_ms=80,
-    closed_gap_ms=500,
-    linger_ms=500,
+    reading_speed=ReadingSpeed(ReadingUnit.CHARACTER, comfortable_per_min=17 * 60, max_per_min=17 * 60),
+    min_duration_ms=833,
+    max_duration_ms=7_000,
+    min_gap_ms=80,
+    max_closed_gap_ms=500,
+    max_hold_ms=500,
 )
 
 PROFILES = {profile.name: profile for profile in (BBC, STREAMING)}

@@ -1,8 +1,8 @@
-"""Every format in which a transcript is published, by the suffix of its file.
+"""All published formats, by file suffix.
 
-A format is a pure function of the rendition (the transcript, and its cues by one profile): same transcript,
-same bytes. Which formats carry the media's start time code, and why, their modules say; in short, STL and the
-text for people do, everything that is played against the media from zero does not.
+A format is a pure function of the rendition (a transcript and a cue profile): equal transcripts give equal bytes. STL
+and the text with speakers carry the media's start time code; formats that are played along with the media count from
+zero. The modules give the reasons.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ FORMATS: dict[str, Format] = {
 
 
 def render(rendition: Rendition, suffixes: Iterable[str] = FORMATS) -> Iterator[tuple[Format, bytes]]:
-    """The transcript in each of the formats, one at a time."""
+    """Yield the transcript in each format, rendered lazily."""
     for suffix in suffixes:
         yield FORMATS[suffix], FORMATS[suffix].write(rendition)

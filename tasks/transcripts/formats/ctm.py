@@ -1,8 +1,7 @@
-"""`.ctm`: a word a line with its time and confidence (NIST, sclite's time-marked conversation), for scoring.
+"""`.ctm`: one word per line with time and confidence (NIST, sclite's time-marked conversation), for scoring.
 
-Fields: file, channel, start and duration in seconds from the start of the media, word, confidence. A word
-with spaces in it becomes several that share its time. The confidence, optional there, is left out where there
-is none.
+Fields: file, channel, start in seconds from the start of the media, duration in seconds, word, confidence (optional in
+the format; omitted if unknown). A word that contains spaces is split into several that share its time.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tasks.transcripts.formats.rendition import Rendition
 
 def write(rendition: Rendition) -> bytes:
     prefix = f"{rendition.transcript.media.token} 1"
-    # In the order of their starts, as sclite wants them: the parts of one word may reach into the next.
+    # Sorted by start, as sclite requires: the parts of one word may extend into the next.
     records = sorted(
         (record for word in rendition.transcript.words for record in _records(word)), key=lambda record: record[0]
     )
@@ -24,7 +23,7 @@ def write(rendition: Rendition) -> bytes:
 
 
 def _records(word: Word) -> Iterator[tuple[int, str]]:
-    """Start and the fields after it."""
+    """Yield start and the remaining fields."""
     parts, duration_ms = word.text.split(), word.end_ms - word.start_ms
     confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
     for index, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""`.json`: the canonical transcript itself; `schema.json` describes it."""
+"""`.json`: the canonical transcript, described by `schema.json`."""
 
 from __future__ import annotations
 

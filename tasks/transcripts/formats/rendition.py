@@ -1,4 +1,4 @@
-"""What formats are written from: a transcript, and what several of them need, worked out once."""
+"""The common input of all formats: a transcript, and what several formats derive from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARAGRAPH_WORDS = 80
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Consecutive segments of one speaker, for reading."""
+    """Consecutive segments of one speaker, for text formats."""
 
     start_ms: int
     end_ms: int
@@ -30,6 +30,8 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Rendition:
+    """A transcript with a cue profile. Derived values are computed once."""
+
     transcript: Transcript
     profile: CueProfile = BBC
 
@@ -47,7 +49,7 @@ class Rendition:
 
     @cached_property
     def speaker_names(self) -> dict[str, str]:
-        """Names to show; "Speaker 1", "Speaker 2" for those who have none."""
+        """Display names; "Speaker 1", "Speaker 2" for speakers without a name."""
         speakers = enumerate(self.transcript.speakers, start=1)
         return {speaker.id: speaker.name or f"Speaker {number}" for number, speaker in speakers}
 
@@ -55,15 +57,15 @@ class Rendition:
         return self.colours.get(speaker or "", Colour.WHITE)
 
     def coloured_lines(self, cue: Cue) -> tuple[str, ...]:
-        """The cue's lines where colours are shown: a dialogue has dashes only if its colours are the same."""
-        told_apart = len({self.colour(line.speaker) for line in cue.lines}) == len(cue.lines)
-        return tuple(line.text for line in cue.lines) if told_apart else cue.dashed()
+        """Return the cue's lines for a format with colours: a dialogue needs dashes only if its colours are equal."""
+        are_distinct = len({self.colour(line.speaker) for line in cue.lines}) == len(cue.lines)
+        return tuple(line.text for line in cue.lines) if are_distinct else cue.dashed()
 
     def join(self, words: Iterable[Word]) -> str:
         return join((word.text for word in words), self.transcript.language)
 
     def paragraphs(self) -> Iterator[Paragraph]:
-        """Broken at another speaker, a long pause, doubt, and a segment's end once there are words enough."""
+        """Yield paragraphs: a new one at a new speaker, a long pause, a change of `suspect`, or after enough words."""
         paragraph: Paragraph | None = None
         for segment in self.transcript.segments:
             if (

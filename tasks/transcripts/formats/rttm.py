@@ -1,7 +1,7 @@
-"""`.rttm`: who speaks when (NIST, Rich Transcription evaluation plan), for scoring diarization.
+"""`.rttm`: speaker turns (NIST, Rich Transcription evaluation plan), for scoring diarization.
 
-A turn is a run of words of one speaker; a pause of half a second ends it. Words of no known speaker are left
-out. Times are seconds from the start of the media.
+A turn is a run of words of one speaker; a pause of half a second ends it. Words without a speaker are omitted. Times
+are seconds from the start of the media.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def write(rendition: Rendition) -> bytes:
 
 
 def turns(transcript: Transcript) -> Iterator[Turn]:
+    """Yield the speaker turns of a transcript's words."""
     turn: Turn | None = None
     for word in transcript.words:
         if word.speaker is None:

@@ -1,7 +1,7 @@
-"""`.speakers.txt`: who says what when, for people.
+"""`.speakers.txt`: text with speakers and times, for reading.
 
-Times are the programme's time code where the media has one, since that is what stands on an editor's screen,
-and else hours, minutes and seconds from the start.
+Times are the programme's time code where the media have one, since that is what editors see; otherwise hours, minutes
+and seconds from the start.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ def write(rendition: Rendition) -> bytes:
 
 def _block(rendition: Rendition, paragraph: Paragraph) -> str:
     name = rendition.speaker_names.get(paragraph.speaker or "", "Unknown speaker")
-    doubt = " (uncertain)" if paragraph.suspect else ""
+    mark = " (uncertain)" if paragraph.suspect else ""
     start, end = (_time(rendition, time_ms) for time_ms in (paragraph.start_ms, paragraph.end_ms))
-    return f"[{start} - {end}] {name}{doubt}\n{rendition.join(paragraph.words)}\n"
+    return f"[{start} - {end}] {name}{mark}\n{rendition.join(paragraph.words)}\n"
 
 
 def _time(rendition: Rendition, time_ms: int) -> str:

@@ -1,8 +1,7 @@
 """`.srt`: SubRip, for players and editors. Times count from the start of the media, as players expect.
 
-SubRip has no standard and no escapes, and players differ: "<" may open a tag, a backslash a line break or a
-position, and "-->" marks a time line. Their look-alikes stand in for them. There are no tags to carry
-speakers: a dash tells them apart in a dialogue.
+SubRip has no standard and no escapes, and players differ: "<" may open a tag, a backslash a line break or a position,
+and "-->" marks a timing line. They are replaced by look-alikes. The format has no speakers: dashes mark a dialogue.
 """
 
 from __future__ import annotations

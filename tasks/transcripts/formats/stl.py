@@ -1,15 +1,14 @@
 """`.stl`: EBU STL (EBU Tech 3264-E, 1991), the binary exchange format of broadcast subtitling.
 
-Times are time codes in frames: the format is made for tape and its servers, so the media's start time code is
-carried (field TCP) and counts in every subtitle. Without one the programme starts at 00:00:00:00; past
-midnight the codes start again at zero. It has no more than 30 frames a second: of 50, every second one counts.
+Times are time codes in frames and include the media's start time code (field TCP), since the format is made for tape
+and playout servers. Without one the programme starts at 00:00:00:00; codes wrap around at midnight. The format allows
+at most 30 frames per second: at 50, every second frame counts.
 
-A profile whose lines fit a row of teletext (40 cells, of which boxing, double height and colour take three or
-four) is written as level-1 teletext with a colour for each speaker; a wider one as open subtitles, which have
-none. Characters outside the code table are replaced, and the user-defined area says how many; where they take
-more cells than they had ("€" is "EUR"), the cues are cut anew, so that no row is too long. Two mandatory fields
-that a transcript does not know are neutral: the country is blank, and the dates are 1 January 1970, since the
-same transcript must give the same bytes on any day.
+A profile whose lines fit a teletext row (40 cells, of which boxing, double height and colour take three or four) is
+written as level-1 teletext with speaker colours; a wider one as open subtitles, without colours. Characters outside the
+code table are replaced, and the user-defined area states how many; if a replacement takes more cells ("€" is "EUR"),
+the cues are cut again, so that no row is too long. Two mandatory fields that a transcript does not have are neutral:
+the country is blank, and the dates are 1 January 1970, so that equal transcripts give equal bytes on any day.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tasks.transcripts.colours import Colour
 from tasks.transcripts.cues.cutting import Cue
 from tasks.transcripts.document import Word
 from tasks.transcripts.formats.rendition import Rendition
-from tasks.transcripts.formats.stl_characters import best_table, encode, written_out
+from tasks.transcripts.formats.stl_characters import best_table, encode, transliterate
 from tasks.transcripts.formats.stl_languages import language_code
 from tasks.transcripts.text import display_width
 
@@ -38,34 +37,34 @@ _UNKNOWN_DATE = "700101"
 _TELETEXT_LINE_WIDTH = 37
 _N_TELETEXT_COLUMNS = 40
 _N_ROWS = 23
-_LAST_ROW = 22  # of a line of double height, which fills it and the row below
+_LAST_ROW = 22  # of a double-height line, which fills this row and the one below
 
 _NEW_LINE, _UNUSED = b"\x8a", b"\x8f"
 _DOUBLE_HEIGHT, _START_BOX, _END_BOX = b"\x0d", [b"\x0b", b"\x0b"], [b"\x0a", b"\x0a"]
 _TEXT_FIELD_BYTES = 112
 _LAST_BLOCK = 0xFF
-_MOST_EXTENSIONS = 0xF0  # 00h to EFh
+_MAX_EXTENSIONS = 0xF0  # 00h to EFh
 _CENTRED = 2
-# Group, number in it, extension, cumulation, in, out, row, justification, comment, text.
+# Text and timing information: group, number, extension, cumulative, in, out, row, justification, comment, text.
 _TTI = struct.Struct("<BHBB4B4BBBB112s")
 _SUBTITLES_PER_GROUP = 1 << 16
-_MOST_BLOCKS = 99_999  # five digits in the header
+MAX_BLOCKS = 99_999  # five digits in the header
 
 
 class _Subtitle(NamedTuple):
     cue: Cue
-    fields: list[bytes]  # the text, cut into text fields
+    fields: list[bytes]  # the text, split into text fields
 
 
 def write(rendition: Rendition) -> bytes:
-    """Raises ValueError when the programme needs more blocks than the format can number."""
+    """Write the file. Raises ValueError if the programme needs more blocks than the format can number."""
     is_teletext = rendition.profile.line_width <= _TELETEXT_LINE_WIDTH
-    table, n_lost = _table(rendition), n_lost_characters(rendition)
-    rendition = with_room(rendition)
+    table, n_lost = _code_table(rendition), count_lost_characters(rendition)
+    rendition = with_expansions(rendition)
     subtitles = [_subtitle(rendition, cue, table, is_teletext) for cue in rendition.cues]
     n_blocks = sum(len(subtitle.fields) for subtitle in subtitles)
-    if n_blocks > _MOST_BLOCKS:
-        raise ValueError(f"EBU STL holds {_MOST_BLOCKS:,} blocks of text and this programme needs {n_blocks:,}")
+    if n_blocks > MAX_BLOCKS:
+        raise ValueError(f"EBU STL holds at most {MAX_BLOCKS:,} text blocks, and this programme needs {n_blocks:,}")
     header = _general_information(rendition, subtitles, n_blocks, table, n_lost, is_teletext)
     return header + b"".join(
         block
@@ -74,23 +73,23 @@ def write(rendition: Rendition) -> bytes:
     )
 
 
-def n_lost_characters(rendition: Rendition) -> int:
-    """How many characters of the transcript the format cannot show."""
-    table = _table(rendition)
+def count_lost_characters(rendition: Rendition) -> int:
+    """Count the characters of the transcript that the format cannot represent."""
+    table = _code_table(rendition)
     return sum(encode(word.text, table)[1] for word in rendition.transcript.words)
 
 
-def with_room(rendition: Rendition) -> Rendition:
-    """With the words that take more cells than columns written out, so that its cues have room for them."""
-    table = _table(rendition)
+def with_expansions(rendition: Rendition) -> Rendition:
+    """Spell out the words whose replacements take more cells than columns, so that cues are cut with their width."""
+    table = _code_table(rendition)
 
-    def roomy(word: Word) -> Word:
-        text = written_out(word.text, table)
+    def expand(word: Word) -> Word:
+        text = transliterate(word.text, table)
         is_wider = display_width(text) > display_width(word.text)
         return word.model_copy(update={"text": text}) if is_wider else word
 
     segments = tuple(
-        segment.model_copy(update={"words": tuple(map(roomy, segment.words))})
+        segment.model_copy(update={"words": tuple(map(expand, segment.words))})
         for segment in rendition.transcript.segments
     )
     if segments == rendition.transcript.segments:
@@ -98,7 +97,7 @@ def with_room(rendition: Rendition) -> Rendition:
     return replace(rendition, transcript=rendition.transcript.model_copy(update={"segments": segments}))
 
 
-def _table(rendition: Rendition) -> str:
+def _code_table(rendition: Rendition) -> str:
     return best_table("".join(word.text for word in rendition.transcript.words))
 
 
@@ -108,12 +107,12 @@ def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> 
     for line, text in zip(cue.lines, texts, strict=True):
         line_codes, _ = encode(text, table)
         if is_teletext:
-            # A line of double height covers the row below it, hence two new lines.
+            # A double-height line covers the row below it, hence two new lines.
             codes += [_NEW_LINE, _NEW_LINE] if codes else []
             colour = rendition.colour(line.speaker)
             colour_codes = [] if colour is Colour.WHITE else [bytes([colour.teletext])]
             row = [_DOUBLE_HEIGHT, *colour_codes, *_START_BOX, *line_codes]
-            # The end of the row ends the box where there is no cell left to say so.
+            # The end of the row ends the box if no cell is left for the code.
             codes += row + _END_BOX[: max(0, _N_TELETEXT_COLUMNS - len(row))]
         else:
             codes += ([_NEW_LINE] if codes else []) + line_codes
@@ -121,17 +120,17 @@ def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> 
 
 
 def _text_fields(codes: list[bytes]) -> list[bytes]:
-    """Codes in fields of 112 bytes, none torn apart, the last filled up; what no subtitle can hold is left out."""
+    """Pack codes into padded fields of 112 bytes, none split. Text beyond the last extension is cut off."""
     fields = [b""]
     for code in codes:
         if len(fields[-1]) + len(code) > _TEXT_FIELD_BYTES:
             fields.append(b"")
         fields[-1] += code
-    return [field.ljust(_TEXT_FIELD_BYTES, _UNUSED) for field in fields[: _MOST_EXTENSIONS + 1]]
+    return [field.ljust(_TEXT_FIELD_BYTES, _UNUSED) for field in fields[: _MAX_EXTENSIONS + 1]]
 
 
 def _text_and_timing(rendition: Rendition, number: int, subtitle: _Subtitle, is_teletext: bool) -> Iterator[bytes]:
-    """Blocks of 128 bytes; all but the last of a subtitle are numbered extensions."""
+    """Yield blocks of 128 bytes; all but the last of a subtitle are numbered extensions."""
     clock, cue = rendition.clock.halved, subtitle.cue
     times = [
         part
@@ -152,7 +151,7 @@ def _general_information(
     n_groups = max(1, -(-len(subtitles) // _SUBTITLES_PER_GROUP))
     first_ms = subtitles[0].cue.start_ms if subtitles else 0
     fields = [
-        ("850", 3),  # CPN: this block's code page
+        ("850", 3),  # CPN: code page of this block
         (_DISK_FORMATS[clock.rate], 8),  # DFC
         ("1" if is_teletext else "0", 1),  # DSC: level-1 teletext, or open
         (table, 2),  # CCT
@@ -165,11 +164,11 @@ def _general_information(
         (f"{n_blocks:05d}{len(subtitles):05d}{n_groups:03d}", 13),  # TNB, TNS, TNG
         (f"{_N_TELETEXT_COLUMNS if is_teletext else rendition.profile.line_width:02d}", 2),  # MNC
         (f"{_N_ROWS:02d}", 2),  # MNR
-        ("1", 1),  # TCS: time codes are meant to be used
+        ("1", 1),  # TCS: time codes are valid
         (clock.at(0).digits, 8),  # TCP: start of the programme
         (clock.at(first_ms).digits, 8),  # TCF: first subtitle
         ("11", 2),  # TND, DSN: disk one of one
-        ("", 3 + 32 + 32 + 32 + 75),  # CO, PUB, EN, ECD and what is spare
+        ("", 3 + 32 + 32 + 32 + 75),  # CO, PUB, EN, ECD, spare bytes
         (f"airscript {transcript.provenance.code_version}: {n_lost} characters replaced", 576),  # UDA
     ]
     return b"".join(text.encode("cp850", "replace")[:width].ljust(width) for text, width in fields)

@@ -1,7 +1,7 @@
-"""The five character code tables of EBU STL (Tech 3264, appendix 2), and what stands in for others.
+"""The five character code tables of EBU STL (Tech 3264, appendix 2), and replacements for other characters.
 
-Table 00 is ISO 6937/2 (1983): ASCII, but with the dollar at A4h, 89 more characters in one byte, and accented
-letters in two, the accent first. Tables 01 to 04 are ISO 8859 parts 5 to 8.
+Table 00 is ISO 6937/2 (1983): ASCII with the dollar at A4h, 89 more single-byte characters, and accented letters in two
+bytes, accent first. Tables 01 to 04 are ISO 8859 parts 5 to 8.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LATIN_SINGLE = {
     for index, character in enumerate(row)
     if character != _UNUSED and character != "#"
 } | {"Đ": b"\xe2", "Ω": b"\xe0", "μ": b"\xb5"}
-# The accent's byte and the letters that may follow it, by the accent's combining character.
+# By combining character: the accent's byte, and the letters that may follow it.
 _LATIN_ACCENTS = {
     "\u0300": (0xC1, "AEIOUaeiou"),
     "\u0301": (0xC2, "ACEILNORSUYZaceilnorsuyz"),
@@ -41,8 +41,7 @@ _LATIN_ACCENTS = {
     "\u0328": (0xCE, "AEIUaeiu"),
     "\u030c": (0xCF, "CDELNRSTZcdelnrstz"),
 }
-# Written otherwise without loss of meaning. Romanian's comma below was typed as a cedilla before Unicode had
-# it.
+# Replacements without loss of meaning. Before Unicode had Romanian's comma below, it was written as a cedilla.
 _REWRITTEN = {
     "…": "...",
     "–": "-",
@@ -68,30 +67,30 @@ _REWRITTEN = {
 
 
 def best_table(text: str) -> str:
-    """The number of the table that loses the fewest of the text's characters; Latin where they are equal."""
+    """Return the number of the table that loses the fewest characters of the text; Latin if several do."""
     counts = Counter(unicodedata.normalize("NFC", text))
-    return min(TABLES, key=lambda table: sum(n for character, n in counts.items() if shown(character, table)[1]))
+    return min(TABLES, key=lambda table: sum(n for character, n in counts.items() if represent(character, table)[1]))
 
 
 def encode(text: str, table: str) -> tuple[list[bytes], int]:
-    """The text as codes, one for each cell of the screen, and how many characters were lost."""
-    cells = [shown(character, table) for character in unicodedata.normalize("NFC", text)]
+    """Return the codes of the text, one per screen cell, and the number of characters lost."""
+    cells = [represent(character, table) for character in unicodedata.normalize("NFC", text)]
     codes = [_exact(part, table) or b"?" for parts, _ in cells for part in parts]
     return codes, sum(is_lost for _, is_lost in cells)
 
 
-def written_out(text: str, table: str) -> str:
-    """The text in characters of the table alone, one for each cell of the screen."""
-    return "".join(shown(character, table)[0] for character in unicodedata.normalize("NFC", text))
+def transliterate(text: str, table: str) -> str:
+    """Return the text in characters of the table only, one per screen cell."""
+    return "".join(represent(character, table)[0] for character in unicodedata.normalize("NFC", text))
 
 
 @lru_cache(maxsize=1 << 12)
-def shown(character: str, table: str) -> tuple[str, bool]:
-    """What of a table stands for the character, and whether it is lost: without its accents, or a question mark."""
+def represent(character: str, table: str) -> tuple[str, bool]:
+    """Return the characters of the table that represent a character, and whether it is lost: unaccented, or "?"."""
     if _exact(character, table) is not None:
         return character, False
     if unicodedata.category(character) in ("Cf", "Mn", "Me"):
-        return "", False  # a joiner, a direction mark or a selector has nothing to show by itself
+        return "", False  # joiners, direction marks and variation selectors are invisible
     if character.isdecimal():
         return str(unicodedata.decimal(character)), False
     parts = _REWRITTEN.get(character) or unicodedata.normalize("NFKD", character)
@@ -104,7 +103,8 @@ def _exact(character: str, table: str) -> bytes | None:
         return character.encode()
     if table != LATIN:
         try:
-            return character.encode(_ISO_8859[table]) if character not in "€₯ͺ\xad" else None  # of 2003, not 1987
+            # The standard refers to ISO 8859 of 1987; these characters were added in 2003.
+            return character.encode(_ISO_8859[table]) if character not in "€₯ͺ\xad" else None
         except UnicodeEncodeError:
             return None
     if character in _LATIN_SINGLE:

@@ -1,4 +1,4 @@
-"""The language codes of EBU STL (Tech 3264, appendix 3), by ISO 639."""
+"""The language codes of EBU STL (Tech 3264, appendix 3), by ISO 639 code."""
 # ruff: noqa: SIM905 - word lists read better as text
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 from tasks.transcripts.text import primary_language
 
 _UNKNOWN = "00"
-# Languages of the Latin alphabet count upwards from 01h, others downwards from 7Fh.
+# Languages in Latin script are numbered upwards from 01h, others downwards from 7Fh.
 _LATIN = (
     "sq br ca hr cy cs da de en es eo et eu fo fr fy ga gd gl is it se la lv lb lt hu mt nl no oc pl pt ro "
     "rm sr sk sl fi sv tr vls wa"
@@ -21,6 +21,6 @@ _CODES = {language: f"{code:02X}" for code, language in enumerate(_LATIN, start=
 
 
 def language_code(language: str) -> str:
-    """Two hexadecimal digits; Norwegian's two written forms share one."""
+    """Return two hexadecimal digits. Bokmål and Nynorsk share a code."""
     primary = primary_language(language)
     return _CODES.get("no" if primary in ("nb", "nn") else primary, _UNKNOWN)

@@ -1,8 +1,8 @@
-"""`.ttml`: EBU-TT-D (EBU Tech 3380 v1.0.1), also an IMSC 1 text document, for players and distribution.
+"""`.ttml`: EBU-TT-D (EBU Tech 3380 v1.0.1), also a valid IMSC 1 text document, for players and distribution.
 
-Each speaker has a colour, and a `ttm:agent` with the name. Times count from the start of the media: EBU-TT-D
-allows no other time base than "media", and its metadata have no place for a start time code, since a
-programme that is played has none (it is EBU-TT Part 1 and STL, the formats of production, that carry it).
+Each speaker has a colour, and a `ttm:agent` with the name. Times count from the start of the media: EBU-TT-D allows
+only the time base "media" and has no metadata for a start time code, which belongs to production formats (EBU-TT Part
+1, STL).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _NAMESPACES = {
     "itts": "http://www.w3.org/ns/ttml/profile/imsc1#styling",
 }
 _STANDARDS = ("urn:ebu:tt:distribution:2018-04", "http://www.w3.org/ns/ttml/profile/imsc1/text")
-# The BBC's guidelines: a line is a fifteenth of the picture's height and a fifth more, black boxes without
-# gaps between lines. The region leaves a tenth of the picture free on each side.
+# BBC guidelines: line height 1.2 times a fifteenth of the picture, black boxes without gaps between lines. The region
+# leaves a margin of a tenth of the picture on each side.
 _PARAGRAPH_STYLE = {
     "tts:fontFamily": "proportionalSansSerif",
     "tts:fontSize": "100%",
@@ -90,7 +90,7 @@ def _head(rendition: Rendition) -> str:
 
 
 def _body(rendition: Rendition) -> str:
-    """Nothing for a programme without cues: a division without a paragraph is not allowed."""
+    """Return the body; empty for a programme without cues, since a division must have a paragraph."""
     if not rendition.cues:
         return ""
     cues = [_paragraph(rendition, number, cue) for number, cue in enumerate(rendition.cues, start=1)]

@@ -1,4 +1,4 @@
-"""`.txt`: the text alone, a paragraph a line, an empty line between paragraphs."""
+"""`.txt`: plain text, one paragraph per line, separated by empty lines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`.vtt`: WebVTT (W3C), for the web. Times count from the start of the media: the format knows no time code.
+"""`.vtt`: WebVTT (W3C), for the web. Times count from the start of the media: the format has no time code.
 
-Each line stands in a voice span with its speaker's name. Ampersands and angle brackets are written as
-character references, which also keeps "-->" out of the text.
+Each line is in a voice span with its speaker's name. Ampersands and angle brackets are escaped, which also keeps "-->"
+out of the text.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def write(rendition: Rendition) -> bytes:
 def _payload(rendition: Rendition, cue: Cue) -> str:
     lines = [escape(text, quote=False) for text in cue.dashed()]
     if not cue.is_dialogue:
-        return _spoken(rendition, cue.lines[0].speaker, "\n".join(lines))
-    return "\n".join(_spoken(rendition, line.speaker, text) for line, text in zip(cue.lines, lines, strict=True))
+        return _voice_span(rendition, cue.lines[0].speaker, "\n".join(lines))
+    return "\n".join(_voice_span(rendition, line.speaker, text) for line, text in zip(cue.lines, lines, strict=True))
 
 
-def _spoken(rendition: Rendition, speaker: str | None, text: str) -> str:
+def _voice_span(rendition: Rendition, speaker: str | None, text: str) -> str:
     if speaker is None:
         return text
     return f"<v {escape(rendition.speaker_names[speaker], quote=False)}>{text}</v>"

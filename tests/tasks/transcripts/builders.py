@@ -1,4 +1,4 @@
-"""Transcripts for tests: from sentences, by the hour, and as hostile as hypothesis can make them."""
+"""Transcripts for tests: from sentences, of any length, and hostile ones by hypothesis."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def word(text: str, start_ms: int, end_ms: int, speaker: str | None = None, **fi
     return Word(text=text, start_ms=start_ms, end_ms=end_ms, speaker=speaker, **values)
 
 
-def said(sentence: str, speaker: str | None = None, start_ms: int = 0, word_ms: int = 300) -> list[Word]:
-    """A sentence at an even pace, word after word without pauses."""
+def speak(sentence: str, speaker: str | None = None, start_ms: int = 0, word_ms: int = 300) -> list[Word]:
+    """Return the words of a sentence at an even pace, without pauses."""
     texts = sentence.split(" ")
     return [
         word(text, start_ms + index * word_ms, start_ms + (index + 1) * word_ms, speaker)
@@ -64,7 +64,7 @@ def transcript(
 
 
 def broadcast(n_words: int, seed: int = 0) -> list[Word]:
-    """Two people in turn, at about 160 words a minute, the same for the same seed."""
+    """Return a dialogue of two speakers at about 160 words per minute, deterministic by seed."""
     rng = random.Random(seed)
     words: list[Word] = []
     time_ms = 0
@@ -94,7 +94,7 @@ _TEXTS = st.sampled_from(_PLAIN) | st.sampled_from(HOSTILE_TEXTS) | _LETTERS
 
 @st.composite
 def words(draw: st.DrawFn, max_words: int = 16, texts: st.SearchStrategy[str] = _TEXTS) -> list[Word]:
-    """In order, some of no length, some overlapping the next, some after minutes of silence."""
+    """Sorted words, some of zero length, some overlapping the next, some after minutes of silence."""
     spoken: list[Word] = []
     start_ms = end_ms = draw(st.integers(0, 5_000))
     for _ in range(draw(st.integers(0, max_words))):
@@ -103,7 +103,7 @@ def words(draw: st.DrawFn, max_words: int = 16, texts: st.SearchStrategy[str] = 
         text = draw(texts)
         speaker = draw(st.sampled_from((None, "anna", "anna", "ben", "cleo", "S.4", "5", "f-6")))
         confidence = draw(st.sampled_from((None, 0.0, 0.5, 1.0)))
-        if clean(text):  # of controls alone nothing is left
+        if clean(text):  # empty if all characters are control characters
             spoken.append(word(text, start_ms, end_ms, speaker, confidence=confidence))
     return spoken
 

@@ -1,4 +1,4 @@
-"""Hypothesis measures time; the machines that run these tests are shared."""
+"""No deadlines for hypothesis: the machines that run these tests are shared."""
 
 from __future__ import annotations
 

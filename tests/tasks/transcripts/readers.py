@@ -1,4 +1,4 @@
-"""What independent readers (ttconv, pysubs2) find in our files, as (start, end, text) of each cue."""
+"""Cues as (start, end, text), as read from our files by ttconv and pysubs2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_ttml(data: bytes) -> list[FoundCue]:
 
 
 def read_stl(data: bytes, start: str | None = None) -> list[FoundCue]:
-    """Times as in the file, or from `start` ("TCP": the programme's own)."""
+    """Read with times as in the file, or relative to `start` ("TCP": the programme's own)."""
     return _found(ttconv.stl.reader.to_model(io.BytesIO(data), STLReaderConfiguration(program_start_tc=start)))
 
 

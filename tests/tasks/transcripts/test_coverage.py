@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.transcripts.coverage import covered_ms, longest_passed_over_ms, speech_within
+from tasks.transcripts.coverage import covered_ms, longest_uncovered_ms, speech_within
 from tasks.transcripts.spans import Span
 
 
@@ -11,7 +11,7 @@ def span(start_ms: int, end_ms: int) -> Span:
     return Span(start_ms=start_ms, end_ms=end_ms)
 
 
-def test_what_lies_near_a_word_is_covered() -> None:
+def test_speech_near_a_word_is_covered() -> None:
     speech = [span(0, 5_000), span(8_000, 12_000)]
     assert covered_ms(speech, [span(1_000, 2_000)]) == 3_000
     assert covered_ms(speech, [span(1_000, 2_000), span(2_500, 3_000), span(11_000, 11_500)]) == 4_000 + 2_000
@@ -29,7 +29,7 @@ edges = st.lists(st.integers(0, 300), max_size=30)
 
 
 @given(edges, edges, st.integers(0, 40))
-def test_it_is_what_counting_milliseconds_gives(speech: list[int], words: list[int], reach_ms: int) -> None:
+def test_coverage_equals_a_count_of_milliseconds(speech: list[int], words: list[int], reach_ms: int) -> None:
     speaking = {ms for s in spans(speech) for ms in range(s.start_ms, s.end_ms)}
     near = {ms for w in spans(words) for ms in range(max(0, w.start_ms - reach_ms), w.end_ms + reach_ms)}
     assert covered_ms(spans(speech), spans(words), reach_ms) == len(speaking & near)
@@ -52,4 +52,4 @@ def test_the_longest_stretch_without_a_word(speech: list[int], words: list[int],
         for ms in range(stretch.start_ms, stretch.end_ms):
             run = 0 if ms in near else run + 1
             longest = max(longest, run)
-    assert longest_passed_over_ms(spans(speech), spans(words), reach_ms) == longest
+    assert longest_uncovered_ms(spans(speech), spans(words), reach_ms) == longest

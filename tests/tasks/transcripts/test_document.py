@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from tasks.transcripts.document import Coverage, Media, Segment, Speaker, Transcript, Word
 from tasks.transcripts.schema import SCHEMA_FILE, schema_bytes
-from tests.tasks.transcripts.builders import said, transcript, transcripts, word
+from tests.tasks.transcripts.builders import speak, transcript, transcripts, word
 
 
-def test_the_committed_schema_is_the_models():
+def test_the_committed_schema_matches_the_model():
     assert SCHEMA_FILE.read_bytes() == schema_bytes(), "run python -m tasks.transcripts.schema"
     Draft202012Validator.check_schema(json.loads(schema_bytes()))
 
@@ -48,7 +48,7 @@ def test_documents_are_canonical_and_valid(document: Transcript):
     ],
 )
 def test_model_and_schema_reject_alike(path: tuple[str | int, ...], value: object):
-    document = json.loads(transcript(said("Good evening.", "anna")).to_bytes())
+    document = json.loads(transcript(speak("Good evening.", "anna")).to_bytes())
     place = document
     for key in path[:-1]:
         place = place[key]
@@ -59,7 +59,7 @@ def test_model_and_schema_reject_alike(path: tuple[str | int, ...], value: objec
 
 
 def test_a_document_of_version_1_is_read():
-    document = transcript(said("Good evening.", "anna"))
+    document = transcript(speak("Good evening.", "anna"))
     older = json.loads(document.to_bytes()) | {"schema_version": 1}
     del older["suspect_passages"], older["coverage"]["suspect_ms"]
     assert Transcript.from_bytes(json.dumps(older).encode()) == document
@@ -67,7 +67,7 @@ def test_a_document_of_version_1_is_read():
 
 @pytest.mark.parametrize("spans", [[(0, 700)], [(300, 200)], [(200, 300), (100, 150)]])
 def test_suspect_passages_lie_in_the_media_in_order(spans: list[tuple[int, int]]):
-    document = json.loads(transcript(said("Good evening.", "anna")).to_bytes())
+    document = json.loads(transcript(speak("Good evening.", "anna")).to_bytes())
     document["suspect_passages"] = [{"start_ms": s, "end_ms": e, "reasons": ["repeated_words"]} for s, e in spans]
     with pytest.raises(ValidationError, match="out of order or outside the media"):
         Transcript.from_bytes(json.dumps(document).encode())
@@ -78,15 +78,15 @@ def segment(*words: Word, start_ms: int = 0, end_ms: int = 1_000, speaker: str |
 
 
 def test_a_word_cannot_end_before_it_starts():
-    with pytest.raises(ValidationError, match="starts at 20 ms and ends before"):
+    with pytest.raises(ValidationError, match="starts at 20 ms and ends earlier"):
         word("news", 20, 10)
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ((word("b", 200, 300), word("a", 100, 300)), "before the one it follows"),
-        ((word("b", 200, 300), word("a", 200, 250)), "before the one it follows"),
+        ((word("b", 200, 300), word("a", 100, 300)), "before its predecessor"),
+        ((word("b", 200, 300), word("a", 200, 250)), "before its predecessor"),
         ((word("late", 900, 1_001),), "after its segment"),
         ((word("his", 0, 10, "ben"),), "ben's in a segment of anna"),
     ],
@@ -102,12 +102,12 @@ def test_words_fit_their_segment(words: tuple[Word, ...], reason: str):
         ((segment(word("a", 0, 10)),), (), "is not listed"),
         ((segment(word("a", 0, 10)),), ("anna", "anna"), "same id"),
         ((segment(word("a", 0, 10), end_ms=9_999),), ("anna",), "the media at 5000"),
-        ((segment(word("a", 500, 600), start_ms=500), segment(word("b", 0, 10))), ("anna",), "before the one"),
-        ((segment(word("a", 500, 600)), segment(word("b", 400, 700))), ("anna",), "before the one"),
+        ((segment(word("a", 500, 600), start_ms=500), segment(word("b", 0, 10))), ("anna",), "before its predecessor"),
+        ((segment(word("a", 500, 600)), segment(word("b", 400, 700))), ("anna",), "before its predecessor"),
     ],
 )
 def test_segments_fit_their_transcript(segments: tuple[Segment, ...], speakers: tuple[str, ...], reason: str):
-    sound = transcript(said("Good evening."), duration_ms=5_000)
+    sound = transcript(speak("Good evening."), duration_ms=5_000)
     with pytest.raises(ValidationError, match=reason):
         Transcript(**dict(sound) | {"segments": segments, "speakers": tuple(Speaker(id=name) for name in speakers)})
 
@@ -117,8 +117,8 @@ def test_coverage_is_of_speech():
         Coverage(speech_ms=10, covered_ms=11, redecoded_ms=0)
 
 
-def test_nothing_can_be_changed():
-    document = transcript(said("Good evening."))
+def test_documents_are_immutable():
+    document = transcript(speak("Good evening."))
     with pytest.raises(ValidationError, match="frozen"):
         document.language = "de"
     with pytest.raises(ValidationError, match="frozen"):

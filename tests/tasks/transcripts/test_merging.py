@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.transcripts.document import Word
-from tasks.transcripts.merging import SegmentRules, in_order, into_segments, speakers_in, with_speakers
+from tasks.transcripts.merging import SegmentRules, into_segments, speakers_in, with_monotonic_times, with_speakers
 from tasks.transcripts.spans import Span, Turn
-from tests.tasks.transcripts.builders import said, word, words
+from tests.tasks.transcripts.builders import speak, word, words
 
 
 def speakers_of(spoken: list[Word], turns: list[Turn], **bounds: int) -> list[str | None]:
@@ -38,7 +38,7 @@ def test_overlaps_add_up_over_turns():
         ([], None),
     ],
 )
-def test_a_word_outside_all_turns_is_the_nearests(turns: list[Turn], speaker: str | None):
+def test_a_word_outside_all_turns_gets_the_nearest_speaker(turns: list[Turn], speaker: str | None):
     assert speakers_of([word("hm", 1_000, 1_100)], turns, nearest_ms=500) == [speaker]
 
 
@@ -48,18 +48,18 @@ def test_a_word_that_two_share_has_no_speaker():
     assert speakers_of([word("hers", 0, 800)], turns) == ["anna"]
 
 
-def test_a_word_of_no_length_is_its_turns():
+def test_a_word_of_no_length_gets_a_speaker():
     assert speakers_of([word("x", 500, 500)], [Turn(0, 500, "anna"), Turn(500, 900, "ben")]) == ["ben"]
 
 
 def test_single_word_flips_are_smoothed():
-    spoken = said("the news at ten tonight")  # a word each 300 ms
+    spoken = speak("the news at ten tonight")  # a word each 300 ms
     turns = [Turn(0, 600, "anna"), Turn(600, 900, "ben"), Turn(900, 1_500, "anna")]
     assert speakers_of(spoken, turns) == ["anna"] * 5
 
 
 def test_a_gap_in_the_turns_is_filled_from_both_sides():
-    spoken = said("the news at ten tonight")
+    spoken = speak("the news at ten tonight")
     turns = [Turn(0, 600, "anna"), Turn(620, 700, "ben"), Turn(720, 800, "cleo"), Turn(900, 1_500, "anna")]
     assert speakers_of(spoken, turns) == ["anna"] * 5
 
@@ -118,7 +118,7 @@ def test_speakers_agree_with_their_definition(spoken: list[Word], turns: list[Tu
 
 def test_a_word_out_of_order_is_moved_and_shortened():
     times = [(1_000, 1_400), (0, 400), (1_200, 1_300), (1_500, 9_999)]
-    ordered = in_order([word("a", *time) for time in times], duration_ms=1_600)
+    ordered = with_monotonic_times([word("a", *time) for time in times], duration_ms=1_600)
     assert [(one.start_ms, one.end_ms) for one in ordered] == [
         (1_000, 1_400),
         (1_000, 1_400),
@@ -129,13 +129,13 @@ def test_a_word_out_of_order_is_moved_and_shortened():
 
 @given(words(max_words=12).flatmap(st.permutations), st.integers(0, 60_000))
 def test_times_are_put_in_order(shuffled: list[Word], duration_ms: int):
-    ordered = in_order(shuffled, duration_ms)
+    ordered = with_monotonic_times(shuffled, duration_ms)
     assert [one.text for one in ordered] == [one.text for one in shuffled]
     starts, ends = [one.start_ms for one in ordered], [one.end_ms for one in ordered]
     assert starts == sorted(starts)
     assert ends == sorted(ends)
     assert all(one.start_ms <= one.end_ms <= duration_ms for one in ordered)
-    assert in_order(ordered, duration_ms) == ordered
+    assert with_monotonic_times(ordered, duration_ms) == ordered
 
 
 def test_speakers_come_in_the_order_of_their_first_words():
@@ -144,47 +144,52 @@ def test_speakers_come_in_the_order_of_their_first_words():
 
 
 def test_words_in_order_stay_as_they_are():
-    spoken = said("the news at ten")
-    assert all(after is before for after, before in zip(in_order(spoken, 1_200), spoken, strict=True))
+    spoken = speak("the news at ten")
+    assert all(after is before for after, before in zip(with_monotonic_times(spoken, 1_200), spoken, strict=True))
 
 
 @given(words(), st.lists(st.builds(Span, st.integers(0, 9_000), st.integers(0, 9_000)), max_size=3))
 def test_segments_keep_all_words_and_their_rules(spoken: list[Word], suspect: list[Span]):
-    rules = SegmentRules(pause_ms=700, enough_ms=1_500, longest_ms=6_000)
+    rules = SegmentRules(min_pause_ms=700, min_duration_ms=1_500, max_duration_ms=6_000)
     segments = into_segments(spoken, suspect, rules)
     assert [one for segment in segments for one in segment.words] == spoken
     for segment in segments:
         first, last = segment.words[0], segment.words[-1]
         assert (segment.start_ms, segment.end_ms) == (first.start_ms, last.end_ms)
-        assert last.end_ms - first.start_ms <= rules.longest_ms or len(segment.words) == 1
+        assert last.end_ms - first.start_ms <= rules.max_duration_ms or len(segment.words) == 1
         assert {one.speaker for one in segment.words} <= {segment.speaker, None}
         for before, after in zip(segment.words, segment.words[1:], strict=False):
-            assert after.start_ms - before.end_ms < rules.pause_ms
+            assert after.start_ms - before.end_ms < rules.min_pause_ms
         middles = [(one.start_ms + one.end_ms) // 2 for one in segment.words]
         marks = {any(span.start_ms <= middle < span.end_ms for span in suspect) for middle in middles}
         assert marks == {segment.suspect}
 
 
-def test_segments_end_at_sentences_once_there_is_enough():
-    spoken = said("Yes. No. This sentence lasts for more than two seconds. And the next.")
+def test_segments_end_at_sentences_after_the_minimum_duration():
+    spoken = speak("Yes. No. This sentence lasts for more than two seconds. And the next.")
     texts = [" ".join(one.text for one in segment.words) for segment in into_segments(spoken)]
     assert texts == ["Yes. No. This sentence lasts for more than two seconds.", "And the next."]
 
 
-def test_a_new_speaker_starts_a_segment_and_a_doubtful_word_does_not():
-    spoken = [*said("I was", "anna"), *said("er", None, 600), *said("saying", "anna", 900), *said("no", "ben", 1_200)]
+def test_a_new_speaker_starts_a_segment_and_an_ambiguous_word_does_not():
+    spoken = [
+        *speak("I was", "anna"),
+        *speak("er", None, 600),
+        *speak("saying", "anna", 900),
+        *speak("no", "ben", 1_200),
+    ]
     segments = into_segments(spoken)
     assert [(segment.speaker, len(segment.words)) for segment in segments] == [("anna", 4), ("ben", 1)]
 
 
 def test_a_segment_too_long_is_cut_at_its_longest_late_pause():
-    spoken = said(" ".join(["word"] * 100))
+    spoken = speak(" ".join(["word"] * 100))
     spoken[50:] = [word("word", one.start_ms + 400, one.end_ms + 400) for one in spoken[50:]]
-    segments = into_segments(spoken, rules=SegmentRules(longest_ms=20_000))
+    segments = into_segments(spoken, rules=SegmentRules(max_duration_ms=20_000))
     assert [len(segment.words) for segment in segments] == [50, 50]
 
 
 def test_an_hour_without_a_pause_is_cut_without_deep_recursion():
-    segments = into_segments(said(" ".join(["word"] * 12_000)))
-    assert max(segment.end_ms - segment.start_ms for segment in segments) <= SegmentRules().longest_ms
+    segments = into_segments(speak(" ".join(["word"] * 12_000)))
+    assert max(segment.end_ms - segment.start_ms for segment in segments) <= SegmentRules().max_duration_ms
     assert min(len(segment.words) for segment in segments) > 20

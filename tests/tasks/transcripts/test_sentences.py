@@ -5,7 +5,7 @@ from hypothesis import given
 
 from tasks.transcripts.document import Word
 from tasks.transcripts.sentences import ends_sentence, with_capitals
-from tests.tasks.transcripts.builders import said, word, words
+from tests.tasks.transcripts.builders import speak, word, words
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from tests.tasks.transcripts.builders import said, word, words
         ("Mr.", "Jones", False),
         ("J.", "Smith", False),
         ("I.", "Then", True),
-        ("Jones.", "said", False),  # the next word says that it went on
-        ("house.", "the", True),  # a recogniser that writes no capitals
+        ("Jones.", "said", False),  # the next word continues the sentence
+        ("house.", "the", True),  # a recogniser without capitals
         ("no.", "that", True),
         ("3.5", "The", False),
         ("終わり。", "次", True),
@@ -37,29 +37,29 @@ def cased(spoken: list[Word], language: str = "en") -> str:
 
 
 def test_capitals_at_sentence_starts_and_for_i():
-    spoken = said("well, i think i'm right. “yes,” he said. why? i. 2 men")
+    spoken = speak("well, i think i'm right. “yes,” he said. why? i. 2 men")
     assert cased(spoken) == "Well, I think I'm right. “Yes,” he said. Why? I. 2 men"
 
 
 def test_without_punctuation_a_pause_or_a_new_speaker_starts_a_sentence():
-    spoken = [*said("so it is", "anna"), *said("is it", "ben", 900), *said("it is", "ben", 4_000)]
+    spoken = [*speak("so it is", "anna"), *speak("is it", "ben", 900), *speak("it is", "ben", 4_000)]
     assert cased(spoken) == "So it is Is it It is"
 
 
 def test_i_is_a_word_only_in_english():
-    assert cased(said("ja i morgon"), "sv") == "Ja i morgon"
+    assert cased(speak("ja i morgon"), "sv") == "Ja i morgon"
 
 
 def test_one_capital_anywhere_and_nothing_is_touched():
-    spoken = said("so the BBC said. i agree")
+    spoken = speak("so the BBC said. i agree")
     assert with_capitals(spoken, "en") == tuple(spoken)
 
 
-def test_names_whose_writing_was_given_are_no_capitals_of_the_recogniser():
-    spoken = said("good evening i am here with “David Ellis.” tonight")
+def test_capitals_of_vocabulary_words_do_not_count():
+    spoken = speak("good evening i am here with “David Ellis.” tonight")
     found = with_capitals(spoken, "en", names={"David", "Ellis"})
     assert " ".join(one.text for one in found) == "Good evening I am here with “David Ellis.” Tonight"
-    assert with_capitals(said("with David Ellis and Anna"), "en", names={"David", "Ellis"})[0].text == "with"
+    assert with_capitals(speak("with David Ellis and Anna"), "en", names={"David", "Ellis"})[0].text == "with"
 
 
 def test_scripts_without_case_are_left_alone():

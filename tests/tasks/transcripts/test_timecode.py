@@ -89,9 +89,9 @@ def test_every_second_frame(start: str, rate: FrameRate, halved: tuple[str, str]
 @pytest.mark.parametrize(
     ("start", "rate", "reason"),
     [
-        ("10:00:00:25", "25", "no time code"),
-        ("1:00:00:00", "25", "no time code"),
-        ("24:00:00:00", "25", "no time code"),
+        ("10:00:00:25", "25", "not a time code"),
+        ("1:00:00:00", "25", "not a time code"),
+        ("24:00:00:00", "25", "not a time code"),
         ("10:00:00;00", "25", "drop-frame"),
     ],
 )

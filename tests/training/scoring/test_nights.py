@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.transcripts.builders import said, transcript
+from tests.tasks.transcripts.builders import speak, transcript
 from training.scoring.nights import score_night
 
 
@@ -68,7 +68,7 @@ def test_words_at_the_wrong_speaker(night: Path) -> None:
     uri = index(night, "one", news=("m/1", "good evening it's ten o'clock"))
 
     def rate(first: str, second: str | None, diarizer: str | None = "a test") -> float | None:
-        words = [*said("good evening it's", first), *said("ten o'clock", second, start_ms=900)]
+        words = [*speak("good evening it's", first), *speak("ten o'clock", second, start_ms=900)]
         made = transcript(words)
         provenance = made.provenance.model_copy(update={"diarizer": diarizer})
         (night / "one-news.json").write_bytes(made.model_copy(update={"provenance": provenance}).to_bytes())

@@ -10,7 +10,7 @@ from tasks.transcripts.cues.cutting import Cue, Limit, cut
 from tasks.transcripts.cues.profiles import BBC, PROFILES, STREAMING, CueProfile, ReadingUnit
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.text import display_width, join
-from tests.tasks.transcripts.builders import broadcast, said, transcript, transcripts, word
+from tests.tasks.transcripts.builders import broadcast, speak, transcript, transcripts, word
 
 
 def texts(cues: tuple[Cue, ...]) -> list[str]:
@@ -30,19 +30,19 @@ def test_invariants(profile: CueProfile, document: Transcript):
         assert 1 <= len(cue.lines) <= 2
         assert all(line.text == transcript_text(document, line.words) for line in cue.lines)
         assert all(one.speaker in (line.speaker, None) for line in cue.lines for one in line.words)
-    # Times run forward and never overlap; a cue shows when its first word is said, or says that it is late.
+    # Times increase and never overlap; a cue starts with its first word, or is flagged as late.
     for cue in cues:
         assert cue.start_ms < cue.end_ms
         assert cue.start_ms >= cue.words[0].start_ms
         assert (cue.start_ms > cue.words[0].start_ms) == (Limit.SYNC in cue.exceeds)
     for before, after in pairwise(cues):
         assert before.end_ms <= after.start_ms
-        # A gap that flickers is there only where words leave no time for any gap.
+        # A gap that flickers occurs only where dense speech leaves no time for a gap.
         gap_ms = after.start_ms - before.end_ms
-        assert gap_ms >= profile.gap_ms or before.end_ms - before.start_ms <= 42
-        assert gap_ms in range(profile.gap_ms + 1) or gap_ms >= profile.closed_gap_ms
-        # Only a word that alone is too long, or words that crowd, keep a cue on screen too long.
-        assert Limit.LONGEST not in before.exceeds or len(before.words) == 1 or Limit.SYNC in after.exceeds
+        assert gap_ms >= profile.min_gap_ms or before.end_ms - before.start_ms <= 42
+        assert gap_ms in range(profile.min_gap_ms + 1) or gap_ms >= profile.max_closed_gap_ms
+        # Only a single long word, or dense speech, keeps a cue on screen too long.
+        assert Limit.MAX_DURATION not in before.exceeds or len(before.words) == 1 or Limit.SYNC in after.exceeds
     # Limits hold or are flagged, and only the broken ones are.
     for cue in cues:
         dash = 2 if len({line.speaker for line in cue.lines}) == 2 else 0
@@ -58,16 +58,16 @@ def test_invariants(profile: CueProfile, document: Transcript):
             ReadingUnit.COLUMN: sum(display_width(one.text) for one in cue.words),
         }[profile.reading_speed.unit]
         if Limit.READING_SPEED not in cue.exceeds:
-            assert n_units / shown_s * 60 <= profile.reading_speed.fastest + 1e-6
-        assert (shown_s * 1_000 < profile.shortest_ms) == (Limit.SHORTEST in cue.exceeds)
-        assert (shown_s * 1_000 > profile.longest_ms) == (Limit.LONGEST in cue.exceeds)
+            assert n_units / shown_s * 60 <= profile.reading_speed.max_per_min + 1e-6
+        assert (shown_s * 1_000 < profile.min_duration_ms) == (Limit.MIN_DURATION in cue.exceeds)
+        assert (shown_s * 1_000 > profile.max_duration_ms) == (Limit.MAX_DURATION in cue.exceeds)
 
 
 def transcript_text(document: Transcript, words) -> str:
     return join((one.text for one in words), document.language)
 
 
-def test_cues_of_a_broadcast_break_where_sense_does():
+def test_cues_of_a_broadcast_break_at_phrase_boundaries():
     document = transcript(broadcast(68))
     assert texts(cut(document, BBC)) == [
         "Good evening. The government\nhas announced that more than two",
@@ -93,11 +93,13 @@ def test_cues_of_a_broadcast_break_where_sense_does():
     ],
 )  # fmt: skip
 def test_lines_break_before_small_words_and_after_marks(sentence: str, lines: list[str]):
-    assert texts(cut(transcript(said(sentence)), BBC)) == ["\n".join(lines)]
+    assert texts(cut(transcript(speak(sentence)), BBC)) == ["\n".join(lines)]
 
 
 def test_what_fits_a_line_stays_on_one():
-    assert texts(cut(transcript(said("Nobody expects the evening news.")), BBC)) == ["Nobody expects the evening news."]
+    assert texts(cut(transcript(speak("Nobody expects the evening news.")), BBC)) == [
+        "Nobody expects the evening news."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,10 +141,10 @@ def test_the_spaces_of_latin_words_count():
         ("th", "วันนี้รัฐบาลประกาศว่าสะพานใหม่จะเริ่มสร้างในปีหน้า", 12, 35),
     ],
 )
-def test_scripts_that_show_no_words_are_read_by_the_character(
+def test_scripts_without_spaces_are_timed_by_the_character(
     language: str, sentence: str, per_s: int, width: int, profile: CueProfile
 ):
-    """At the pace of news they keep every limit; five times as fast none of the speed."""
+    """At the pace of news every limit holds; at five times that, the reading speed is exceeded."""
 
     def spoken(per_s: int) -> Transcript:
         each_ms = 1_000 // per_s
@@ -157,7 +159,7 @@ def test_scripts_that_show_no_words_are_read_by_the_character(
 
 
 def test_quick_answers_share_a_cue_with_dashes():
-    document = transcript([*said("Are you sure?", "anna", word_ms=200), *said("No.", "ben", 700, word_ms=200)])
+    document = transcript([*speak("Are you sure?", "anna", word_ms=200), *speak("No.", "ben", 700, word_ms=200)])
     (cue,) = cut(document, BBC)
     assert cue.dashed() == ("- Are you sure?", "- No.")
     assert [line.speaker for line in cue.lines] == ["anna", "ben"]
@@ -169,26 +171,26 @@ def test_quick_answers_share_a_cue_with_dashes():
 )
 def test_the_dash_counts_as_text(answer: str, shared: bool):
     """White lines of 35 and 36 characters: with the dash, 37 and 38."""
-    question = said("Sure?", "anna", word_ms=200)
-    cues = cut(transcript([*question, *said(answer, "ben", 200, word_ms=200)]))
+    question = speak("Sure?", "anna", word_ms=200)
+    cues = cut(transcript([*question, *speak(answer, "ben", 200, word_ms=200)]))
     assert (len(cues) == 1) == shared
     assert all(Limit.LINE_WIDTH not in cue.exceeds for cue in cues)
 
 
 def test_a_coloured_line_is_a_column_shorter():
-    thirty_seven = said("Thirty seven characters are this long", "ben")
+    thirty_seven = speak("Thirty seven characters are this long", "ben")
     assert len(" ".join(one.text for one in thirty_seven)) == 37
     assert len(cut(transcript(thirty_seven))[0].lines) == 1
-    chatty = said("Far more words than the other one has said so far, so she is white.", "anna", 20_000)
+    chatty = speak("Far more words than the other one has said so far, so she is white.", "anna", 20_000)
     assert len(cut(transcript([*thirty_seven, *chatty]))[0].lines) == 2
 
 
-def test_cues_wait_for_readers_and_leave_for_the_next():
-    slow, quick = said("One quick sentence here.", word_ms=100), said("Then another.", start_ms=10_000)
+def test_cues_stay_for_reading_time_until_the_next_one():
+    slow, quick = speak("One quick sentence here.", word_ms=100), speak("Then another.", start_ms=10_000)
     cues = cut(transcript([*slow, *quick]), BBC)
     assert (cues[0].start_ms, cues[0].end_ms) == (0, 1_500)  # four words at 160 a minute
     assert cues[1].end_ms == 11_000  # the shortest time
-    followed = [*slow, *said("Then another.", start_ms=1_400, word_ms=2_000)]
+    followed = [*slow, *speak("Then another.", start_ms=1_400, word_ms=2_000)]
     cues = cut(transcript(followed), BBC)
     assert cues[0].end_ms == cues[1].start_ms == 1_400
     assert cues[0].exceeds == ()  # 171 words a minute
@@ -196,15 +198,15 @@ def test_cues_wait_for_readers_and_leave_for_the_next():
 
 def test_gaps_are_two_frames_or_long():
     full = "These words are as many as two lines of one cue can hold before another one has to begin."
-    first = said(full, word_ms=400)
+    first = speak(full, word_ms=400)
 
     def gaps_ms(pause_ms: int) -> list[int]:
-        cues = cut(transcript([*first, *said(full, start_ms=first[-1].end_ms + pause_ms, word_ms=400)]), STREAMING)
+        cues = cut(transcript([*first, *speak(full, start_ms=first[-1].end_ms + pause_ms, word_ms=400)]), STREAMING)
         return [after.start_ms - before.end_ms for before, after in pairwise(cues)]
 
     assert gaps_ms(200) == [80, 80]
     assert gaps_ms(1_200) == [80, 1_200, 80]
-    apart = cut(transcript([*said("First one."), *said("Second one.", start_ms=60_000)]), STREAMING)
+    apart = cut(transcript([*speak("First one."), *speak("Second one.", start_ms=60_000)]), STREAMING)
     assert [cue.end_ms - cue.start_ms for cue in apart] == [833, 833]
 
 
@@ -212,9 +214,9 @@ def test_gaps_are_two_frames_or_long():
     ("words", "limits"),
     [
         ([word("X" * 38, 0, 3_000)], {Limit.LINE_WIDTH}),
-        ([word("slow", 0, 8_000)], {Limit.LONGEST}),
+        ([word("slow", 0, 8_000)], {Limit.MAX_DURATION}),
         ([word(text, 0, 0) for text in ["all at once and never stops"] * 8], {Limit.READING_SPEED, Limit.SYNC}),
-        (said("Far too many words in far too short a time to read.", word_ms=60), {Limit.READING_SPEED}),
+        (speak("Far too many words in far too short a time to read.", word_ms=60), {Limit.READING_SPEED}),
     ],
 )
 def test_broken_limits_are_named(words, limits):
@@ -243,7 +245,7 @@ def test_slow_speech_keeps_every_limit(slower: float, profile: CueProfile):
     assert [cue.exceeds for cue in cut(transcript(words), profile) if cue.exceeds] == []
 
 
-def test_a_cue_goes_early_rather_than_close_a_gap_and_stay_too_long():
-    slow = said("I do say it as I do it so it is as I do say it to us,", word_ms=330)  # spoken in 5.9 s, read in 6.8
-    cues = cut(transcript([*slow, *said("and on.", start_ms=7_400)]))
+def test_a_cue_ends_early_where_closing_the_gap_would_exceed_its_maximum_duration():
+    slow = speak("I do say it as I do it so it is as I do say it to us,", word_ms=330)  # spoken in 5.9 s, read in 6.8
+    cues = cut(transcript([*slow, *speak("and on.", start_ms=7_400)]))
     assert [(cue.start_ms, cue.end_ms, cue.exceeds) for cue in cues] == [(0, 6_400, ()), (7_400, 8_400, ())]

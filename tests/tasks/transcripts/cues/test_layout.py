@@ -1,4 +1,4 @@
-"""The layout is as cheap as the cheapest of all layouts, and its work grows with the programme and no faster."""
+"""The layout has minimal cost, and the search takes linear time."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_no_layout_is_cheaper(profile: CueProfile, spoken: list[Word]):
 
     @cache
     def cheapest_from(first: int) -> float:
-        """By trying every cue, without the bounds by which the search saves work."""
+        """Exhaustive search, without the bounds of the real one."""
         if first == len(spoken):
             return 0.0
-        ends = [end for end in range(first + 1, len(spoken) + 1) if costs.may_hold(first, end)]
+        ends = [end for end in range(first + 1, len(spoken) + 1) if costs.can_hold(first, end)]
         return min(costs.cost(first, end)[0] + cheapest_from(end) for end in ends)
 
     assert sum(costs.cost(block.first, block.end)[0] for block in blocks) == pytest.approx(cheapest_from(0))

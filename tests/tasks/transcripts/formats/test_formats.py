@@ -1,4 +1,4 @@
-"""Every format read back by readers that are not ours, with the most hostile text that a recogniser may write."""
+"""Every format read back with independent readers, and with hostile text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.transcripts.formats import FORMATS, render
 from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.formats.rttm import turns
 from tasks.transcripts.text import join
-from tests.tasks.transcripts.builders import HOSTILE_TEXTS, broadcast, said, transcript, transcripts, word
+from tests.tasks.transcripts.builders import HOSTILE_TEXTS, broadcast, speak, transcript, transcripts, word
 from tests.tasks.transcripts.readers import read_vtt, read_with_pysubs2
 
 SIX_HOURS_MS = 6 * 3_600_000
@@ -47,11 +47,11 @@ def test_the_registry(suffix: str):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("words", [[], [word("Yes.", 0, 0)], [word("Late.", SIX_HOURS_MS, SIX_HOURS_MS + 9)]])
-def test_nothing_and_one_word_can_be_written(suffix: str, words: list):
+def test_empty_and_one_word_transcripts_can_be_written(suffix: str, words: list):
     FORMATS[suffix].write(Rendition(transcript(words, start_timecode="10:00:00:00")))
 
 
-def test_nothing_is_nothing():
+def test_an_empty_transcript_gives_empty_files():
     document = transcript([])
     found = {suffix: written(document, suffix) for suffix in (".txt", ".speakers.txt", ".srt", ".vtt", ".rttm", ".ctm")}
     assert found == {".txt": "", ".speakers.txt": "", ".srt": "", ".vtt": "WEBVTT\n", ".rttm": "", ".ctm": ""}
@@ -61,13 +61,13 @@ def test_nothing_is_nothing():
 
 
 @given(transcripts())
-def test_text_is_the_transcripts(document: Transcript):
+def test_text_equals_the_transcripts_text(document: Transcript):
     paragraphs = [part.removesuffix("\n") for part in written(document, ".txt").split("\n\n") if part]
     assert join(paragraphs, document.language) == document.text
 
 
 def test_text_with_speakers_and_time_code():
-    spoken = [*said("Good evening.", "anna", 40), *said("Is it?", "ben", 70_000)]
+    spoken = [*speak("Good evening.", "anna", 40), *speak("Is it?", "ben", 70_000)]
     document = transcript(spoken, names={"anna": "Anna Ford"}, start_timecode="10:00:00:00")
     assert written(document, ".speakers.txt") == (
         "[10:00:00:01 - 10:00:00:16] Anna Ford\nGood evening.\n\n[10:01:10:00 - 10:01:10:15] Speaker 2\nIs it?\n"
@@ -75,12 +75,12 @@ def test_text_with_speakers_and_time_code():
 
 
 def test_text_with_times_where_there_is_no_time_code_and_no_speaker():
-    document = transcript(said("Good evening.", start_ms=SIX_HOURS_MS))
+    document = transcript(speak("Good evening.", start_ms=SIX_HOURS_MS))
     assert written(document, ".speakers.txt") == "[06:00:00 - 06:00:00] Unknown speaker\nGood evening.\n"
 
 
-def test_doubt_is_said():
-    document = transcript(said("Thanks for watching.", "anna"))
+def test_suspect_paragraphs_are_marked():
+    document = transcript(speak("Thanks for watching.", "anna"))
     doubtful = document.model_copy(
         update={"segments": tuple(one.model_copy(update={"suspect": True}) for one in document.segments)}
     )
@@ -136,30 +136,31 @@ def test_vtt_has_the_grammar_of_webvtt(document: Transcript):
 
 def test_vtt_names_speakers():
     document = transcript(
-        [*said("No?", "anna", word_ms=100), *said("No!", "ben", 150, word_ms=100)], names={"anna": "Anna <b>"}
+        [*speak("No?", "anna", word_ms=100), *speak("No!", "ben", 150, word_ms=100)],
+        names={"anna": "Anna <b>"},
     )
     assert "<v Anna &lt;b&gt;>- No?</v>\n<v Speaker 2>- No!</v>\n" in written(document, ".vtt")
 
 
 @pytest.mark.parametrize(("suffix", "format_"), [(".srt", "srt"), (".vtt", "vtt")])
 def test_six_hours(suffix: str, format_: str):
-    document = transcript([*said("Good evening."), *said("Good night.", start_ms=SIX_HOURS_MS)])
+    document = transcript([*speak("Good evening."), *speak("Good night.", start_ms=SIX_HOURS_MS)])
     found = read_with_pysubs2(FORMATS[suffix].write(Rendition(document)), format_)
     assert [(start, text) for start, _, text in found] == [(0, "Good evening."), (SIX_HOURS_MS, "Good night.")]
     assert "06:00:00" in written(document, suffix)
 
 
 def test_players_times_start_at_zero_whatever_the_time_code():
-    document = transcript(said("Good evening."), start_timecode="10:00:00:00")
+    document = transcript(speak("Good evening."), start_timecode="10:00:00:00")
     for suffix in (".srt", ".vtt", ".ttml"):
         assert "00:00:00" in written(document, suffix)
         assert "10:00:00" not in written(document, suffix)
 
 
 def test_profiles_decide_the_lines():
-    document = transcript(said("Nobody has ever seen a subtitle of forty-two."))
+    document = transcript(speak("Nobody has ever seen a subtitle of forty-two."))
     assert len(Rendition(document).cues[0].lines) == 2
-    wide = transcript(said("Nobody has seen a subtitle of forty-two."))
+    wide = transcript(speak("Nobody has seen a subtitle of forty-two."))
     assert len(Rendition(wide, STREAMING).cues[0].lines) == 1
 
 
@@ -195,10 +196,10 @@ def test_rttm_reads_back(document: Transcript, tmp_path_factory: pytest.TempPath
 
 def test_rttm_turns_end_at_pauses_and_leave_out_the_unknown():
     spoken = [
-        *said("one two", "anna"),
-        *said("three", "anna", 1_000),
-        *said("who", None, 5_000),
-        *said("me", "b", 6_000),
+        *speak("one two", "anna"),
+        *speak("three", "anna", 1_000),
+        *speak("who", None, 5_000),
+        *speak("me", "b", 6_000),
     ]
     assert written(transcript(spoken), ".rttm") == (
         "SPEAKER Evening_News 1 0.000 1.300 <NA> <NA> anna <NA> <NA>\n"

@@ -1,4 +1,4 @@
-"""EBU STL (Tech 3264), byte by byte where the standard counts bytes, and read by ttconv."""
+"""EBU STL (Tech 3264): header fields byte by byte, and files read with ttconv."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tasks.transcripts.formats import stl
 from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.formats.stl_characters import LATIN, TABLES, best_table, encode
 from tasks.transcripts.formats.stl_languages import language_code
-from tests.tasks.transcripts.builders import broadcast, said, transcript, transcripts, word
+from tests.tasks.transcripts.builders import broadcast, speak, transcript, transcripts, word
 from tests.tasks.transcripts.readers import read_stl
 
 
 def field(data: bytes, first: int, last: int) -> bytes:
-    """Of the header; the standard counts from zero and includes both ends."""
+    """Return header bytes; the standard counts from zero and includes both ends."""
     return data[first : last + 1]
 
 
@@ -48,7 +48,7 @@ def test_the_header():
 
 
 def test_a_block():
-    document = transcript(said("Good evening.", start_ms=2_000), start_timecode="09:59:59:20")
+    document = transcript(speak("Good evening.", start_ms=2_000), start_timecode="09:59:59:20")
     block = stl.write(Rendition(document))[1024:]
     assert block[:5] == bytes([0, 0, 0, 0xFF, 0])  # group, number, last block, not cumulative
     assert tuple(block[5:9]) == (10, 0, 1, 20)
@@ -58,7 +58,7 @@ def test_a_block():
 
 
 def test_two_lines_stand_on_every_other_row():
-    document = transcript(said("Nobody has ever seen a subtitle of so many words."))
+    document = transcript(speak("Nobody has ever seen a subtitle of so many words."))
     data = stl.write(Rendition(document))
     assert data[1024 + 13] == 20
     assert b"\x8a\x8a\x0d\x0b\x0b" in text_fields(data)[0]
@@ -66,7 +66,7 @@ def test_two_lines_stand_on_every_other_row():
 
 @given(transcripts())
 def test_it_reads_back(document: Transcript):
-    rendition = stl.with_room(Rendition(document))
+    rendition = stl.with_expansions(Rendition(document))
     data = stl.write(Rendition(document))
     assert len(data) % 128 == 0
     clock = document.media.clock
@@ -83,22 +83,23 @@ def test_it_reads_back(document: Transcript):
 
 
 def decoded(text: str, table: str) -> str:
-    """What the codes mean to ttconv, which has the dollar of ASCII and, like us, no other way to show the lost."""
+    """Decode our codes with ttconv's tables, so that lost characters compare equal."""
     codes = b"".join(encode(text, table)[0])
     return iso6937.decode(codes)[0] if table == LATIN else codes.decode(f"iso8859_{int(table) + 4}")
 
 
 def test_times_keep_the_programmes_time_code():
     document = transcript(
-        [*said("Good evening."), *said("Good night.", start_ms=6 * 3_600_000)], start_timecode="10:00:00:00"
+        [*speak("Good evening."), *speak("Good night.", start_ms=6 * 3_600_000)],
+        start_timecode="10:00:00:00",
     )
     found = read_stl(stl.write(Rendition(document)))
     assert [start for start, _, _ in found] == [10 * 3_600_000, 16 * 3_600_000]
 
 
-def test_past_midnight_the_codes_start_again():
+def test_time_codes_wrap_around_at_midnight():
     document = transcript(
-        [*said("Still.", start_ms=0), *said("Next day.", start_ms=5_000)], start_timecode="23:59:59:00"
+        [*speak("Still.", start_ms=0), *speak("Next day.", start_ms=5_000)], start_timecode="23:59:59:00"
     )
     data = stl.write(Rendition(document))
     assert tuple(data[1024 + 128 + 5 : 1024 + 128 + 9]) == (0, 0, 4, 0)
@@ -115,21 +116,21 @@ def test_past_midnight_the_codes_start_again():
     ],
 )
 def test_other_frame_rates(rate: str, start: str | None, code: bytes):
-    document = transcript(said("Good evening.", start_ms=60_000), start_timecode=start, timecode_rate=rate)
+    document = transcript(speak("Good evening.", start_ms=60_000), start_timecode=start, timecode_rate=rate)
     data = stl.write(Rendition(document))
     assert field(data, 3, 10) == code
     assert len(read_stl(data)) == 1
 
 
 def test_speakers_have_teletext_colours():
-    document = transcript([*said("One two three four five.", "anna"), *said("Six seven eight.", "ben", 5_000)])
+    document = transcript([*speak("One two three four five.", "anna"), *speak("Six seven eight.", "ben", 5_000)])
     white, yellow = text_fields(stl.write(Rendition(document)))
     assert white.startswith(b"\x0d\x0b\x0bOne")
     assert yellow.startswith(b"\x0d\x03\x0b\x0bSix")
 
 
 def rows(data: bytes) -> list[bytes]:
-    """The rows of the screen, without the accents, which take no cell of their own."""
+    """Return the screen rows without accents, which take no cell of their own."""
     accents = bytes(range(0xC1, 0xD0)) if data[12:14] == b"00" else b""
     fields = b"".join(text_fields(data)).replace(b"\x8f", b"\x8a")
     return [row.translate(None, accents) for row in fields.split(b"\x8a") if row]
@@ -151,22 +152,25 @@ def test_a_teletext_row_has_forty_cells(document: Transcript):
         ("oﬃce oﬃce oﬃce oﬃce oﬃce oﬃce oﬃce", "office office office office office office office"),
     ],
 )
-def test_what_is_written_out_has_room(sentence: str, written: str, profile: CueProfile, n_cells: int):
-    data = stl.write(Rendition(transcript(said(sentence)), profile))
+def test_cues_are_cut_to_the_width_of_replacements(sentence: str, written: str, profile: CueProfile, n_cells: int):
+    data = stl.write(Rendition(transcript(speak(sentence)), profile))
     assert " ".join(text for _, _, text in read_stl(data)).split() == written.split()
     assert max(map(len, rows(data))) <= n_cells
     assert field(data, 251, 252) == b"%d" % n_cells
 
 
 def test_a_full_row_is_boxed_to_its_end():
-    words = said("Thirty-seven letters make this a line")
+    words = speak("Thirty-seven letters make this a line")
     assert len(" ".join(one.text for one in words)) == 37
     (only,) = text_fields(stl.write(Rendition(transcript(words))))
     assert b"\x0a" not in only
 
 
 def test_a_wide_profile_is_written_as_open_subtitles():
-    words = [*said("Are we sure?", "anna", word_ms=100), *said("No, we are not.", "ben", 400, word_ms=100)]
+    words = [
+        *speak("Are we sure?", "anna", word_ms=100),
+        *speak("No, we are not.", "ben", 400, word_ms=100),
+    ]
     data = stl.write(Rendition(transcript(words), STREAMING))
     assert field(data, 11, 11) == b"0"
     assert field(data, 251, 252) == b"42"
@@ -187,7 +191,7 @@ def test_long_text_goes_on_in_extension_blocks():
         assert "�" not in iso6937.decode(bytes(code for code in field_ if code >= 0x20 and code not in (0x8A, 0x8F)))[0]
 
 
-def test_a_word_without_end_is_cut_off():
+def test_an_endless_word_is_cut_off():
     data = stl.write(Rendition(transcript([word("a" * 50_000, 0, 900)])))
     assert len(data) == 1024 + 128 * 241
     assert data[-128 + 3] == 0xFF
@@ -197,7 +201,7 @@ def test_a_word_without_end_is_cut_off():
 
 
 def test_every_character_of_the_latin_table_reads_back():
-    """All that ttconv knows of ISO 6937, but for the dollar, which ttconv has where the standard of 1994 has it."""
+    """All of ISO 6937 that ttconv knows, except the dollar, which ttconv places as the 1994 edition does."""
     known = [chr(code) for code in range(0x20, 0x7F)] + sorted(set(iso6937._CCT0_DECODE_MAP.values()))
     standalone_accents = set("´¯˘˙¨˚¸˝˛ˇ")
     for character in known:
@@ -253,9 +257,9 @@ def test_the_table_that_loses_least_is_taken(text: str, table: str):
     assert set(TABLES) == {"00", "01", "02", "03", "04"}
 
 
-def test_losses_are_said_in_the_file():
+def test_the_file_states_the_number_of_lost_characters():
     rendition = Rendition(transcript([word("日本", 0, 500), word("ok", 500, 900)]))
-    assert stl.n_lost_characters(rendition) == 2
+    assert stl.count_lost_characters(rendition) == 2
     assert b": 2 characters replaced" in stl.write(rendition)
 
 
@@ -268,8 +272,8 @@ def test_languages(language: str, code: str):
     assert language_code(language) == code
 
 
-def test_more_than_the_format_can_number_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stl, "_MOST_BLOCKS", 5)
+def test_too_many_blocks_are_rejected(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stl, "MAX_BLOCKS", 5)
     rendition = Rendition(transcript(broadcast(200)))
-    with pytest.raises(ValueError, match=f"5 blocks of text and this programme needs {len(rendition.cues)}"):
+    with pytest.raises(ValueError, match=f"at most 5 text blocks, and this programme needs {len(rendition.cues)}"):
         stl.write(rendition)

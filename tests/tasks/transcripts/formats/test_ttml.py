@@ -1,4 +1,4 @@
-"""EBU-TT-D, checked against the rules of EBU Tech 3380 written down here anew, and read by ttconv."""
+"""EBU-TT-D: validated against EBU Tech 3380, transcribed independently below, and read with ttconv."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats import ttml
 from tasks.transcripts.formats.rendition import Rendition
-from tests.tasks.transcripts.builders import broadcast, said, transcript, transcripts
+from tests.tasks.transcripts.builders import broadcast, speak, transcript, transcripts
 from tests.tasks.transcripts.readers import read_ttml
 
 TT, TTP, TTS, TTM = (f"{{http://www.w3.org/ns/ttml{part}}}" for part in ("", "#parameter", "#styling", "#metadata"))
@@ -24,7 +24,7 @@ EBUTTM, EBUTTS, ITTS = (
 
 PERCENT = r"\d+(\.\d+)?%"
 TIME = r"\d{2,}:[0-5]\d:[0-5]\d(\.\d+)?"
-# What an element may hold, in order, as a pattern over its children's names.
+# Content model of each element, as a pattern over its children's names.
 CHILDREN = {
     "tt": "head (body )?",
     "head": "(metadata )?styling layout ",
@@ -38,7 +38,7 @@ CHILDREN = {
     "region": "",
     "br": "",
 }
-# Attributes and the patterns of their values; those with a mark must be there.
+# Attributes and patterns of their values; `!` marks required ones.
 ATTRIBUTES = {
     "tt": {f"!{TTP}timeBase": "media", f"{TTP}cellResolution": r"\d+ \d+", f"!{XML}lang": r"[A-Za-z0-9-]*"},
     "style": {
@@ -125,14 +125,14 @@ def test_speakers_have_colours_and_names():
 
 
 def test_a_dialogue_in_two_colours_needs_no_dash():
-    answers = [*said("Sure?", "anna", word_ms=200), *said("No.", "ben", 300, word_ms=200)]
+    answers = [*speak("Sure?", "anna", word_ms=200), *speak("No.", "ben", 300, word_ms=200)]
     ((_, _, text),) = read_ttml(ttml.write(Rendition(transcript(answers))))
     assert text == "Sure?\nNo."
 
 
 @pytest.mark.parametrize(("language", "direction"), [("ar", "rtl"), ("he-IL", "rtl"), ("en", None)])
 def test_direction(language: str, direction: str | None):
-    root = ElementTree.fromstring(ttml.write(Rendition(transcript(said("שלום"), language=language))))
+    root = ElementTree.fromstring(ttml.write(Rendition(transcript(speak("שלום"), language=language))))
     style = next(root.iter(f"{TT}style"))
     assert style.get(f"{TTS}direction") == direction
 
