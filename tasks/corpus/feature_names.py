@@ -1,4 +1,4 @@
-"""The feature configurations that a dataset can be made with, by the names that forms and manifests use."""
+"""The feature configurations of datasets, by the names used in forms and manifests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FEATURES = {
 
 
 def features_named(name: str) -> FeaturesConfig:
-    """The configuration behind a name. Raises Misconfigured when there is none."""
+    """Look up a configuration by name. Raises Misconfigured if there is none."""
     if name not in FEATURES:
         raise Misconfigured(
-            f"no such features; there are {', '.join(FEATURES)}",
+            f"unknown features; available are {', '.join(FEATURES)}",
             reason=Reason.INVALID_ARGUMENT,
             subject=f"--features={name}",
-            next_step="choose the one that the base model was made for",
+            next_step="choose the features that the base model was trained with",
         )
     return FEATURES[name]

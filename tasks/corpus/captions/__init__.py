@@ -1,6 +1,6 @@
-"""Transcripts beside media, whatever their format, as supervisions.
+"""Read transcripts of all formats as supervisions.
 
-`read_transcript` reads an object of any known extension. The formats' own modules work on text alone.
+`read_transcript` reads an object with any known extension. The parsers of the formats are pure functions of the data.
 """
 
 from tasks.corpus.captions.reader import TRANSCRIPT_EXTENSIONS, SourceTranscript, read_transcript

@@ -1,7 +1,8 @@
-"""JSON Lines manifests: NeMo's shape (one utterance a line) and lhotse's cuts (one recording's stretch a line).
+"""JSON Lines manifests: NeMo's (one utterance per line) and lhotse's (one cut per line).
 
-NeMo: `{"audio_filepath": …, "offset": s, "duration": s, "text": …}`; `path` and `audio` are read as names of the
-same field. Lhotse: MonoCut and MultiCut with their recording; mixed cuts join recordings and are no stretch of one.
+NeMo: `{"audio_filepath": …, "offset": s, "duration": s, "text": …}`; `path` and `audio` are accepted as synonyms of
+`audio_filepath`. Lhotse: MonoCut and MultiCut with their recording; mixed cuts combine several recordings and are
+rejected.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ MANIFEST_EXTENSIONS = (".jsonl", ".jsonl.gz", ".ndjson")
 MEDIA_FIELDS = ("audio_filepath", "path", "audio", "audio_path")
 MAX_LINE_BYTES = 16 << 20
 READ_BYTES = 1 << 20
-GZIP = 31  # zlib's number for a gzip header and the largest window
+GZIP_WBITS = 31  # zlib: gzip header, largest window
 
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One supervision with the medium that it speaks of, as the manifest writes it."""
+    """One supervision with its medium, as named in the manifest."""
 
     media: str
     supervision: Supervision
 
 
 def read_entries(file: BinaryIO, name: str) -> Iterator[ManifestEntry | TranscriptProblem]:
-    """The manifest's supervisions one at a time, and the lines that hold none.
+    """Yield the manifest's supervisions, and a problem for each invalid line.
 
-    A file that cannot be read on gives a last problem.
+    A file that cannot be read to its end gives a final problem.
     """
     number = 0
     try:
@@ -42,7 +43,7 @@ def read_entries(file: BinaryIO, name: str) -> Iterator[ManifestEntry | Transcri
             if line.strip():
                 yield from _read(number, line)
     except (zlib.error, EOFError, ValueError) as error:
-        yield TranscriptProblem(number + 1, f"cannot be read on: {error}")
+        yield TranscriptProblem(number + 1, f"cannot be read further: {error}")
 
 
 def _read(number: int, line: bytes) -> list[ManifestEntry | TranscriptProblem]:
@@ -51,7 +52,7 @@ def _read(number: int, line: bytes) -> list[ManifestEntry | TranscriptProblem]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [
             TranscriptProblem(
-                number, f"neither NeMo's shape nor a lhotse cut: {type(error).__name__} {str(error)[:80]}"
+                number, f"neither a NeMo entry nor a lhotse cut: {type(error).__name__} {str(error)[:80]}"
             )
         ]
 
@@ -64,13 +65,13 @@ def _entries(record: dict[str, Any]) -> Iterator[ManifestEntry]:
     start_s, duration_s = float(record.get("offset") or 0.0), record.get("duration")
     if duration_s is not None and float(duration_s) <= 0:
         raise ValueError(f"a duration of {duration_s} s")
-    whole = "offset" not in record
+    is_whole_file = "offset" not in record
     yield ManifestEntry(
         str(record[field]),
         Supervision(
             start_s=start_s,
-            # Without an offset the line speaks of the whole file, whose true end only the decode knows.
-            end_s=None if whole or duration_s is None else start_s + float(duration_s),
+            # Without an offset the entry covers the whole file, whose true end is known only after decoding.
+            end_s=None if is_whole_file or duration_s is None else start_s + float(duration_s),
             text=str(record["text"] or ""),
             speaker=_speaker(record.get("speaker")),
             language=_language(record.get("lang") or record.get("language")),
@@ -80,7 +81,7 @@ def _entries(record: dict[str, Any]) -> Iterator[ManifestEntry]:
 
 def _cut(cut: dict[str, Any]) -> Iterator[ManifestEntry]:
     if cut.get("type") in ("MixedCut", "PaddingCut"):
-        raise ValueError(f"a {cut['type']} is no stretch of one recording")
+        raise ValueError(f"a {cut['type']} is not a cut of a single recording")
     (media, *_) = [source["source"] for source in cut["recording"]["sources"] if source["type"] == "file"]
     for supervision in cut["supervisions"]:
         start_s = float(cut["start"]) + float(supervision["start"])
@@ -101,14 +102,14 @@ def _speaker(value: Any) -> str:
 
 
 def _language(value: Any) -> str:
-    """A tag, or one for a name as lhotse's recipes write it ("English"). Empty for what is neither."""
+    """The tag for a tag or a language name, which lhotse's recipes use ("English"). Empty for anything else."""
     return (language_tag(value) if isinstance(value, str) else None) or ""
 
 
 def _lines(file: BinaryIO, compressed: bool) -> Iterator[bytes]:
-    """Lines of bounded length, unpacked as they come: a small gzip may hold terabytes."""
+    """Yield lines of bounded length, decompressed as a stream: a small gzip may hold terabytes."""
     rest = b""
-    for block in _unpacked(file) if compressed else iter(lambda: file.read(READ_BYTES), b""):
+    for block in _decompressed(file) if compressed else iter(lambda: file.read(READ_BYTES), b""):
         *lines, rest = (rest + block).split(b"\n")
         yield from lines
         if len(rest) > MAX_LINE_BYTES:
@@ -117,14 +118,14 @@ def _lines(file: BinaryIO, compressed: bool) -> Iterator[bytes]:
         yield rest
 
 
-def _unpacked(file: BinaryIO) -> Iterator[bytes]:
-    """The contents of a gzip of one or more members, in blocks of bounded size."""
-    unpacker = zlib.decompressobj(wbits=GZIP)
+def _decompressed(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the contents of a gzip of one or more members, in blocks of bounded size."""
+    decompressor = zlib.decompressobj(wbits=GZIP_WBITS)
     while pending := file.read(READ_BYTES):
         while pending:
-            if unpacker.eof:
-                unpacker = zlib.decompressobj(wbits=GZIP)
-            yield unpacker.decompress(pending, READ_BYTES)
-            pending = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-    if not unpacker.eof:
-        raise EOFError("the gzip ends too early")
+            if decompressor.eof:
+                decompressor = zlib.decompressobj(wbits=GZIP_WBITS)
+            yield decompressor.decompress(pending, READ_BYTES)
+            pending = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+    if not decompressor.eof:
+        raise EOFError("the gzip is truncated")

@@ -1,4 +1,4 @@
-"""What can be wrong with a transcript, said with its line."""
+"""Problems in a transcript, with their line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TranscriptProblem:
-    """One place that could not be read. `line` counts from 1."""
+    """One part of a transcript that could not be read. `line` counts from 1."""
 
     line: int
     message: str
@@ -17,7 +17,7 @@ class TranscriptProblem:
 
 
 class TranscriptError(ValueError):
-    """Nothing of the transcript can be read."""
+    """The transcript cannot be read at all."""
 
     def __init__(self, problem: TranscriptProblem) -> None:
         self.problem = problem

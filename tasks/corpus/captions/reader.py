@@ -1,4 +1,4 @@
-"""One transcript object in, supervisions out, whatever its format."""
+"""Read a transcript object of any format as supervisions."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tasks.corpus.captions.subtitles import parse_subtitles
 from tasks.corpus.captions.ttml import parse_ttml
 from tasks.corpus.records import Supervision
 
-# In the order of preference where a programme has several: the most structure first, times before none.
+# In order of preference if a programme has several: most structured first, plain text without times last.
 TRANSCRIPT_EXTENSIONS = (".ttml", ".dfxp", ".vtt", ".srt", *MANIFEST_EXTENSIONS, ".txt")
-MAX_BYTES = 64 << 20  # a day of captions has 5 MB
+MAX_BYTES = 64 << 20  # captions for a day have 5 MB
 
 
 @dataclass(frozen=True)
 class SourceTranscript:
-    """What was read, and the places of the file that could not be."""
+    """The supervisions of a transcript, and its problems."""
 
     supervisions: tuple[Supervision, ...]
     problems: tuple[TranscriptProblem, ...] = ()
     are_captions: bool = True
-    """Whether neighbours may be joined: captions are cut for the screen, manifests and plain text for training."""
+    """Captions are split for the screen, so neighbours may be joined; manifests and plain text are not."""
 
 
 def read_transcript(uri: str, language: str) -> SourceTranscript:
-    """The transcript at `uri`, which should be in `language` (BCP 47).
+    """Read the transcript at `uri`, which should be in `language` (BCP 47).
 
     Raises:
         InputRejected: transcript_unreadable, transcript_empty, too_large or not_found, with file and line.
@@ -38,10 +38,10 @@ def read_transcript(uri: str, language: str) -> SourceTranscript:
     size = storage.info(uri).size
     if size > MAX_BYTES:
         raise InputRejected(
-            f"{size} bytes are no transcript",
+            f"has {size} bytes, too many for a transcript",
             reason=Reason.TOO_LARGE,
             subject=uri,
-            next_step="check what this file is; a transcript is text",
+            next_step="check that this file is a transcript",
         )
     try:
         transcript = _parse(uri, language)
@@ -54,10 +54,10 @@ def read_transcript(uri: str, language: str) -> SourceTranscript:
         ) from None
     if not any(supervision.text.strip() for supervision in transcript.supervisions):
         raise InputRejected(
-            "holds no text",
+            "contains no text",
             reason=Reason.TRANSCRIPT_EMPTY,
             subject=uri,
-            next_step="put the transcript there, or take the file away",
+            next_step="replace it by the transcript, or remove the file",
         )
     return transcript
 

@@ -1,7 +1,7 @@
-"""Roll-up captions as they are spoken.
+"""Remove the repetitions of roll-up captions.
 
-Live captions scroll: a cue repeats the last line of the one before and adds a new one, and files made from them
-repeat whole cues to flash a word. Read naively, every line would be spoken twice.
+Live captions scroll: each cue repeats the last line of the previous one and adds a new one, and files made from them
+repeat whole cues to highlight a word. Read naively, every line would appear twice in the text.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from tasks.corpus.records import Supervision
 
-MAX_GAP_S = 0.15  # scrolling cues follow each other at once
-MIN_SHARE = 0.3  # of the cues; below, a repeated line is something that was said twice
+MAX_GAP_S = 0.15  # scrolling cues follow each other immediately
+MIN_SHARE = 0.3  # of the cues; below this, repeated lines were really spoken twice
 MIN_CUES = 4
-MAX_LINES = 30  # more than any screen of captions has
+MAX_LINES = 30  # more than any caption screen has
 
 
 def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
-    """Cues without the lines that only scrolled up; the cues themselves where the captions do not scroll."""
+    """Return the cues without lines that only scrolled up; unchanged if the captions do not scroll."""
     ordered = sorted(cues, key=lambda cue: cue.start_s)
     carried = [0, *(_carried(a, b) for a, b in itertools.pairwise(ordered))]
     n_rolled = sum(n > 0 for n in carried)
@@ -29,13 +29,13 @@ def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
         text = "\n".join(_lines(cue)[n_lines:])
         if text:
             unrolled.append(cue.model_copy(update={"text": text}))
-        elif unrolled:  # only what stood there already: it stays a little longer
+        elif unrolled:  # nothing new: the previous cue stays longer
             unrolled[-1] = unrolled[-1].model_copy(update={"end_s": cue.end_s})
     return unrolled
 
 
 def _carried(before: Supervision, cue: Supervision) -> int:
-    """How many of `cue`'s first lines were the last lines of the cue before."""
+    """How many of `cue`'s first lines were the last lines of the previous cue."""
     if before.end_s is None or abs(cue.start_s - before.end_s) > MAX_GAP_S:
         return 0
     old, new = _lines(before), _lines(cue)

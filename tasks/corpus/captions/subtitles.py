@@ -1,9 +1,9 @@
 """SubRip (.srt) and WebVTT (.vtt).
 
-Both are blocks of a timing line and text lines. SubRip has no standard; what is read here is what its players read:
-comma or point before the milliseconds, hours left out, numbers missing or repeated, empty lines anywhere. WebVTT is
-W3C's: an empty line ends a cue, a line of spaces does not (automatic captions begin with one). Its NOTE, STYLE and
-REGION blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
+Both are blocks of a timing line and text lines. SubRip has no standard; this parser accepts what players accept: comma
+or point before the milliseconds, missing hours, missing or repeated numbers, empty lines anywhere. WebVTT follows W3C:
+an empty line ends a cue, a line of spaces does not (automatic captions begin with one). Its NOTE, STYLE and REGION
+blocks, cue settings and markup are skipped; `<v Name>` gives the speaker.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tasks.corpus.records import Supervision
 
 TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 TIMING = re.compile(rf"^\s*{TIME}\s*-->\s*{TIME}(?:\s.*)?$")
-# Bounded, so that a tag that nothing closes costs no search through all the line behind it.
+# Bounded, so that an unclosed tag does not cause a search through the rest of the line.
 VOICE = re.compile(r"<v(?:\.[^\s>]{0,100})?\s{1,3}([^>]{0,100})>")
 TAG = re.compile(r"</?[a-zA-Z][^>\n]{0,300}>|</?[\d:.]{1,30}>|\{\\[^}\n]{0,300}\}|\{/?[a-zA-Z]\}")
 SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 
 
 def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervision], list[TranscriptProblem]]:
-    """Cues in the order of the file, and the places that are none. What begins with WEBVTT is WebVTT in any case.
+    """Return the cues in file order, and the problems. Text that begins with WEBVTT is always parsed as WebVTT.
 
-    Raises TranscriptError when the text has lines but not one cue.
+    Raises TranscriptError if there is text but not a single cue.
     """
     is_webvtt = is_webvtt or text.startswith("WEBVTT")
     lines = text.split("\n")
@@ -59,7 +59,7 @@ def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervi
 
 
 def _ends_in_number(block: list[str], *, above_times: bool, is_webvtt: bool) -> bool:
-    """Whether a cue's lines end in the number of the next: right above its times, or in SubRip after an empty line."""
+    """Whether a cue's lines end in the next cue's number: right above its times or, in SubRip, after an empty line."""
     *before, last = [line.strip() for line in block] or [""]
     if above_times and last.isdigit():
         return True
@@ -69,10 +69,10 @@ def _ends_in_number(block: list[str], *, above_times: bool, is_webvtt: bool) -> 
 
 
 def _read(timing: str, block: list[str], cues: list[Supervision]) -> str:
-    """Append the cue, or say what is wrong with it."""
+    """Append the cue, or return what is wrong with it."""
     match = TIMING.match(timing)
     if not match:
-        return f"no cue times: {timing.strip()[:60]!r}"
+        return f"invalid cue times: {timing.strip()[:60]!r}"
     start_s, end_s = _seconds(*match.groups()[:4]), _seconds(*match.groups()[4:])
     if end_s <= start_s:
         return f"the cue ends before it begins: {timing.strip()[:60]!r}"

@@ -1,7 +1,7 @@
-"""TTML and its profiles (IMSC, EBU-TT, DFXP): paragraphs with times, by W3C's Timed Text Markup Language 2.
+"""TTML and its profiles (IMSC, EBU-TT, DFXP), after W3C's Timed Text Markup Language 2.
 
-Times are those of `p`, or of its spans where `p` has none, counted from the begin of the elements around them. Clock
-times, frames, ticks and offsets are parsed by ttconv. Layout and styles do not matter here.
+A cue is a `p`, or a `span` with times of its own; times are relative to the begin of the enclosing elements. ttconv
+parses clock times, frames, ticks and offsets. Layout and styles are ignored.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ CONTAINERS = {"body", "div", "p", "span"}
 
 
 def parse_ttml(data: bytes) -> tuple[list[Supervision], list[TranscriptProblem]]:
-    """Cues in the order of the document, and the elements whose times cannot be read.
+    """Return the cues in document order, and a problem for each element with unreadable times.
 
-    `data` stays bytes: XML says its own encoding. Raises TranscriptError when it is no TTML.
+    Takes bytes, since XML declares its own encoding. Raises TranscriptError if it is not TTML.
     """
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
@@ -51,14 +51,14 @@ def parse_ttml(data: bytes) -> tuple[list[Supervision], list[TranscriptProblem]]
     reader.visit(body, Fraction(0), None)
     if not reader.cues and reader.problems:
         raise TranscriptError(reader.problems[0])
-    # Media time counts from the programme's begin already, but exporters write timecode there too.
+    # Media time should count from the start of the programme, but some exporters write timecode.
     if reader.is_timecode or all(cue.start_s >= origin_s for cue in reader.cues):
-        return [_earlier(cue, float(origin_s)) for cue in reader.cues], reader.problems
+        return [_shifted(cue, -float(origin_s)) for cue in reader.cues], reader.problems
     return reader.cues, reader.problems
 
 
 class _Reader:
-    """Walks the tree with the begin and end of what lies around."""
+    """Walks the element tree with the begin and end of the enclosing elements."""
 
     def __init__(self, times: TemporalAttributeParsingContext, agents: dict[str, str]) -> None:
         self._times, self._agents = times, agents
@@ -67,7 +67,7 @@ class _Reader:
 
     @property
     def is_timecode(self) -> bool:
-        """Whether the document's times are those of the recording, not of the programme."""
+        """Whether times are timecode of the recording rather than media time of the programme."""
         return self._times.time_base.name == "smpte"
 
     def visit(self, element: Element, begin_s: Fraction, end_s: Fraction | None) -> None:
@@ -88,7 +88,7 @@ class _Reader:
     def _interval(
         self, element: Element, begin_s: Fraction, end_s: Fraction | None
     ) -> tuple[Fraction, Fraction | None]:
-        """Begin and end of `element` in media time, inside those of its parent."""
+        """Begin and end of `element` in media time, limited by those of its parent."""
         begin, end, dur = (self.seconds(element.get(name)) for name in ("begin", "end", "dur"))
         own_begin = begin_s + (begin or 0)
         ends = [around for around in (end_s,) if around is not None]
@@ -99,7 +99,7 @@ class _Reader:
         return own_begin, min(ends, default=None)
 
     def seconds(self, expression: str | None) -> Fraction | None:
-        """A time expression's seconds. Raises ValueError."""
+        """Parse a time expression to seconds. Raises ValueError."""
         from ttconv.imsc.attributes import parse_time_expression
 
         if expression is None:
@@ -114,7 +114,7 @@ class _Reader:
         if not text:
             return
         if end_s is None or end_s <= begin_s:
-            self.problems.append(TranscriptProblem(element.sourceline or 0, "the cue has no end after its begin"))
+            self.problems.append(TranscriptProblem(element.sourceline or 0, "the cue does not end after its begin"))
             return
         agent = element.get(f"{METADATA}agent") or element.get("agent") or ""
         self.cues.append(
@@ -128,9 +128,9 @@ class _Reader:
         )
 
 
-def _earlier(cue: Supervision, by_s: float) -> Supervision:
-    end_s = None if cue.end_s is None else round(cue.end_s - by_s, 3)
-    return cue.model_copy(update={"start_s": round(cue.start_s - by_s, 3), "end_s": end_s})
+def _shifted(cue: Supervision, by_s: float) -> Supervision:
+    end_s = None if cue.end_s is None else round(cue.end_s + by_s, 3)
+    return cue.model_copy(update={"start_s": round(cue.start_s + by_s, 3), "end_s": end_s})
 
 
 def _time_context(root: Element) -> Any:
@@ -145,30 +145,30 @@ def _time_context(root: Element) -> Any:
 
 
 def _start_of_programme(root: Element, reader: _Reader) -> Fraction:
-    """The timecode that EBU-TT gives the programme's first frame, as 10:00:00:00; what begins at zero says nothing."""
+    """EBU-TT's timecode of the programme's first frame, as 10:00:00:00, in seconds; 0 if it is not declared."""
     return reader.seconds(next((element.text for element in root.iter(START_OF_PROGRAMME)), None)) or Fraction(0)
 
 
 def _is_cue(element: Element, name: str, end_s: Fraction | None) -> bool:
-    """A paragraph, unless its spans have times of their own; then those."""
+    """Whether the element is a cue: a paragraph, or its spans if they have times of their own."""
     if name == "p":
         return not any("begin" in child.attrib for child in element.iter() if child is not element)
     return name == "span" and ("begin" in element.attrib or end_s is not None)
 
 
 def _language(element: Element) -> str:
-    """`xml:lang` of the element or of the nearest around it."""
+    """`xml:lang` of the element or of its nearest ancestor."""
     around = (element, *element.iterancestors())
     return language_tag(next((tag for e in around if (tag := e.get(f"{XML}lang")) is not None), "")) or ""
 
 
 def _name(element: Element) -> str:
-    """The local name: profiles and drafts of TTML have different namespaces."""
+    """The local name: profiles and drafts of TTML use different namespaces."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
 def _text(element: Element) -> Iterator[str]:
-    """Text with line breaks only where `br` stands: any other white space is the writer's indentation."""
+    """The text, with line breaks only for `br`: other white space is indentation."""
     yield (element.text or "").replace("\n", " ")
     for child in element:
         if _name(child) == "br":

@@ -1,1 +1,1 @@
-"""What lies in the corpus: media with their transcripts, their identity, and the plan of splits and shards."""
+"""The inventory of a corpus: media paired with transcripts, programme ids, and the plan of splits and shards."""

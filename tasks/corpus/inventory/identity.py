@@ -1,4 +1,4 @@
-"""Names of programmes: from their path in the corpus, safe wherever a name may go."""
+"""Programme ids and dates, derived from paths in the corpus."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _EXTENSIONS = """
 """
 MEDIA_EXTENSIONS = frozenset(_EXTENSIONS.split())
 
-MAX_READABLE = 80
+MAX_READABLE_CHARACTERS = 80
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
 _LANGUAGE_SUFFIX = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"0[1-9]|1[0-2]", r"0[1-9]|[12]\d|3[01]"
-_TIME_BEHIND = r"(?:(?<=\d{8})(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?"  # 202603011800
+_TRAILING_TIME = r"(?:(?<=\d{8})(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?"  # 202603011800
 _DATE = re.compile(
-    rf"(?<!\d)(?:({_YEAR})([-_./]?)({_MONTH})\2({_DAY}){_TIME_BEHIND}|({_DAY})\.({_MONTH})\.({_YEAR}))(?!\d)"
+    rf"(?<!\d)(?:({_YEAR})([-_./]?)({_MONTH})\2({_DAY}){_TRAILING_TIME}|({_DAY})\.({_MONTH})\.({_YEAR}))(?!\d)"
 )
 
 
 def relative_path(uri: str, root: str) -> str:
-    """The path of `uri` below `root` as the URI writes it: percent-encoded for `file://`, so always plain text."""
+    """The path of `uri` below `root` as in the URI: percent-encoded for `file://`, so always plain text."""
     return uri[len(root) :].lstrip("/")
 
 
 def split_extension(path: str) -> tuple[str, str]:
-    """Stem, with its folders, and extension in lower case: `a/b.en.SRT` is `a/b.en` and `.srt`."""
+    """Split a path into stem (with folders) and lower-case extension: `a/b.en.SRT` is `a/b.en` and `.srt`."""
     name = path.rpartition("/")[2].lower()
     stem, dot, last = name.rpartition(".")
     extension = f".{last}" if dot and stem else ""
@@ -43,9 +43,9 @@ def split_extension(path: str) -> tuple[str, str]:
 
 
 def stems_of_transcript(stem: str, language: str) -> tuple[str, ...]:
-    """The media stems that a transcript's own stem may belong to, the likeliest first.
+    """The media stems that a transcript's stem may belong to, most likely first.
 
-    Its own; without a language (`news.en.srt`); without the media's extension (`news.mp4.srt`).
+    The stem itself; without a language (`news.en.srt`); without the media's extension (`news.mp4.srt`).
     """
     stems = [stem]
     suffix = _LANGUAGE_SUFFIX.fullmatch(stem)
@@ -58,27 +58,27 @@ def stems_of_transcript(stem: str, language: str) -> tuple[str, ...]:
 
 
 def decoded(path: str, *, is_encoded: bool) -> str:
-    """A relative path as people write it. Bytes that are no UTF-8 become lone surrogates."""
+    """A relative path without percent encoding. Bytes that are not UTF-8 become lone surrogates."""
     return os.fsdecode(unquote_to_bytes(path)) if is_encoded else path
 
 
 def programme_id(stem: str, *, is_encoded: bool) -> str:
-    """A name of at most 97 letters, digits, dots, dashes and underscores; different stems have different ones.
+    """A unique id of at most 97 letters, digits, dots, dashes and underscores.
 
-    It is the path itself with dots for slashes where nothing else need be changed, and else what is left of it with
-    16 digits of its sha256.
+    The path with dots for slashes if it needs no other change; otherwise its allowed characters followed by 16 digits
+    of its sha256.
     """
-    if _SAFE.fullmatch(stem) and len(stem) <= MAX_READABLE:
+    if _SAFE.fullmatch(stem) and len(stem) <= MAX_READABLE_CHARACTERS:
         return stem.replace("/", ".")
     path = decoded(stem, is_encoded=is_encoded)
     plain = unicodedata.normalize("NFKD", path).encode("ascii", "ignore").decode()
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[-MAX_READABLE:].strip("-")
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", plain)[-MAX_READABLE_CHARACTERS:].strip("-")
     digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{readable}-{digest}" if readable else digest
 
 
 def broadcast_date(stem: str, *, is_encoded: bool) -> str:
-    """The last date in a path, as `2026-03-01`; empty when there is none."""
+    """The last date in a path, as `2026-03-01`; empty if there is none."""
     dates = _DATE.findall(decoded(stem, is_encoded=is_encoded))
     if not dates:
         return ""
@@ -87,6 +87,6 @@ def broadcast_date(stem: str, *, is_encoded: bool) -> str:
 
 
 def hash64(text: str) -> int:
-    """63 bits that spread evenly (SQLite's integers are signed)."""
+    """An evenly distributed hash of 63 bits (SQLite's integers are signed)."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,6 +1,6 @@
-"""What lies in a corpus: media paired with transcripts, in a temporary SQLite file.
+"""Pair the media of a corpus with their transcripts, in a temporary SQLite file.
 
-A listing of a million objects is sorted and joined on disk, so memory stays flat however large the corpus is.
+A listing of a million objects is sorted and joined on disk, so memory does not grow with the corpus.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ BATCH = 5000
 
 _TABLES = """
 CREATE TABLE media (stem TEXT, uri TEXT, size INTEGER, etag TEXT);
-CREATE TABLE transcript (stem TEXT, rank INTEGER, detour INTEGER, uri TEXT, etag TEXT);
+CREATE TABLE transcript (stem TEXT, rank INTEGER, stem_rank INTEGER, uri TEXT, etag TEXT);
 CREATE TABLE entry (media TEXT, start_s REAL, end_s REAL, text TEXT, speaker TEXT, language TEXT, manifest TEXT);
 CREATE TABLE earlier (programme_id TEXT PRIMARY KEY, shard INTEGER, split INTEGER) WITHOUT ROWID;
 """
-# One programme a stem: of several renditions the one that a manifest names, then the largest.
+# One programme per stem: of several renditions, one listed in a manifest, else the largest.
 _PROGRAMMES = """
-CREATE INDEX transcript_stem ON transcript (stem, rank, detour);
+CREATE INDEX transcript_stem ON transcript (stem, rank, stem_rank);
 CREATE INDEX entry_media ON entry (media);
 CREATE TABLE programme AS
 WITH ranked AS (
   SELECT m.*, row_number() OVER (
     PARTITION BY m.stem
-    ORDER BY EXISTS (SELECT 1 FROM entry WHERE entry.media = m.uri) DESC, m.size DESC, m.uri) AS place
+    ORDER BY EXISTS (SELECT 1 FROM entry WHERE entry.media = m.uri) DESC, m.size DESC, m.uri) AS rendition_rank
   FROM media m)
-SELECT programme_id(r.stem) AS id, r.stem, r.uri AS media, r.size, r.etag, r.place,
+SELECT programme_id(r.stem) AS id, r.stem, r.uri AS media, r.size, r.etag, r.rendition_rank,
   (SELECT manifest FROM entry WHERE entry.media = r.uri LIMIT 1) AS manifest,
-  (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.detour, t.uri LIMIT 1) AS transcript,
+  (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.stem_rank, t.uri LIMIT 1) AS transcript,
   -1 AS shard, -1 AS split
 FROM ranked r;
 CREATE INDEX programme_id ON programme (id);
 """
-_TAKEN = "place = 1 AND (manifest IS NOT NULL OR transcript IS NOT NULL)"  # what goes on
+_USED = "rendition_rank = 1 AND (manifest IS NOT NULL OR transcript IS NOT NULL)"  # the programmes that are used
 
 
 @dataclass(frozen=True)
 class PlannedProgramme:
-    """A programme of the inventory with its place in the plan."""
+    """A programme of the inventory with its shard and split."""
 
     programme_id: str
     media: str
@@ -74,7 +74,7 @@ class PlannedProgramme:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What planning needs to know of a programme."""
+    """A programme as input to planning."""
 
     rowid: int
     weight: int
@@ -85,7 +85,7 @@ class Candidate:
 
 
 class Inventory:
-    """Built by `add` for every object of a listing, then `pair`, then read."""
+    """Filled by `add` for every object of a listing, then `pair`; read after that."""
 
     def __init__(self, path: Path, root: str, language: str) -> None:
         self._root, self._language = root, language
@@ -104,7 +104,7 @@ class Inventory:
         self._database.close()
 
     def add(self, item: ObjectInfo) -> None:
-        """Take one object of the listing. Hidden ones are no media: macOS writes `._news.mp4` beside `news.mp4`."""
+        """Add one object of the listing. Hidden ones are ignored: macOS writes `._news.mp4` beside `news.mp4`."""
         self.n_objects += 1
         stem, extension = split_extension(relative_path(item.uri, self._root))
         if storage.is_hidden(item.uri, self._root):
@@ -113,25 +113,25 @@ class Inventory:
             self._pending_media.append((stem, item.uri, item.size, item.etag))
         elif extension in TRANSCRIPT_EXTENSIONS:
             rank = TRANSCRIPT_EXTENSIONS.index(extension)
-            for detour, media_stem in enumerate(stems_of_transcript(stem, self._language)):
-                self._pending_transcripts.append((media_stem, rank, detour, item.uri, item.etag))
+            for stem_rank, media_stem in enumerate(stems_of_transcript(stem, self._language)):
+                self._pending_transcripts.append((media_stem, rank, stem_rank, item.uri, item.etag))
         else:
             self.n_ignored += 1
         if len(self._pending_media) + len(self._pending_transcripts) >= BATCH:
             self._flush()
 
     def add_earlier(self, lines: Iterable[bytes]) -> None:
-        """Take an earlier plan: `programme_id`, shard and split, by tabs."""
+        """Add an earlier plan: lines of `programme_id`, shard and split, separated by tabs."""
         rows = (line.decode().split("\t") for line in lines)
         self._write(
             "INSERT INTO earlier VALUES (?, ?, ?)", ((name, int(shard), int(split)) for name, shard, split in rows)
         )
 
     def pair(self) -> Iterator[tuple[str, str]]:
-        """Join media and transcripts. Yields a manifest's URI and what is wrong with it, for every such place."""
+        """Pair media with transcripts. Yield the URI of a manifest and the problem, for every invalid entry."""
         self._flush()
         self._database.executescript(
-            # Not unique: S3 may hold a.wav and a.wav/, which read as the same.
+            # Not unique: S3 may hold a.wav and a.wav/, whose URIs are equal here.
             "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
         )
         for uri in self._shared_manifests():
@@ -142,31 +142,31 @@ class Inventory:
         self._database.executescript(_PROGRAMMES)
 
     def candidates(self) -> Iterator[Candidate]:
-        """The programmes that have a transcript, by name."""
+        """Yield the programmes that have a transcript, ordered by id."""
         rows = self._database.execute(
             f"""SELECT programme.rowid, size, stem, coalesce(e.shard, -1), coalesce(e.split, -1)
-                FROM programme LEFT JOIN earlier e ON e.programme_id = programme.id WHERE {_TAKEN} ORDER BY id"""
+                FROM programme LEFT JOIN earlier e ON e.programme_id = programme.id WHERE {_USED} ORDER BY id"""
         )
         for rowid, size, stem, shard, split in rows:
             date = broadcast_date(stem, is_encoded=self._is_encoded)
             yield Candidate(rowid, max(1, size), hash64(stem), hash64(date or stem), shard, split)
 
     def estimated_hours(self) -> float:
-        """A guess of how long the programmes that go on are together."""
-        rows = self._database.execute(f"SELECT media, size FROM programme WHERE {_TAKEN}")
+        """Estimated total duration of the programmes that are used."""
+        rows = self._database.execute(f"SELECT media, size FROM programme WHERE {_USED}")
         return sum(estimate_duration_s(split_extension(media)[1], size) for media, size in rows) / 3600
 
     def plan(self, places: Iterable[tuple[int, int, int]]) -> None:
-        """Set shard and split: `(shard, split, rowid)` each."""
+        """Set shards and splits, from tuples of `(shard, split, rowid)`."""
         self._write("UPDATE programme SET shard = ?, split = ? WHERE rowid = ?", places)
-        self._database.execute(f"CREATE INDEX programme_shard ON programme (shard, id) WHERE {_TAKEN}")
+        self._database.execute(f"CREATE INDEX programme_shard ON programme (shard, id) WHERE {_USED}")
 
     def planned(self) -> Iterator[PlannedProgramme]:
-        """The programmes that go on, ordered by shard and name."""
+        """Yield the programmes that are used, ordered by shard and id."""
         rows = self._database.execute(
             f"""SELECT id, media, size, p.etag, coalesce(manifest, t.uri), manifest IS NULL, t.etag, shard, split
                 FROM programme p LEFT JOIN transcript t ON t.rowid = p.transcript
-                WHERE {_TAKEN} ORDER BY shard, id"""
+                WHERE {_USED} ORDER BY shard, id"""
         )
         for name, media, size, etag, transcript, is_beside, transcript_etag, shard, split in rows:
             supervisions = () if is_beside else tuple(self._supervisions(media))
@@ -174,20 +174,21 @@ class Inventory:
                 name, media, size, etag, transcript, transcript_etag if is_beside else "", shard, split, supervisions
             )
 
-    def away(self) -> Iterator[tuple[str, int, int]]:
-        """Name, shard and split of the earlier plan's programmes that do not go on now; -1: that shard is no more."""
+    def absent(self) -> Iterator[tuple[str, int, int]]:
+        """Yield id, shard and split of the earlier plan's programmes that are not used now; -1: no such shard now."""
         yield from self._database.execute(
             f"""SELECT programme_id, iif(shard <= (SELECT max(shard) FROM programme), shard, -1), split FROM earlier e
-                WHERE NOT EXISTS (SELECT 1 FROM programme WHERE id = e.programme_id AND {_TAKEN})
+                WHERE NOT EXISTS (SELECT 1 FROM programme WHERE id = e.programme_id AND {_USED})
                 ORDER BY programme_id"""
         )
 
-    def left_out(self) -> Iterator[tuple[str, str, str]]:
-        """`(programme_id, media, taken)` of the media that do not go on; `taken` is the rendition taken instead."""
+    def excluded(self) -> Iterator[tuple[str, str, str]]:
+        """Yield `(programme_id, media, used)` of media that are not used; `used` is the rendition used instead."""
         yield from self._database.execute(
             f"""SELECT id, media, coalesce((
-                  SELECT o.media FROM programme o WHERE o.id = p.id AND o.place = 1 AND p.place > 1), '')
-                FROM programme p WHERE NOT ({_TAKEN}) ORDER BY id, media"""
+                  SELECT o.media FROM programme o
+                  WHERE o.id = p.id AND o.rendition_rank = 1 AND p.rendition_rank > 1), '')
+                FROM programme p WHERE NOT ({_USED}) ORDER BY id, media"""
         )
 
     def count(self, table: str) -> int:
@@ -201,7 +202,7 @@ class Inventory:
         return programme_id(stem, is_encoded=self._is_encoded)
 
     def _shared_manifests(self) -> list[str]:
-        """Manifests that stand for many media: those that no medium is named after."""
+        """Manifests that describe many media: those that do not share their name with a medium."""
         ranks = [TRANSCRIPT_EXTENSIONS.index(extension) for extension in MANIFEST_EXTENSIONS]
         rows = self._database.execute(
             f"""SELECT uri FROM transcript t WHERE rank IN ({", ".join(map(str, ranks))})
@@ -216,7 +217,7 @@ class Inventory:
                 if not isinstance(found, ManifestEntry):
                     yield uri, str(found)
                 elif not (media := self._resolve(uri, found.media)):
-                    yield uri, f"names {found.media[:200]!r}, which the corpus does not hold"
+                    yield uri, f"refers to {found.media[:200]!r}, which is not in the corpus"
                 else:
                     s = found.supervision
                     rows.append((media, s.start_s, s.end_s, s.text, s.speaker, s.language, uri))
@@ -226,7 +227,7 @@ class Inventory:
         self._write("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _resolve(self, manifest: str, name: str) -> str:
-        """The listed medium that a manifest names: by URI, or by path from the manifest's folder or the root."""
+        """Find the medium that a manifest refers to: by URI, or by path from the manifest's folder or the root."""
         if "://" in name:
             candidates = [name]
         elif name.startswith("/"):
@@ -260,6 +261,6 @@ class Inventory:
 
 
 def _without_dots(uri: str) -> str:
-    """`uri` with `.` and `..` folded, as a listing writes it."""
+    """`uri` with `.` and `..` resolved, as in a listing."""
     scheme, separator, path = uri.partition("://")
     return f"{scheme}{separator}{posixpath.normpath(path)}"

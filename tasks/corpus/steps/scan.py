@@ -1,8 +1,8 @@
-"""`scan-corpus`: what lies in the corpus, paired, split and cut into shards, by listing alone.
+"""`scan-corpus`: list the corpus, pair media with transcripts, and assign splits and shards.
 
-A shard's file holds one programme a line. Its content, not its place, decides what the later steps have to do again,
-so shards keep their programmes from one scan to the next: the plan goes out from the one before, which `latest-*.json`
-in the step's folder points to. The earlier plan's digest is part of the key, so the same key means the same plan.
+A shard's file holds one programme per line. Later steps run again only for shards whose content has changed, so shards
+keep their programmes from one scan to the next: a plan starts from the previous one, which `latest-*.json` in the
+step's folder points to. The earlier plan's digest is part of the key, so the same key means the same plan.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from tasks.contract import (
 from tasks.contract.arguments import ScanCorpus
 from tasks.corpus.inventory.listing import Candidate, Inventory, PlannedProgramme
 from tasks.corpus.inventory.planning import SPLIT_CODES, assign_shards, assign_splits, number_of_shards
-from tasks.corpus.records import Programme
+from tasks.corpus.records import OUTCOMES, Programme
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
 VERSION = 4
-MIN_DATES = 20  # with fewer days than this, splitting by day is too coarse: each programme stands for itself
+MIN_DATES = 20  # with fewer days, splitting by day is too coarse: each programme is its own group
 REPORT_EVERY = 10_000
+PLAN = "plan.tsv"
 SPLITS = {code: split for split, code in SPLIT_CODES.items()}
 
 
-class Latest(Frozen):
-    """The last plan made of these media, and the one that it went out from (empty for none)."""
+class LatestPlan(Frozen):
+    """The latest plan of these media, and the one it started from (empty for none)."""
 
     listing: str
     plan: str
@@ -50,7 +51,7 @@ class Latest(Frozen):
     earlier: str = ""
     earlier_sha256: str = ""
     question: str = ""
-    """Digest of everything that was asked for."""
+    """Digest of version and arguments."""
 
 
 def inputs(arguments: ScanCorpus) -> dict[str, str]:
@@ -67,7 +68,7 @@ def run(arguments: ScanCorpus, context: StepContext) -> StepOutput:
     try:
         return _plan(arguments, context, inventory)
     except sqlite3.OperationalError:
-        if context.stop.is_set():  # SQLite hides what was raised inside a function of ours
+        if context.stop.is_set():  # SQLite masks exceptions raised in our SQL functions
             raise Preempted from None
         raise
     finally:
@@ -77,57 +78,35 @@ def run(arguments: ScanCorpus, context: StepContext) -> StepOutput:
 def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> StepOutput:
     listing = _list(arguments, context, inventory)
     earlier, earlier_sha256 = _earlier(arguments, listing)
-    found = {"listing": listing, "earlier": earlier_sha256}
-    if context.key != step_key(STEPS["scan-corpus"], VERSION, arguments, found):
-        raise StepError(
-            "objects came or went while they were listed",
-            reason=Reason.CHANGED_WHILE_READ,
-            subject=arguments.media,
-            next_step="start the scan again when the copy has ended",
-        )
+    _check_key(arguments, context, {"listing": listing, "earlier": earlier_sha256})
     if earlier:
         with storage.open_reader(earlier) as file:
             inventory.add_earlier(line.rstrip(b"\n") for line in file)
-    outcomes = context.scratch / "outcomes.jsonl"
-    with outcomes.open("wb") as sink:
-        n_problems = n_left_out = 0
-        for manifest, problem in inventory.pair():
-            n_problems += 1
-            sink.write(_outcome(manifest, Reason.TRANSCRIPT_UNREADABLE, problem))
-        for name, media, taken in inventory.left_out():
-            n_left_out += 1
-            sink.write(_left_out(name, media, taken))
-    context.publish("outcomes.jsonl", outcomes)
+    n_problems, n_excluded = _publish_outcomes(context, inventory)
     loads, n_undated = _assign(arguments, inventory)
     n_media = inventory.count("media")
     if not loads:
-        raise _nothing(arguments.media, n_media)
+        raise _no_programmes(arguments.media, n_media)
     items, plan = _write_shards(context, inventory)
-    plan_uri = context.publish("plan.tsv", plan)
-    latest = Latest(
+    plan_uri = context.publish(PLAN, plan)
+    latest = LatestPlan(
         listing=listing,
         plan=plan_uri,
-        plan_sha256=context.outputs["plan.tsv"].sha256,
+        plan_sha256=context.outputs[PLAN].sha256,
         earlier=earlier,
         earlier_sha256=earlier_sha256,
-        question=_question(arguments),
+        question=_request_digest(arguments),
     )
     storage.write(_latest_uri(arguments), latest.model_dump_json().encode())
-    mean = sum(loads) / len(loads)
-    warnings = []
-    if n_left_out:
-        warnings.append(f"{n_left_out} media left out: no transcript, or another rendition was taken (outcomes.jsonl)")
-    if n_problems:
-        warnings.append(f"{n_problems} lines of manifests cannot be used (outcomes.jsonl)")
     return StepOutput(
         items=tuple(items),
         counts={
             "objects": inventory.n_objects,
             "media": n_media,
             "transcripts": inventory.count("transcript"),
-            "programmes": n_media - n_left_out,
+            "programmes": n_media - n_excluded,
             "undated": n_undated,
-            "left_out": n_left_out,
+            "left_out": n_excluded,
             "manifest_problems": n_problems,
             "other_objects": inventory.n_ignored,
             "shards": len(items),
@@ -135,14 +114,46 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
         metrics={
             "media_gb": inventory.total_bytes() / 1e9,
             "estimated_hours": round(inventory.estimated_hours(), 3),
-            "heaviest_shard_over_mean": max(loads) / mean,
+            "heaviest_shard_over_mean": max(loads) / (sum(loads) / len(loads)),
         },
-        warnings=tuple(warnings),
+        warnings=_warnings(n_problems, n_excluded),
     )
 
 
+def _check_key(arguments: ScanCorpus, context: StepContext, found: dict[str, str]) -> None:
+    """Raise StepError if the inputs differ from those of the step's key."""
+    if context.key != step_key(STEPS["scan-corpus"], VERSION, arguments, found):
+        raise StepError(
+            "objects were added or removed while they were listed",
+            reason=Reason.CHANGED_WHILE_READ,
+            subject=arguments.media,
+            next_step="start the scan again when the copy has finished",
+        )
+
+
+def _publish_outcomes(context: StepContext, inventory: Inventory) -> tuple[int, int]:
+    """Pair the inventory and publish an outcome for each manifest problem and excluded medium. Return both counts."""
+    outcomes = context.scratch / OUTCOMES
+    n_problems = n_excluded = 0
+    with outcomes.open("wb") as sink:
+        for manifest, problem in inventory.pair():
+            n_problems += 1
+            sink.write(_outcome(manifest, Reason.TRANSCRIPT_UNREADABLE, problem))
+        for name, media, used in inventory.excluded():
+            n_excluded += 1
+            sink.write(_exclusion(name, media, used))
+    context.publish(OUTCOMES, outcomes)
+    return n_problems, n_excluded
+
+
+def _warnings(n_problems: int, n_excluded: int) -> tuple[str, ...]:
+    excluded = f"{n_excluded} media left out: no transcript, or another rendition was used ({OUTCOMES})"
+    problems = f"{n_problems} manifest lines cannot be used ({OUTCOMES})"
+    return (*([excluded] if n_excluded else []), *([problems] if n_problems else []))
+
+
 def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> str:
-    """Take the whole listing into the inventory and return its digest."""
+    """Add the whole listing to the inventory and return its digest."""
     listing = hashlib.sha256()
     for item in storage.list_objects(arguments.media):
         listing.update(_line(item))
@@ -154,16 +165,16 @@ def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
 
 
 def _assign(arguments: ScanCorpus, inventory: Inventory) -> tuple[list[int], int]:
-    """Give every programme its split and shard.
+    """Assign a split and a shard to every programme.
 
-    Returns the weight of each shard that has any, and how many programmes have no date in their path.
+    Returns the weights of the shards that are not empty, and the number of programmes without a date in their path.
     """
     columns = _columns(inventory.candidates())
     if not len(columns["rowid"]):
         return [], 0
-    by_date = len(np.unique(columns["date_group"])) >= MIN_DATES
+    is_by_date = len(np.unique(columns["date_group"])) >= MIN_DATES
     splits = assign_splits(
-        columns["date_group" if by_date else "group"],
+        columns["date_group" if is_by_date else "group"],
         columns["earlier_split"],
         arguments.validation_share,
         arguments.test_share,
@@ -178,7 +189,7 @@ def _assign(arguments: ScanCorpus, inventory: Inventory) -> tuple[list[int], int
 
 
 def _columns(candidates: Iterator[Candidate]) -> dict[str, np.ndarray]:
-    """Numbers of all programmes, 48 bytes each."""
+    """The candidates' fields as arrays, `(n_programmes,)` int64 each: 48 bytes per programme."""
     record = np.dtype([(name, np.int64) for name in Candidate.__dataclass_fields__])
     rows = ((c.rowid, c.weight, c.group, c.date_group, c.earlier_shard, c.earlier_split) for c in candidates)
     table = np.fromiter(rows, dtype=record)
@@ -186,43 +197,45 @@ def _columns(candidates: Iterator[Candidate]) -> dict[str, np.ndarray]:
 
 
 def _write_shards(context: StepContext, inventory: Inventory) -> tuple[list[MappedItem], Path]:
-    """Publish a file for every shard. The plan lists all programmes for the next scan, also those of earlier plans that
-    are away now: when they come back, they are in their split again."""
+    """Publish a file for every shard, and write the plan that the next scan starts from.
+
+    The plan also lists programmes of earlier plans that are absent now: if they come back, they keep their split.
+    """
     items = []
-    plan = context.scratch / "plan.tsv"
+    plan = context.scratch / PLAN
     with plan.open("wb") as plan_file:
-        for shard, programmes in groupby(inventory.planned(), key=lambda found: found.shard):
+        for shard, programmes in groupby(inventory.planned(), key=lambda planned: planned.shard):
             path = context.scratch / "shard.jsonl"
             with path.open("wb") as sink:
-                for found in programmes:
-                    sink.write(_programme(found).model_dump_json().encode() + b"\n")
-                    plan_file.write(f"{found.programme_id}\t{shard}\t{found.split}\n".encode())
+                for planned in programmes:
+                    sink.write(_programme(planned).model_dump_json().encode() + b"\n")
+                    plan_file.write(f"{planned.programme_id}\t{shard}\t{planned.split}\n".encode())
             name = f"shards/{shard:05d}.jsonl"
             context.publish(name, path)
             items.append(MappedItem(name=f"shard-{shard:03d}", path=context.path(name)))
             context.progress("shards", len(items), None, "shards")
-        for name, shard, split in inventory.away():
+        for name, shard, split in inventory.absent():
             plan_file.write(f"{name}\t{shard}\t{split}\n".encode())
     return items, plan
 
 
-def _programme(found: PlannedProgramme) -> Programme:
+def _programme(planned: PlannedProgramme) -> Programme:
     return Programme(
-        programme_id=found.programme_id,
-        split=SPLITS[found.split],
-        media=found.media,
-        size=found.size,
-        etag=found.etag,
-        transcript=found.transcript,
-        transcript_etag=found.transcript_etag,
-        supervisions=found.supervisions,
+        programme_id=planned.programme_id,
+        split=SPLITS[planned.split],
+        media=planned.media,
+        size=planned.size,
+        etag=planned.etag,
+        transcript=planned.transcript,
+        transcript_etag=planned.transcript_etag,
+        supervisions=planned.supervisions,
     )
 
 
-def _left_out(name: str, media: str, taken: str) -> bytes:
-    if taken:
-        return _outcome(name, Reason.DUPLICATE, f"{media} is another rendition of {taken}")
-    return _outcome(name, Reason.NO_TRANSCRIPT, f"nothing beside {media} has its name and a transcript's extension")
+def _exclusion(name: str, media: str, used: str) -> bytes:
+    if used:
+        return _outcome(name, Reason.DUPLICATE, f"{media} is another rendition of {used}")
+    return _outcome(name, Reason.NO_TRANSCRIPT, f"no transcript beside {media} with the same name")
 
 
 def _outcome(item: str, reason: Reason, detail: str) -> bytes:
@@ -230,7 +243,7 @@ def _outcome(item: str, reason: Reason, detail: str) -> bytes:
     return outcome.model_dump_json().encode() + b"\n"
 
 
-def _nothing(media: str, n_media: int) -> InputRejected:
+def _no_programmes(media: str, n_media: int) -> InputRejected:
     if n_media:
         return InputRejected(
             f"{n_media} media, but none has a transcript beside it",
@@ -239,7 +252,7 @@ def _nothing(media: str, n_media: int) -> InputRejected:
             next_step="put name.srt, .vtt, .ttml, .txt or a manifest.jsonl beside name.mp4",
         )
     return InputRejected(
-        "no media there",
+        "no media found",
         reason=Reason.NO_INPUT,
         subject=media,
         next_step="check the prefix (AIRSCRIPT_CORPUS) and put media with transcripts there",
@@ -247,32 +260,32 @@ def _nothing(media: str, n_media: int) -> InputRejected:
 
 
 def _earlier(arguments: ScanCorpus, listing: str) -> tuple[str, str]:
-    """URI and sha256 of the plan to go out from, empty when there is none.
+    """URI and sha256 of the plan to start from, empty if there is none.
 
-    A scan that asks the same of what the latest plan was made of goes out from that plan's own predecessor: so it has
-    the same key.
+    A scan with the same arguments and the same listing as the latest plan starts from that plan's predecessor, so it
+    has the same key.
     """
     uri = _latest_uri(arguments)
     if not storage.exists(uri):
         return "", ""
-    latest = Latest.model_validate_json(storage.read_bytes(uri))
-    is_the_same = (latest.listing, latest.question) == (listing, _question(arguments))
-    plan = (latest.earlier, latest.earlier_sha256) if is_the_same else (latest.plan, latest.plan_sha256)
+    latest = LatestPlan.model_validate_json(storage.read_bytes(uri))
+    is_same_scan = (latest.listing, latest.question) == (listing, _request_digest(arguments))
+    plan = (latest.earlier, latest.earlier_sha256) if is_same_scan else (latest.plan, latest.plan_sha256)
     return plan if plan[0] and storage.exists(plan[0]) else ("", "")
 
 
-def _question(arguments: ScanCorpus) -> str:
+def _request_digest(arguments: ScanCorpus) -> str:
     return digest_of({"version": VERSION, "arguments": arguments.canonical()})
 
 
 def _latest_uri(arguments: ScanCorpus) -> str:
-    """Whatever else is asked for, who was in which split stays there: other shares alone make other splits."""
-    asked = {"media": _root(arguments.media), "shares": [arguments.validation_share, arguments.test_share]}
-    return storage.join(arguments.output, f"latest-{digest_of(asked)[:16]}.json")
+    """Depends on media and shares only, so that programmes keep their split whatever the other arguments."""
+    identity = {"media": _root(arguments.media), "shares": [arguments.validation_share, arguments.test_share]}
+    return storage.join(arguments.output, f"latest-{digest_of(identity)[:16]}.json")
 
 
 def _root(media: str) -> str:
-    """The prefix as listings write it."""
+    """The prefix as it appears in listings."""
     return storage.file_uri(storage.path_of(media)) if media.startswith("file://") else media.rstrip("/")
 
 

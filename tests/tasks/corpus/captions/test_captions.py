@@ -148,8 +148,8 @@ def test_turkish_of_windows_keeps_its_letters(storage_root: str) -> None:
 
 
 @pytest.mark.parametrize("data", [bytes(range(256)) * 8, b"\0" * 100, b"\x01\x02\x03\x04" * 50])
-def test_binary_is_no_text(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no text"):
+def test_binary_is_not_text(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not text"):
         decode_text(data)
 
 
@@ -245,9 +245,9 @@ def test_what_is_said_twice_stays_twice() -> None:
         ("a.srt", b"no times here", Reason.TRANSCRIPT_UNREADABLE, "line 1"),
         ("a.ttml", b"<tt xmlns='http://www.w3.org/ns/ttml'>\n<body>", Reason.TRANSCRIPT_UNREADABLE, "line 2"),
         ("a.jsonl", b'{"text": 1}\n', Reason.TRANSCRIPT_UNREADABLE, "line 1"),
-        ("a.vtt", b"\0\1\2" * 40, Reason.TRANSCRIPT_UNREADABLE, "no text"),
-        ("a.txt", b" \n", Reason.TRANSCRIPT_EMPTY, "no text"),
-        ("a.srt", b"", Reason.TRANSCRIPT_EMPTY, "no text"),
+        ("a.vtt", b"\0\1\2" * 40, Reason.TRANSCRIPT_UNREADABLE, "not text"),
+        ("a.txt", b" \n", Reason.TRANSCRIPT_EMPTY, "not text"),
+        ("a.srt", b"", Reason.TRANSCRIPT_EMPTY, "not text"),
         ("a.jsonl.gz", b"\x1f\x8b broken", Reason.TRANSCRIPT_UNREADABLE, ""),
     ],
 )

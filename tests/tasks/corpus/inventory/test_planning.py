@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.corpus.inventory.planning import (
-    NOT_YET,
+    UNASSIGNED,
     SPLIT_CODES,
     TOLERANCE,
     assign_shards,
@@ -21,7 +21,7 @@ TRAIN, VALIDATION, TEST = (SPLIT_CODES[split] for split in (Split.TRAIN, Split.V
 
 
 def fresh(n: int) -> np.ndarray:
-    return np.full(n, NOT_YET)
+    return np.full(n, UNASSIGNED)
 
 
 def hashes(n: int, seed: int = 0) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_no_shard_is_heavier_than_the_mean_and_its_heaviest_programme(weights: l
 def test_one_more_programme_touches_one_shard(weights: list[int], n_shards: int, random) -> None:
     before = assign_shards(np.array(weights[1:]), fresh(len(weights) - 1), n_shards)
     place = random.randrange(len(weights))
-    previous = np.insert(before, place, NOT_YET)
+    previous = np.insert(before, place, UNASSIGNED)
     after = assign_shards(np.insert(np.array(weights[1:]), place, weights[0]), previous, n_shards)
     np.testing.assert_array_equal(np.delete(after, place), before)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tasks import storage
 from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, ReceiptItem, Status
-from tasks.corpus.inventory.planning import HOURS_A_SHARD
+from tasks.corpus.inventory.planning import HOURS_PER_SHARD
 from tasks.corpus.records import Programme, read_programmes
 from tasks.dataset.manifest import Split
 from tasks.media.container import duration_estimate
@@ -245,7 +245,7 @@ def test_the_number_of_shards_follows_the_hours(folder, monkeypatch: pytest.Monk
     names = [f"{number:03d}" for number in range(60)]
     put(folder, *(f"{name}.{kind}" for name in names for kind in ("mp3", "srt")))
     assert folder.scan(shards=None).counts["shards"] == 4
-    monkeypatch.setitem(duration_estimate.BYTES_PER_S, ".mp3", 1 / (20 / 60 * HOURS_A_SHARD * 3600))
+    monkeypatch.setitem(duration_estimate.BYTES_PER_S, ".mp3", 1 / (20 / 60 * HOURS_PER_SHARD * 3600))
     storage.write(storage.join(folder.media, "060.mp3"), b"x")
     before = folder.scan(shards=None)
     assert before.counts["shards"] == 20
