@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 PAGES = "/airscript"
-"""Where the API server serves what `dags/plugins/pages.py` has."""
+"""URL path of the pages that `dags/plugins/pages.py` serves."""
 
 
 class ReportLink(BaseOperatorLink):
-    """From a task to the page that its step has made."""
+    """Link from a task to the report that its step made."""
 
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Empty when there is no report; the bare URI when it lies where the API server does not look."""
+        """Return the URL of the report: empty without one, its plain URI if it is not below the transcripts."""
         receipt = read_receipt(task_receipt_uri(settings().storage, ti_key.dag_id, ti_key.run_id, ti_key.task_id))
         return page_url(receipt.labels.get("page", "")) if receipt else ""
 
 
 def page_url(uri: str) -> str:
-    """What a browser opens to see an object below the transcripts."""
+    """Return the URL path of an object below the transcripts, any other URI unchanged."""
     root = settings().transcripts + "/"
     base = urlsplit(conf.get("api", "base_url", fallback="/")).path.rstrip("/")
     return f"{base}{PAGES}/transcripts/{uri.removeprefix(root)}" if uri.startswith(root) else uri

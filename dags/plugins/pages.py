@@ -1,8 +1,7 @@
-"""Reports and transcripts in the browser, for who may see the nightly runs: a plugin of Airflow's API server."""
+"""Reports and transcripts in the browser, for users who may read the nightly runs: a plugin of Airflow's API server."""
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote
@@ -10,9 +9,11 @@ from urllib.parse import quote, unquote
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Response
+from fastapi.responses import RedirectResponse
 
-from dags.common.links import PAGES, page_url
+from dags.common.links import PAGES
 from dags.common.settings import settings
+from tasks.pages.templates import render
 
 MEDIA_TYPES = {".html": "text/html", ".json": "application/json", ".jsonl": "application/x-ndjson"}
 TEXT = "text/plain"  # subtitles too: a browser shows them instead of saving them
@@ -29,49 +30,39 @@ app = FastAPI(title="airscript", docs_url=None, redoc_url=None, openapi_url=None
     "/transcripts/{path:path}", dependencies=[Depends(requires_access_dag("GET", param_dag_id="nightly_transcription"))]
 )
 def transcripts(path: str) -> Response:
-    """One object below the transcripts, or the names in a folder of them."""
+    """Return one object below the transcripts, or the listing of a folder. Links in both are relative."""
     parts = PurePosixPath(path).parts
     if ".." in parts or path.startswith("/"):
         raise HTTPException(404)
     place = _place("/".join(parts))
     if place.is_dir():
-        return _page(_listing(place, path))
+        if parts and not path.endswith("/"):  # relative links start from the last slash
+            return RedirectResponse(f"{quote(parts[-1])}/")
+        return _listing(place, path)
     if not place.is_file():
         raise HTTPException(404)
     data, suffix = place.read_bytes(), place.suffix.lower()
-    if suffix == ".html":
-        # The page links objects by their URIs, which no browser opens.
-        return _page(data.decode().replace(f'href="{escape(settings().transcripts)}/', f'href="{page_url(_root())}'))
     if suffix in DOWNLOADS:
         return Response(data, media_type="application/octet-stream", headers=HEADERS)
     return Response(data, media_type=f"{MEDIA_TYPES.get(suffix, TEXT)}; charset=utf-8", headers=HEADERS)
-
-
-def _root() -> str:
-    return settings().transcripts + "/"
 
 
 def _place(path: str) -> Any:
     if settings().transcripts.startswith("file://"):
         root = Path(unquote(settings().transcripts.removeprefix("file://"))).resolve()
         place = (root / path).resolve()
-        if not place.is_relative_to(root):  # a link that leads elsewhere
+        if not place.is_relative_to(root):  # a symbolic link that leads elsewhere
             raise HTTPException(404)
         return place
     from airflow.sdk import ObjectStoragePath
 
-    return ObjectStoragePath(_root() + path)
+    return ObjectStoragePath(f"{settings().transcripts}/{path}")
 
 
-def _page(html: str) -> Response:
-    return Response(html, media_type="text/html; charset=utf-8", headers=HEADERS)
-
-
-def _listing(folder: Any, path: str) -> str:
-    base = page_url(_root()) + "".join(f"{quote(part)}/" for part in PurePosixPath(path).parts)
+def _listing(folder: Any, path: str) -> Response:
     names = sorted(entry.name for entry in folder.iterdir())
-    items = "".join(f'<li><a href="{escape(base + quote(name))}">{escape(name)}</a></li>' for name in names)
-    return f"<!doctype html><title>{escape(path)}</title><ul>{items}</ul>"
+    page = render("dags.plugins/folder.html.jinja", path=path or "transcripts", names=names)
+    return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
 
 
 class AirscriptPages(AirflowPlugin):

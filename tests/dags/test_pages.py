@@ -1,4 +1,4 @@
-"""Reports and transcripts in the browser: what is shown, to whom, and the button that leads there."""
+"""Reports and transcripts in the browser: what is shown, to whom, and the link that leads there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -26,7 +27,7 @@ def transcripts(environment: Callable[..., None], tmp_path: Path) -> Path:
     (root / "news" / "0123").mkdir(parents=True)
     (root / "news" / "0123" / "news <1>.txt").write_text("Good evening.")
     (root / "_nights" / "1" / "report.html").write_text(
-        f'<a href="{settings().transcripts}/news/0123/news.txt">text</a>, <a href="https://elsewhere/">no</a>'
+        '<a href="../../news/0123/news%20%3C1%3E.txt">text</a>, <a href="https://elsewhere/">no</a>'
     )
     (tmp_path / "storage" / "secret.txt").write_text("secret")
     (root / "leads-away.txt").symlink_to(tmp_path / "storage" / "secret.txt")
@@ -35,7 +36,7 @@ def transcripts(environment: Callable[..., None], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def browser(transcripts: Path) -> Any:
-    """Of somebody who may see the runs."""
+    """A client of somebody who may read the runs."""
     from airflow.api_fastapi.core_api import security
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
@@ -50,19 +51,22 @@ def browser(transcripts: Path) -> Any:
     pages.app.dependency_overrides = {}
 
 
-def test_a_report_links_what_the_browser_can_open(browser: Any) -> None:
+def test_a_report_links_what_the_browser_can_open(browser: Any, transcripts: Path) -> None:
     page = browser.get("/airscript/transcripts/_nights/1/report.html")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert 'href="/airscript/transcripts/news/0123/news.txt"' in page.text
-    assert 'href="https://elsewhere/"' in page.text
+    assert page.text == (transcripts / "_nights" / "1" / "report.html").read_text()
+    link = page.text.split('href="')[1].split('"')[0]
+    assert browser.get(urljoin(str(page.url), link)).text == "Good evening."
 
 
 def test_a_folder_is_listed_and_its_files_shown(browser: Any) -> None:
-    listing = browser.get("/airscript/transcripts/news/0123/").text
-    assert "news &lt;1&gt;.txt" in listing
-    link = listing.split('href="')[1].split('"')[0]
+    page = browser.get("/airscript/transcripts/news/0123")
+    assert str(page.url).endswith("/airscript/transcripts/news/0123/"), "relative links need the slash"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "news &lt;1&gt;.txt" in page.text
+    link = urljoin(str(page.url), page.text.split('href="')[1].split('"')[0])
     assert browser.get(link).text == "Good evening."
     assert browser.get(link).headers["content-type"].startswith("text/plain")
 
@@ -86,13 +90,15 @@ def test_strangers_see_nothing(transcripts: Path) -> None:
     assert found.status_code in (401, 403)
 
 
-def test_the_button_of_report_night(transcripts: Path, load_dags: Callable[[], dict[str, Any]]) -> None:
+def test_the_link_of_report_night(transcripts: Path, load_dags: Callable[[], dict[str, Any]]) -> None:
     task = load_dags()["nightly_transcription"].get_task("report_night")
     assert [link.name for link in task.operator_extra_links] == ["Report"]
     key = SimpleNamespace(dag_id="nightly_transcription", run_id=RUN, task_id="report_night")
     assert ReportLink().get_link(task, ti_key=key) == ""
     page = f"{settings().transcripts}/_nights/1/report.html"
-    told = Receipt(step="report-night", status=Status.DONE, labels={"page": page})
-    storage.write(task_receipt_uri(settings().storage, key.dag_id, RUN, key.task_id), told.model_dump_json().encode())
+    receipt = Receipt(step="report-night", status=Status.DONE, labels={"page": page})
+    storage.write(
+        task_receipt_uri(settings().storage, key.dag_id, RUN, key.task_id), receipt.model_dump_json().encode()
+    )
     assert ReportLink().get_link(task, ti_key=key) == "/airscript/transcripts/_nights/1/report.html"
     assert page_url("s3://elsewhere/report.html") == "s3://elsewhere/report.html"

@@ -54,4 +54,4 @@ def test_all_are_baked_from_bases_by_digest() -> None:
 def test_the_airflow_image_knows_no_step_but_its_contract() -> None:
     dockerfile = (CHECKOUT / "images" / "airflow" / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (tasks\S*|training\S*)", dockerfile, re.MULTILINE)
-    assert copied == ["tasks/__init__.py", "tasks/contract"]
+    assert copied == ["tasks/__init__.py", "tasks/contract", "tasks/pages"]

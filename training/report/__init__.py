@@ -1,1 +1,1 @@
-"""A training run as one HTML page that needs nothing but itself."""
+"""A model's card and the report of its training, for people."""

@@ -1,4 +1,4 @@
-"""Which words are taken for which: the alignments behind the error counts, added up."""
+"""Word confusions: substitutions, deletions and insertions of the alignments behind the error counts, added up."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Counted = TypeVar("Counted", str, tuple[str, str])
 
 @dataclass(frozen=True)
 class Confusions:
-    """Words with how often, the most frequent first."""
+    """Words with their counts, the most frequent first."""
 
     substituted: list[tuple[tuple[str, str], int]]
-    """Reference and what was heard instead."""
+    """Reference and hypothesis."""
     deleted: list[tuple[str, int]]
     inserted: list[tuple[str, int]]
 
 
-def confusions(utterances: Iterable[ScoredUtterance], most: int = 15) -> Confusions:
-    """The `most` frequent confusions of each kind."""
+def confusions(utterances: Iterable[ScoredUtterance], n_each: int = 15) -> Confusions:
+    """The `n_each` most frequent confusions of each kind."""
     import jiwer
 
     substituted: Counter[tuple[str, str]] = Counter()
@@ -36,18 +36,17 @@ def confusions(utterances: Iterable[ScoredUtterance], most: int = 15) -> Confusi
             inserted.update(hypothesis.split())
             continue
         found = jiwer.process_words(reference, hypothesis)
-        theirs, ours = found.references[0], found.hypotheses[0]
         for part in found.alignments[0]:
-            said = theirs[part.ref_start_idx : part.ref_end_idx]
-            heard = ours[part.hyp_start_idx : part.hyp_end_idx]
+            reference_words = found.references[0][part.ref_start_idx : part.ref_end_idx]
+            hypothesis_words = found.hypotheses[0][part.hyp_start_idx : part.hyp_end_idx]
             if part.type == "substitute":
-                substituted.update(zip(said, heard, strict=True))
+                substituted.update(zip(reference_words, hypothesis_words, strict=True))
             elif part.type == "delete":
-                deleted.update(said)
+                deleted.update(reference_words)
             elif part.type == "insert":
-                inserted.update(heard)
-    return Confusions(_top(substituted, most), _top(deleted, most), _top(inserted, most))
+                inserted.update(hypothesis_words)
+    return Confusions(_top(substituted, n_each), _top(deleted, n_each), _top(inserted, n_each))
 
 
-def _top(counts: Counter[Counted], most: int) -> list[tuple[Counted, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+def _top(counts: Counter[Counted], n: int) -> list[tuple[Counted, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]

@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 
 from local.demo.base_model.alphabet import make_tokenizer
+from local.demo.base_model.base_model_card import write_card
 from local.demo.base_model.batches import collate, endless_batches, spec_augment
-from local.demo.base_model.card import write_card
 from local.demo.base_model.model import SUBSAMPLING, export, make_model
 from local.demo.base_model.pool import Utterance, read_shard
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import torch
 import typer
 
-from local.demo.diarizer.card import Run, write_card
+from local.demo.diarizer.diarizer_card import Run, write_card
 from local.demo.diarizer.speakers import STRETCHES, Speaker, human_speakers, synthetic_speakers
 from local.demo.diarizer.talks import talks
 from local.demo.diarizer.trainer import train_embedding, train_segmentation

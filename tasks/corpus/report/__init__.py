@@ -1,1 +1,1 @@
-"""The dataset's card and report for people."""
+"""A dataset's card and report for people."""

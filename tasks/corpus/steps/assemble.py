@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tasks.contract import StepResult
     from tasks.corpus.assembly.selection import Rows, Selection
 
-VERSION = 3
+VERSION = 4
 STEP = "assemble-dataset"
 
 CARD, REPORT = "README.md", "report.html"
@@ -143,33 +143,41 @@ def _publish_report(
     examples: Examples,
     context: StepContext,
 ) -> None:
-    """The card and the page for people."""
+    """Publish the dataset's card and report."""
     from tasks.corpus.assembly.statistics import Statistics
-    from tasks.corpus.report import samples
-    from tasks.corpus.report.card import card
-    from tasks.corpus.report.page import page
+    from tasks.corpus.report.dataset_card import render_dataset_card
+    from tasks.corpus.report.dataset_report import render_dataset_report
+    from tasks.corpus.report.material import DatasetMaterial
+    from tasks.corpus.report.samples import N_MISMATCHED, choose_rows, read_samples
 
     rows, used = selection.rows, selection.used
-    chosen = samples.choose(rows, used)
-    doubtful = samples.choose(rows, selection.lost[Reason.MATCH_ERROR], samples.N_DOUBTFUL)
+    kept = choose_rows(rows, used)
+    mismatched = choose_rows(rows, selection.lost[Reason.MATCH_ERROR], N_MISMATCHED)
     statistics = Statistics()
-    heard: dict[int, str] = {}
+    hypotheses: dict[int, str] = {}
     for number, table in enumerate(indexes(extracted, context, "report")):
         place = rows.of_shard(number)
         statistics.add(table, used[place])
-        for row in (*chosen, *doubtful):
+        for row in (*kept, *mismatched):
             if place.start <= row < place.stop:
-                heard[row] = table.column("heard")[row - place.start].as_py() or ""
+                hypotheses[row] = table.column("heard")[row - place.start].as_py() or ""
     uris = {
         (number, split): shard.output(f"{split}.parquet")
         for number, shard in enumerate(extracted)
         for split in Split
         if f"{split}.parquet" in shard.result.outputs
     }
-    shown = list(samples.read(rows, chosen, uris, heard))
-    dropped = list(samples.read(rows, doubtful, uris, heard))
-    context.publish(CARD, card(manifest, version, source, statistics).encode())
-    context.publish(REPORT, page(manifest, version, source, statistics, examples, shown, dropped).encode())
+    material = DatasetMaterial(
+        manifest=manifest,
+        version=version,
+        source=source,
+        statistics=statistics,
+        examples=examples,
+        kept=tuple(read_samples(rows, kept, uris, hypotheses)),
+        mismatched=tuple(read_samples(rows, mismatched, uris, hypotheses)),
+    )
+    context.publish(CARD, render_dataset_card(material).encode())
+    context.publish(REPORT, render_dataset_report(material).encode())
 
 
 def _output(manifest: DatasetManifest, version: str, uri: str, context: StepContext) -> StepOutput:

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 from tasks import kafka, storage
 from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, StepResult
 from tasks.contract.arguments import ReportNight
-from tasks.night.events import events_of
-from tasks.night.ledger import MOST_FAILURES, Ledger, QuarantineRecord
-from tasks.night.page import render_page
+from tasks.night.events import outcome_events
+from tasks.night.ledger import MAX_FAILURES, Ledger, QuarantineRecord
+from tasks.night.night_report import NIGHTS, render_night_report
+from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, truncated
 from tasks.night.report_rows import published_row
-from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, in_brief
 from tasks.publishing.transcripts import put_if_absent
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
-from tasks.transcripts.text import shows_words
+from tasks.transcripts.text import separates_words
 
-VERSION = 3
+VERSION = 4
 
 INDEX_NAME = "index.jsonl"
 PAGE_NAME = "report.html"
@@ -42,14 +42,14 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     rows.sort(key=lambda row: (row.programme, row.media))
     report = summary(arguments, plan, batches, rows, context.key)
     context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
-    page, index = render_page(report).encode(), to_lines(rows)
+    page, index = render_night_report(report, arguments.transcripts).encode(), to_lines(rows)
     context.publish(PAGE_NAME, page)
     context.publish(INDEX_NAME, index)
-    folder = storage.join(arguments.transcripts, "_nights", report.night)
+    folder = storage.join(arguments.transcripts, NIGHTS, report.night)
     page_uri, index_uri = storage.join(folder, PAGE_NAME), storage.join(folder, INDEX_NAME)
     put_if_absent(page_uri, page)
     put_if_absent(index_uri, index)
-    kafka.publish(*events_of(missing))  # of the others publish has told
+    kafka.publish(*outcome_events(missing))  # of the others publish has told
     troubled = [row for row in rows if not row.outcome.is_done]
     mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
     told = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]
@@ -63,7 +63,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
             "page": page_uri,
             "index": index_uri,
         },
-        warnings=in_brief(told),
+        warnings=truncated(told),
         external_uris=(page_uri, index_uri),
     )
 
@@ -116,7 +116,7 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_end
             detail = "its batch did not come to an end: see its task's log, then clear it"
             record = QuarantineRecord(arrival=arrival, sha256="", reason=Reason.INTERNAL_ERROR, detail=detail)
             may_give_up = is_alone and others_ended
-            given_up = (may_give_up or arrival.failures + 1 < MOST_FAILURES) and ledger.fail(record)
+            given_up = (may_give_up or arrival.failures + 1 < MAX_FAILURES) and ledger.record_failure(record)
             yield NightRow(
                 programme=arrival.programme,
                 media=arrival.uri,
@@ -129,10 +129,10 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_end
 def known_row(ledger: Ledger, arrival: Arrival) -> NightRow | None:
     """What the ledger knows of a programme: its transcript, or why it is left alone."""
     row = Publication(programme=arrival.programme, media=arrival.uri, outcome=Outcome.DONE)
-    if manifest := ledger.manifest_for(arrival):
+    if manifest := ledger.manifest_of_arrival(arrival):
         with contextlib.suppress(InputRejected):  # what cannot be read is no transcript
             return night_row(published_row(manifest, row), None)
-    if record := ledger.record_of(arrival):
+    if record := ledger.quarantine_record(arrival):
         left = {"outcome": Outcome.QUARANTINED, "reason": record.reason, "detail": record.detail}
         return night_row(row.model_copy(update=left), None)
     return None
@@ -144,7 +144,7 @@ def night_row(row: Publication, rtfx: float | None) -> NightRow:
         # The folder may be another programme's whose bytes were the same; its name is the part before the key.
         name = row.transcript.rsplit("/", 2)[-2]
         text = f"{row.transcript}/{name}.txt"
-    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s and shows_words(row.language) else None
+    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s and separates_words(row.language) else None
     return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words and not row.is_copy else None, text=text)
 
 

@@ -1,19 +1,18 @@
-"""What the run's page counts and shows."""
+"""What a training's report counts and shows."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 import numpy as np
 
 from tasks.contract import StepResult
 from tests.training.evaluation.test_promotion import evaluation, utterances
-from training.evaluation.promotion import Judged, compare
+from training.evaluation.promotion import Contender, compare
 from training.evaluation.records import ScoredUtterance
 from training.report.confusions import confusions
-from training.report.curves import curve, smoothed
-from training.report.page import RunMaterial, _slices, run_page, worst
+from training.report.material import RunMaterial, worst_utterances
+from training.report.training_report import render_training_report, slice_table, smoothed
 from training.scoring.errors import ErrorCounts, word_errors
 from training.scoring.normaliser import normalise
 
@@ -49,14 +48,7 @@ def test_confusions_add_up_to_the_errors() -> None:
 
 def test_the_worst_come_first_and_the_right_ones_never() -> None:
     spoken = [scored("a b c d", "a b c d", "right"), scored("a b c d", "x", "four"), scored("a b", "a x", "one")]
-    assert [u.utterance_id for u in worst(spoken)] == ["four", "one"]
-
-
-def test_curves_stay_inside_their_frame() -> None:
-    drawn = curve([(0, 90.0), (10, 45.0), (20, 0.0)], "%", dots=True)
-    assert drawn.count("<circle") == 3
-    assert "step 10: 45 %" in drawn
-    assert curve([], "%") == ""
+    assert [u.utterance_id for u in worst_utterances(spoken)] == ["four", "one"]
 
 
 def test_smoothing_leaves_out_skipped_steps() -> None:
@@ -87,9 +79,10 @@ def test_the_page_plays_the_worst_and_escapes_what_was_said() -> None:
         evaluation=challenger,
         evaluated=result,
         utterances=spoken,
-        comparison=compare(Judged(challenger, spoken), Judged(champion, spoken)),
+        comparison=compare(Contender(challenger, spoken), Contender(champion, spoken)),
+        audio={"hostile": b"fLaC", "0-0": b"fLaC"},
     )
-    page = run_page(run, {"hostile": b"fLaC", "0-0": b"fLaC"})
+    page = render_training_report(run)
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; said" in page
     assert page.count("data:audio/flac;base64,") == 1 + ("0-0" in page)
@@ -99,8 +92,9 @@ def test_the_page_plays_the_worst_and_escapes_what_was_said() -> None:
 def test_a_part_stands_beside_the_champions_and_is_resampled_over_programmes() -> None:
     """Twelve programmes share four speakers, three each: too few to draw from; all twelve have utterances of 4 s."""
     ours, theirs = utterances(np.full((12, 6), 2)), utterances(np.full((12, 6), 3))
-    table = _slices(ours, compare(Judged(evaluation(ours, "new"), ours), Judged(evaluation(theirs, "old"), theirs)))
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
-    by = {(row[0], row[1]): row for row in rows}
-    assert by["speaker", "speaker-1"][3:] == ["10.00 %", "10.00 % to 10.00 %", "utterances", "15.00 %"]
+    table = slice_table(
+        ours, compare(Contender(evaluation(ours, "new"), ours), Contender(evaluation(theirs, "old"), theirs))
+    )
+    by = {(row[0], row[1]): row for row in table.rows}
+    assert by["speaker", "speaker-1"][3:] == ("10.00 %", "10.00 % to 10.00 %", "utterances", "15.00 %")
     assert by["duration", "2 to 5 s"][5] == "programmes"

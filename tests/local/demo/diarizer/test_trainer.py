@@ -9,7 +9,7 @@ import torch
 from pyannote.audio.utils.powerset import Powerset
 
 from local.demo.diarizer import trainer, tuning
-from local.demo.diarizer.card import Run, write_card
+from local.demo.diarizer.diarizer_card import Run, write_card
 from local.demo.diarizer.mixtures import Window
 from local.demo.diarizer.speakers import Speaker, recording
 from local.demo.diarizer.talks import talks

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tasks.contract import Outcome, Reason
-from tasks.night.page import clock, render_page
-from tasks.night.records import NightReport, NightRow, Publication, in_brief
+from tasks.night.night_report import render_night_report
+from tasks.night.records import NightReport, NightRow, Publication, truncated
 from tasks.night.steps.report import night_row
 
 HOSTILE = '<script>alert("1")</script>&'
@@ -57,6 +57,10 @@ ROWS = (
 )
 
 
+def page(*rows: NightRow, transcripts: str = "s3://transcripts") -> str:
+    return render_night_report(report(*rows), transcripts)
+
+
 class Reader(HTMLParser):
     """Tags, links and cells of a page."""
 
@@ -76,38 +80,54 @@ class Reader(HTMLParser):
 
 
 def test_every_programme_has_a_row_with_its_figures() -> None:
-    read = Reader(render_page(report(*ROWS)))
+    read = Reader(page(*ROWS))
     assert read.tags.count("tr") == 1 + len(ROWS)
     assert read.tags.count("td") == len(ROWS) * read.tags.count("th")
-    assert {"1:02:05", "9,000", "150", "97%", "12 s", "31 of 90", "0.91", "87", "0.14"} <= set(read.text)
-    assert "s3://transcripts/news/0123456789ab/news.txt" in read.links
+    assert {"1:02:05", "9,000", "150", "97 %", "12 s", "31 of 90", "0.91", "87", "0.14"} <= set(read.text)
+    assert "../../news/0123456789ab/news.txt" in read.links
+    assert "../../news/0123456789ab/" in read.links
 
 
 def test_names_and_details_cannot_write_html() -> None:
-    read = Reader(render_page(report(*ROWS)))
+    read = Reader(page(*ROWS))
     assert "script" not in read.tags
     assert HOSTILE in "".join(read.text)
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    assert not [link for link in Reader(render_page(report(*ROWS))).links if link.startswith("http")]
-    assert "@import" not in render_page(report(*ROWS))
+    assert not [link for link in Reader(page(*ROWS)).links if link.startswith("http")]
+    assert "@import" not in page(*ROWS)
+
+
+@pytest.mark.parametrize(
+    ("transcript", "transcripts", "link"),
+    [
+        ("s3://b/transcripts/a b#1/0123", "s3://b/transcripts", "../../a%20b%231/0123/"),
+        ("file:///b/transcripts/a%20b%231/0123", "file:///b/transcripts", "../../a%20b%231/0123/"),
+        ("s3://elsewhere/news/0123", "s3://b/transcripts", "s3://elsewhere/news/0123/"),
+    ],
+)
+def test_links_lead_from_the_page_to_the_transcripts(transcript: str, transcripts: str, link: str) -> None:
+    row = ROWS[1].model_copy(update={"transcript": transcript})
+    assert link in Reader(page(row, transcripts=transcripts)).links
+
+
+def test_columns_without_a_value_are_left_out() -> None:
+    read = Reader(page(ROWS[1]))
+    assert "Re-decoded" in read.text
+    assert "Suspect" not in read.text
+    assert "Compute time" not in read.text
 
 
 def test_an_empty_night() -> None:
-    read = Reader(render_page(report()))
+    read = Reader(page())
     assert "table" not in read.tags
     assert any("2 new programmes" in text for text in read.text)
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (125, "2:05"), (3600, "1:00:00")])
-def test_clock(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
-
-
 def test_many_warnings_are_few_lines() -> None:
-    assert in_brief(["a", "b"]) == ("a", "b")
-    brief = in_brief([str(n) for n in range(37)])
+    assert truncated(["a", "b"]) == ("a", "b")
+    brief = truncated([str(n) for n in range(37)])
     assert len(brief) == 11
     assert "27 more" in brief[-1]
 
