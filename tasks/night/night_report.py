@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from tasks.contract import Outcome
@@ -16,45 +17,44 @@ NIGHTS = "_nights"
 """Folder of the reports: `<transcripts>/_nights/<night>/report.html`."""
 _TO_TRANSCRIPTS = "../../"
 
-_FIGURES: tuple[tuple[Column, Callable[[NightRow], str]], ...] = (
-    (Column("Duration", True), lambda row: clock(row.duration_s) if row.duration_s else ""),
-    (Column("Speakers", True), lambda row: number(row.speakers)),
-    (Column("Words", True), lambda row: number(row.words) if row.transcript else ""),
-    (
-        Column("Words/min", True, "Words per minute of speech"),
-        lambda row: number(row.words_a_minute),
-    ),
-    (
-        Column("Coverage", True, "Share of the detected speech that has words"),
-        lambda row: percent(row.coverage, 0),
-    ),
-    (
-        Column("Confidence", True, "Mean confidence of the words"),
-        lambda row: number(row.confidence, 2),
-    ),
-    (
-        Column("Re-decoded", True, "Speech decoded again because its first hypothesis failed the quality gate"),
+
+@dataclass(frozen=True)
+class _Figure:
+    """A column of figures; empty text where a programme has none."""
+
+    name: str
+    text_of: Callable[[NightRow], str]
+    meaning: str = ""
+
+
+_FIGURES = (
+    _Figure("Duration", lambda row: clock(row.duration_s) if row.duration_s else ""),
+    _Figure("Speakers", lambda row: number(row.speakers)),
+    _Figure("Words", lambda row: number(row.words) if row.transcript else ""),
+    _Figure("Words/min", lambda row: number(row.words_a_minute), "Words per minute of speech"),
+    _Figure("Coverage", lambda row: percent(row.coverage, 0), "Share of the detected speech that has words"),
+    _Figure("Confidence", lambda row: number(row.confidence, 2), "Mean confidence of the words"),
+    _Figure(
+        "Re-decoded",
         lambda row: f"{row.redecoded_s:.0f} s" if row.redecoded_s else "",
+        "Speech decoded again because its first hypothesis failed the quality gate",
     ),
-    (
-        Column("Suspect", True, "Speech whose final hypothesis failed the quality gate"),
+    _Figure(
+        "Suspect",
         lambda row: f"{row.suspect_s:.0f} s" if row.suspect_s else "",
+        "Speech whose final hypothesis failed the quality gate",
     ),
-    (
-        Column("Cues over limits", True, "Subtitles that break a limit of reading speed, length or duration"),
+    _Figure(
+        "Cues over limits",
         lambda row: f"{row.cues_beyond} of {row.cues}" if row.cues else "",
+        "Subtitles that break a limit, such as reading speed, line width or duration",
     ),
-    (
-        Column("RTFx", True, "Seconds of audio recognised per second, over the programme's batch"),
-        lambda row: number(row.rtfx),
-    ),
-    (
-        Column("Cost", True, "Its share of what the batch's steps cost"),
-        lambda row: number(row.cost, 2),
-    ),
-    (
-        Column("Compute time", True, "Its share of the time of the batch's steps"),
+    _Figure("RTFx", lambda row: number(row.rtfx), "Seconds of audio recognised per second, over the programme's batch"),
+    _Figure("Cost", lambda row: number(row.cost, 2), "The programme's share of its batch's cost, by duration"),
+    _Figure(
+        "Compute time",
         lambda row: "" if row.cost is not None or row.compute_s is None else clock(row.compute_s),
+        "The programme's share of its batch's pod time, by duration",
     ),
 )
 
@@ -66,7 +66,8 @@ def render_night_report(report: NightReport, transcripts: str) -> str:
     and through Airflow.
     """
     figures = without_empty_columns(
-        [column for column, _ in _FIGURES], [[show(row) for _, show in _FIGURES] for row in report.rows]
+        [Column(figure.name, is_number=True, meaning=figure.meaning) for figure in _FIGURES],
+        [[figure.text_of(row) for figure in _FIGURES] for row in report.rows],
     )
     inbox = _common_folder([row.media for row in report.rows])
     return render(

@@ -60,7 +60,7 @@ def test_a_dataset_comes_with_a_card_and_a_page_of_its_own(folder, captions) -> 
     assert "<i>" not in page
     assert "<u>" not in page
     # What was dropped, why, how much, and an example of it.
-    for shown in ("not media", "alphabet", "not a known audio or video format", "holds &#39;1789&#39;"):
+    for shown in ("not media", "alphabet", "not a known audio or video format", "contains &#39;1789&#39;"):
         assert shown in page, shown
     (row,) = [row for row in read.rows if row[1:3] == ["alphabet", "prepare-corpus"]]
     assert row[3] == "4"
