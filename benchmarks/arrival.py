@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.airflow_services import airflow
-from benchmarks.loopback import brokers, free_port
-from benchmarks.measure import Report, Row, report, run
+from benchmarks.support.airflow_services import airflow
+from benchmarks.support.harness import Report, Row, report, run
+from benchmarks.support.kafka_brokers import brokers
 from dags.common.settings import Settings
 from local.airflow_api import AirflowApi
-from local.settings import Laptop
+from local.ports import free_port
+from local.settings import Installation
 from tasks.contract.events import MediaArrived
 
 DAG_ID = "transcribe_on_arrival"
@@ -41,7 +42,7 @@ with open({starts!r}, "a") as file:
 
 
 @dataclass(frozen=True)
-class Listening(Laptop):
+class Listening(Installation):
     """A laptop whose Airflow listens to Kafka, and whose steps write down when they start."""
 
     kafka: str = ""
@@ -76,11 +77,11 @@ def announce(number: int, inbox: str) -> None:
     )
 
 
-def reaction_s(number: int, laptop: Laptop, api: AirflowApi, starts: Path) -> float:
+def reaction_s(number: int, installation: Installation, api: AirflowApi, starts: Path) -> float:
     """Seconds from one event to the start of its run's first step; returns when the run is over."""
     before = len(api.runs(DAG_ID))
     sent = time.time()
-    announce(number, laptop.places.inbox)
+    announce(number, installation.settings.inbox)
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         runs = api.runs(DAG_ID)
@@ -88,7 +89,7 @@ def reaction_s(number: int, laptop: Laptop, api: AirflowApi, starts: Path) -> fl
             lines = [line.split() for line in starts.read_text().splitlines()]
             return next(float(at) for step, at in lines if step == "plan-night" and float(at) > sent) - sent
         time.sleep(0.5)
-    raise RuntimeError(f"no run was over {LIMIT_S:g} s after event {number}: see {laptop.logs}")
+    raise RuntimeError(f"no run was over {LIMIT_S:g} s after event {number}: see {installation.logs}")
 
 
 def measure() -> Report:
@@ -100,9 +101,9 @@ def measure() -> Report:
         (home / "worker").chmod(0o755)
         places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
         (home / "storage" / "inbox").mkdir(parents=True)
-        laptop = Listening(home, free_port(), free_port(), places, "", kafka=addresses)
-        with airflow(laptop, DAG_ID) as (api, _):
-            taken = sorted([reaction_s(number, laptop, api, starts) for number in range(EVENTS + 1)][1:])
+        installation = Listening(home, free_port(), free_port(), places, "", kafka=addresses)
+        with airflow(installation, DAG_ID) as (api, _):
+            taken = sorted([reaction_s(number, installation, api, starts) for number in range(EVENTS + 1)][1:])
     row = Row(
         name="media.arrived to plan-night",
         median_s=taken[len(taken) // 2],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Report, Row, report, run, step_peak_mib
+from benchmarks.support.harness import Report, Row, report, run, step_peak_mib
 from tasks.step import load_result
 
 HOURS = 4

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import Report, Row, report, run
+from benchmarks.support.harness import Report, Row, report, run
 from tasks import storage
 from tasks.contract import STEPS
 from tasks.contract.arguments import ScanCorpus

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.measure import Report, command_line, deliver, processor_seconds, race, report
+from benchmarks.support.harness import Report, command_line, deliver, processor_seconds, race, report
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.transcripts.spans import Span
 
@@ -123,7 +123,7 @@ def pyannotes() -> Diarizer:
 def errors(name: str, folder: Path) -> Iterator[str]:
     """A line for each folder of talks."""
     from tasks.diarization.diarizer import load_diarizer
-    from training.scoring.speakers import annotation_of, talk_errors
+    from training.scoring.speakers import annotation_of, diarization_errors
 
     speech = os.environ.get("AIRSCRIPT_SPEECH")
     if not speech:
@@ -139,7 +139,7 @@ def errors(name: str, folder: Path) -> Iterator[str]:
             )
             for recording in recordings(talks)
         )
-        yield f"{name}, {talks.name}: {talk_errors(told)}"
+        yield f"{name}, {talks.name}: {diarization_errors(told)}"
 
 
 def recordings(folder: Path) -> Iterator[Recording]:
@@ -165,7 +165,7 @@ def listen(samples: np.ndarray) -> list[Span]:
 
 
 def main() -> None:
-    from tasks.diarization.finding import WEIGHTS
+    from tasks.diarization.sources import WEIGHTS
 
     parser = command_line(__doc__ or "")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=DIR", help="score these too")

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch.nn.functional import ctc_loss
 
-from benchmarks.digit_material import (
+from benchmarks.support.digit_data import (
     DIGITS,
     ISOLATED,
     READ,
@@ -41,19 +41,19 @@ from benchmarks.digit_material import (
     of,
     scored_sittings,
 )
-from benchmarks.measure import BASE, Machine, processor_seconds, this_machine
-from benchmarks.small_dataset import Said, write_dataset
+from benchmarks.support.harness import BASE, Machine, processor_seconds, this_machine
+from benchmarks.support.small_dataset import Said, write_dataset
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract.arguments import PresetName
 from tasks.dataset.manifest import Split
 from tasks.progress import no_progress
 from tasks.recognition.ctc import CtcEngine
-from training.data.sound_augmentation import played
+from training.data.audio_augmentation import change_speed
 from training.families.model_folder import save_acoustic_model
-from training.finetuning.distribution import peers_of
+from training.finetuning.distribution import launch_group
 from training.finetuning.recipe import load_preset
-from training.finetuning.session import Session, follow, train
+from training.finetuning.session import RunSettings, run_session, run_worker
 from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
 
@@ -108,7 +108,7 @@ def fine_tuned(folder: Path, base: Path, spoken: Iterable[Said], recipe: dict[st
     dataset = write_dataset(folder / "dataset", {Split.TRAIN: spoken})
     scratch = folder / "scratch"
     scratch.mkdir()
-    session = Session(
+    session = RunSettings(
         dataset=dataset,
         base=base,
         recipe=load_preset(PresetName.DEMO).recipe.model_copy(update=recipe),
@@ -116,8 +116,8 @@ def fine_tuned(folder: Path, base: Path, spoken: Iterable[Said], recipe: dict[st
         attempt="first",
         scratch=scratch,
     )
-    with peers_of(PROCESSES, follow, session) as peers:
-        trained = train(session, peers, metrics=lambda step, figures: None, progress=no_progress, stop=Event())  # noqa: ARG005
+    with launch_group(PROCESSES, run_worker, session) as group:
+        trained = run_session(session, group, metrics=lambda step, figures: None, progress=no_progress, stop=Event())  # noqa: ARG005
     save_acoustic_model(trained.model.module, base, folder / "model")
     return folder / "model"
 
@@ -160,7 +160,7 @@ class Reader:
 
         At most `NO_ALIGNMENT`: a fast digit can have fewer frames than a word has letters.
         """
-        samples = sitting.samples if pace == 1 else played(sitting.samples, pace, SAMPLE_RATE_HZ)
+        samples = sitting.samples if pace == 1 else change_speed(sitting.samples, pace, SAMPLE_RATE_HZ)
         (frames,) = self._engine.log_posteriors(self._engine.log_mel([samples]))
         heard = torch.from_numpy(frames)[:, None]  # (n_output_frames, 1, n_symbols)
         per_sample = len(frames) / len(sitting.samples)

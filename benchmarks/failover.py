@@ -19,9 +19,9 @@ import uuid
 from pathlib import Path
 from urllib.request import urlopen
 
-from benchmarks.loopback import brokers
-from benchmarks.measure import BASE, Report, Row, report, run
 from benchmarks.streaming import COMPONENTS, Reader, feed, speech, start_workers
+from benchmarks.support.harness import BASE, Report, Row, report, run
+from benchmarks.support.kafka_brokers import brokers
 
 SETTLE_S = 16.0  # between two kills
 CONFIG = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.measure import Report, processor_seconds, race, report, run
+from benchmarks.support.harness import Report, processor_seconds, race, report, run
 from tasks.audio import SAMPLE_RATE_HZ
 
 REPEATS = 7

@@ -21,8 +21,8 @@ from typing import Any
 
 import soxr
 
-from benchmarks.measure import BASE, Machine, this_machine
-from benchmarks.small_dataset import Said, write_dataset
+from benchmarks.support.harness import BASE, Machine, this_machine
+from benchmarks.support.small_dataset import Said, write_dataset
 from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
 from local.demo.synthesis.sentences import SentenceGenerator
 from local.demo.synthesis.voices import ACCENTS, VoiceSet, variants
@@ -35,7 +35,7 @@ from tasks.progress import no_progress
 from tasks.recognition.spelling import FILE_NAME
 from tasks.step import run_step
 from training.evaluation.records import load_utterances
-from training.evaluation.units import choose_unit, sum_by_unit
+from training.evaluation.resampling import choose_unit, sum_by_unit
 from training.scoring.bootstrap import paired_difference
 
 N_VOICES = 8

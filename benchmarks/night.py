@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.airflow_services import airflow
-from benchmarks.loopback import free_port
-from benchmarks.measure import BASE, Report, Row, command_line, deliver, report
+from benchmarks.support.airflow_services import airflow
+from benchmarks.support.harness import BASE, Report, Row, command_line, deliver, report
 from benchmarks.transcription import make_programme
 from dags.common.settings import Settings
-from local.settings import Laptop
+from local.ports import free_port
+from local.settings import Installation
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete
 
 DAG_ID = "nightly_transcription"
@@ -58,13 +58,13 @@ def measure(bulletins: int, hours: int, batches: int) -> Report:
         home = Path(folder)
         places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
         audio_s = fill(home / "storage" / "inbox", bulletins, hours)
-        laptop = Laptop(home, free_port(), free_port(), places, "")
-        with airflow(laptop, DAG_ID) as (api, services):
+        installation = Installation(home, free_port(), free_port(), places, "")
+        with airflow(installation, DAG_ID) as (api, services):
             began = time.monotonic()
             night = api.trigger(DAG_ID, {"model": str(BASE), "batches": batches})
             while not night.is_over and time.monotonic() - began < LIMIT_S:
                 time.sleep(1)
-                services.revive()
+                services.restart_dead()
                 night = api.run(DAG_ID, night.dag_run_id)
             took_s = time.monotonic() - began
             tasks = Counter(task.state for task in api.task_instances(night))

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.measure import BASE, Report, Row, command_line, deliver, report
-from benchmarks.night_steps import transcribe
+from benchmarks.support.harness import BASE, Report, Row, command_line, deliver, report
+from benchmarks.support.night_steps import transcribe
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats.rttm import turns
 from training.scoring.errors import total, word_errors
 from training.scoring.normaliser import normalise
-from training.scoring.speakers import annotation_of, read_rttm, read_uem, speaker_word_errors, talk_errors
+from training.scoring.speakers import annotation_of, diarization_errors, read_rttm, read_uem, speaker_word_errors
 
 if TYPE_CHECKING:
     from pyannote.core import Timeline
@@ -110,7 +110,7 @@ def measures(rows: list[tuple[Programme, Transcript]]) -> Iterator[str]:
         yield f"cpWER {_percent(total(speaker_word_errors(p.texts, heard) for p, heard in told).rate)}"
     talks = [(p.rttm, annotation_of(turns(t))) for p, t in rows if p.rttm]
     if talks:
-        yield str(talk_errors((read_rttm(rttm), answer, scored_part(rttm)) for rttm, answer in talks))
+        yield str(diarization_errors((read_rttm(rttm), answer, scored_part(rttm)) for rttm, answer in talks))
 
 
 def scored_part(rttm: Path) -> Timeline | None:

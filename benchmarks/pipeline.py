@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.features import Extractor, extractors
-from benchmarks.measure import Report, Row, processor_seconds, race, report, run
-from benchmarks.media_files import RATE_HZ, write_media
+from benchmarks.support.harness import Report, Row, processor_seconds, race, report, run
+from benchmarks.support.media_files import RATE_HZ, write_media
 from tasks.audio import SAMPLE_RATE_HZ
 
 SECONDS = 60
@@ -67,7 +67,7 @@ def contenders(path: Path, folder: Path) -> dict[str, Callable[[], object]]:
     """The stages alone, the whole, and the peers over one file."""
     import soxr
 
-    from benchmarks.corpus_steps import CorpusSteps
+    from benchmarks.support.corpus_steps import CorpusSteps
 
     steps = CorpusSteps(folder)
     waveforms = list(steps.utterances(path, SECONDS))
@@ -104,7 +104,7 @@ def decode_and_resample(path: Path) -> list[np.ndarray]:
     """As it is mostly done: FFmpeg mixes and resamples. Utterances of `(n_samples,)` float32."""
     import av
 
-    from benchmarks.corpus_steps import UTTERANCE_S
+    from benchmarks.support.corpus_steps import UTTERANCE_S
 
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
     with av.open(path) as container:
@@ -128,7 +128,7 @@ def peers(path: Path, extractors: dict[str, Extractor]) -> dict[str, Callable[[]
 
 def on_all_cores(path: Path, folder: Path) -> list[Row]:
     """One file many times, by the clock: the step with a worker a core, beside single loops as scripts have them."""
-    from benchmarks.corpus_steps import work
+    from benchmarks.support.corpus_steps import work
 
     folders = [folder / "one", folder / "two"]
     for place in folders:
@@ -165,7 +165,7 @@ def extract_all(path: Path) -> None:
 
 def shard_bytes(path: Path, folder: Path) -> dict[str, float]:
     """What an hour of audio takes in a shard."""
-    from benchmarks.corpus_steps import CorpusSteps
+    from benchmarks.support.corpus_steps import CorpusSteps
 
     steps = CorpusSteps(folder)
     per_hour = 3600 / SECONDS

@@ -106,8 +106,8 @@ def main() -> None:
 def _measured() -> dict[str, Any]:
     from dataclasses import asdict
 
-    from benchmarks.measure import show as show_report
     from benchmarks.pipeline import measure
+    from benchmarks.support.harness import show as show_report
 
     found = measure()
     show_report(found)

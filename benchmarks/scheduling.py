@@ -22,13 +22,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.airflow_services import airflow
-from benchmarks.loopback import free_port
-from benchmarks.measure import Report, Row, report, run
+from benchmarks.support.airflow_services import airflow
+from benchmarks.support.harness import Report, Row, report, run
 from dags.common.settings import Settings
 from local.airflow_api import AirflowApi
+from local.ports import free_port
 from local.services import Services
-from local.settings import Laptop
+from local.settings import Installation
 
 SIZES = tuple(int(size) for size in os.environ.get("AIRSCRIPT_SHARDS", "100,400,800").split(","))
 LIMIT_S = 7200
@@ -89,7 +89,7 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class OnPostgres(Laptop):
+class OnPostgres(Installation):
     """A laptop whose Airflow has another database, another DAG and a worker that does nothing."""
 
     database: str = ""
@@ -143,13 +143,13 @@ def measure() -> Report:
         (home / "worker").chmod(0o755)
         with postgres(Path(cluster)) as database:
             places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
-            laptop = OnPostgres(home, free_port(), free_port(), places, "", database=database)
+            installation = OnPostgres(home, free_port(), free_port(), places, "", database=database)
             runs = []
-            with airflow(laptop, DAG_ID) as (api, services):
+            with airflow(installation, DAG_ID) as (api, services):
                 for shards in SIZES:
                     runs.append(follow(api, services, shards))
                     print(f"{shards} shards: {runs[-1].seconds / shards:.2f} s a task", file=sys.stderr)
-                parallelism = laptop.environment()["AIRFLOW__CORE__PARALLELISM"]
+                parallelism = installation.environment()["AIRFLOW__CORE__PARALLELISM"]
     first = runs[0]
     rows = [
         Row(

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks.measure import Report, race, report, run
+from benchmarks.support.harness import Report, race, report, run
 
 IMAGE = os.environ.get("AIRSCRIPT_CPU_IMAGE") or f"airscript/worker-cpu:{version('airscript')}"
 RUN = ("docker", "run", "--rm", "--read-only", "--tmpfs", "/scratch:uid=10001", "--env", "AIRSCRIPT_LOG_FORMAT=json")

@@ -26,8 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loopback import brokers, free_port
-from benchmarks.measure import BASE, Machine, this_machine
+from benchmarks.support.harness import BASE, Machine, this_machine
+from benchmarks.support.kafka_brokers import brokers
+from local.ports import free_port
 from tasks.audio import SAMPLE_RATE_HZ
 
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")

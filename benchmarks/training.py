@@ -18,20 +18,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measure import BASE, Report, race, report, run
+from benchmarks.support.harness import BASE, Report, race, report, run
 from tasks import storage
 from tasks.contract.arguments import PresetName
 from tasks.dataset.schema import RowWriter, dataset_schema
 from tasks.progress import no_progress
 from training.data.loader import BatchLoader
 from training.data.order import EpochOrder, Position
-from training.data.shards import Utterance
-from training.families import AcousticModel, Batch, load_acoustic_model
+from training.data.shards import TrainingUtterance
+from training.families.acoustic import AcousticModel, PaddedBatch
+from training.families.model_folder import load_acoustic_model
 from training.finetuning.batches import BatchMaker
 from training.finetuning.checkpoints import Checkpoints
 from training.finetuning.loop import Trainer
 from training.finetuning.recipe import load_preset
-from training.finetuning.session import POOL_SECONDS, Material, gather
+from training.finetuning.session import POOL_SECONDS, IndexedSplit, index_split
 
 UTTERANCES = 64
 MEDIAN_S, SPREAD, LONGEST_S = 6.0, 0.55, 20.0  # of the logarithm
@@ -70,7 +71,7 @@ def write_dataset(path: Path, model: AcousticModel) -> float:
 class Ours:
     """One epoch with the loop of the train step, without validations."""
 
-    def __init__(self, model: AcousticModel, material: Material, folder: Path) -> None:
+    def __init__(self, model: AcousticModel, material: IndexedSplit, folder: Path) -> None:
         self._model, self._material, self._folder = model, material, folder
         rate_hz = model.features.frame_rate_hz
         self._order = EpochOrder(material.index, round(BATCH_SECONDS * rate_hz), round(POOL_SECONDS * rate_hz), seed=0)
@@ -91,7 +92,7 @@ class Ours:
         )
         maker = BatchMaker(self._model, self._recipe)
         reader, index = self._material.reader, self._material.index
-        loader: BatchLoader[Batch] = BatchLoader(reader, index, self._order, Position(), maker)
+        loader: BatchLoader[PaddedBatch] = BatchLoader(reader, index, self._order, Position(), maker)
         try:
             trainer.run(loader)
         finally:
@@ -99,7 +100,7 @@ class Ours:
         self.waiting_shares.append(trainer.state.waited_s / trainer.state.train_s)
 
 
-def recipe_epoch(rows: list[Utterance], batch_size: int, folder: Path) -> Callable[[], object]:
+def recipe_epoch(rows: list[TrainingUtterance], batch_size: int, folder: Path) -> Callable[[], object]:
     """One epoch of the plain recipe, over utterances that lie in memory: it need not even read them."""
     from transformers import AutoModelForCTC, AutoTokenizer, TrainingArguments
     from transformers import Trainer as TransformersTrainer
@@ -108,7 +109,7 @@ def recipe_epoch(rows: list[Utterance], batch_size: int, folder: Path) -> Callab
     tokenizer = AutoTokenizer.from_pretrained(BASE, local_files_only=True)
     blank = model.config.pad_token_id
 
-    def collate(batch: list[Utterance]) -> dict[str, torch.Tensor]:
+    def collate(batch: list[TrainingUtterance]) -> dict[str, torch.Tensor]:
         features = [torch.from_numpy(row.features.astype(np.float32)) for row in batch]
         labels = [torch.tensor(tokenizer(row.text, add_special_tokens=False).input_ids) for row in batch]
         lengths = torch.tensor([len(f) for f in features])
@@ -142,7 +143,7 @@ def measure() -> Report:
         folder = Path(name)
         shard = folder / "train.parquet"
         audio_s = write_dataset(shard, model)
-        material = gather(model, [storage.file_uri(shard)])
+        material = index_split(model, [storage.file_uri(shard)])
         ours = Ours(model, material, folder)
         batch_size = max(1, round(UTTERANCES / ours.n_batches))
         rows_in_memory = [row for group in range(len(material.reader.groups)) for row in material.reader.read(group)]

@@ -1,7 +1,7 @@
 """A programme from its file to published transcripts, beside faster-whisper transcribing it and nothing else, and with
 speakers beside a sequence of the same parts: transcribe, align, diarize, one after another.
 
-All contenders have the same weights (a Whisper of random weights that always says as much: see `parrot.py`), the same
+All contenders have the same weights (a Whisper of random weights that always says as much: see `dummy_whisper.py`), the same
 audio, int8, and all cores. Each is a fresh process every time, as a script or a pod is: Python, its libraries and its
 models are loaded anew.
 """
@@ -21,8 +21,8 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks import night_steps, parrot
-from benchmarks.measure import BASE, Report, race, report, run
+from benchmarks.support import dummy_whisper, night_steps
+from benchmarks.support.harness import BASE, Report, race, report, run
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization import EMBEDDED
 
@@ -121,7 +121,7 @@ def told_apart(audio: np.ndarray, diarizer: str) -> object:
 @contextlib.contextmanager
 def trusting() -> Iterator[None]:
     """Random attention puts words anywhere, which the gate takes for speech passed over: that sign is not looked at."""
-    with mock.patch("tasks.night.hearing.longest_passed_over_ms", return_value=0):
+    with mock.patch("tasks.night.decoding.longest_uncovered_ms", return_value=0):
         yield
 
 
@@ -156,11 +156,11 @@ def measure() -> Report:
         folder = Path(name)
         (folder / PROGRAMME).parent.mkdir()
         make_programme(folder / PROGRAMME, MINUTES)
-        parrot.save(folder / "whisper", parrot.SMALL)
+        dummy_whisper.save(folder / "whisper", dummy_whisper.SMALL)
         os.environ["AIRSCRIPT_MODEL_CACHE"] = str(folder / "cache")
-        from tasks.recognition.whisper import converted
+        from tasks.recognition.whisper import convert_to_ctranslate2
 
-        (folder / MODEL).symlink_to(converted(folder / "whisper"))
+        (folder / MODEL).symlink_to(convert_to_ctranslate2(folder / "whisper"))
         rows = race(
             {name: partial(in_a_fresh_process, folder, name) for name in contenders(folder)},
             PEER,
@@ -170,13 +170,13 @@ def measure() -> Report:
         )
     return report(
         "transcription",
-        f"one programme of {MINUTES} minutes, AAC; Whisper {parrot.SMALL.name} of random weights, int8, beam 5",
+        f"one programme of {MINUTES} minutes, AAC; Whisper {dummy_whisper.SMALL.name} of random weights, int8, beam 5",
         "x real time",
         PEER,
         ("faster-whisper", "ctranslate2", "av", "transformers", "torch"),
         rows,
         [
-            f"random weights that say {parrot.N_WORDS} words in every window: for speed only",
+            f"random weights that say {dummy_whisper.N_WORDS} words in every window: for speed only",
             "speakers are told apart only where it says so, by the embedded diarizer on both sides",
             "of the quality gate one sign, speech passed over, is not looked at: random attention puts words anywhere",
         ],

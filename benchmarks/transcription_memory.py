@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measure import BASE, Report, Row, report, run, step_peak_mib
+from benchmarks.support.harness import BASE, Report, Row, report, run, step_peak_mib
 from benchmarks.transcription import make_programme
 from tasks.step import load_result
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import BASE
+from benchmarks.support.harness import BASE
 from tasks.audio import SAMPLE_RATE_HZ
 
 UTTERANCES = 60

@@ -1,1 +1,1 @@
-"""One machine: Airflow and MLflow as processes of this user, and the demo. Nothing here runs in a cluster."""
+"""One machine: Airflow and MLflow as this user's processes, and the demo. Nothing here runs in a cluster."""

@@ -9,17 +9,17 @@ MIN_PYTHON = (3, 11)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 is success, 1 a fault that the message explains, 130 an interruption."""
+    """Run one command. Exit codes: 0 success, 1 an error that the message explains, 130 interrupted."""
     if sys.version_info < MIN_PYTHON:
         print("airscript needs Python 3.11 or newer, this is %d.%d." % sys.version_info[:2], file=sys.stderr)  # noqa: UP031
         return 1
     from local import commands
 
-    parser = argparse.ArgumentParser(prog="python -m local", description="Airflow and MLflow on a laptop.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for name, function in commands.VERBS.items():
-        verbs.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
-    return commands.run(parser.parse_args(argv).verb)
+    parser = argparse.ArgumentParser(prog="python -m local", description="Airflow and MLflow on one machine.")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, function in commands.COMMANDS.items():
+        subparsers.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
+    return commands.run(parser.parse_args(argv).command)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Airflow's public REST API, as much of it as a laptop needs."""
+"""A client for the parts of Airflow's REST API that the local commands need."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from local.settings import USER, Laptop, LaptopError
+from local.settings import USER, Installation, UserError
 
 TIMEOUT_S = 20.0
-PATIENCE_S = 120.0
+RETRY_TIMEOUT_S = 120.0
 """A restarted API server is back within this time even on a busy machine."""
 
 
-class Answer(BaseModel):
-    """Part of an answer; fields that we do not use are left out."""
+class Response(BaseModel):
+    """Base of response models; fields that are not declared are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class DagRun(Answer):
+class DagRun(Response):
     dag_id: str
     dag_run_id: str
     state: str
@@ -39,7 +39,7 @@ class DagRun(Answer):
         return self.state in ("success", "failed")
 
 
-class TaskInstance(Answer):
+class TaskInstance(Response):
     task_id: str
     map_index: int
     state: str | None
@@ -50,7 +50,7 @@ class TaskInstance(Answer):
     rendered_map_index: str | None = None
 
 
-class ImportFault(Answer):
+class DagImportError(Response):
     filename: str
     stack_trace: str
 
@@ -61,34 +61,34 @@ class Health:
 
     components: dict[str, tuple[str, float]]
 
-    def is_healthy_since(self, service: str, born: float) -> bool:
-        """Healthy by a heartbeat of this life, not of the one before."""
+    def is_healthy_since(self, service: str, started_at: float) -> bool:
+        """Whether the service is healthy by a heartbeat since its start, not by one of its predecessor."""
         status, heartbeat = self.components.get(service.replace("-", "_"), ("", 0.0))
-        return status == "healthy" and heartbeat >= born
+        return status == "healthy" and heartbeat >= started_at
 
 
 def is_answering(url: str) -> bool:
-    """Whether a GET comes back with success."""
+    """Whether a GET request succeeds."""
     try:
-        # Without `verify` httpx reads all certificates of the system at every call.
+        # verify=False: otherwise httpx loads all CA certificates of the system at every call.
         return httpx.get(url, timeout=5, trust_env=False, verify=False).is_success
     except httpx.HTTPError:
         return False
 
 
 class AirflowApi:
-    """A client for one laptop. Proxies of the environment are not used: the server is on this machine.
+    """A client for one installation. Ignores the environment's proxies: the server is on this machine.
 
-    `tend` is called again and again while the server does not answer, so that somebody may start it again.
+    Requests are retried while the server does not answer; `on_retry` is called before each retry and may restart it.
     """
 
-    def __init__(self, laptop: Laptop, tend: Callable[[], None] = lambda: None) -> None:
-        self._laptop, self._tend = laptop, tend
-        self._http = httpx.Client(base_url=laptop.airflow_url, timeout=TIMEOUT_S, trust_env=False, verify=False)
+    def __init__(self, installation: Installation, on_retry: Callable[[], None] = lambda: None) -> None:
+        self._installation, self._on_retry = installation, on_retry
+        self._http = httpx.Client(base_url=installation.airflow_url, timeout=TIMEOUT_S, trust_env=False, verify=False)
         self._token = ""
 
     def health(self) -> Health:
-        """Raises httpx.HTTPError when the server does not answer."""
+        """The health of all components. Raises `httpx.HTTPError` if the server does not answer."""
         body = self._http.get("/api/v2/monitor/health", timeout=5).raise_for_status().json()
         components = {}
         for name, facts in body.items():
@@ -102,29 +102,29 @@ class AirflowApi:
     # ---- DAGs ---------------------------------------------------------------------------------------------------
 
     def dag_ids(self) -> set[str]:
-        """The DAGs that were parsed."""
+        """The DAGs parsed so far."""
         return {dag["dag_id"] for dag in self._get("/api/v2/dags", limit=500)["dags"]}
 
-    def import_faults(self) -> list[ImportFault]:
-        """DAG files that could not be imported."""
-        return [ImportFault(**fault) for fault in self._get("/api/v2/importErrors")["import_errors"]]
+    def import_errors(self) -> list[DagImportError]:
+        """The DAG files that could not be imported."""
+        return [DagImportError(**error) for error in self._get("/api/v2/importErrors")["import_errors"]]
 
     def unpause(self, dag_id: str) -> None:
-        self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        self.send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
     def task_ids(self, dag_id: str) -> list[str]:
-        """Tasks of a DAG, each after those that it waits for."""
+        """The DAG's tasks in topological order."""
         tasks = {task["task_id"]: task for task in self._get(f"/api/v2/dags/{dag_id}/tasks")["tasks"]}
-        return _topological({name: list(task["downstream_task_ids"] or ()) for name, task in tasks.items()})
+        return topological_order({name: list(task["downstream_task_ids"] or ()) for name, task in tasks.items()})
 
     # ---- runs ---------------------------------------------------------------------------------------------------
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
         body = {"logical_date": None, "conf": conf or {}}
-        return DagRun(**self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body))
+        return DagRun(**self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body))
 
     def runs(self, dag_id: str, *states: str) -> list[DagRun]:
-        """Runs in these states, the newest first."""
+        """Runs in these states (default: any), newest first."""
         query = {"order_by": "-run_after", "limit": 20, **({"state": list(states)} if states else {})}
         return [DagRun(**run) for run in self._get(f"/api/v2/dags/{dag_id}/dagRuns", **query)["dag_runs"]]
 
@@ -132,7 +132,7 @@ class AirflowApi:
         return DagRun(**self._get(_run_path(dag_id, run_id)))
 
     def task_instances(self, run: DagRun) -> list[TaskInstance]:
-        """Every task instance of a run, mapped ones one by one."""
+        """All task instances of a run, one for each map index."""
         found: list[TaskInstance] = []
         while True:
             page = self._get(f"{_run_path(run.dag_id, run.dag_run_id)}/taskInstances", limit=500, offset=len(found))
@@ -141,7 +141,7 @@ class AirflowApi:
                 return found
 
     def runs_caused_by(self, run: DagRun, dag_id: str) -> list[str]:
-        """Ids of the runs of `dag_id` that assets written by `run` have started."""
+        """Ids of the runs of `dag_id` triggered by asset events of `run`."""
         events = self._get("/api/v2/assets/events", source_dag_id=run.dag_id, source_run_id=run.dag_run_id, limit=100)
         return [
             caused["run_id"]
@@ -151,15 +151,15 @@ class AirflowApi:
         ]
 
     def url(self, run: DagRun, instance: TaskInstance | None = None) -> str:
-        """The page of a run, or of one of its tasks, in the browser."""
-        page = f"{self._laptop.airflow_url}/dags/{run.dag_id}/runs/{quote(run.dag_run_id, safe='')}"
+        """The address of a run, or of one of its task instances, in the UI."""
+        page = f"{self._installation.airflow_url}/dags/{run.dag_id}/runs/{quote(run.dag_run_id, safe='')}"
         if instance is None:
             return page
         mapped = f"/mapped/{instance.map_index}" if instance.map_index >= 0 else ""
         return f"{page}/tasks/{quote(instance.task_id)}{mapped}"
 
     def log_lines(self, run: DagRun, instance: TaskInstance) -> list[str]:
-        """The log of a task instance's last attempt, as a person reads it."""
+        """The log of a task instance's last attempt as plain lines; empty if there is none."""
         path = f"{_run_path(run.dag_id, run.dag_run_id)}/taskInstances/{quote(instance.task_id)}/logs/"
         try:
             body = self._get(f"{path}{max(instance.try_number, 1)}", map_index=instance.map_index, full_content="true")
@@ -172,7 +172,8 @@ class AirflowApi:
     def _get(self, path: str, **query: Any) -> Any:
         return self._request("GET", path, params=query)
 
-    def _send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        """Send a JSON body; returns the response's."""
         return self._request(method, path, json=body)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
@@ -184,52 +185,53 @@ class AirflowApi:
                 headers = {"Authorization": f"Bearer {self._token}"}
                 response = self._http.request(method, path, headers=headers, **arguments)
                 if response.status_code == httpx.codes.UNAUTHORIZED:
-                    self._token = ""  # expired; a wrong password is told by the log-in
+                    self._token = ""  # expired; _log_in reports a wrong password
                 elif not response.is_server_error:
                     return response.raise_for_status().json()
                 problem = f"status {response.status_code}"
             except httpx.TransportError as error:
-                # It is being started again, or the machine is too busy to answer.
+                # The server is restarting, or the machine is too busy to answer.
                 problem = str(error) or type(error).__name__
-            if time.monotonic() - began > PATIENCE_S:
-                log = self._laptop.logs / "api-server.log"
-                raise LaptopError(f"Airflow at {self._laptop.airflow_url} does not answer ({problem}). See {log}")
-            self._tend()
+            if time.monotonic() - began > RETRY_TIMEOUT_S:
+                log = self._installation.logs / "api-server.log"
+                raise UserError(f"Airflow at {self._installation.airflow_url} does not answer ({problem}). See {log}")
+            self._on_retry()
             time.sleep(1)
 
     def _log_in(self) -> str:
-        body = {"username": USER, "password": self._laptop.credentials().password}
+        body = {"username": USER, "password": self._installation.credentials().password}
         response = self._http.post("/auth/token", json=body)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            raise LaptopError(
-                f"{self._laptop.airflow_url} refuses our password: another Airflow seems to answer there. "
+            raise UserError(
+                f"{self._installation.airflow_url} rejects the password: it seems to be another Airflow. "
                 "Stop it, or set AIRSCRIPT_AIRFLOW_PORT."
             )
         return str(response.raise_for_status().json()["access_token"])
 
 
 def _log_line(line: dict[str, Any]) -> str:
-    """A structured line as text, with the exceptions that it tells of."""
-    faults = [f"{fault['exc_type']}: {fault['exc_value']}" for fault in line.get("error_detail") or ()]
-    return "; ".join([str(line.get("event", "")), *faults])
+    """A structured log line as text, with its exceptions."""
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or ()]
+    return "; ".join([str(line.get("event", "")), *errors])
 
 
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
-def _topological(downstream: dict[str, list[str]]) -> list[str]:
-    waits_for = dict.fromkeys(downstream, 0)
+def topological_order(downstream: dict[str, list[str]]) -> list[str]:
+    """The tasks in topological order, otherwise in that of `downstream`, which maps each task to those after it."""
+    n_upstream = dict.fromkeys(downstream, 0)
     for names in downstream.values():
         for name in names:
-            waits_for[name] += 1
+            n_upstream[name] += 1
     ordered: list[str] = []
-    ready = [name for name, count in waits_for.items() if not count]
+    ready = [name for name, count in n_upstream.items() if not count]
     while ready:
         name = ready.pop(0)
         ordered.append(name)
         for follower in downstream[name]:
-            waits_for[follower] -= 1
-            if not waits_for[follower]:
+            n_upstream[follower] -= 1
+            if not n_upstream[follower]:
                 ready.append(follower)
     return ordered

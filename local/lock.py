@@ -1,4 +1,4 @@
-"""One `up`, `down` or `demo` at a time for one home folder."""
+"""A lock that allows one `up`, `down` or `demo` at a time in a home folder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 
-from local.settings import LaptopError
+from local.settings import UserError
 
-STOP_LIMIT_S = 90.0
+STOP_TIMEOUT_S = 90.0
 
 
 class Lock:
-    """A file lock that dies with its holder; the file names the holder."""
+    """A file lock that is released when its holder dies. The file contains the holder's pid."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,8 +25,8 @@ class Lock:
 
     def __enter__(self) -> Lock:
         if not self._acquire():
-            raise LaptopError(
-                f"another command works on {self._path.parent.parent} (pid {self._holder() or 'unknown'}). "
+            raise UserError(
+                f"another command is using {self._path.parent.parent} (pid {self._holder() or 'unknown'}). "
                 "Wait for it, or stop it with `make down`."
             )
         return self
@@ -39,7 +39,10 @@ class Lock:
             self._file = None
 
     def interrupt_holder(self) -> bool:
-        """Ask the holder, if there is one, to stop, and wait until it has. The lock itself proves that it is ours."""
+        """Send SIGTERM to the lock's holder and wait for it to end. Returns whether there was one.
+
+        The pid cannot be a stranger's: the lock is held, so its holder is alive.
+        """
         if self._acquire():
             self.__exit__(None, None, None)
             return False
@@ -48,8 +51,8 @@ class Lock:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(holder, signal.SIGTERM)
         while not self._acquire():
-            if time.monotonic() - began > STOP_LIMIT_S:
-                raise LaptopError(f"the running command (pid {holder}) does not stop. End it: kill -9 {holder}")
+            if time.monotonic() - began > STOP_TIMEOUT_S:
+                raise UserError(f"the running command (pid {holder}) does not stop. End it: kill -9 {holder}")
             time.sleep(0.2)
         self.__exit__(None, None, None)
         return True

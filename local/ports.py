@@ -1,4 +1,4 @@
-"""Whether a port is free, and who holds it if not."""
+"""Free and taken TCP ports on this machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 
 import psutil
 
-from local.settings import HOST, LaptopError
+from local.settings import HOST, UserError
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections that linger after a server has stopped do not count.
+        # As servers do: ignore connections in TIME_WAIT after a server has stopped.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -23,8 +23,15 @@ def is_free(port: int) -> bool:
     return True
 
 
-def holder(port: int) -> str:
-    """The process that listens on a port, as far as this user may see it: `java (pid 4711)`, or nothing."""
+def free_port(host: str = HOST) -> int:
+    """A port on which nothing listens at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def listening_process(port: int) -> str:
+    """The process that listens on a port, such as `java (pid 4711)`; empty if this user may not see it."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("inet"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
@@ -34,13 +41,13 @@ def holder(port: int) -> str:
 
 
 def require_free(port: int, service: str, variable: str) -> None:
-    """Raises LaptopError when the port is taken: names the port, its holder, and how to choose another."""
+    """Raise `UserError` if the port is taken; the message names its process and another port."""
     if is_free(port):
         return
-    who = holder(port) or "another program, perhaps another user's"
+    process = listening_process(port) or "another program, perhaps another user's"
     if port == 5000 and sys.platform == "darwin":
-        who += " (on macOS often the AirPlay receiver)"
+        process += " (on macOS often the AirPlay receiver)"
     other = next((candidate for candidate in range(port + 1, min(port + 200, 65535)) if is_free(candidate)), port + 1)
-    raise LaptopError(
-        f"port {port} for {service} is taken by {who}. Stop it, or choose another port: {variable}={other} make …"
+    raise UserError(
+        f"port {port} for {service} is taken by {process}. Stop it, or choose another port: {variable}={other} make …"
     )

@@ -1,7 +1,7 @@
-"""Long-running processes with a record each, so that a later command finds them, and never mistakes another for one.
+"""Background processes with a record on disk, so that a later command finds them again.
 
-A process is known by its pid and the moment it was born; its descendants by the session that it leads. Steps live in
-sessions of their own; they are known by the receipts folder in their argument vector.
+A process is identified by its pid and creation time, so a reused pid is recognised; its descendants by the session that
+it leads. Steps have their own sessions and are identified by the receipts folder in their argument vector.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from pathlib import Path
 
 import psutil
 
-# A birth is told from the machine's start, which moves a little whenever the clock is set.
-BIRTH_TOLERANCE_S = 2.0
+# psutil derives creation times from the boot time, which shifts a little whenever the clock is set.
+CREATION_TOLERANCE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Record:
-    """A service that was started: written when it starts, removed when it was stopped."""
+    """The record of a started service: written when it starts, deleted when it is stopped."""
 
     name: str
     pid: int
     born: float
+    """Creation time in seconds since the epoch."""
     command: tuple[str, ...]
     started_by: str
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """The record in a file, or None when there is none or it is torn."""
+        """The record in a file, or None if it is missing or malformed."""
         try:
             fields = json.loads(path.read_text())
             return cls(**{**fields, "command": tuple(fields["command"])})
@@ -42,7 +43,7 @@ class Record:
 
     @property
     def is_alive(self) -> bool:
-        """Whether this very process still runs; a newer one with the same pid does not count."""
+        """Whether this process still runs; a newer one with the same pid does not count."""
         return _is_same(self.pid, self.born)
 
 
@@ -56,7 +57,7 @@ def start(
     started_by: str,
     cwd: Path,
 ) -> Record:
-    """Start a process in a session of its own, with its record in `folder` and its output in `log`."""
+    """Start a process in a new session, with its record in `folder` and its output in `log`."""
     command = tuple(command)
     folder.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -82,44 +83,44 @@ def start(
 
 
 def write(record: Record, folder: Path) -> None:
-    """Put a record in its place, whole."""
+    """Write a record atomically."""
     partial = folder / f".{record.name}.{os.getpid()}"
     partial.write_text(json.dumps(asdict(record)))
     partial.replace(folder / f"{record.name}.json")
 
 
 def records(folder: Path) -> dict[str, Record]:
-    """Every recorded service, alive or not."""
+    """All recorded services, alive or not, by name."""
     found = (Record.read(path) for path in sorted(folder.glob("*.json")))
     return {record.name: record for record in found if record is not None}
 
 
 def members(record: Record) -> list[psutil.Process]:
-    """The service and all that lives in its session or descends from it, also when the leader itself is gone."""
-    family: dict[int, psutil.Process] = {}
+    """The service's process, its session and all descendants, even if the session leader has died."""
+    found: dict[int, psutil.Process] = {}
     if record.is_alive:
         leader = psutil.Process(record.pid)
-        family[leader.pid] = leader
-        family |= {child.pid: child for child in leader.children(recursive=True)}
+        found[leader.pid] = leader
+        found |= {child.pid: child for child in leader.children(recursive=True)}
     for process in psutil.process_iter():
         try:
-            # A session keeps its number from being given to a new process as long as it has a member.
+            # The kernel does not reuse a session's id as a pid while the session has members.
             in_session = os.getsid(process.pid) == record.pid
-            if in_session and process.create_time() >= record.born - BIRTH_TOLERANCE_S:
-                family[process.pid] = process
-                family |= {child.pid: child for child in process.children(recursive=True)}
+            if in_session and process.create_time() >= record.born - CREATION_TOLERANCE_S:
+                found[process.pid] = process
+                found |= {child.pid: child for child in process.children(recursive=True)}
         except (psutil.Error, OSError):
             continue
-    return [process for process in family.values() if _is_live(process)]
+    return [process for process in found.values() if _is_live(process)]
 
 
-def steps_of(receipts: str) -> list[psutil.Process]:
-    """Steps (`python -m tasks …`) that write their receipt under the given URI, and what they started."""
-    mark = f"--receipt={receipts.rstrip('/')}/"
+def step_processes(receipts: str) -> list[psutil.Process]:
+    """Steps (`python -m tasks …`) that write their receipt below the URI `receipts`, and their descendants."""
+    flag = f"--receipt={receipts.rstrip('/')}/"
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
-            if any(word.startswith(mark) for word in process.cmdline()):
+            if any(word.startswith(flag) for word in process.cmdline()):
                 found |= {member.pid: member for member in (process, *process.children(recursive=True))}
         except (psutil.Error, OSError):
             continue
@@ -127,19 +128,19 @@ def steps_of(receipts: str) -> list[psutil.Process]:
 
 
 def stop(processes: list[psutil.Process], grace_s: float) -> list[psutil.Process]:
-    """SIGTERM to each, SIGKILL after `grace_s` to those that are left, which are returned."""
+    """Send SIGTERM, and after `grace_s` SIGKILL to the processes that still run, which are returned."""
     for process in processes:
         _signal(process, kill=False)
-    _, stubborn = psutil.wait_procs(processes, timeout=grace_s)
-    stubborn = [process for process in stubborn if _is_live(process)]
-    for process in stubborn:
+    _, remaining = psutil.wait_procs(processes, timeout=grace_s)
+    remaining = [process for process in remaining if _is_live(process)]
+    for process in remaining:
         _signal(process, kill=True)
-    psutil.wait_procs(stubborn, timeout=5)
-    return stubborn
+    psutil.wait_procs(remaining, timeout=5)
+    return remaining
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:
-    # psutil compares the birth time again before it signals, so a reused pid is safe here too.
+    # psutil checks the creation time before it signals, so a reused pid is safe here too.
     with contextlib.suppress(psutil.Error):
         process.kill() if kill else process.terminate()
 
@@ -147,7 +148,7 @@ def _signal(process: psutil.Process, *, kill: bool) -> None:
 def _is_same(pid: int, born: float) -> bool:
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - born) <= BIRTH_TOLERANCE_S and _is_live(process)
+        return abs(process.create_time() - born) <= CREATION_TOLERANCE_S and _is_live(process)
     except psutil.Error:
         return False
 

@@ -1,4 +1,4 @@
-"""Where things lie on this laptop, and the environment in which the services run."""
+"""Folders, ports and credentials of an installation on one machine, and the environment of its services."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HOST = "127.0.0.1"
 USER = "admin"
 
 
-class LaptopError(Exception):
-    """Something that the person at the laptop can put right; the message says how."""
+class UserError(Exception):
+    """An error that the user can fix; the message says how."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Made once, kept in a file that only its owner can read."""
+    """Generated once, kept in a file that only its owner can read."""
 
     password: str
     jwt_secret: str
@@ -31,54 +31,54 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the services of a home listen. Who once chose others need not name them at every command."""
+    """The ports of an installation. They are saved, so that other commands need not name them again."""
 
     airflow: int = 8080
     mlflow: int = 5000
 
     @classmethod
-    def chosen_last(cls, home: Path) -> Ports:
-        """Those with which the services of this home were started last."""
+    def of_last_start(cls, home: Path) -> Ports:
+        """The ports with which the services of this home were last started; the defaults if they never were."""
         try:
             return cls(**json.loads((home / "ports.json").read_text()))
         except (OSError, ValueError, TypeError):
             return cls()
 
-    def remember(self, home: Path) -> None:
+    def save(self, home: Path) -> None:
         write_private(home / "ports.json", json.dumps(self.__dict__))
 
 
 @dataclass(frozen=True)
-class Laptop:
-    """One installation: a home folder, two ports and the places of the data."""
+class Installation:
+    """One installation: a home folder, two ports and the locations of the data."""
 
     home: Path
     airflow_port: int
     mlflow_port: int
-    places: Settings
+    settings: Settings
     references: str
-    """URI of the known texts of what lies in the inbox; it may not exist."""
+    """URI prefix of the reference texts of the inbox; need not exist."""
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Laptop:
-        """The same variables and defaults as the DAGs use, made absolute.
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Installation:
+        """Read the same variables as the DAGs, with the same defaults, as absolute paths.
 
         Raises:
-            LaptopError: a port is not a number, or the storage is not a folder.
+            UserError: an invalid port, or a storage that is not a folder.
         """
         home = Path(environ.get("AIRSCRIPT_HOME") or CHECKOUT / ".airscript").expanduser().absolute()
-        places = Settings.from_environment({**environ, "AIRSCRIPT_HOME": str(home), "AIRSCRIPT_RUNTIME": "local"})
-        if not places.storage.startswith("file://"):
-            raise LaptopError(
-                f"AIRSCRIPT_STORAGE={places.storage}: on a laptop the storage is a folder. Unset it, or give its path."
+        settings = Settings.from_environment({**environ, "AIRSCRIPT_HOME": str(home), "AIRSCRIPT_RUNTIME": "local"})
+        if not settings.storage.startswith("file://"):
+            raise UserError(
+                f"AIRSCRIPT_STORAGE={settings.storage}: the local commands need a folder. Unset it, or set a path."
             )
-        ports = Ports.chosen_last(home)
+        ports = Ports.of_last_start(home)
         return cls(
             home=home,
             airflow_port=_port(environ, "AIRSCRIPT_AIRFLOW_PORT", ports.airflow),
             mlflow_port=_port(environ, "AIRSCRIPT_MLFLOW_PORT", ports.mlflow),
-            places=places,
-            references=as_uri(environ.get("AIRSCRIPT_REFERENCES") or f"{places.storage}/references"),
+            settings=settings,
+            references=as_uri(environ.get("AIRSCRIPT_REFERENCES") or f"{settings.storage}/references"),
         )
 
     @property
@@ -107,25 +107,25 @@ class Laptop:
 
     @property
     def storage_path(self) -> Path:
-        return path_of(self.places.storage)
+        return path_of(self.settings.storage)
 
     @property
     def receipts(self) -> Path:
-        """Where launched steps leave their receipts: `<dag_id>/<run_id>/<task_id>[-<map_index>].json` below it."""
+        """The folder of the steps' receipts: `<dag_id>/<run_id>/<task_id>[-<map_index>].json` below it."""
         return self.storage_path / "runs"
 
     def credentials(self) -> Credentials:
-        """Those of this home; made when it has none yet."""
+        """The credentials of this home, generated on first use."""
         path = self.home / "credentials.json"
         if not path.exists():
-            made = Credentials(password=secrets.token_urlsafe(9), jwt_secret=secrets.token_urlsafe(48))
-            write_private(path, json.dumps(made.__dict__))
+            generated = Credentials(password=secrets.token_urlsafe(9), jwt_secret=secrets.token_urlsafe(48))
+            write_private(path, json.dumps(generated.__dict__))
         return Credentials(**json.loads(path.read_text()))
 
     def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What every service and every step sees: the caller's environment, and this installation's settings."""
+        """The environment of every service and step: the caller's, with this installation's settings."""
         credentials = self.credentials()
-        # A setting of another Airflow of the same person must not leak into this one.
+        # Settings of another Airflow of the same user must not leak into this one.
         inherited = {
             name: value for name, value in environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_HOME"))
         }
@@ -136,20 +136,20 @@ class Laptop:
             **self._airflow(credentials),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            # The server's job runner, which we do not use, costs 1.5 GB.
+            # The server's job runner, which is not used here, takes 1.5 GB.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            # Several steps share the cores: a thread that waits must sleep, not spin.
+            # Several steps share the cores: waiting OpenMP threads must sleep, not spin.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
 
     def _airscript(self) -> dict[str, str]:
         return {
             "AIRSCRIPT_HOME": str(self.home),
-            "AIRSCRIPT_STORAGE": self.places.storage,
-            "AIRSCRIPT_CORPUS": self.places.corpus,
-            "AIRSCRIPT_INBOX": self.places.inbox,
-            "AIRSCRIPT_TRANSCRIPTS": self.places.transcripts,
-            "AIRSCRIPT_BASE_MODEL": self.places.base_model,
+            "AIRSCRIPT_STORAGE": self.settings.storage,
+            "AIRSCRIPT_CORPUS": self.settings.corpus,
+            "AIRSCRIPT_INBOX": self.settings.inbox,
+            "AIRSCRIPT_TRANSCRIPTS": self.settings.transcripts,
+            "AIRSCRIPT_BASE_MODEL": self.settings.base_model,
             "AIRSCRIPT_RUNTIME": "local",
             "AIRSCRIPT_PROGRESS_SECONDS": "10",
         }
@@ -163,8 +163,8 @@ class Laptop:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": str(min(max(os.cpu_count() or 2, 2), 8)),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
-            # A password, although the server listens on this machine only: whoever may trigger a DAG runs programs as
-            # its owner, and a laptop may have other accounts.
+            # A password, although the server listens on localhost only: triggering a DAG runs programs as its owner,
+            # and the machine may have other accounts.
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.airflow_home / "passwords.json"),
             "AIRFLOW__API_AUTH__JWT_SECRET": credentials.jwt_secret,
@@ -172,14 +172,13 @@ class Laptop:
             "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": str(self.airflow_port),
             "AIRFLOW__API__WORKERS": "1",
-            # The API server's first answer to a task may take half a minute on a busy machine. With the default of 5 s
-            # the task gives up, and is started again.
+            # On a busy machine the API server's first response to a task may take half a minute. With the default of
+            # 5 s the task gives up and is retried.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs / "tasks"),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-            # After a crash of the scheduler its tasks are reset as soon as its heartbeat is 30 s old (the default
-            # looks every 5 minutes).
+            # Reset a crashed scheduler's tasks as soon as its heartbeat is 30 s old (the default checks every 5 min).
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         }
@@ -190,13 +189,13 @@ class Laptop:
         proxies = ",".join(filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), local)))
         settings = {"NO_PROXY": proxies, "no_proxy": proxies}
         if sys.platform == "darwin":
-            # LocalExecutor forks after Objective-C classes were loaded; macOS would kill its workers.
+            # LocalExecutor forks after Objective-C classes have been loaded, for which macOS would kill its workers.
             settings["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         return settings
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, not even while it is being written."""
+    """Write a file that no other user can read, not even while it is being written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -206,12 +205,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def path_of(uri: str) -> Path:
-    """The folder or file behind a `file://` URI."""
+    """The path of a `file://` URI."""
     return Path(unquote(urlsplit(uri).path))
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
     if not text.isdecimal() or not 1024 <= int(text) <= 65535:
-        raise LaptopError(f"{name}={text}: not a port. Give a number from 1024 to 65535, for example {default}.")
+        raise UserError(f"{name}={text}: not a port. Set a number from 1024 to 65535, for example {default}.")
     return int(text)

@@ -1,4 +1,4 @@
-"""Follow DAG runs that cause each other through assets, from the first to the last."""
+"""Runs a chain of DAGs that trigger each other through assets, and follows it to the end."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Any
 from dags.common.receipts import run_folder
 from local.airflow_api import AirflowApi, DagRun, TaskInstance
 from local.demo.display import ChainDisplay
-from local.demo.progress import Reports, view
-from local.settings import LaptopError
+from local.demo.run_status import StepReports, step_views
+from local.settings import UserError
 
 POLL_S = 1.0
-CAUSED_WITHIN_S = 20.0
-"""The scheduler turns an asset's event into a run within a few seconds, when anything listens to it."""
+ASSET_TIMEOUT_S = 20.0
+"""If an asset event triggers a run at all, the scheduler creates it within a few seconds."""
 LOG_LINES = 12
-LOG_MARKS = ("::group::", "::endgroup::")
-"""Airflow folds a log's parts between these."""
+LOG_MARKERS = ("::group::", "::endgroup::")
+"""Airflow's markers of foldable groups in a log."""
 
 
-class RunFailed(LaptopError):
-    """A run of the chain failed; the message says which task, why, and what to do."""
+class RunFailed(UserError):
+    """A run of the chain failed; the message names the task, the cause and the next step."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run of the chain that ended well."""
+    """A successful run of the chain."""
 
     run: DagRun
-    reports: Reports
+    reports: StepReports
     seconds: float = 0.0
-    """For which it was waited here; none for a run that an interrupted demo had finished."""
+    """How long the run was followed; 0 if it was finished already by an interrupted demo."""
 
 
 class Chain:
-    """DAGs of which each causes the next.
+    """A sequence of DAGs, each triggered by an asset of the one before.
 
-    `tend` is called at every look, to keep the services alive. `conf_of` gives the parameters of a run that is started
-    here because the run before it changed no asset.
+    `keep_alive` is called at every poll and restarts dead services. `conf_of` returns the conf of a run that is
+    triggered directly because the run before it emitted no asset event.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Chain:
         dag_ids: Sequence[str],
         receipts: Path,
         display: ChainDisplay,
-        tend: Callable[[], None],
+        keep_alive: Callable[[], None],
         conf_of: Callable[[str, FinishedRun], dict[str, Any]] = lambda _dag_id, _cause: {},
     ) -> None:
         self._api, self._dag_ids, self._receipts = api, tuple(dag_ids), receipts
-        self._display, self._tend, self._conf_of = display, tend, conf_of
+        self._display, self._keep_alive, self._conf_of = display, keep_alive, conf_of
         self._tasks: dict[str, list[str]] = {}
 
     def run(self) -> list[FinishedRun]:
-        """Go on where an interrupted chain stopped, or trigger the first DAG; return one run for each DAG.
+        """Resume an interrupted chain or trigger the first DAG; returns one run for each DAG.
 
         Raises:
             RunFailed: a run failed.
@@ -73,53 +73,53 @@ class Chain:
             run = self._next(finished[-1], self._dag_ids[len(finished)])
 
     def _resume(self, finished: list[FinishedRun]) -> DagRun | None:
-        """The run that an interrupted chain left under way, with the runs before it in `finished`."""
+        """The active run of an interrupted chain; the runs before it are appended to `finished`."""
         for position in reversed(range(len(self._dag_ids))):
-            under_way = [
+            active = [
                 run
                 for run in self._api.runs(self._dag_ids[position], "queued", "running")
                 if run.run_type != "scheduled"
             ]
             before = [self._api.runs(dag_id, "success") for dag_id in self._dag_ids[:position]]
-            if under_way and all(before):
-                self._display.say(f"going on with {under_way[0].dag_id}, run {under_way[0].dag_run_id}")
+            if active and all(before):
+                self._display.print(f"resuming {active[0].dag_id}, run {active[0].dag_run_id}")
                 finished += [FinishedRun(runs[0], self._reports(runs[0])) for runs in before]
-                return under_way[0]
+                return active[0]
         return None
 
     def _next(self, cause: FinishedRun, dag_id: str) -> DagRun:
-        """The run that `cause` has started through its assets; started here when its assets did not change."""
+        """The run that `cause` triggered through its assets; triggered directly if it emitted no asset event."""
         began = time.monotonic()
-        while time.monotonic() - began < CAUSED_WITHIN_S:
+        while time.monotonic() - began < ASSET_TIMEOUT_S:
             if caused := self._api.runs_caused_by(cause.run, dag_id):
                 return self._api.run(dag_id, caused[-1])
-            self._tend()
+            self._keep_alive()
             time.sleep(POLL_S)
-        self._display.say(f"{cause.run.dag_id} published nothing new, so {dag_id} is started directly")
+        self._display.print(f"{cause.run.dag_id} published nothing new: triggering {dag_id} directly")
         return self._api.trigger(dag_id, self._conf_of(dag_id, cause))
 
-    def _follow(self, run: DagRun) -> tuple[DagRun, Reports]:
+    def _follow(self, run: DagRun) -> tuple[DagRun, StepReports]:
         while True:
-            self._tend()
+            self._keep_alive()
             run = self._api.run(run.dag_id, run.dag_run_id)
             instances = self._api.task_instances(run)
             reports = self._reports(run)
-            self._display.show(run.dag_id, view(self._tasks_of(run.dag_id), instances, reports))
+            self._display.show(run.dag_id, step_views(self._tasks_of(run.dag_id), instances, reports))
             if run.state == "success":
                 return run, reports
             if run.state == "failed":
                 raise RunFailed(self._explain(run, instances, reports))
             time.sleep(POLL_S)
 
-    def _reports(self, run: DagRun) -> Reports:
-        return Reports.read(self._receipts / run.dag_id / run_folder(run.dag_run_id), self._tasks_of(run.dag_id))
+    def _reports(self, run: DagRun) -> StepReports:
+        return StepReports.read(self._receipts / run.dag_id / run_folder(run.dag_run_id), self._tasks_of(run.dag_id))
 
     def _tasks_of(self, dag_id: str) -> list[str]:
         if dag_id not in self._tasks:
             self._tasks[dag_id] = self._api.task_ids(dag_id)
         return self._tasks[dag_id]
 
-    def _explain(self, run: DagRun, instances: list[TaskInstance], reports: Reports) -> str:
+    def _explain(self, run: DagRun, instances: list[TaskInstance], reports: StepReports) -> str:
         failed = [instance for instance in instances if instance.state == "failed"]
         if not failed:
             return f"{run.dag_id} failed without a failed task: {self._api.url(run)}"
@@ -131,10 +131,10 @@ class Chain:
         lines = [f"{run.dag_id}: task {name} failed on attempt {first.try_number}"]
         if receipt and receipt.error:
             lines.append(f"reason: {receipt.reason} (exit code {receipt.exit_code}): {receipt.error}")
-        if log := [line for line in self._api.log_lines(run, first) if not line.startswith(LOG_MARKS)][-LOG_LINES:]:
+        if log := [line for line in self._api.log_lines(run, first) if not line.startswith(LOG_MARKERS)][-LOG_LINES:]:
             lines += ["the end of its log:", *(f"  {line}" for line in log)]
         lines += [
-            f"look at it after `make up`: {self._api.url(run, first)}",
-            "Put the cause right and start `make demo` again: what is done is not done twice.",
+            f"After `make up`, see {self._api.url(run, first)}",
+            "Fix the cause and run `make demo` again: finished work is not repeated.",
         ]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The chain of runs in a terminal: a table that changes, or plain lines where there is no terminal."""
+"""Displays a chain of DAG runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from local.demo.progress import StepView
+from local.demo.run_status import StepView
 
 STYLES = {
     "waiting": "dim",
@@ -29,7 +29,7 @@ BAR_WIDTH = 18
 
 
 class ChainDisplay:
-    """Shows every run of the chain, the finished ones too. A context manager."""
+    """Shows all runs of the chain, finished ones included. A context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -49,15 +49,15 @@ class ChainDisplay:
             self._live.stop()
 
     def show(self, dag_id: str, views: list[StepView]) -> None:
-        """The state of one run now."""
+        """Update the state of a run."""
         self._runs[dag_id] = views
         if self._live:
             self._live.update(Group(*(_run_table(dag, steps) for dag, steps in self._runs.items())))
         else:
             self._print_changes(dag_id, views)
 
-    def say(self, line: str) -> None:
-        """A remark above the table."""
+    def print(self, line: str) -> None:
+        """Print a line above the table."""
         self._console.print(line, highlight=False)
 
     def _print_changes(self, dag_id: str, views: list[StepView]) -> None:
@@ -82,8 +82,8 @@ def _run_table(dag_id: str, views: list[StepView]) -> Table:
     table.add_column(justify="right", min_width=6, no_wrap=True)
     table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
     for step in views:
-        under_way = step.state in ("running", "retrying")
-        bar = ProgressBar(total=1.0, completed=step.fraction, width=BAR_WIDTH) if under_way else Text("")
+        is_active = step.state in ("running", "retrying")
+        bar = ProgressBar(total=1.0, completed=step.fraction, width=BAR_WIDTH) if is_active else Text("")
         table.add_row(
             Text(f"  {step.task_id}"),
             Text(step.headline, style=STYLES.get(step.state, "")),

@@ -2,10 +2,10 @@
 
     python -m local.demo.human_speech --speech DIR --corpus DIR --inbox DIR --references DIR
 
-`DIR/manifest.jsonl` of the speech has one recording a line: `path`, `text`, `speaker`, `lang`, `duration` (seconds)
-and sometimes `split`. The corpus gets one programme for each speaker of the training recordings, so that a dataset
-split by programme is split by speaker; its `manifest.jsonl` gives each utterance its place. The inbox gets programmes
-of held-back recordings, joined by source up to two minutes, and the references their texts.
+`manifest.jsonl` of the speech folder has one recording a line: `path`, `text`, `speaker`, `lang`, `duration` (seconds)
+and optionally `split`. The corpus gets one programme for each speaker of the training recordings, so that splitting by
+programme is splitting by speaker; its `manifest.jsonl` gives the offset of each utterance. The inbox gets programmes of
+held-out recordings, joined by source up to two minutes, and the references their texts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tasks.dataset import flac
 from tasks.media.decoding.reader import load_audio
 
 TRAINING = ("train_pack/", "words/", "digits/strings/", "digits/isolated/")
-HELD_BACK = ("sentences/", "digits/isolated/")
+HELD_OUT = ("sentences/", "digits/isolated/")
 PAUSE = np.zeros(SAMPLE_RATE_HZ // 2, np.int16)  # between two recordings of a programme
 PROGRAMME_S = 120.0
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
@@ -44,38 +44,38 @@ class Recording(Frozen, extra="ignore"):
     split: str = ""
 
     @property
-    def is_plain(self) -> bool:
-        """One speaker saying a known English text. Texts with marks (`|`, line ends) are lists, not what is said."""
+    def is_usable(self) -> bool:
+        """One speaker and a plain English transcript. Texts with `|` or line ends are lists, not transcripts."""
         text = self.text or ""
         return self.lang == "en" and isinstance(self.speaker, str) and bool(text) and not set("|\n") & set(text)
 
     @property
-    def trains(self) -> bool:
+    def is_training(self) -> bool:
         return self.path.startswith(TRAINING) and self.split in ("", "train")
 
     @property
-    def is_held_back(self) -> bool:
-        return self.path.startswith(HELD_BACK) and self.split != "train"
+    def is_held_out(self) -> bool:
+        return self.path.startswith(HELD_OUT) and self.split != "train"
 
     @property
     def source(self) -> str:
-        """The first two folders, as a name."""
+        """The path's first two folders, as a file name."""
         return _UNSAFE.sub("-", "/".join(self.path.split("/")[:2]))
 
 
 @dataclass(frozen=True)
 class Part:
-    """A recording's place in a programme."""
+    """A recording's position in a programme."""
 
     recording: Recording
     start_s: float
     duration_s: float
 
 
-def prepare(speech: Path, corpus: Path, inbox: Path, references: Path) -> tuple[float, float]:
-    """Write the three folders; returns the seconds of corpus and inbox."""
+def write_corpus_and_inbox(speech: Path, corpus: Path, inbox: Path, references: Path) -> tuple[float, float]:
+    """Write the three folders; returns the seconds of speech in corpus and inbox."""
     lines = (speech / "manifest.jsonl").read_text("utf-8").splitlines()
-    recordings = [r for r in map(Recording.model_validate_json, lines) if r.is_plain]
+    recordings = [r for r in map(Recording.model_validate_json, lines) if r.is_usable]
     for folder in (corpus, inbox, references):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -95,24 +95,24 @@ def prepare(speech: Path, corpus: Path, inbox: Path, references: Path) -> tuple[
 
 
 def by_speaker(recordings: Iterable[Recording]) -> Iterator[tuple[str, list[Recording]]]:
-    """Name and recordings of each programme of the corpus."""
+    """Name and recordings of each of the corpus's programmes."""
     groups: dict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
-        if recording.trains:
+        if recording.is_training:
             groups[_UNSAFE.sub("-", str(recording.speaker)).strip("-")].append(recording)
     yield from sorted(groups.items())
 
 
 def by_source(recordings: Iterable[Recording]) -> Iterator[tuple[str, list[Recording]]]:
-    """Name and recordings of each programme of the inbox."""
+    """Name and recordings of each of the inbox's programmes."""
     groups: dict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
-        if recording.is_held_back:
+        if recording.is_held_out:
             groups[recording.source].append(recording)
-    for source, held_back in sorted(groups.items()):
+    for source, held_out in sorted(groups.items()):
         batch: list[Recording] = []
         number = 1
-        for recording in sorted(held_back, key=lambda r: (str(r.speaker), r.path)):
+        for recording in sorted(held_out, key=lambda r: (str(r.speaker), r.path)):
             if batch and sum(r.duration or 0.0 for r in [*batch, recording]) > PROGRAMME_S:
                 yield f"{source}-{number}", batch
                 batch, number = [], number + 1
@@ -121,7 +121,7 @@ def by_source(recordings: Iterable[Recording]) -> Iterator[tuple[str, list[Recor
 
 
 def write_programme(path: Path, speech: Path, recordings: Iterable[Recording]) -> Iterator[Part]:
-    """Join recordings, a pause after each, into one FLAC; the parts in order, once it is written."""
+    """Join recordings, each followed by a pause, into one FLAC; yields their parts after writing it."""
     pieces: list[np.ndarray] = []
     parts: list[Part] = []
     n_samples = 0
@@ -138,9 +138,9 @@ def main(
     speech: Annotated[Path, typer.Option(help="folder of recordings with a manifest.jsonl")],
     corpus: Annotated[Path, typer.Option(help="folder for the corpus")],
     inbox: Annotated[Path, typer.Option(help="folder for the inbox")],
-    references: Annotated[Path, typer.Option(help="folder for the inbox's texts")],
+    references: Annotated[Path, typer.Option(help="folder for the inbox's reference texts")],
 ) -> None:
-    corpus_s, inbox_s = prepare(speech, corpus, inbox, references)
+    corpus_s, inbox_s = write_corpus_and_inbox(speech, corpus, inbox, references)
     typer.echo(f"corpus: {corpus_s / 60:.1f} minutes; inbox: {inbox_s / 60:.1f} minutes")
 
 

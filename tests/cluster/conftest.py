@@ -12,11 +12,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from benchmarks.loopback import free_port
 from dags.common.settings import Settings
 from local.airflow_api import AirflowApi
-from local.board import Board
+from local.ports import free_port
 from local.services import Services
+from local.status_table import StatusTable
 from tests.cluster.installation import (
     BUCKET,
     CHECKOUT,
@@ -90,31 +90,31 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     profiles.write_bytes((CHECKOUT / "k8s" / "overlays" / "local" / "profiles.yaml").read_bytes())
     for account in ("airflow-scheduler", "airflow-triggerer"):
         kubeconfig_of(account, home)
-    laptop = PodsOutside(
+    installation = PodsOutside(
         home=home,
         airflow_port=free_port(),
         mlflow_port=free_port("0.0.0.0"),
-        places=Settings.from_environment({"AIRSCRIPT_HOME": str(home)}),
+        settings=Settings.from_environment({"AIRSCRIPT_HOME": str(home)}),
         references="",
         host=host_address(),
         s3_port=free_port("0.0.0.0"),
         profiles=profiles,
         image=IMAGE,
     )
-    services = Services(laptop, command=laptop.command)
+    services = Services(installation, command=installation.command)
     console = Console()
-    with s3_server(laptop.s3_port, home / "s3.log"):
+    with s3_server(installation.s3_port, home / "s3.log"):
         try:
-            with Board(console) as board:
-                services.up(board, "up")
-            api = AirflowApi(laptop)
-            there = Platform(api, laptop, tend=services.revive)
+            with StatusTable(console) as table:
+                services.up(table, "up")
+            api = AirflowApi(installation)
+            there = Platform(api, installation, tend=services.restart_dead)
             there.s3.create_bucket(Bucket=BUCKET)
             for dag_id in ("corpus_features", "nightly_transcription"):
                 api.unpause(dag_id)
             subprocess.run(
                 [sys.executable, "-m", "airflow", "pools", "set", "gpu", "2", "accelerators", "--include-deferred"],
-                env=laptop.environment(),
+                env=installation.environment(),
                 check=True,
                 capture_output=True,
             )
@@ -143,7 +143,7 @@ def watcher(platform: Platform) -> Watcher:
 @pytest.fixture
 def profiles(platform: Platform) -> Iterator[Path]:
     """The file of the profiles, which a test may change: the next task reads it. Put back afterwards."""
-    path = platform.laptop.profiles
+    path = platform.installation.profiles
     before = path.read_text()
     yield path
     path.write_text(before)

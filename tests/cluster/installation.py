@@ -24,7 +24,7 @@ import yaml
 
 from local.airflow_api import AirflowApi, DagRun, TaskInstance
 from local.services import command
-from local.settings import Laptop
+from local.settings import Installation
 
 CHECKOUT = Path(__file__).parents[2]
 JOBS, PLATFORM = "airscript-jobs", "airscript"
@@ -81,7 +81,7 @@ def kubeconfig_of(service_account: str, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class PodsOutside(Laptop):
+class PodsOutside(Installation):
     """A laptop whose steps run on a cluster, with storage and MLflow where pods reach them."""
 
     host: str = ""
@@ -114,14 +114,14 @@ class PodsOutside(Laptop):
             "MLFLOW_TRACKING_URI": f"http://{self.host}:{self.mlflow_port}",
         }
 
-    def command(self, laptop: Laptop, service: str) -> list[str]:
+    def command(self, installation: Installation, service: str) -> list[str]:
         """The command of a service, as itself: each has the rights of its own account."""
         if service == "mlflow":
-            plain = command(laptop, service)
+            plain = command(installation, service)
             plain[plain.index("--host") + 1] = "0.0.0.0"
             return [*plain, "--allowed-hosts", f"{self.host}:{self.mlflow_port},127.0.0.1:{self.mlflow_port}"]
         account = {"triggerer": "airflow-triggerer"}.get(service, "airflow-scheduler")
-        return ["env", f"KUBECONFIG={self.home / f'{account}.kubeconfig'}", *command(laptop, service)]
+        return ["env", f"KUBECONFIG={self.home / f'{account}.kubeconfig'}", *command(installation, service)]
 
 
 @dataclass(frozen=True)
@@ -166,14 +166,14 @@ class Platform:
     """What a test drives: Airflow's API, the bucket, and the cluster."""
 
     api: AirflowApi
-    laptop: PodsOutside
+    installation: PodsOutside
     tend: Any
 
     @property
     def s3(self) -> Any:
         return boto3.client(
             "s3",
-            endpoint_url=self.laptop.s3_url,
+            endpoint_url=self.installation.s3_url,
             region_name="us-east-1",
             aws_access_key_id=KEY["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=KEY["AWS_SECRET_ACCESS_KEY"],
@@ -207,7 +207,7 @@ class Platform:
 
     def stop(self, run: DagRun) -> None:
         """Nothing more of this run is needed."""
-        self.api._send("PATCH", f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.dag_run_id)}", {"state": "failed"})
+        self.api.send("PATCH", f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.dag_run_id)}", {"state": "failed"})
 
     def tries(self, run: DagRun) -> dict[str, tuple[str | None, int]]:
         """State and tries of each task of a run."""

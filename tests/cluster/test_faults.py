@@ -122,7 +122,7 @@ def test_a_rejected_input_is_not_tried_again(platform: Platform, night: dict[str
 
 def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
     def kill(_name: str) -> None:
-        records = processes.records(platform.laptop.home / "run")
+        records = processes.records(platform.installation.home / "run")
         for service in ("scheduler", "triggerer"):
             for process in processes.members(records[service]):
                 os.kill(process.pid, signal.SIGKILL)
@@ -135,9 +135,11 @@ def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str
 
 def test_no_secret_is_told(platform: Platform) -> None:
     """Neither the logs of the runs before nor what Airflow keeps of them hold a credential."""
-    tokens = [path.read_text().split("token: ")[1].split()[0] for path in platform.laptop.home.glob("*.kubeconfig")]
+    tokens = [
+        path.read_text().split("token: ")[1].split()[0] for path in platform.installation.home.glob("*.kubeconfig")
+    ]
     secrets = [secret.encode() for secret in (KEY["AWS_SECRET_ACCESS_KEY"], *tokens)]
-    places = [*platform.laptop.logs.rglob("*.log"), *platform.laptop.airflow_home.glob("airflow.db*")]
+    places = [*platform.installation.logs.rglob("*.log"), *platform.installation.airflow_home.glob("airflow.db*")]
     assert any(path.suffix == ".log" for path in places)
     telling = [str(path) for path in places for secret in secrets if secret in path.read_bytes()]
     assert not telling

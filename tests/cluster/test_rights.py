@@ -47,8 +47,8 @@ def rights(platform: Platform) -> Iterator[None]:
 def faults_of_lives(platform: Platform) -> list[str]:
     """Lead four pods through all that Airflow does with them; what went wrong, in the task's own logs too."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster.pod_lives", str(platform.laptop.home)],
-        env=platform.laptop.environment(),
+        [sys.executable, "-m", "tests.cluster.pod_lives", str(platform.installation.home)],
+        env=platform.installation.environment(),
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

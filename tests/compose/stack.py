@@ -17,10 +17,10 @@ from typing import Any
 
 import boto3
 
-from benchmarks.loopback import free_port
 from dags.common.settings import Settings
 from local.airflow_api import AirflowApi, DagRun
-from local.settings import Credentials, Laptop
+from local.ports import free_port
+from local.settings import Credentials, Installation
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE_FILE = CHECKOUT / "docker-compose.yaml"
@@ -56,7 +56,7 @@ def filled_in(values: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Address(Laptop):
+class Address(Installation):
     """What `AirflowApi` must know of the stack."""
 
     password: str = ""
@@ -159,7 +159,7 @@ class Stack:
             home=self.folder,
             airflow_port=int(self.environment["AIRSCRIPT_AIRFLOW_PORT"]),
             mlflow_port=int(self.environment["AIRSCRIPT_MLFLOW_PORT"]),
-            places=Settings.from_environment({"AIRSCRIPT_HOME": str(self.folder)}),
+            settings=Settings.from_environment({"AIRSCRIPT_HOME": str(self.folder)}),
             references="",
             password=self.environment["AIRFLOW_ADMIN_PASSWORD"],
         )

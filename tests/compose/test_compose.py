@@ -307,7 +307,7 @@ class TestWholeStack:
             assert wrong.status_code == 401
 
     def test_dags_are_there(self, stack: Stack) -> None:
-        assert not stack.api.import_faults()
+        assert not stack.api.import_errors()
         assert stack.api.dag_ids() >= {"corpus_features", "finetune_acoustic_model", "nightly_transcription"}
 
     def test_the_worker_knows_no_airflow(self, stack: Stack) -> None:

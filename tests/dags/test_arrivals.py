@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.loopback import mock_cluster
+from benchmarks.support.kafka_brokers import mock_cluster
 from dags.common.assets import choose_arrived
 from tasks.contract.events import MediaArrived
 

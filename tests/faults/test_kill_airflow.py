@@ -16,22 +16,22 @@ import psutil
 import pytest
 from rich.console import Console
 
-from benchmarks.loopback import free_port
 from dags.common.failures import StepPreempted
 from dags.common.settings import Settings
 from local import services as local_services
 from local.airflow_api import AirflowApi
-from local.board import Board
-from local.processes import members, steps_of
+from local.ports import free_port
+from local.processes import members, step_processes
 from local.services import AIRFLOW_SERVICES, Services
-from local.settings import Laptop
+from local.settings import Installation
+from local.status_table import StatusTable
 from tests.faults.conftest import KILLS, PROGRAMMES
 from tests.faults.night import Night, manifests, one_whole_set_each
 
 DAG_ID = "nightly_transcription"
 SCHEDULER_SHARE = 0.1  # of the kills; the others are steps
 LIMIT_S = 3000.0
-MOST_PREEMPTIONS = StepPreempted.allowed - 1  # of a task: with one more it is failed for good
+MAX_PREEMPTIONS = StepPreempted.allowed - 1  # of a task: with one more it is failed for good
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,22 +48,22 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
     places = Settings.from_environment(
         {"AIRSCRIPT_HOME": str(home), "AIRSCRIPT_INBOX": night.at("inbox"), "AIRSCRIPT_TRANSCRIPTS": night.transcripts}
     )
-    laptop = Laptop(home, free_port(), free_port(), places, "")
-    services = Services(laptop, names=AIRFLOW_SERVICES)
+    installation = Installation(home, free_port(), free_port(), places, "")
+    services = Services(installation, names=AIRFLOW_SERVICES)
     rng, kinds, preempted, seen = random.Random(11), Counter[str](), Counter[str](), set[str]()
     try:
-        with Board(Console(file=StringIO())) as board:
-            services.up(board, "up")
-        api = AirflowApi(laptop, tend=services.revive)
+        with StatusTable(Console(file=StringIO())) as table:
+            services.up(table, "up")
+        api = AirflowApi(installation, on_retry=services.restart_dead)
         api.unpause(DAG_ID)
         run = api.trigger(DAG_ID, {"model": night.model, "batches": 4})
         deadline = time.monotonic() + LIMIT_S
         while not run.is_over and time.monotonic() < deadline:
             time.sleep(rng.uniform(0.5, 4.0))
             if kinds.total() < KILLS:
-                kinds[kill(services, laptop, rng, preempted)] += 1
+                kinds[kill(services, installation, rng, preempted)] += 1
                 del kinds["nothing"]
-            services.revive()
+            services.restart_dead()
             now = set(manifests(night))
             assert seen <= now, "what was published once stays"
             seen = now
@@ -78,17 +78,17 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
     assert kinds.total() == KILLS, kinds
 
 
-def kill(services: Services, laptop: Laptop, rng: random.Random, preempted: Counter[str]) -> str:
+def kill(services: Services, installation: Installation, rng: random.Random, preempted: Counter[str]) -> str:
     """kill -9 of a step that runs now, or of the scheduler with all that it supervises but the steps.
 
     `preempted` counts the kills of each task's steps.
     """
-    steps = steps_of(str(laptop.places.storage) + "/runs")
+    steps = step_processes(str(installation.settings.storage) + "/runs")
     if rng.random() < SCHEDULER_SHARE and "scheduler" in services.alive():
         running = {step.pid for step in steps}
         victims = [process for process in members(services.records()["scheduler"]) if process.pid not in running]
     else:
-        victims = [step for step in steps if preempted[receipt_of(step)] < MOST_PREEMPTIONS][:1]
+        victims = [step for step in steps if preempted[receipt_of(step)] < MAX_PREEMPTIONS][:1]
         preempted.update(map(receipt_of, victims))
     for process in victims:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.lock import Lock
-from local.settings import LaptopError
+from local.settings import UserError
 
 HOLDER = """
 import sys, time
@@ -26,16 +26,16 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_command_is_told_who_works(tmp_path: Path) -> None:
+def test_a_second_command_is_rejected_with_the_holders_pid(tmp_path: Path) -> None:
     path = tmp_path / "home" / "run" / "lock"
     first = holder(path)
     try:
-        with pytest.raises(LaptopError, match=rf"pid {first.pid}\)"), Lock(path):
+        with pytest.raises(UserError, match=rf"pid {first.pid}\)"), Lock(path):
             pass
     finally:
         first.kill()
         first.wait()
-    with Lock(path):  # a lock dies with its holder
+    with Lock(path):  # released when its holder died
         assert path.read_text() == str(os.getpid())
 
 

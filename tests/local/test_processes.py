@@ -1,4 +1,4 @@
-"""Processes that are really started, killed and looked for."""
+"""Records, sessions and signals, with real processes."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from local import processes
 from local.processes import Record
 
 SLEEP = (sys.executable, "-S", "-c", "import time; time.sleep(60)")
-STUBBORN = (
+IGNORES_SIGTERM = (
     sys.executable,
     "-S",
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)",
 )
-# A child in the leader's session, and one in a session of its own, as a step has it.
+# A child in the leader's session, and one in its own session, like a step.
 FAMILY = (
     sys.executable,
     "-S",
@@ -36,7 +36,7 @@ FAMILY = (
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[list[Record]]:
-    """Records of processes that are killed after the test, with all that belongs to them."""
+    """Records of processes that are killed after the test, with their descendants."""
     records: list[Record] = []
     yield records
     processes.stop([member for record in records for member in processes.members(record)], grace_s=0.1)
@@ -59,7 +59,7 @@ def start(tmp_path: Path, started: list[Record], command: tuple[str, ...] = SLEE
 def wait_for(condition, limit_s: float = 10) -> None:
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < limit_s, "waited in vain"
+        assert time.monotonic() - began < limit_s, "timeout"
         time.sleep(0.02)
 
 
@@ -67,7 +67,7 @@ def says_ready(tmp_path: Path, name: str = "sleeper") -> bool:
     return "ready" in (tmp_path / f"{name}.log").read_text()
 
 
-def test_a_started_process_is_found_again_in_a_session_of_its_own(tmp_path: Path, started: list[Record]) -> None:
+def test_a_started_process_is_found_again_in_its_own_session(tmp_path: Path, started: list[Record]) -> None:
     record = start(tmp_path, started)
     assert processes.records(tmp_path / "run") == {"sleeper": record}
     assert record.is_alive
@@ -77,7 +77,7 @@ def test_a_started_process_is_found_again_in_a_session_of_its_own(tmp_path: Path
 def test_a_record_of_a_dead_process_is_stale(tmp_path: Path, started: list[Record]) -> None:
     record = start(tmp_path, started)
     os.kill(record.pid, signal.SIGKILL)
-    wait_for(lambda: not record.is_alive)  # a zombie of ours counts as dead
+    wait_for(lambda: not record.is_alive)  # a zombie counts as dead
     assert processes.members(record) == []
 
 
@@ -85,13 +85,13 @@ def test_a_reused_pid_is_not_ours(tmp_path: Path, started: list[Record]) -> None
     record = start(tmp_path, started)
     stale = replace(record, born=record.born - 3600)
     assert not stale.is_alive
-    # The session bears the number too; it was born after the record, so it may not be told apart by age alone.
+    # The session has the same id; a record from the future must not match it either.
     younger = replace(record, born=record.born + 3600)
     assert not younger.is_alive
     assert processes.members(younger) == []
 
 
-def test_stopping_takes_the_whole_family(tmp_path: Path, started: list[Record]) -> None:
+def test_stopping_ends_all_descendants(tmp_path: Path, started: list[Record]) -> None:
     record = start(tmp_path, started, FAMILY)
     wait_for(lambda: says_ready(tmp_path))
     family = processes.members(record)
@@ -100,7 +100,7 @@ def test_stopping_takes_the_whole_family(tmp_path: Path, started: list[Record]) 
     assert processes.members(record) == []
 
 
-def test_what_a_killed_leader_left_in_its_session_is_found(tmp_path: Path, started: list[Record]) -> None:
+def test_children_of_a_killed_leader_are_found_by_their_session(tmp_path: Path, started: list[Record]) -> None:
     record = start(tmp_path, started, FAMILY)
     wait_for(lambda: says_ready(tmp_path))
     escaped = [member for member in processes.members(record) if os.getsid(member.pid) != record.pid]
@@ -111,21 +111,21 @@ def test_what_a_killed_leader_left_in_its_session_is_found(tmp_path: Path, start
     processes.stop([left, *escaped], grace_s=5)
 
 
-def test_sigkill_follows_for_the_stubborn(tmp_path: Path, started: list[Record]) -> None:
-    record = start(tmp_path, started, STUBBORN)
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, started: list[Record]) -> None:
+    record = start(tmp_path, started, IGNORES_SIGTERM)
     wait_for(lambda: says_ready(tmp_path))
     assert [process.pid for process in processes.stop(processes.members(record), grace_s=0.3)] == [record.pid]
     assert not record.is_alive
 
 
-def test_steps_are_found_by_where_their_receipt_lies(tmp_path: Path) -> None:
+def test_steps_are_found_by_the_uri_of_their_receipt(tmp_path: Path) -> None:
     def step(receipts: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*SLEEP, f"--receipt={receipts}/dag/run/task.json"])
 
     ours, theirs = step("file:///ours/runs"), step("file:///ours/runs2")
     try:
         wait_for(lambda: all(psutil.Process(p.pid).cmdline()[1:2] == ["-S"] for p in (ours, theirs)))
-        assert [process.pid for process in processes.steps_of("file:///ours/runs")] == [ours.pid]
+        assert [process.pid for process in processes.step_processes("file:///ours/runs")] == [ours.pid]
     finally:
         for process in (ours, theirs):
             process.kill()
@@ -133,7 +133,7 @@ def test_steps_are_found_by_where_their_receipt_lies(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
-def test_a_torn_record_is_no_record(tmp_path: Path, text: str) -> None:
-    (tmp_path / "torn.json").write_text(text)
-    assert Record.read(tmp_path / "torn.json") is None
+def test_a_malformed_record_is_ignored(tmp_path: Path, text: str) -> None:
+    (tmp_path / "malformed.json").write_text(text)
+    assert Record.read(tmp_path / "malformed.json") is None
     assert processes.records(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""Starting and stopping with cheap stand-ins for the real services, and once with the real ones."""
+"""Starting and stopping services: with cheap stand-ins, and once with the real ones."""
 
 import io
 import json
@@ -14,13 +14,13 @@ import httpx
 import pytest
 from rich.console import Console
 
-from benchmarks.loopback import free_port
 from local.airflow_api import AirflowApi
-from local.board import Board
-from local.services import SERVICES, Services, command
-from local.settings import Laptop, LaptopError
+from local.ports import free_port
+from local.services import SERVICES, Services, command_line
+from local.settings import Installation, UserError
+from local.status_table import StatusTable
 
-# Answers every GET with success, as MLflow's /health does.
+# Answers every GET with 200, as MLflow's /health does.
 SERVER = """
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -32,8 +32,8 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 @pytest.fixture
-def laptop(tmp_path: Path) -> Laptop:
-    return Laptop.from_environment(
+def installation(tmp_path: Path) -> Installation:
+    return Installation.from_environment(
         {
             "AIRSCRIPT_HOME": str(tmp_path / "home"),
             "AIRSCRIPT_AIRFLOW_PORT": str(free_port()),
@@ -42,25 +42,25 @@ def laptop(tmp_path: Path) -> Laptop:
     )
 
 
-def stand_in(laptop: Laptop, _service: str) -> list[str]:
-    return [sys.executable, "-c", SERVER, str(laptop.mlflow_port)]
+def stand_in(installation: Installation, _service: str) -> list[str]:
+    return [sys.executable, "-c", SERVER, str(installation.mlflow_port)]
 
 
 @pytest.fixture
-def services(laptop: Laptop) -> Iterator[Services]:
-    made = Services(laptop, command=stand_in, names=("mlflow",))
+def services(installation: Installation) -> Iterator[Services]:
+    made = Services(installation, command=stand_in, names=("mlflow",))
     yield made
     made.down()
 
 
-def board() -> Board:
-    return Board(Console(file=io.StringIO()))
+def status_table() -> StatusTable:
+    return StatusTable(Console(file=io.StringIO()))
 
 
 def test_up_starts_once_and_down_stops_once(services: Services) -> None:
-    assert services.up(board(), "test") == ("mlflow",)
+    assert services.up(status_table(), "test") == ("mlflow",)
     first = services.alive()["mlflow"]
-    assert services.up(board(), "test") == ()
+    assert services.up(status_table(), "test") == ()
     assert services.alive()["mlflow"] == first
     assert services.down() == ("mlflow",)
     assert not first.is_alive
@@ -68,30 +68,30 @@ def test_up_starts_once_and_down_stops_once(services: Services) -> None:
     assert services.records() == {}
 
 
-def test_up_goes_on_after_a_crash(services: Services) -> None:
-    services.up(board(), "test")
+def test_up_recovers_from_a_crash(services: Services) -> None:
+    services.up(status_table(), "test")
     first = services.alive()["mlflow"]
     os.kill(first.pid, signal.SIGKILL)
     _until_dead(services)
-    assert services.up(board(), "test") == ("mlflow",)
+    assert services.up(status_table(), "test") == ("mlflow",)
     assert services.alive()["mlflow"].pid != first.pid
 
 
-def test_a_service_that_dies_is_revived_but_not_for_ever(services: Services) -> None:
-    services.up(board(), "test")
-    assert services.revive() == ()
+def test_a_dead_service_is_restarted_a_limited_number_of_times(services: Services) -> None:
+    services.up(status_table(), "test")
+    assert services.restart_dead() == ()
     for _ in range(3):
         os.kill(services.alive()["mlflow"].pid, signal.SIGKILL)
         _until_dead(services)
-        assert services.revive() == ("mlflow",)
+        assert services.restart_dead() == ("mlflow",)
     os.kill(services.alive()["mlflow"].pid, signal.SIGKILL)
     _until_dead(services)
-    with pytest.raises(LaptopError, match="mlflow died 4 times"):
-        services.revive()
+    with pytest.raises(UserError, match="mlflow died 4 times"):
+        services.restart_dead()
 
 
-def test_down_leaves_a_stranger_with_the_same_pid_alone(services: Services) -> None:
-    services.up(board(), "test")
+def test_down_does_not_stop_another_process_with_the_same_pid(services: Services) -> None:
+    services.up(status_table(), "test")
     ours = services.alive()["mlflow"]
     path = services.folder / "mlflow.json"
     stale = json.loads(path.read_text()) | {"born": ours.born + 3600}
@@ -102,46 +102,46 @@ def test_down_leaves_a_stranger_with_the_same_pid_alone(services: Services) -> N
     assert services.down() == ("mlflow",)
 
 
-def test_a_taken_port_stops_up_before_anything_starts(services: Services, laptop: Laptop) -> None:
+def test_a_taken_port_fails_up_before_anything_starts(services: Services, installation: Installation) -> None:
     with socket.socket() as other:
-        other.bind(("127.0.0.1", laptop.mlflow_port))
+        other.bind(("127.0.0.1", installation.mlflow_port))
         other.listen()
-        with pytest.raises(LaptopError, match=f"port {laptop.mlflow_port} for MLflow is taken"):
-            services.up(board(), "test")
+        with pytest.raises(UserError, match=f"port {installation.mlflow_port} for MLflow is taken"):
+            services.up(status_table(), "test")
     assert services.records() == {}
 
 
-def test_ports_that_were_chosen_once_hold_until_down(services: Services, laptop: Laptop) -> None:
-    services.up(board(), "test")
-    home = {"AIRSCRIPT_HOME": str(laptop.home)}
-    assert Laptop.from_environment(home).ports == laptop.ports
-    other = Laptop.from_environment(home | {"AIRSCRIPT_MLFLOW_PORT": str(free_port())})
-    with pytest.raises(LaptopError, match=f"MLflow on {laptop.mlflow_port} already.*make down"):
-        Services(other, command=stand_in, names=("mlflow",)).up(board(), "test")
+def test_chosen_ports_are_kept_until_down(services: Services, installation: Installation) -> None:
+    services.up(status_table(), "test")
+    home = {"AIRSCRIPT_HOME": str(installation.home)}
+    assert Installation.from_environment(home).ports == installation.ports
+    other = Installation.from_environment(home | {"AIRSCRIPT_MLFLOW_PORT": str(free_port())})
+    with pytest.raises(UserError, match=f"MLflow on {installation.mlflow_port} already.*make down"):
+        Services(other, command=stand_in, names=("mlflow",)).up(status_table(), "test")
 
 
-def test_up_takes_over_what_a_killed_demo_left(services: Services) -> None:
-    services.up(board(), "demo")
-    assert services.up(board(), "up") == ()
+def test_up_takes_over_the_services_of_a_killed_demo(services: Services) -> None:
+    services.up(status_table(), "demo")
+    assert services.up(status_table(), "up") == ()
     assert services.alive()["mlflow"].started_by == "up"
-    services.up(board(), "demo")
+    services.up(status_table(), "demo")
     assert services.alive()["mlflow"].started_by == "up"
 
 
-def test_a_service_that_ends_at_once_shows_its_log(laptop: Laptop) -> None:
-    def broken(_laptop: Laptop, _service: str) -> list[str]:
+def test_a_service_that_exits_at_once_shows_its_log(installation: Installation) -> None:
+    def broken(_installation: Installation, _service: str) -> list[str]:
         return [sys.executable, "-c", "raise SystemExit('no such option: --colour')"]
 
-    services = Services(laptop, command=broken, names=("mlflow",))
-    with pytest.raises(LaptopError, match="mlflow ended while it started") as caught:
-        services.up(board(), "test")
+    services = Services(installation, command=broken, names=("mlflow",))
+    with pytest.raises(UserError, match="mlflow exited during its start") as caught:
+        services.up(status_table(), "test")
     assert "no such option: --colour" in str(caught.value)
     assert str(services.log("mlflow")) in str(caught.value)
     services.down()
 
 
-def test_command_lines(laptop: Laptop) -> None:
-    lines = {service: command(laptop, service) for service in SERVICES}
+def test_command_lines(installation: Installation) -> None:
+    lines = {service: command_line(installation, service) for service in SERVICES}
     assert lines["mlflow"][:4] == [sys.executable, "-m", "mlflow", "server"]
     assert lines["mlflow"][lines["mlflow"].index("--host") + 1] == "127.0.0.1"
     for service in set(SERVICES) - {"mlflow"}:
@@ -149,16 +149,16 @@ def test_command_lines(laptop: Laptop) -> None:
 
 
 @pytest.mark.slow
-def test_the_real_services(laptop: Laptop) -> None:
-    services = Services(laptop)
+def test_the_real_services(installation: Installation) -> None:
+    services = Services(installation)
     try:
-        assert set(services.up(board(), "test")) == set(SERVICES)
-        api = AirflowApi(laptop)
+        assert set(services.up(status_table(), "test")) == set(SERVICES)
+        api = AirflowApi(installation)
         assert "corpus_features" in _dags_within(api, 60)
-        assert api.import_faults() == []
+        assert api.import_errors() == []
         with pytest.raises(httpx.HTTPStatusError, match="401"):
-            httpx.get(f"{laptop.airflow_url}/api/v2/dags", trust_env=False).raise_for_status()
-        private = [laptop.home / "credentials.json", laptop.airflow_home / "passwords.json"]
+            httpx.get(f"{installation.airflow_url}/api/v2/dags", trust_env=False).raise_for_status()
+        private = [installation.home / "credentials.json", installation.airflow_home / "passwords.json"]
         assert [path.stat().st_mode & 0o077 for path in private] == [0, 0]
     finally:
         assert set(services.down()) == set(SERVICES)

@@ -18,7 +18,7 @@ from local.demo.synthesis.augmentation import SoundBank
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization.networks import (
     FRAME_SAMPLES,
-    MAX_AT_ONCE,
+    MAX_SIMULTANEOUS,
     MAX_SPEAKERS,
     N_WINDOW_FRAMES,
     EmbeddingNetwork,
@@ -96,7 +96,7 @@ def train_segmentation(
 ) -> None:
     """Learn who speaks when in mixtures, whatever the order of the speakers, in place. The embedding network stays."""
     mixer = Mixer(speakers, bank, np.random.default_rng([seed, 3]))
-    powerset = Powerset(MAX_SPEAKERS, MAX_AT_ONCE)
+    powerset = Powerset(MAX_SPEAKERS, MAX_SIMULTANEOUS)
     torch.manual_seed(seed)
     n_samples = N_WINDOW_FRAMES * FRAME_SAMPLES
 

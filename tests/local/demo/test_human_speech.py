@@ -1,4 +1,4 @@
-"""A tiny folder of recordings in the shape of the real one, through the real decoder and encoder."""
+"""A small folder of recordings in the layout of the real one, through the real decoder and encoder."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from local.demo.human_speech import Recording, by_source, prepare
+from local.demo.human_speech import Recording, by_source, write_corpus_and_inbox
 
 RATE_HZ = 8000
 
@@ -37,9 +37,11 @@ def recordings(tmp_path: Path) -> Path:
     return speech
 
 
-def test_speakers_become_programmes_and_nothing_held_back_is_trained_on(recordings: Path, tmp_path: Path) -> None:
+def test_speakers_become_programmes_and_held_out_recordings_stay_out_of_the_corpus(
+    recordings: Path, tmp_path: Path
+) -> None:
     corpus, inbox, references = (tmp_path / name for name in ("corpus", "inbox", "references"))
-    corpus_s, inbox_s = prepare(recordings, corpus, inbox, references)
+    corpus_s, inbox_s = write_corpus_and_inbox(recordings, corpus, inbox, references)
     entries = [json.loads(line) for line in (corpus / "manifest.jsonl").read_text().splitlines()]
     assert {(entry["audio_filepath"], entry["text"]) for entry in entries} == {
         ("ann.flac", "one two"),
@@ -55,9 +57,9 @@ def test_speakers_become_programmes_and_nothing_held_back_is_trained_on(recordin
     assert inbox_s == pytest.approx(3.0, abs=0.05)
 
 
-def test_utterances_lie_where_the_manifest_says(recordings: Path, tmp_path: Path) -> None:
+def test_the_manifest_gives_the_utterances_offsets(recordings: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    prepare(recordings, corpus, tmp_path / "inbox", tmp_path / "references")
+    write_corpus_and_inbox(recordings, corpus, tmp_path / "inbox", tmp_path / "references")
     for line in (corpus / "manifest.jsonl").read_text().splitlines():
         entry = json.loads(line)
         samples, rate_hz = soundfile.read(corpus / entry["audio_filepath"])
@@ -67,10 +69,10 @@ def test_utterances_lie_where_the_manifest_says(recordings: Path, tmp_path: Path
 
 
 def test_a_source_is_cut_into_programmes_of_two_minutes() -> None:
-    held_back = [
+    held_out = [
         Recording(path=f"sentences/x/{n:02d}.wav", text="a", speaker="s", lang="en", duration=50.0) for n in range(5)
     ]
-    assert [(name, len(group)) for name, group in by_source(held_back)] == [
+    assert [(name, len(group)) for name, group in by_source(held_out)] == [
         ("sentences-x-1", 2),
         ("sentences-x-2", 2),
         ("sentences-x-3", 1),

@@ -1,4 +1,4 @@
-"""A broker, spoken sentences, and components that run as processes."""
+"""A broker, synthesised speech, and components in this process or as worker processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.loopback import brokers
+from benchmarks.support.kafka_brokers import brokers
 from tasks import models
+from tasks.media.decoding.mono import Resampler
 from tasks.streaming.components import captions, diarize, features, prepare, recognise
 from tasks.streaming.runtime.messages import AudioBlock, pcm
 from tasks.streaming.runtime.session import Component
@@ -40,7 +41,7 @@ def spoken() -> tuple[np.ndarray, int]:
 
 
 def blocks_of(samples: np.ndarray, rate_hz: int, session: str = "s", block_ms: int = 200) -> list[AudioBlock]:
-    """Samples, `(n_samples,)` or `(n_channels, n_samples)`, as a feeder sends them."""
+    """Cut samples, `(n_samples,)` or `(n_channels, n_samples)`, into blocks as a feeder does."""
     channels = np.atleast_2d(samples)
     n_block = rate_hz * block_ms // 1000
     starts = range(0, channels.shape[1], n_block)
@@ -76,11 +77,11 @@ def components() -> list[Component]:
 
 @pytest.fixture
 def through(components: list[Component], tmp_path: Path) -> Callable[..., list[Any]]:
-    """Sends blocks through all five components, as Kafka would; returns what comes out at the end."""
+    """Sends blocks through all five components as Kafka would, and returns the final outputs."""
 
     def run(blocks: list[AudioBlock], folder: str = "out") -> list[Any]:
         root = (tmp_path / folder).as_uri()
-        last = captions.component(captions.Places(f"{root}/live", f"{root}/transcripts"))
+        last = captions.component(captions.CaptionsConfig(f"{root}/live", f"{root}/transcripts"))
         messages: list[Any] = list(blocks)
         for component in [*components, last]:
             session = component.open(blocks[0].session, None)
@@ -98,7 +99,7 @@ def addresses() -> Iterator[str]:
 
 @pytest.fixture
 def kafka(addresses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The environment that points at the broker, with short time limits."""
+    """An environment that points at the broker, with short timeouts."""
     config = tmp_path / "kafka.json"
     config.write_text(json.dumps({"session.timeout.ms": 2000, "heartbeat.interval.ms": 500}))
     monkeypatch.setenv("AIRSCRIPT_KAFKA", addresses)
@@ -112,7 +113,7 @@ def session_name() -> str:
 
 
 class Workers:
-    """Workers as processes of their own."""
+    """Workers as separate processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -142,7 +143,7 @@ class Workers:
         return (self.folder / "transcripts").as_uri()
 
     def wait_for(self, process: subprocess.Popen[bytes], wait_s: float = 90.0) -> None:
-        """Until a worker has its partitions."""
+        """Wait until a worker has partitions assigned."""
         log = next(path for path, found in self.paths if found is process)
         deadline = time.monotonic() + wait_s
         while b"partitions assigned" not in log.read_bytes():
@@ -172,7 +173,7 @@ def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
 
 
 def read_topic(topic: str, session: str, until: Callable[[list[dict[str, Any]]], bool], wait_s: float) -> list[Any]:
-    """A session's messages of a topic from its beginning, until they are enough."""
+    """Read a session's messages of a topic from its beginning, until a predicate holds."""
     from tasks import kafka
 
     kafka.wait_for_topics([topic])
@@ -189,3 +190,14 @@ def read_topic(topic: str, session: str, until: Callable[[list[dict[str, Any]]],
             found.append(json.loads(message.value()))
     consumer.close()
     return found
+
+
+def push_all(component: Component, messages: list[Any], session: str = "s") -> list[Any]:
+    """Push messages through one session of a component and return the outputs."""
+    opened = component.open(session, None)
+    return [outgoing for message in messages for outgoing in opened.push(message)]
+
+
+def resampled(samples: np.ndarray, rate_hz: int) -> np.ndarray:
+    stream = Resampler(rate_hz, 16_000)
+    return np.concatenate([stream.push(samples), stream.finish()])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from local.demo.night import Row, Score, first_lines, rows, score
-from local.demo.report import dataset_lines, model_lines, night_table, parts_line
+from local.demo.night_results import NightScore, ProgrammeResult, first_lines, programme_results, score_nights
+from local.demo.summary import dataset_lines, durations_line, model_lines, night_table
 from tasks.contract import Receipt, Status
 
 
@@ -38,21 +38,21 @@ def transcripts(tmp_path: Path) -> Path:
     return folder
 
 
-def test_rows_are_those_of_one_model_and_what_none_could(transcripts: Path) -> None:
-    found = rows(transcripts.as_uri(), "m/2")
+def test_results_are_those_of_one_model_and_of_untranscribed_programmes(transcripts: Path) -> None:
+    found = programme_results(transcripts.as_uri(), "m/2")
     assert [(r.programme, r.model) for r in found] == [("film", ""), ("news", "m/2")]
     assert first_lines(found[1], 1) == ["good morning"]
     assert first_lines(found[1]) == ["good morning", "everybody"]
     assert first_lines(found[0]) == []
-    assert rows((transcripts / "absent").as_uri(), "m/2") == []
+    assert programme_results((transcripts / "absent").as_uri(), "m/2") == []
 
 
-def test_scoring_runs_as_a_process_of_the_worker(transcripts: Path, tmp_path: Path) -> None:
+def test_scoring_runs_as_a_separate_process(transcripts: Path, tmp_path: Path) -> None:
     references = tmp_path / "references"
-    assert score(transcripts.as_uri(), references.as_uri(), "m/2", os.environ) is None
+    assert score_nights(transcripts.as_uri(), references.as_uri(), "m/2", os.environ) is None
     references.mkdir()
     (references / "news.txt").write_text("Good morning, everyone!\n")
-    found = score(transcripts.as_uri(), references.as_uri(), "m/2", os.environ)
+    found = score_nights(transcripts.as_uri(), references.as_uri(), "m/2", os.environ)
     assert found is not None
     assert (found.errors, found.reference_words) == (1, 3)
     news = found.of("news")
@@ -62,7 +62,7 @@ def test_scoring_runs_as_a_process_of_the_worker(transcripts: Path, tmp_path: Pa
 
 
 def test_the_table_has_a_row_a_programme(transcripts: Path) -> None:
-    known = Score.model_validate(
+    known = NightScore.model_validate(
         {
             "reference_words": 3,
             "errors": 1,
@@ -72,15 +72,17 @@ def test_the_table_has_a_row_a_programme(transcripts: Path) -> None:
     )
     output = io.StringIO()
     console = Console(file=output, width=160)
-    console.print(night_table(rows(transcripts.as_uri(), "m/2"), known, transcripts.as_uri()))
+    console.print(night_table(programme_results(transcripts.as_uri(), "m/2"), known, transcripts.as_uri()))
     film, news = output.getvalue().splitlines()[-2:]
     assert film.split() == ["film", "quarantined", "(not", "media)", "a", "text", "file"]
     assert news.split() == ["news", "done", "1:01", "2", "33.3", "%", "40", "new/news.txt"]
 
 
-def test_unknown_speakers_and_silence_are_not_zeros() -> None:
-    music = Row(programme="music", media="file:///m", outcome="done_no_speech", duration_s=45.0, speakers=None)
-    silent = Score.model_validate(
+def test_unknown_speakers_and_silence_are_not_shown_as_zero() -> None:
+    music = ProgrammeResult(
+        programme="music", media="file:///m", outcome="done_no_speech", duration_s=45.0, speakers=None
+    )
+    silent = NightScore.model_validate(
         {
             "reference_words": 0,
             "errors": 0,
@@ -90,10 +92,10 @@ def test_unknown_speakers_and_silence_are_not_zeros() -> None:
     )
     output = io.StringIO()
     Console(file=output, width=160).print(night_table([music], silent, "file:///t"))
-    assert output.getvalue().splitlines()[-1].split() == ["music", "done", "no", "speech", "0:45", "nothing", "said"]
+    assert output.getvalue().splitlines()[-1].split() == ["music", "done", "no", "speech", "0:45", "no", "speech"]
 
 
-def test_dataset_and_model_in_words() -> None:
+def test_lines_of_dataset_and_model() -> None:
     assembled = Receipt(
         step="assemble-dataset",
         status=Status.DONE,
@@ -118,7 +120,7 @@ def test_dataset_and_model_in_words() -> None:
     ]
 
 
-def test_parts_add_up() -> None:
-    assert parts_line({"services": 24.4, "corpus_features": 120.0}) == (
+def test_durations_are_summed_up() -> None:
+    assert durations_line({"services": 24.4, "corpus_features": 120.0}) == (
         "services 24 s, corpus_features 2:00; together 2:24"
     )

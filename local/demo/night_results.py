@@ -1,4 +1,4 @@
-"""What the nights have written, and how it compares with known texts."""
+"""The published results of the nights, and their score against reference texts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from local.settings import CHECKOUT, LaptopError, path_of
+from local.settings import CHECKOUT, UserError, path_of
 from tasks.contract import Outcome, Reason
 
 
-class Row(BaseModel):
-    """One programme, as `index.jsonl` of a night's report tells it."""
+class ProgrammeResult(BaseModel):
+    """A programme's line in `index.jsonl` of a night's report."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -32,7 +32,7 @@ class Row(BaseModel):
 
 
 class ProgrammeScore(BaseModel):
-    """One programme of `python -m training score-night --json`."""
+    """A programme in the output of `python -m training score-night --json`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -42,8 +42,8 @@ class ProgrammeScore(BaseModel):
     wer: float | None
 
 
-class Score(BaseModel):
-    """The whole answer of `python -m training score-night --json`."""
+class NightScore(BaseModel):
+    """The output of `python -m training score-night --json`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -57,26 +57,28 @@ class Score(BaseModel):
 
 
 def indexes(transcripts: str) -> list[Path]:
-    """The `index.jsonl` of every night, the oldest first."""
+    """The `index.jsonl` of every night, oldest first."""
     return sorted(path_of(transcripts).glob("_nights/*/index.jsonl"), key=lambda path: path.stat().st_mtime)
 
 
-def rows(transcripts: str, model_version: str) -> list[Row]:
-    """The newest row of each programme that one model transcribed, or that no model could, over all nights."""
-    newest: dict[str, Row] = {}
+def programme_results(transcripts: str, model_version: str) -> list[ProgrammeResult]:
+    """The newest result, over all nights, of each programme transcribed by one model or by none."""
+    newest: dict[str, ProgrammeResult] = {}
     for index in indexes(transcripts):
         for line in index.read_text().splitlines():
-            row = Row.model_validate_json(line)
-            if row.model in ("", model_version):
-                newest[row.media] = row
-    return sorted(newest.values(), key=lambda row: row.programme)
+            result = ProgrammeResult.model_validate_json(line)
+            if result.model in ("", model_version):
+                newest[result.media] = result
+    return sorted(newest.values(), key=lambda result: result.programme)
 
 
-def score(transcripts: str, references: str, model_version: str, environment: Mapping[str, str]) -> Score | None:
-    """Word errors against the known texts; None when there are no texts, or no night yet.
+def score_nights(
+    transcripts: str, references: str, model_version: str, environment: Mapping[str, str]
+) -> NightScore | None:
+    """Word errors against the reference texts; None without references or without a night.
 
     Raises:
-        LaptopError: the scorer failed.
+        UserError: the scorer failed.
     """
     folder, nights = path_of(references), indexes(transcripts)
     if not nights or not any(folder.glob("*.txt")):
@@ -85,19 +87,19 @@ def score(transcripts: str, references: str, model_version: str, environment: Ma
     command += [f"--references={folder}", f"--model={model_version}", "--json"]
     done = subprocess.run(command, cwd=CHECKOUT, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LaptopError(f"scoring failed:\n{done.stderr.strip()[-2000:]}")
-    return Score.model_validate_json(done.stdout)
+        raise UserError(f"scoring failed:\n{done.stderr.strip()[-2000:]}")
+    return NightScore.model_validate_json(done.stdout)
 
 
-def first_lines(row: Row, lines: int = 4) -> list[str]:
-    """How a programme's plain text begins."""
-    path = path_of(row.text)
-    text = path.read_text() if row.text and path.is_file() else ""
+def first_lines(result: ProgrammeResult, lines: int = 4) -> list[str]:
+    """The first lines of a programme's plain text, without empty ones."""
+    path = path_of(result.text)
+    text = path.read_text() if result.text and path.is_file() else ""
     return [line for line in text.splitlines() if line.strip()][:lines]
 
 
 def shown_path(uri: str) -> str:
-    """A file's path, relative to the current folder where that is shorter."""
+    """A file's path for display, relative to the current folder if it is below it."""
     path = path_of(uri)
     relative = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return str(relative)

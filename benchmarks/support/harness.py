@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-BASE = Path(__file__).parents[1] / "local" / "demo" / "base_model" / "weights"  # the model that the repository carries
+BASE = Path(__file__).parents[2] / "local" / "demo" / "base_model" / "weights"  # the model that the repository carries
 SAMPLE_EVERY_S = 0.1
 
 

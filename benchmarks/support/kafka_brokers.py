@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port on which nothing listens at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def brokers() -> AbstractContextManager[str]:

@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 from scipy.signal import fftconvolve
 
-from benchmarks.small_dataset import Said
+from benchmarks.support.small_dataset import Said
 from local.demo.human_speech import Recording
 from local.demo.synthesis.augmentation import SoundBank
 from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
@@ -63,7 +63,7 @@ def load(speech: Path) -> list[Said]:
     return [
         Said(str(r.speaker), normalise(str(r.text)), load_audio(speech / r.path), r.path)
         for r in map(Recording.model_validate_json, lines)
-        if r.is_plain and r.path.startswith((SENTENCES, ISOLATED, STRINGS, WORDS, *READ))
+        if r.is_usable and r.path.startswith((SENTENCES, ISOLATED, STRINGS, WORDS, *READ))
     ]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from local.airflow_api import TaskInstance
-from local.demo.progress import Reports, describe, key_of, view
+from local.demo.run_status import StepReports, describe, key_of, step_views
 from tasks.contract import ProgressReport, Receipt, Status, progress_uri
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,40 +42,40 @@ def progress(completed: float, total: float | None, seconds_ago: float = 0, deta
         ("other.json", None),
     ],
 )
-def test_file_names_tell_task_and_map_index(name: str, key: tuple[str, int] | None) -> None:
+def test_file_names_give_task_and_map_index(name: str, key: tuple[str, int] | None) -> None:
     assert key_of(name, set(TASKS)) == key
 
 
-def test_reports_are_read_where_steps_write_them(tmp_path: Path) -> None:
+def test_receipts_and_progress_reports_are_read(tmp_path: Path) -> None:
     receipt = Receipt(step="prepare-corpus", status=Status.CACHED, result="file:///r.json")
     place = tmp_path / "shard.prepare-1.json"
     place.write_text(receipt.model_dump_json())
     Path(progress_uri(str(place))).write_text(progress(1, 2).model_dump_json())
-    (tmp_path / "scan.json").write_text('{"step": "scan-corp')  # being written by something that is not atomic
+    (tmp_path / "scan.json").write_text('{"step": "scan-corp')  # a partial write
     (tmp_path / "scan.progress.json").write_bytes(b"\xff")
     (tmp_path / "stranger.json").write_text("{}")
-    reports = Reports.read(tmp_path, TASKS)
+    reports = StepReports.read(tmp_path, TASKS)
     assert reports.receipts == {("shard.prepare", 1): receipt}
     assert reports.progress == {("shard.prepare", 1): progress(1, 2)}
     assert reports.of("prepare-corpus") == [receipt]
-    assert Reports.read(tmp_path / "absent", TASKS) == Reports()
+    assert StepReports.read(tmp_path / "absent", TASKS) == StepReports()
 
 
-def test_mapped_tasks_are_counted_together() -> None:
+def test_mapped_instances_are_summed_up() -> None:
     instances = [
         instance("shard.prepare", "success", 0),
         instance("shard.prepare", "running", 1, seconds=30),
         instance("shard.prepare", "running", 2),
         instance("shard.prepare", "queued", 3),
     ]
-    reports = Reports(
+    reports = StepReports(
         progress={
             ("shard.prepare", 0): progress(9, 9, seconds_ago=0, detail="of the one that is done"),
             ("shard.prepare", 1): progress(5, 10, seconds_ago=9, detail="old"),
             ("shard.prepare", 2): progress(1, 2, seconds_ago=1, detail="new"),
         }
     )
-    _, prepare, _ = view(TASKS, instances, reports, NOW)
+    _, prepare, _ = step_views(TASKS, instances, reports, NOW)
     assert (prepare.state, prepare.n_done, prepare.n_total) == ("running", 1, 4)
     assert prepare.headline == "running 1/4"
     assert prepare.fraction == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
@@ -100,7 +100,7 @@ def test_mapped_tasks_are_counted_together() -> None:
 )
 def test_states(states: list[str | None], expected: str) -> None:
     instances = [instance("scan", state, index) for index, state in enumerate(states)]
-    assert view(["scan"], instances, Reports(), NOW)[0].state == expected
+    assert step_views(["scan"], instances, StepReports(), NOW)[0].state == expected
 
 
 def test_cached_only_when_every_instance_was() -> None:
@@ -109,8 +109,8 @@ def test_cached_only_when_every_instance_was() -> None:
     done = cached.model_copy(update={"status": Status.DONE})
 
     def state(first: Receipt, second: Receipt) -> str:
-        reports = Reports(receipts={("scan", 0): first, ("scan", 1): second})
-        return view(["scan"], instances, reports, NOW)[0].state
+        reports = StepReports(receipts={("scan", 0): first, ("scan", 1): second})
+        return step_views(["scan"], instances, reports, NOW)[0].state
 
     assert state(cached, cached) == "cached"
     assert state(cached, done) == "done"
@@ -118,4 +118,4 @@ def test_cached_only_when_every_instance_was() -> None:
 
 def test_progress_without_a_total() -> None:
     assert describe(progress(7, None)) == "decode 7 files"
-    assert view(["scan"], [instance("scan", "running")], Reports(), NOW)[0].fraction == 0
+    assert step_views(["scan"], [instance("scan", "running")], StepReports(), NOW)[0].fraction == 0

@@ -1,4 +1,4 @@
-"""A few rows that change: a live table on a terminal, one line for each change elsewhere."""
+"""The status of services while they start: a live table on a terminal, otherwise a line for each change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"ready": "green", "starting": "yellow", "waiting": "dim", "runs already": "green", "stopped": "dim"}
+STYLES = {"ready": "green", "starting": "yellow", "waiting": "dim", "running already": "green", "stopped": "dim"}
 
 
 @dataclass
@@ -22,15 +22,15 @@ class Row:
     took_s: float | None = None
 
 
-class Board:
-    """Rows by name. Use as a context: `with Board(console) as board: board.set("scheduler", "starting")`."""
+class StatusTable:
+    """One row a service. Usage: `with StatusTable(console) as table: table.set("scheduler", "starting")`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rows: dict[str, Row] = {}
         self._live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> StatusTable:
         if self._live:
             self._live.start()
         return self
@@ -43,7 +43,7 @@ class Board:
             self._live.stop()
 
     def set(self, name: str, state: str, detail: str = "") -> None:
-        """Change a row. Seconds are counted from `starting` to the next state."""
+        """Change a row's state. The time from `starting` to the next state is measured."""
         now, before = time.monotonic(), self._rows.get(name)
         if before and before.state == state:
             return
@@ -54,7 +54,7 @@ class Board:
         self.tick()
 
     def tick(self) -> None:
-        """Show how the seconds pass."""
+        """Update the seconds on display."""
         if self._live:
             self._live.update(self._table())
 

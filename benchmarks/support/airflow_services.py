@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from local.airflow_api import AirflowApi
-from local.board import Board
 from local.services import AIRFLOW_SERVICES, Services
-from local.settings import Laptop
+from local.settings import Installation
+from local.status_table import StatusTable
 
 
 @contextmanager
-def airflow(laptop: Laptop, dag_id: str) -> Iterator[tuple[AirflowApi, Services]]:
+def airflow(installation: Installation, dag_id: str) -> Iterator[tuple[AirflowApi, Services]]:
     """Started, healthy and with `dag_id` unpaused; stopped at the end."""
-    services = Services(laptop, names=AIRFLOW_SERVICES)
+    services = Services(installation, names=AIRFLOW_SERVICES)
     try:
-        with Board(Console(stderr=True)) as board:
-            services.up(board, "up")
-        api = AirflowApi(laptop)
+        with StatusTable(Console(stderr=True)) as table:
+            services.up(table, "up")
+        api = AirflowApi(installation)
         api.unpause(dag_id)
         yield api, services
     finally:

@@ -1,4 +1,4 @@
-"""How far a run is, from Airflow's task instances and from what its steps report beside their receipts."""
+"""The progress of a DAG run, from Airflow's task instances and the steps' receipts and progress reports."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Reports:
-    """Receipts and progress of one run."""
+class StepReports:
+    """Receipts and progress reports of one run."""
 
     receipts: dict[Key, Receipt] = field(default_factory=dict)
     progress: dict[Key, ProgressReport] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path, tasks: Iterable[str]) -> Reports:
-        """What lies in a run's receipts folder now. A file that is being replaced or is not ours is passed over."""
+    def read(cls, folder: Path, tasks: Iterable[str]) -> StepReports:
+        """Read a run's receipts folder. Files that are being replaced, or are of no task, are skipped."""
         receipts: dict[Key, Receipt] = {}
         progress: dict[Key, ProgressReport] = {}
         known = set(tasks)
@@ -48,14 +48,14 @@ class Reports:
         return cls(receipts, progress)
 
     def of(self, step: str) -> list[Receipt]:
-        """The receipts of one step that have a result, in the order of their map index."""
+        """The receipts of one step that have a result, ordered by map index."""
         return [receipt for _, receipt in sorted(self.receipts.items()) if receipt.step == step and receipt.result]
 
 
 def key_of(name: str, tasks: set[str]) -> Key | None:
-    """Task and map index from a file name: `prepare-3.progress.json` is `("prepare", 3)`.
+    """Task and map index of a file name: `prepare-3.progress.json` is `("prepare", 3)`.
 
-    Task ids may hold hyphens and digits themselves, so a name counts as mapped only if what is left is a task.
+    Task ids may contain hyphens and digits, so a name counts as mapped only if the rest of it is a task.
     """
     stem = name.removesuffix(PROGRESS_SUFFIX) if name.endswith(PROGRESS_SUFFIX) else name.removesuffix(".json")
     if stem in tasks:
@@ -66,19 +66,19 @@ def key_of(name: str, tasks: set[str]) -> Key | None:
 
 @dataclass(frozen=True)
 class StepView:
-    """One task of a run, all its mapped instances together, as a person sees it."""
+    """A task of a run as displayed, with all its mapped instances together."""
 
     task_id: str
     state: str
-    """waiting, queued, running, retrying, done, cached, skipped or failed."""
+    """waiting, queued, running, retrying, done, cached, skipped, failed or not reached."""
     n_done: int
     n_total: int
     fraction: float
-    """Share of the work that is done, from 0 to 1."""
+    """Share of the work done, from 0 to 1."""
     detail: str
-    """What the instance that reported last is doing."""
+    """The latest progress report of a running instance."""
     seconds: float | None
-    """From the first start to the last end, or until now."""
+    """From the first start to the last end, or to now."""
 
     @property
     def is_mapped(self) -> bool:
@@ -86,21 +86,21 @@ class StepView:
 
     @property
     def headline(self) -> str:
-        """`running 2/4`, without the share when there is only one."""
+        """`running 2/4`; only the state for a task that is not mapped."""
         return f"{self.state} {self.n_done}/{self.n_total}" if self.is_mapped else self.state
 
 
-def view(
-    tasks: Sequence[str], instances: Iterable[TaskInstance], reports: Reports, now: datetime | None = None
+def step_views(
+    tasks: Sequence[str], instances: Iterable[TaskInstance], reports: StepReports, now: datetime | None = None
 ) -> list[StepView]:
-    """Each task in order. `now` is a parameter for tests."""
+    """The views of `tasks`, in their order. `now` is a parameter for tests."""
     by_task: dict[str, list[TaskInstance]] = {task: [] for task in tasks}
     for instance in instances:
         by_task.setdefault(instance.task_id, []).append(instance)
-    return [_view_task(task, group, reports, now or datetime.now(UTC)) for task, group in by_task.items()]
+    return [_step_view(task, group, reports, now or datetime.now(UTC)) for task, group in by_task.items()]
 
 
-def _view_task(task: str, group: list[TaskInstance], reports: Reports, now: datetime) -> StepView:
+def _step_view(task: str, group: list[TaskInstance], reports: StepReports, now: datetime) -> StepView:
     n_done = sum(instance.state in DONE_STATES for instance in group)
     work = sum(_fraction(instance, reports) for instance in group)
     running = [reports.progress[key] for key in _keys(group, "running") if key in reports.progress]
@@ -122,7 +122,7 @@ def _keys(group: list[TaskInstance], state: str) -> list[Key]:
     return [(instance.task_id, instance.map_index) for instance in group if instance.state == state]
 
 
-def _fraction(instance: TaskInstance, reports: Reports) -> float:
+def _fraction(instance: TaskInstance, reports: StepReports) -> float:
     if instance.state in DONE_STATES:
         return 1.0
     report = reports.progress.get((instance.task_id, instance.map_index))
@@ -131,7 +131,7 @@ def _fraction(instance: TaskInstance, reports: Reports) -> float:
     return min(report.completed / report.total, 1.0)
 
 
-def _state(group: list[TaskInstance], reports: Reports) -> str:
+def _state(group: list[TaskInstance], reports: StepReports) -> str:
     states = {instance.state for instance in group}
     if states & FAILED_STATES:
         return "failed" if "failed" in states else "not reached"

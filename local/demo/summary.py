@@ -1,4 +1,4 @@
-"""The demo's end: dataset, model, the night's table, and what each part took."""
+"""The demo's final summary: dataset, model, the night's programmes, and the time of each part."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from local.demo.display import seconds
-from local.demo.night import ProgrammeScore, Row, Score, shown_path
+from local.demo.night_results import NightScore, ProgrammeResult, ProgrammeScore, shown_path
 from tasks.contract import Outcome, Receipt
 
 SPLITS = ("train", "validation", "test")
 
 
 def dataset_lines(assembled: Receipt) -> list[str]:
-    """Hours and utterances, kept per split and dropped per reason."""
+    """Hours and utterances by split, and dropped utterances by reason."""
     splits = (
         f"{split} {assembled.metrics[f'hours_{split}']:.2f} h, {assembled.counts[f'utterances_{split}']} utterances"
         for split in SPLITS
@@ -34,7 +34,7 @@ def dataset_lines(assembled: Receipt) -> list[str]:
 def model_lines(
     registered: Receipt | None, promoted: Receipt | None, evaluated: Receipt, before: float | None
 ) -> list[str]:
-    """Version, error rates on the test split before and after, and what became of it."""
+    """Version, WER on the test split before and after fine-tuning, and the decision on its promotion."""
     metrics = evaluated.metrics
     interval = f" (95 % between {percent(metrics['wer_low'])} and {percent(metrics['wer_high'])})"
     was = f"{percent(before)} before, " if before is not None else ""
@@ -42,42 +42,41 @@ def model_lines(
     if registered:
         lines.insert(0, f"{registered.labels['name']}, version {registered.labels['version']}")
     if promoted:
-        said = {"yes": "promoted to champion", "already": "champion already", "no": "not promoted"}
-        outcome = said.get(promoted.labels["promoted"], promoted.labels["promoted"])
+        wording = {"yes": "promoted to champion", "already": "champion already", "no": "not promoted"}
+        outcome = wording.get(promoted.labels["promoted"], promoted.labels["promoted"])
         lines.append(f"{outcome}: {promoted.labels['reason']}")
     return lines
 
 
-def night_table(rows: Sequence[Row], score: Score | None, transcripts: str) -> Table:
-    """One row a programme. Texts are named from the programme's own folder on, as the last column's title tells."""
+def night_table(results: Sequence[ProgrammeResult], score: NightScore | None, transcripts: str) -> Table:
+    """One row a programme. Paths of texts are relative to the programme's folder."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("programme", "status"):
         table.add_column(name, no_wrap=True)
     for name in ("duration", "speakers", "WER", "× real time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(f"text, below {shown_path(transcripts)}/<programme>", overflow="fold")
-    for row in rows:
-        text = _below(row.text, transcripts).removeprefix(f"{row.programme}/")
-        known = score.of(row.programme) if score else None
+    for result in results:
+        text = _relative(result.text, transcripts).removeprefix(f"{result.programme}/")
         table.add_row(
-            row.programme,
-            Text(_status(row), style="green" if row.outcome is Outcome.DONE else "yellow"),
-            _clock(row.duration_s) if row.duration_s else "",
-            "" if row.speakers is None else str(row.speakers),
-            _wer(known),
-            f"{row.rtfx:.0f}" if row.rtfx else "",
-            text if row.text else Text(row.detail, style="dim"),
+            result.programme,
+            Text(_status(result), style="green" if result.outcome is Outcome.DONE else "yellow"),
+            _clock(result.duration_s) if result.duration_s else "",
+            "" if result.speakers is None else str(result.speakers),
+            _wer(score.of(result.programme) if score else None),
+            f"{result.rtfx:.0f}" if result.rtfx else "",
+            text if result.text else Text(result.detail, style="dim"),
         )
     return table
 
 
 def show(console: Console, title: str, *content: RenderableType) -> None:
-    """A section of the report."""
+    """Print a section of the summary."""
     console.print(Group(Text(f"\n{title}", style="bold"), *content), highlight=False, soft_wrap=False)
 
 
-def parts_line(parts: Mapping[str, float]) -> str:
-    """`services 24 s, corpus_features 1:30, … together 9:12`."""
+def durations_line(parts: Mapping[str, float]) -> str:
+    """`services 24 s, corpus_features 1:30, …; together 9:12`."""
     listed = ", ".join(f"{name} {seconds(value)}" for name, value in parts.items())
     return f"{listed}; together {seconds(sum(parts.values()))}"
 
@@ -86,20 +85,20 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.1f} %"
 
 
-def _status(row: Row) -> str:
-    status = row.outcome.value.replace("_", " ")
-    return f"{status} ({row.reason.value.replace('_', ' ')})" if row.reason else status
+def _status(result: ProgrammeResult) -> str:
+    status = result.outcome.value.replace("_", " ")
+    return f"{status} ({result.reason.value.replace('_', ' ')})" if result.reason else status
 
 
-def _wer(known: ProgrammeScore | None) -> str:
-    if known is None:
+def _wer(score: ProgrammeScore | None) -> str:
+    if score is None:
         return ""
-    if known.wer is None:
-        return f"{known.errors} invented" if known.errors else "nothing said"
-    return percent(known.wer)
+    if score.wer is None:  # the reference has no words
+        return f"{score.errors} hallucinated" if score.errors else "no speech"
+    return percent(score.wer)
 
 
-def _below(uri: str, prefix: str) -> str:
+def _relative(uri: str, prefix: str) -> str:
     return unquote(uri.removeprefix(f"{prefix}/")) if uri.startswith(f"{prefix}/") else shown_path(uri)
 
 

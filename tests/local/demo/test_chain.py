@@ -1,4 +1,4 @@
-"""The chain against scripted runs: what is triggered, followed, resumed and told, without a scheduler."""
+"""The chain against scripted runs, without a scheduler: triggering, following, resuming, error messages."""
 
 import io
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from local.airflow_api import AirflowApi, DagRun, TaskInstance, _topological
+from local.airflow_api import AirflowApi, DagRun, TaskInstance, topological_order
 from local.demo import chain as chain_module
 from local.demo.chain import Chain, RunFailed
 from local.demo.display import ChainDisplay
@@ -20,14 +20,14 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class ScriptedAirflow:
-    """Runs that go through the given states, one at each look."""
+    """Runs that advance through the given states, one at each poll."""
 
     def __init__(self, **runs: list[str]) -> None:
         self.states = runs
         self.triggered: list[str] = []
         self.caused: dict[str, str] = {}
         self.instances: list[TaskInstance] = []
-        self.left_behind: tuple[str, ...] = ()
+        self.existing: tuple[str, ...] = ()
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
         self.triggered.append(dag_id)
@@ -49,7 +49,7 @@ class ScriptedAirflow:
     def runs(self, dag_id: str, *states: str) -> list[DagRun]:
         return [
             DagRun(dag_id=dag_id, dag_run_id=name, state=state, run_after=NOW, run_type="manual")
-            for name in self.left_behind
+            for name in self.existing
             if name.startswith(dag_id) and (state := self.states[name.replace("-", "_")][0]) in states
         ]
 
@@ -76,38 +76,38 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def follow(airflow: ScriptedAirflow, receipts: Path) -> tuple[list[str], str]:
-    """Ids of the finished runs, and what was printed."""
+    """Ids of the finished runs, and the output."""
     output = io.StringIO()
     api: Any = airflow
-    chain = Chain(api, DAGS, receipts, ChainDisplay(Console(file=output, width=200)), tend=lambda: None)
+    chain = Chain(api, DAGS, receipts, ChainDisplay(Console(file=output, width=200)), keep_alive=lambda: None)
     return [item.run.dag_run_id for item in chain.run()], output.getvalue()
 
 
-def test_assets_lead_from_one_run_to_the_next(tmp_path: Path) -> None:
+def test_the_run_triggered_by_an_asset_is_followed(tmp_path: Path) -> None:
     airflow = ScriptedAirflow(first_1=["queued", "running", "success"], second_7=["queued", "success"])
     airflow.caused = {"first-1": "second-7"}
     assert follow(airflow, tmp_path)[0] == ["first-1", "second-7"]
     assert airflow.triggered == ["first"]
 
 
-def test_where_no_asset_changed_the_next_run_is_started(tmp_path: Path) -> None:
+def test_without_an_asset_event_the_next_run_is_triggered(tmp_path: Path) -> None:
     airflow = ScriptedAirflow(first_1=["success"], second_1=["success"])
-    finished, told = follow(airflow, tmp_path)
+    finished, output = follow(airflow, tmp_path)
     assert finished == ["first-1", "second-1"]
     assert airflow.triggered == ["first", "second"]
-    assert "first published nothing new, so second is started directly" in told
+    assert "first published nothing new: triggering second directly" in output
 
 
-def test_an_interrupted_chain_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_chain_is_resumed(tmp_path: Path) -> None:
     airflow = ScriptedAirflow(first_5=["success"], second_6=["running", "running", "success"])
-    airflow.left_behind = ("first-5", "second-6")
-    finished, told = follow(airflow, tmp_path)
+    airflow.existing = ("first-5", "second-6")
+    finished, output = follow(airflow, tmp_path)
     assert finished == ["first-5", "second-6"]
     assert airflow.triggered == []
-    assert "going on with second, run second-6" in told
+    assert "resuming second, run second-6" in output
 
 
-def test_a_failed_task_is_told_with_reason_log_and_next_step(tmp_path: Path) -> None:
+def test_a_failed_task_is_reported_with_reason_log_and_next_step(tmp_path: Path) -> None:
     airflow = ScriptedAirflow(first_1=["running", "failed"])
     failed = TaskInstance(
         task_id="work", map_index=2, state="failed", try_number=3, end_date=NOW, rendered_map_index="evening-news"
@@ -133,14 +133,14 @@ def test_a_failed_task_is_told_with_reason_log_and_next_step(tmp_path: Path) -> 
     assert "make demo" in message
 
 
-def test_tasks_come_after_those_they_wait_for() -> None:
-    assert _topological({"c": [], "a": ["b", "c"], "b": ["c"]}) == ["a", "b", "c"]
+def test_tasks_are_in_topological_order() -> None:
+    assert topological_order({"c": [], "a": ["b", "c"], "b": ["c"]}) == ["a", "b", "c"]
 
 
-def test_pages_of_runs_have_safe_addresses() -> None:
-    laptop: Any = SimpleNamespace(airflow_url="http://127.0.0.1:1")
+def test_addresses_of_runs_are_percent_encoded() -> None:
+    installation: Any = SimpleNamespace(airflow_url="http://127.0.0.1:1")
     run = DagRun(dag_id="d", dag_run_id="manual__2026-01-02T03:04:05+00:00", state="failed", run_after=NOW)
     mapped = TaskInstance(task_id="g.t", map_index=3, state="failed", try_number=1)
     page = "http://127.0.0.1:1/dags/d/runs/manual__2026-01-02T03%3A04%3A05%2B00%3A00"
-    assert AirflowApi(laptop).url(run) == page
-    assert AirflowApi(laptop).url(run, mapped) == f"{page}/tasks/g.t/mapped/3"
+    assert AirflowApi(installation).url(run) == page
+    assert AirflowApi(installation).url(run, mapped) == f"{page}/tasks/g.t/mapped/3"
