@@ -3,7 +3,7 @@
 A step is a module with
 
     VERSION: int                                        raised when its output would change
-    def inputs(arguments) -> dict[str, str]             digests of what it reads; cheap
+    def inputs(arguments) -> dict[str, str]             digests of what it reads; cheap, or a `StepInputs`
     def run(arguments, context) -> StepOutput           the work
 
 Outputs lie in `<output>/<key16>/<attempt>/`, so two attempts never write the same object. `result.json` beside these
@@ -73,13 +73,22 @@ class StepOutput:
     """Objects published outside the step's folder. If one is missing later, the step runs again."""
 
 
+@dataclass(frozen=True)
+class StepInputs:
+    """What a step's `inputs` returns if `run` needs more of what it found than the digests, and must not look twice."""
+
+    digests: dict[str, str]
+    found: Any
+    """Becomes `StepContext.found`: what `run` works on is exactly what the key was made of."""
+
+
 class StepModule(Protocol):
     """The interface of a step's module."""
 
     VERSION: int
 
     @staticmethod
-    def inputs(arguments: Any) -> dict[str, str]: ...
+    def inputs(arguments: Any) -> dict[str, str] | StepInputs: ...
 
     @staticmethod
     def run(arguments: Any, context: StepContext) -> StepOutput: ...
@@ -98,6 +107,8 @@ class StepContext:
     key: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
     """What the step's `inputs` returned; part of the key."""
+    found: Any = None
+    """`StepInputs.found`."""
     outputs: dict[str, Artifact] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by SIGTERM inside `graceful()`."""
@@ -209,7 +220,9 @@ def run_step(definition: StepDefinition, arguments: StepArguments, progress: Pro
 
 def _run(definition: StepDefinition, arguments: StepArguments, progress: ProgressHook, started: float) -> Receipt:
     step: StepModule = import_module(definition.module)  # type: ignore[assignment]
-    inputs = step.inputs(arguments)
+    returned = step.inputs(arguments)
+    step_inputs = returned if isinstance(returned, StepInputs) else StepInputs(returned, None)
+    inputs = step_inputs.digests
     key = step_key(definition, step.VERSION, arguments, inputs)
     prefix = storage.join(arguments.output, key[:16])
     result_uri = storage.join(prefix, RESULT_NAME)
@@ -221,7 +234,13 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
     with scratch_folder(definition.name) as scratch:
         context = StepContext(
-            prefix=prefix, attempt=attempt, scratch=scratch, progress=progress, key=key, inputs=inputs
+            prefix=prefix,
+            attempt=attempt,
+            scratch=scratch,
+            progress=progress,
+            key=key,
+            inputs=inputs,
+            found=step_inputs.found,
         )
         try:
             with _sigterm(context.on_sigterm):

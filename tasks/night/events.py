@@ -1,4 +1,4 @@
-"""What the night tells other systems: one event for each programme, after its transcript stands."""
+"""Events for other systems: one for each programme, sent after its transcript is published."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tasks.contract.events import Fact, TranscriptFailed, TranscriptPublished
 from tasks.night.records import Publication
 
 
-def events_of(rows: Iterable[Publication]) -> Iterator[Fact]:
-    """The rows of a publish step as events. A step that is run again says the same, with the same `event_id`."""
+def outcome_events(rows: Iterable[Publication]) -> Iterator[Fact]:
+    """The events of a publish step's rows. A step that runs again sends the same events, with the same `event_id`."""
     now = datetime.now(UTC)
     for row in rows:
         if row.outcome.is_done:

@@ -1,4 +1,4 @@
-"""One programme's fault must not cost the others of its batch their night."""
+"""Faults of one programme, which must not fail the others of its batch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from tasks import storage
 from tasks.contract import StepError
 
 
-def own_fault(error: Exception) -> str:
-    """What to tell of a fault that one programme brings to light.
+def describe_or_reraise(error: Exception) -> str:
+    """Describe a fault that concerns one programme only.
 
     Raises:
-        Exception: it is `error` again where more than one programme is concerned: stopped, out of memory, a full disk.
+        Exception: `error` itself, if it concerns the whole step: a stop request, no memory left, a full disk.
     """
     if isinstance(error, (StepError, MemoryError)) or storage.is_disk_full(error):
         raise error

@@ -1,17 +1,17 @@
-"""What was done in earlier nights, kept beside the transcripts so that planning reads no media.
+"""The ledger: what earlier nights did with each file, kept beside the transcripts so that planning reads no media.
 
-    <transcripts>/_ledger/<pipeline>/arrivals/<programme>-<arrival>.json    this file, as it is, was transcribed by
+    <transcripts>/_ledger/<pipeline>/arrivals/<programme>-<arrival>.json    this version of the file was transcribed by
                                                                             this pipeline
-    <transcripts>/_ledger/<pipeline>/contents/<digest>.json    these bytes (and their list of words) were, whatever the
-                                                               file is called
+    <transcripts>/_ledger/<pipeline>/contents/<digest>.json    these bytes (and their list of words) were transcribed,
+                                                               under any file name
     <transcripts>/_ledger/<pipeline>/failures/<n>-<arrival>.json    it failed for the n-th time
     <transcripts>/_quarantine/<version>/<programme>-<arrival>.json    this file cannot be decoded
 
-An arrival names a file with its size and etag, so a changed file is new. To have a file tried again, delete its
-record; to have it transcribed again, its record in `arrivals` and its transcript. A transcript that goes alone is not
-missed: planning looks at no transcripts (of a hundred thousand programmes they are a million objects), and whoever
-takes old ones away does not have them all made again. Each record is written once, by whoever comes first; but a
-transcript with speakers takes the place of one without.
+An arrival is a file with its size and etag, so a changed file is a new one. To have a file tried again, delete its
+quarantine record; to have it transcribed again, its record in `arrivals` and its transcript. Deleting a transcript
+alone has no effect: planning does not list transcripts (a million objects for a hundred thousand programmes), so that
+old ones can be removed without being made again. Each record is written once, by the first writer; but a transcript
+with speakers replaces one without.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason
-from tasks.night.identity import PREPARE_VERSION, Pipeline
+from tasks.night.pipeline import PREPARE_VERSION, Pipeline
 from tasks.night.records import Arrival
 from tasks.storage.records import read_one
 from tasks.storage.uris import quoted_name
 
 ARRIVAL_DIGITS = 16
-MOST_FAILURES = 3  # nights that a file may fail in before it is left alone
+MAX_FAILURES = 3  # nights in which a file may fail before it is put into quarantine
 
 
-class Entry(Frozen):
-    """One line of the ledger."""
+class LedgerEntry(Frozen):
+    """The record of one transcript."""
 
     arrival: Arrival
     manifest: str
@@ -39,7 +39,7 @@ class Entry(Frozen):
 
 
 class QuarantineRecord(Frozen):
-    """Why a file is left alone."""
+    """Why a file is in quarantine."""
 
     arrival: Arrival
     sha256: str
@@ -60,49 +60,49 @@ class Ledger:
         return storage.join(self.transcripts, "_ledger", self.pipeline.digest[:16])
 
     @property
-    def _quarantine(self) -> str:
+    def _quarantine_prefix(self) -> str:
         return storage.join(self.transcripts, "_quarantine", f"v{PREPARE_VERSION}")
 
     def transcribed(self) -> set[str]:
-        """Arrivals that this pipeline has transcribed."""
-        return {_last_digits(o.uri) for o in storage.list_objects(storage.join(self._prefix, "arrivals"))}
+        """Ids of the arrivals that this pipeline has transcribed."""
+        return {_arrival_id(o.uri) for o in storage.list_objects(storage.join(self._prefix, "arrivals"))}
 
     def quarantined(self) -> set[str]:
-        """Arrivals that are left alone, whichever the model."""
-        return {_last_digits(o.uri) for o in storage.list_objects(self._quarantine)}
+        """Ids of the arrivals in quarantine, for any model."""
+        return {_arrival_id(o.uri) for o in storage.list_objects(self._quarantine_prefix)}
 
     def failures(self) -> Counter[str]:
-        """How many nights each arrival has failed in."""
-        return Counter(_last_digits(o.uri) for o in storage.list_objects(storage.join(self._prefix, "failures")))
+        """Number of nights in which each arrival failed, by its id."""
+        return Counter(_arrival_id(o.uri) for o in storage.list_objects(storage.join(self._prefix, "failures")))
 
-    def manifest_of(self, content: str) -> str:
-        """URI of the manifest of this content's transcript, under whatever name; empty if there is none."""
-        return _manifest_in(self._content(content))
+    def manifest_of_content(self, content: str) -> str:
+        """URI of the manifest of this content's transcript, under any name; empty if there is none."""
+        return _recorded_manifest(self._content_uri(content))
 
-    def manifest_for(self, arrival: Arrival) -> str:
-        """The same for a file as it is."""
-        return _manifest_in(self._arrival(arrival))
+    def manifest_of_arrival(self, arrival: Arrival) -> str:
+        """The same for this version of a file."""
+        return _recorded_manifest(self._arrival_uri(arrival))
 
-    def record_of(self, arrival: Arrival) -> QuarantineRecord | None:
-        """Why a file is left alone, if it is."""
+    def quarantine_record(self, arrival: Arrival) -> QuarantineRecord | None:
+        """Why a file is in quarantine, if it is."""
         try:
-            return read_one(QuarantineRecord, self._record(arrival))
+            return read_one(QuarantineRecord, self._quarantine_uri(arrival))
         except InputRejected:
             return None
 
-    def enter(self, arrival: Arrival, content: str, manifest: str, has_speakers: bool) -> str:
-        """Remember that a transcript stands. Its manifest must be there already. Returns the arrival's URI."""
-        entry = Entry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
-        for uri in (self._content(content), self._arrival(arrival)):
+    def record_transcript(self, arrival: Arrival, content: str, manifest: str, has_speakers: bool) -> str:
+        """Record a published transcript, whose manifest must exist. Returns the URI of the arrival's record."""
+        entry = LedgerEntry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
+        for uri in (self._content_uri(content), self._arrival_uri(arrival)):
             if has_speakers:
                 storage.write(uri, entry)
             else:
                 _write_once(uri, entry)
-        return self._arrival(arrival)
+        return self._arrival_uri(arrival)
 
-    def fail(self, record: QuarantineRecord) -> bool:
-        """Remember a fault of the moment. Returns whether it was one too many: the file is left alone then."""
-        is_last = record.arrival.failures + 1 >= MOST_FAILURES
+    def record_failure(self, record: QuarantineRecord) -> bool:
+        """Record a transient fault. Returns whether it was the last one allowed: the file is in quarantine then."""
+        is_last = record.arrival.failures + 1 >= MAX_FAILURES
         if is_last:
             self.quarantine(record)
         else:
@@ -110,40 +110,40 @@ class Ledger:
         return is_last
 
     def quarantine(self, record: QuarantineRecord) -> str:
-        """Leave a file alone from now on. Returns the record's URI.
+        """Put a file into quarantine. Returns the record's URI.
 
-        Counted as a failure too: when the record is deleted, the next night is no repetition of this one.
+        Counted as a failure too: when the record is deleted, the next night's batch has another key than this one's.
         """
         self._count_failure(record)
-        uri = self._record(record.arrival)
+        uri = self._quarantine_uri(record.arrival)
         _write_once(uri, record.model_dump_json().encode() + b"\n")
         return uri
 
     def _count_failure(self, record: QuarantineRecord) -> None:
-        name = f"{record.arrival.failures + 1}-{record.arrival.arrival}.json"
+        name = f"{record.arrival.failures + 1}-{record.arrival.id}.json"
         _write_once(storage.join(self._prefix, "failures", name), record.model_dump_json().encode() + b"\n")
 
-    def _content(self, content: str) -> str:
+    def _content_uri(self, content: str) -> str:
         return storage.join(self._prefix, "contents", f"{content}.json")
 
-    def _arrival(self, arrival: Arrival) -> str:
+    def _arrival_uri(self, arrival: Arrival) -> str:
         return storage.join(self._prefix, "arrivals", self._name(arrival))
 
-    def _record(self, arrival: Arrival) -> str:
-        return storage.join(self._quarantine, self._name(arrival))
+    def _quarantine_uri(self, arrival: Arrival) -> str:
+        return storage.join(self._quarantine_prefix, self._name(arrival))
 
     def _name(self, arrival: Arrival) -> str:
-        return f"{quoted_name(arrival.programme, self.transcripts)}-{arrival.arrival}.json"
+        return f"{quoted_name(arrival.programme, self.transcripts)}-{arrival.id}.json"
 
 
-def _last_digits(uri: str) -> str:
+def _arrival_id(uri: str) -> str:
     return uri.removesuffix(".json")[-ARRIVAL_DIGITS:]
 
 
-def _manifest_in(uri: str) -> str:
-    """The manifest that an entry names, if both are there."""
+def _recorded_manifest(uri: str) -> str:
+    """The manifest that a record names, if both exist."""
     try:
-        manifest = read_one(Entry, uri).manifest
+        manifest = read_one(LedgerEntry, uri).manifest
     except InputRejected:
         return ""
     return manifest if storage.exists(manifest) else ""

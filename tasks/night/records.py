@@ -1,81 +1,87 @@
-"""What the steps of a night hand to each other: frozen records, one JSON object a line or a file."""
+"""Records that the steps of a night hand to each other: one JSON object a line or a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks.contract import Frozen, Outcome, Reason, digest_of
-from tasks.night.identity import Pipeline
+from tasks.night.pipeline import Pipeline
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.spans import Span, Turn
 
-# What the steps' outputs are called.
-DEFERRED = "deferred.jsonl"  # plan-night: a `Publication` a line, of what is still being uploaded
+# Names of the steps' outputs.
+DEFERRED = "deferred.jsonl"  # plan-night: a `Publication` a line, for files that are still being uploaded
 PREPARED = "programmes.jsonl"  # prepare-media: a `Preparation` a line
 PUBLISHED = "published.jsonl"  # publish: a `Publication` a line
 
 
-def words_name(arrival: str) -> str:
-    """recognise: a programme's `RecognisedProgramme`."""
-    return f"words/{arrival}.json"
+def words_name(arrival_id: str) -> str:
+    """Name of a programme's `RecognisedProgramme`, from recognise."""
+    return f"words/{arrival_id}.json"
 
 
-def turns_name(arrival: str) -> str:
-    """diarize: a programme's `DiarizedProgramme`."""
-    return f"turns/{arrival}.json"
+def turns_name(arrival_id: str) -> str:
+    """Name of a programme's `DiarizedProgramme`, from diarize."""
+    return f"turns/{arrival_id}.json"
 
 
 class Arrival(Frozen):
-    """One file of the inbox as a listing shows it."""
+    """One file of the inbox, as listed. In JSON its `id` is called `arrival`."""
 
-    arrival: str = Field(description="16 hexadecimal digits over URI, size and etag: another when the file changes")
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    id: str = Field(
+        validation_alias="arrival",
+        serialization_alias="arrival",
+        description="16 hexadecimal digits over URI, size and etag: changes with the file",
+    )
     programme: str = Field(description="name under which its transcripts are published")
     uri: str
     n_bytes: int
     etag: str
-    failures: int = Field(default=0, description="nights in which it failed; so a new night is no repetition")
-    vocabulary: str = Field(default="", description="URI of the list of words that lies beside it")
+    failures: int = Field(default=0, description="nights in which it failed: makes each night's batch a new one")
+    vocabulary: str = Field(default="", description="URI of the list of words beside it")
 
 
 class Batch(Frozen):
-    """The programmes that one chain of tasks transcribes, and with what."""
+    """The programmes that one chain of tasks transcribes, and the pipeline that it uses."""
 
     pipeline: Pipeline
-    transcripts: str = Field(description="URI prefix of published transcripts, where the ledger lies")
+    transcripts: str = Field(description="URI prefix of published transcripts and the ledger")
     programmes: tuple[Arrival, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Speech(Span):
-    """A stretch in which somebody may be speaking."""
+class SpeechSpan(Span):
+    """A segment of detected speech."""
 
     pauses: tuple[tuple[int, float], ...] = ()
-    """Where a cut does little harm: ms, cost."""
+    """Where it may be cut: ms, cost."""
 
 
 class Preparation(Frozen):
-    """What became of one programme in prepare-media."""
+    """The result of prepare-media for one programme."""
 
     arrival: Arrival
     outcome: Outcome
     reason: Reason | None = None
     detail: str = ""
     sha256: str = ""
-    published: str = Field(default="", description="manifest of the transcript that these very bytes already have")
-    same_as: str = Field(default="", description="arrival of this batch with the same bytes")
+    published: str = Field(default="", description="manifest of the transcript that the same bytes already have")
+    same_as: str = Field(default="", description="id of an arrival of this batch with the same bytes")
     duration_ms: int = 0
     track: int = 0
     start_timecode: str | None = None
     timecode_rate: str = "25"
-    speech: tuple[Speech, ...] = Field(default=(), description="in order, without overlap")
+    speech: tuple[SpeechSpan, ...] = Field(default=(), description="in order, without overlap")
     vocabulary: tuple[str, ...] = Field(default=(), description="words and names to expect")
 
     @property
     def content(self) -> str:
-        """What was transcribed: the media's bytes, and what was said about them."""
+        """Digest of what is transcribed: the media's bytes and their list of words."""
         return content_digest(self.sha256, self.vocabulary)
 
     @property
@@ -84,27 +90,27 @@ class Preparation(Frozen):
 
     @property
     def is_copy(self) -> bool:
-        """Whether its transcript is there already, or is that of another in its batch."""
+        """Whether it shares a transcript that exists already or that of another programme in its batch."""
         return bool(self.published or self.same_as)
 
     @property
     def has_audio(self) -> bool:
-        """Whether this batch holds audio of its own for the programme."""
+        """Whether the programme has audio of its own to transcribe."""
         return self.outcome.is_done and not self.is_copy
 
     @property
     def audio(self) -> str:
-        """Name of the output with its audio: 16 kHz mono FLAC on the programme's own time line."""
-        return f"audio/{self.arrival.arrival}.flac"
+        """Name of the output with its audio: 16 kHz mono FLAC, on the programme's time line."""
+        return f"audio/{self.arrival.id}.flac"
 
 
 def content_digest(sha256: str, vocabulary: tuple[str, ...]) -> str:
-    """The media's own digest, unless a list of words belongs to them."""
+    """The media's sha256, or a digest over it and the list of words if there is one."""
     return digest_of({"media": sha256, "vocabulary": vocabulary}) if sha256 and vocabulary else sha256
 
 
-class SpokenWord(Frozen):
-    """A recognised word at its place in the programme."""
+class ProgrammeWord(Frozen):
+    """A recognised word, its times counted from the start of the programme."""
 
     text: str
     start_ms: int
@@ -113,8 +119,8 @@ class SpokenWord(Frozen):
     timing: WordTiming
 
 
-class Doubt(Frozen):
-    """A chunk whose recognition failed the quality gate."""
+class SuspectChunk(Frozen):
+    """A chunk whose recognition failed the quality gate, and the flags that it has."""
 
     start_ms: int
     end_ms: int
@@ -127,13 +133,13 @@ class RecognisedProgramme(Frozen):
     arrival: str
     engine: str
     language: str | None
-    language_share: float | None = Field(default=None, description="of the vote that settled the language")
-    words: tuple[SpokenWord, ...]
-    chunks: int = Field(default=0, description="pieces in which it was heard")
-    doubts: tuple[Doubt, ...] = ()
+    language_share: float | None = Field(default=None, description="share of the language in the language detection")
+    words: tuple[ProgrammeWord, ...]
+    chunks: int = Field(default=0, description="chunks decoded")
+    doubts: tuple[SuspectChunk, ...] = Field(default=(), description="suspect chunks")
     outcome: Outcome = Outcome.DONE
-    detail: str = Field(default="", description="what went wrong")
-    covered_ms: int = Field(default=0, description="speech that has words")
+    detail: str = Field(default="", description="the fault")
+    covered_ms: int = Field(default=0, description="speech covered by words")
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
 
 
@@ -143,13 +149,13 @@ class DiarizedProgramme(Frozen):
     arrival: str
     diarizer: str = Field(description="as a transcript's provenance names it")
     outcome: Outcome = Outcome.DONE
-    detail: str = Field(default="", description="what went wrong")
-    turns: tuple[Turn, ...] = Field(default=(), description="as heard: several may speak at once")
+    detail: str = Field(default="", description="the fault")
+    turns: tuple[Turn, ...] = Field(default=(), description="may overlap")
     exclusive: tuple[Turn, ...] = Field(default=(), description="one speaker at a time, for words")
 
 
 class Publication(Frozen):
-    """What became of one programme in the end: a row of the night's report and of its `index.jsonl`."""
+    """One programme's final outcome: a row of the night's report and of its `index.jsonl`."""
 
     programme: str
     media: str
@@ -157,15 +163,15 @@ class Publication(Frozen):
     reason: Reason | None = None
     detail: str = ""
     transcript: str = Field(default="", description="URI of the folder with every format, empty if there is none")
-    is_copy: bool = Field(default=False, description="nothing was heard for it: the transcript was there, or a twin's")
+    is_copy: bool = Field(default=False, description="it shares the transcript of a file with equal bytes")
     key: str = ""
     model: str = ""
     duration_s: float = 0.0
     language: str = ""
-    speakers: int | None = Field(default=None, description="none: nobody looked for speakers")
+    speakers: int | None = Field(default=None, description="none: not diarized")
     words: int = 0
     speech_s: float = 0.0
-    coverage: float | None = Field(default=None, description="share of the speech that has words, none without speech")
+    coverage: float | None = Field(default=None, description="share of speech that is covered by words, if any")
     confidence: float | None = Field(default=None, description="mean over the words")
     suspect_s: float = 0.0
     redecoded_s: float = Field(default=0.0, description="speech that was decoded again")
@@ -177,12 +183,12 @@ class NightRow(Publication):
     """One programme of the report. `index.jsonl` has one a line."""
 
     words_a_minute: float | None = Field(
-        default=None, description="words a minute of speech, none where the script shows no words"
+        default=None, description="words per minute of speech, none for scripts without spaces between words"
     )
-    rtfx: float | None = Field(default=None, description="audio seconds recognised a second, over its batch")
+    rtfx: float | None = Field(default=None, description="audio seconds recognised per second, over its batch")
     text: str = Field(default="", description="URI of the plain text")
-    compute_s: float | None = Field(default=None, description="its share of the time that its batch's steps took")
-    cost: float | None = Field(default=None, description="the same in money, where prices are known")
+    compute_s: float | None = Field(default=None, description="its share of its batch's step time")
+    cost: float | None = Field(default=None, description="the same in money, if prices are given")
 
 
 class NightReport(Frozen):
@@ -197,14 +203,14 @@ class NightReport(Frozen):
     transcribed_before: int
     quarantined_before: int
     hours: float = Field(description="of the programmes that are done, without copies")
-    words: int = Field(description="of the same")
-    compute_s: float = Field(description="of prepare, diarize and recognise, over all batches that came to their end")
+    words: int = Field(description="of the same programmes")
+    compute_s: float = Field(description="of prepare, diarize and recognise, over all completed batches")
     cost: float | None = None
     rows: tuple[NightRow, ...]
 
 
-def in_brief(troubles: Sequence[str], most: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
-    """A step's warnings: a bad night must not bury its log. The report has them all."""
-    if len(troubles) <= most:
-        return tuple(troubles)
-    return (*troubles[:most], f"and {len(troubles) - most} more: {elsewhere}")
+def truncated(items: Sequence[str], max_items: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
+    """The first items and how many more there are `elsewhere`: a bad night must not flood a step's log."""
+    if len(items) <= max_items:
+        return tuple(items)
+    return (*items[:max_items], f"and {len(items) - max_items} more: {elsewhere}")

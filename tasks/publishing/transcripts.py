@@ -87,13 +87,13 @@ def publish_transcript(
         return manifest_uri
     files = []
     canonical_name = programme + CANONICAL_SUFFIX
-    standing = put_once(_uri(folder, canonical_name), transcript.to_bytes())
+    standing = put_if_absent(_uri(folder, canonical_name), transcript.to_bytes())
     files.append(_described(canonical_name, standing, FORMATS[CANONICAL_SUFFIX].media_type))
     winner = Transcript.from_bytes(standing)
     rendition = Rendition(winner, profile)
     left_out, remark = lost_in_stl(rendition)
     for name, media_type, data in derived(rendition, programme, left_out):
-        files.append(_described(name, put_once(_uri(folder, name), data), media_type))
+        files.append(_described(name, put_if_absent(_uri(folder, name), data), media_type))
     manifest = TranscriptManifest(
         programme=programme,
         key=key,
@@ -105,7 +105,7 @@ def publish_transcript(
         files=tuple(files),
         remark=remark,
     )
-    put_once(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
+    put_if_absent(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
     return manifest_uri
 
 
@@ -136,7 +136,7 @@ def count_cues(rendition: Rendition) -> CueCount:
 
 def lost_in_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
     """The suffix of EBU STL if too much would be lost in it, and a remark if anything is."""
-    n_lost = stl.n_lost_characters(rendition)
+    n_lost = stl.count_lost_characters(rendition)
     n_characters = sum(len(word.text) for word in rendition.transcript.words)
     left_out = frozenset({STL_SUFFIX} if n_lost > MOST_LOST * n_characters else ())
     consequence = "there is no .stl" if left_out else "the .stl shows others"
@@ -152,7 +152,7 @@ def derived(
         yield programme + format_.suffix, format_.media_type, data
 
 
-def put_once(uri: str, data: bytes) -> bytes:
+def put_if_absent(uri: str, data: bytes) -> bytes:
     """Put `data` if nothing stands there. Returns what stands there then."""
     try:
         storage.write(uri, data, create=True)

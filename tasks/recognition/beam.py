@@ -1,7 +1,7 @@
-"""CTC prefix beam search (Hannun et al., 2014) over many utterances at once, and the frames of a text.
+"""CTC prefix beam search (Hannun et al., 2014) over many utterances at once, and forced alignment of their texts.
 
-The search is written over arrays: a step of time is taken for all utterances and all prefixes of their beams
-together. What spelling and vocabulary say comes from automata (`guide.py`).
+The search is vectorised: each time step is taken for all utterances and all prefixes of their beams together.
+Spelling model and vocabulary are added by shallow fusion (`fusion.py`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.recognition.fusion import FusionScorer
 from tasks.recognition.greedy import Emission
-from tasks.recognition.guide import Guide
 
-BEAM = 48
-MOST_SYMBOLS = 8  # of a frame that are tried, the likeliest
-LEAST_LOG_POSTERIOR = math.log(1e-3)  # less likely ones are not
+BEAM_WIDTH = 48
+MAX_SYMBOLS = 8  # of a frame that are expanded, the most likely ones
+MIN_LOG_POSTERIOR = math.log(1e-3)  # of a symbol that is expanded
 CERTAIN_BLANK = math.log(0.999)
-MOST_UTTERANCES = 64  # searched together: more would leave the cache
+MAX_UTTERANCES = 64  # searched together: more do not fit into the cache
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 
@@ -28,38 +28,39 @@ _SHIFT = np.uint64(29)
 class _Beams:
     """The best prefixes of each utterance, arrays of `(n_utterances, beam)`.
 
-    A prefix is known by a hash of its symbols, and by that of its parent: two ways to one text meet by these.
+    A prefix is identified by a hash of its symbols and by its parent's hash: by these, two paths to one text are
+    merged.
     """
 
-    by_blank: np.ndarray
-    """Log probability of all ways to the prefix that end in the blank."""
-    by_symbol: np.ndarray
-    """Of all ways that end in its last symbol."""
-    said: np.ndarray
-    """What the guides said of it."""
+    log_p_blank: np.ndarray
+    """Log probability of all paths to the prefix that end in the blank."""
+    log_p_symbol: np.ndarray
+    """Log probability of all paths that end in its last symbol."""
+    fusion_score: np.ndarray
+    """Sum of the scorers' scores."""
     last: np.ndarray
-    """Its last symbol, -1 if it has none."""
+    """Its last symbol, -1 for the empty prefix."""
     hash: np.ndarray
     parent_hash: np.ndarray
     states: list[np.ndarray]
-    """Of each guide."""
+    """One array for each scorer."""
 
     @classmethod
-    def empty(cls, n: int, beam: int, guides: Sequence[Guide]) -> _Beams:
-        never = np.full((n, beam), -np.inf)
-        by_blank = never.copy()
-        by_blank[:, 0] = 0.0
+    def empty(cls, n: int, beam: int, scorers: Sequence[FusionScorer]) -> _Beams:
+        impossible = np.full((n, beam), -np.inf)
+        log_p_blank = impossible.copy()
+        log_p_blank[:, 0] = 0.0
         hashes = np.arange(1, beam + 1, dtype=np.uint64)[None].repeat(n, axis=0)
-        states = [np.full((n, beam), guide.start) for guide in guides]
+        states = [np.full((n, beam), scorer.start) for scorer in scorers]
         last = np.full((n, beam), -1)
-        return cls(by_blank, never, np.zeros((n, beam)), last, hashes, np.zeros_like(hashes), states)
+        return cls(log_p_blank, impossible, np.zeros((n, beam)), last, hashes, np.zeros_like(hashes), states)
 
-    def of(self, utterances: slice) -> _Beams:
-        """Of some of the utterances."""
+    def select(self, utterances: slice) -> _Beams:
+        """The beams of some of the utterances."""
         return _Beams(
-            by_blank=self.by_blank[utterances],
-            by_symbol=self.by_symbol[utterances],
-            said=self.said[utterances],
+            log_p_blank=self.log_p_blank[utterances],
+            log_p_symbol=self.log_p_symbol[utterances],
+            fusion_score=self.fusion_score[utterances],
             last=self.last[utterances],
             hash=self.hash[utterances],
             parent_hash=self.parent_hash[utterances],
@@ -68,150 +69,161 @@ class _Beams:
 
 
 def search(
-    log_posteriors: Sequence[np.ndarray], blank: int, guides: Sequence[Guide], beam: int = BEAM
+    log_posteriors: Sequence[np.ndarray], blank: int, scorers: Sequence[FusionScorer], beam: int = BEAM_WIDTH
 ) -> list[list[int]]:
-    """For each utterance, the symbols that the audio and the guides together make most likely.
+    """For each utterance, the symbols with the best sum of acoustic and fusion scores.
 
     log_posteriors: `(n_frames, n_symbols)` float32 each, natural logarithms.
     """
     found: list[list[int]] = [[] for _ in log_posteriors]
-    frames = [_without_silence(utterance, blank) for utterance in log_posteriors]
+    frames = [_collapse_blanks(utterance, blank) for utterance in log_posteriors]
     longest_first = sorted((i for i in range(len(frames)) if len(frames[i])), key=lambda i: -len(frames[i]))
-    for first in range(0, len(longest_first), MOST_UTTERANCES):
-        indexes = longest_first[first : first + MOST_UTTERANCES]
-        for index, symbols in zip(indexes, _search([frames[i] for i in indexes], blank, guides, beam), strict=True):
+    for first in range(0, len(longest_first), MAX_UTTERANCES):
+        indexes = longest_first[first : first + MAX_UTTERANCES]
+        for index, symbols in zip(indexes, _search([frames[i] for i in indexes], blank, scorers, beam), strict=True):
             found[index] = symbols
     return found
 
 
-def _without_silence(log_posteriors: np.ndarray, blank: int) -> np.ndarray:
-    """Frames that are certainly blank, one for each run of them: to the text one blank says as much as many."""
-    silent = log_posteriors[:, blank] > CERTAIN_BLANK
-    repeated = silent[1:] & silent[:-1]
+def _collapse_blanks(log_posteriors: np.ndarray, blank: int) -> np.ndarray:
+    """Keep one frame of each run of certain blanks: for the text, one blank is as good as many."""
+    is_blank = log_posteriors[:, blank] > CERTAIN_BLANK  # (n_frames,)
+    repeated = is_blank[1:] & is_blank[:-1]  # (n_frames - 1,)
     return log_posteriors[np.r_[True, ~repeated]] if repeated.any() else log_posteriors
 
 
-def _search(frames: Sequence[np.ndarray], blank: int, guides: Sequence[Guide], beam: int) -> list[list[int]]:
-    """`frames` are ordered by length, the longest first, and none is empty."""
-    lengths = np.array([len(utterance) for utterance in frames])
-    beams = _Beams.empty(len(frames), beam, guides)
-    ends: list[_Beams] = []  # of the utterances that are through, the shortest first
+def _search(frames: Sequence[np.ndarray], blank: int, scorers: Sequence[FusionScorer], beam: int) -> list[list[int]]:
+    """`frames` are ordered by length, longest first, and none is empty."""
+    lengths = np.array([len(utterance) for utterance in frames])  # (n_utterances,)
+    beams = _Beams.empty(len(frames), beam, scorers)
+    finished: list[_Beams] = []  # one for each completed utterance, shortest first
     steps: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(lengths[0]):
-        n_left = int((lengths > t).sum())
-        if n_left < len(beams.last):
-            ends += [beams.of(slice(row, row + 1)) for row in range(len(beams.last) - 1, n_left - 1, -1)]
-            beams = beams.of(slice(n_left))
-        beams, came_from, added = _step(beams, np.stack([f[t] for f in frames[:n_left]]), blank, guides)
-        steps.append((came_from, added))
-    ends += [beams.of(slice(row, row + 1)) for row in range(len(beams.last) - 1, -1, -1)]
-    return [_trace(end, row, int(lengths[row]), steps, guides) for row, end in enumerate(reversed(ends))]
+        n_active = int((lengths > t).sum())
+        if n_active < len(beams.last):
+            finished += [beams.select(slice(row, row + 1)) for row in range(len(beams.last) - 1, n_active - 1, -1)]
+            beams = beams.select(slice(n_active))
+        beams, parents, added = _step(beams, np.stack([f[t] for f in frames[:n_active]]), blank, scorers)
+        steps.append((parents, added))
+    finished += [beams.select(slice(row, row + 1)) for row in range(len(beams.last) - 1, -1, -1)]
+    return [_backtrace(end, row, int(lengths[row]), steps, scorers) for row, end in enumerate(reversed(finished))]
 
 
 def _step(
-    beams: _Beams, frame: np.ndarray, blank: int, guides: Sequence[Guide]
+    beams: _Beams, frame: np.ndarray, blank: int, scorers: Sequence[FusionScorer]
 ) -> tuple[_Beams, np.ndarray, np.ndarray]:
-    """One frame on. Returns the new beams and, for each of their prefixes, which one it came from and the symbol that
-    was added to that (-1: none).
+    """Advance by one frame. Returns the new beams and, for each of their prefixes, its parent's place in the old beam
+    and the symbol that was added to it (-1: none).
 
     frame: `(n_utterances, n_symbols)`.
     """
     n, beam = beams.last.shape
-    rows = np.arange(n)[:, None]
-    symbols, tried = _likeliest(frame, blank)  # (n, n_tried) both
-    total = np.logaddexp(beams.by_blank, beams.by_symbol)
+    rows = np.arange(n)[:, None]  # (n_utterances, 1)
+    symbols, log_p = _most_likely(frame, blank)  # (n_utterances, n_tried) both
+    total = np.logaddexp(beams.log_p_blank, beams.log_p_symbol)  # (n_utterances, beam)
 
-    # A prefix stays when the blank is said, or its last symbol goes on.
-    on_last = np.where(beams.last < 0, -np.inf, frame[rows, beams.last])
-    stays_by_blank = total + frame[:, blank, None]
-    stays_by_symbol = beams.by_symbol + on_last
+    # A prefix stays as it is on a blank, or on a repetition of its last symbol.
+    log_p_last = np.where(beams.last < 0, -np.inf, frame[rows, beams.last])  # (n_utterances, beam)
+    stay_blank = total + frame[:, blank, None]  # (n_utterances, beam)
+    stay_symbol = beams.log_p_symbol + log_p_last  # (n_utterances, beam)
 
-    # It grows by any other symbol, and by its last one after a blank.
-    repeats = symbols[:, None, :] == beams.last[:, :, None]
-    grown = np.where(repeats, beams.by_blank[:, :, None], total[:, :, None]) + tried[:, None, :]
+    # It is extended by any other symbol, and by its last symbol only after a blank.
+    repeats = symbols[:, None, :] == beams.last[:, :, None]  # (n_utterances, beam, n_tried)
+    extended = np.where(repeats, beams.log_p_blank[:, :, None], total[:, :, None]) + log_p[:, None, :]
+    # (n_utterances, beam, n_tried)
 
-    # Where the grown prefix is in the beam already, the two are one.
-    lives = np.isfinite(total)
-    is_child = (beams.parent_hash[:, :, None] == beams.hash[:, None, :]) & lives[:, :, None] & lives[:, None, :]
-    known, child, parent = np.nonzero(is_child)
-    alike, place = np.nonzero(symbols[known] == beams.last[known, child][:, None])
-    u, c, p = known[alike], child[alike], parent[alike]
-    stays_by_symbol[u, c] = np.logaddexp(stays_by_symbol[u, c], grown[u, p, place])
-    grown[u, p, place] = -np.inf
+    # An extension that is in the beam already is merged with that prefix.
+    is_alive = np.isfinite(total)  # (n_utterances, beam)
+    is_child = beams.parent_hash[:, :, None] == beams.hash[:, None, :]  # (n_utterances, beam, beam): child, parent
+    is_child &= is_alive[:, :, None] & is_alive[:, None, :]
+    utterance, child, parent = np.nonzero(is_child)
+    pair, place = np.nonzero(symbols[utterance] == beams.last[utterance, child][:, None])
+    u, c, p = utterance[pair], child[pair], parent[pair]
+    stay_symbol[u, c] = np.logaddexp(stay_symbol[u, c], extended[u, p, place])
+    extended[u, p, place] = -np.inf
 
-    said = beams.said[:, :, None]
-    for guide, states in zip(guides, beams.states, strict=True):
-        said = said + guide.scores(states, symbols)
+    fusion_score = beams.fusion_score[:, :, None]  # (n_utterances, beam, 1), with scorers (n_utterances, beam, n_tried)
+    for scorer, states in zip(scorers, beams.states, strict=True):
+        fusion_score = fusion_score + scorer.scores(states, symbols)
     scores = np.concatenate(
-        [np.logaddexp(stays_by_blank, stays_by_symbol) + beams.said, (grown + said).reshape(n, -1)], axis=1
-    )
-    kept = np.argpartition(-scores, beam - 1, axis=1)[:, :beam]
-    is_grown = kept >= beam
-    came_from = np.where(is_grown, (kept - beam) // symbols.shape[1], kept)
-    place = np.where(is_grown, (kept - beam) % symbols.shape[1], 0)
-    added = np.where(is_grown, symbols[rows, place], -1)
-    hashes = beams.hash[rows, came_from]
-    new_said = beams.said + np.zeros_like(total) if not guides else said[rows, came_from, place]
+        [
+            np.logaddexp(stay_blank, stay_symbol) + beams.fusion_score,
+            (extended + fusion_score).reshape(n, -1),
+        ],
+        axis=1,
+    )  # (n_utterances, beam + beam * n_tried)
+    kept = np.argpartition(-scores, beam - 1, axis=1)[:, :beam]  # (n_utterances, beam)
+    is_extended = kept >= beam
+    parents = np.where(is_extended, (kept - beam) // symbols.shape[1], kept)
+    place = np.where(is_extended, (kept - beam) % symbols.shape[1], 0)
+    added = np.where(is_extended, symbols[rows, place], -1)
+    hashes = beams.hash[rows, parents]
+    extended_score = (
+        fusion_score[rows, parents, place] if scorers else beams.fusion_score + np.zeros_like(total)
+    )  # (n_utterances, beam)
     after = _Beams(
-        by_blank=np.where(is_grown, -np.inf, stays_by_blank[rows, came_from]),
-        by_symbol=np.where(is_grown, grown[rows, came_from, place], stays_by_symbol[rows, came_from]),
-        said=np.where(is_grown, new_said, beams.said[rows, came_from]),
-        last=np.where(is_grown, added, beams.last[rows, came_from]),
-        hash=np.where(is_grown, _hash(hashes, added), hashes),
-        parent_hash=np.where(is_grown, hashes, beams.parent_hash[rows, came_from]),
-        states=[states[rows, came_from] for states in beams.states],
+        log_p_blank=np.where(is_extended, -np.inf, stay_blank[rows, parents]),
+        log_p_symbol=np.where(is_extended, extended[rows, parents, place], stay_symbol[rows, parents]),
+        fusion_score=np.where(is_extended, extended_score, beams.fusion_score[rows, parents]),
+        last=np.where(is_extended, added, beams.last[rows, parents]),
+        hash=np.where(is_extended, _extend_hash(hashes, added), hashes),
+        parent_hash=np.where(is_extended, hashes, beams.parent_hash[rows, parents]),
+        states=[states[rows, parents] for states in beams.states],
     )
-    changed = np.nonzero(is_grown & np.isfinite(after.by_symbol))
-    for guide, states in zip(guides, after.states, strict=True):
-        states[changed] = guide.follow(states[changed], added[changed])
-    return after, came_from, added
+    changed = np.nonzero(is_extended & np.isfinite(after.log_p_symbol))
+    for scorer, states in zip(scorers, after.states, strict=True):
+        states[changed] = scorer.advance(states[changed], added[changed])
+    return after, parents, added
 
 
-def _likeliest(frame: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
-    """The symbols of each row that are worth a try, and their log posteriors; too unlikely ones have -inf."""
-    speaking = frame.copy()
-    speaking[:, blank] = -np.inf
-    n_tried = min(MOST_SYMBOLS, frame.shape[1])
-    symbols = np.argpartition(-speaking, n_tried - 1, axis=1)[:, :n_tried]
-    found = np.take_along_axis(speaking, symbols, axis=1)
-    return symbols, np.where(found > LEAST_LOG_POSTERIOR, found, -np.inf)
+def _most_likely(frame: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray]:
+    """The symbols of each row to expand and their log posteriors, `(n_utterances, n_tried)`; -inf if too unlikely."""
+    without_blank = frame.copy()
+    without_blank[:, blank] = -np.inf
+    n_tried = min(MAX_SYMBOLS, frame.shape[1])
+    symbols = np.argpartition(-without_blank, n_tried - 1, axis=1)[:, :n_tried]
+    log_p = np.take_along_axis(without_blank, symbols, axis=1)
+    return symbols, np.where(log_p > MIN_LOG_POSTERIOR, log_p, -np.inf)
 
 
-def _hash(prefixes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """Of prefixes with one more symbol. 64 bits: two of the texts ever compared are never taken for one."""
+def _extend_hash(prefixes: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """Hashes of prefixes with one more symbol. With 64 bits a collision of two compared texts does not occur."""
     mixed = (prefixes ^ (symbols.astype(np.uint64) + np.uint64(1))) * _MIX
     return mixed ^ (mixed >> _SHIFT)
 
 
-def _trace(
-    end: _Beams, row: int, n_frames: int, steps: Sequence[tuple[np.ndarray, np.ndarray]], guides: Sequence[Guide]
+def _backtrace(
+    end: _Beams,
+    row: int,
+    n_frames: int,
+    steps: Sequence[tuple[np.ndarray, np.ndarray]],
+    scorers: Sequence[FusionScorer],
 ) -> list[int]:
-    """The symbols of an utterance's best prefix, from how it came about."""
-    scores = np.logaddexp(end.by_blank, end.by_symbol) + end.said
-    for guide, states in zip(guides, end.states, strict=True):
-        scores = scores + guide.close(states)
+    """The symbols of an utterance's best prefix, read backwards through the steps."""
+    scores = np.logaddexp(end.log_p_blank, end.log_p_symbol) + end.fusion_score  # (1, beam)
+    for scorer, states in zip(scorers, end.states, strict=True):
+        scores = scores + scorer.final_scores(states)
     place = int(scores[0].argmax())
     symbols = []
     for t in range(n_frames - 1, -1, -1):
-        came_from, added = steps[t]
+        parents, added = steps[t]
         if added[row, place] >= 0:
             symbols.append(int(added[row, place]))
-        place = int(came_from[row, place])
+        place = int(parents[row, place])
     return symbols[::-1]
 
 
 def align(log_posteriors: Sequence[np.ndarray], texts: Sequence[Sequence[int]], blank: int) -> list[list[Emission]]:
-    """For each utterance, the frames on which its symbols were said: by the most likely CTC path through exactly
-    them (Viterbi).
+    """Forced alignment: for each utterance, the frames of its symbols on the most likely CTC path (Viterbi).
 
-    log_posteriors: `(n_frames, n_symbols)` each. A text that does not fit in its frames has no path and gives nothing.
+    log_posteriors: `(n_frames, n_symbols)` each. A text with more symbols than its frames can hold gives no emissions.
     """
     found: list[list[Emission]] = [[] for _ in texts]
     by_length = sorted((i for i, text in enumerate(texts) if len(text)), key=lambda i: -len(log_posteriors[i]))
-    for first in range(0, len(by_length), MOST_UTTERANCES):
-        indexes = by_length[first : first + MOST_UTTERANCES]
-        frames, spoken = [log_posteriors[i] for i in indexes], [texts[i] for i in indexes]
-        for index, path in zip(indexes, _paths(frames, spoken, blank), strict=True):
+    for first in range(0, len(by_length), MAX_UTTERANCES):
+        indexes = by_length[first : first + MAX_UTTERANCES]
+        frames, symbols = [log_posteriors[i] for i in indexes], [texts[i] for i in indexes]
+        for index, path in zip(indexes, _paths(frames, symbols, blank), strict=True):
             found[index] = _emissions(path, texts[index], log_posteriors[index])
     return found
 
@@ -219,38 +231,39 @@ def align(log_posteriors: Sequence[np.ndarray], texts: Sequence[Sequence[int]], 
 def _paths(frames: Sequence[np.ndarray], texts: Sequence[Sequence[int]], blank: int) -> list[np.ndarray | None]:
     """The state of each frame, `(n_frames,)` each: 0 is the first blank, 1 the first symbol, 2 the next blank, ….
 
-    `frames` are ordered by length, the longest first.
+    `frames` are ordered by length, longest first.
     """
-    lengths = np.array([len(utterance) for utterance in frames])
+    lengths = np.array([len(utterance) for utterance in frames])  # (n_utterances,)
     n_states = 2 * max(len(text) for text in texts) + 1
-    states = np.full((len(texts), n_states), blank)
+    states = np.full((len(texts), n_states), blank)  # (n_utterances, n_states)
     for row, text in enumerate(texts):
         states[row, 1 : 2 * len(text) : 2] = text
     is_symbol = states != blank
     may_skip = np.zeros_like(is_symbol)
     may_skip[:, 2:] = is_symbol[:, 2:] & (states[:, 2:] != states[:, :-2])
-    never = np.float32(-np.inf)
-    score = np.full(states.shape, never, dtype=np.float32)
+    impossible = np.float32(-np.inf)
+    score = np.full(states.shape, impossible, dtype=np.float32)  # (n_utterances, n_states)
     score[:, :2] = np.take_along_axis(np.stack([f[0] for f in frames]), states[:, :2], axis=1)
-    steps: list[np.ndarray] = []  # how many states each state is beyond the one before it
+    steps: list[np.ndarray] = []  # how many states each state is beyond its predecessor
     for t in range(1, int(lengths[0])):
-        n_left = int((lengths > t).sum())
-        now = score[:n_left]
-        by_one = np.full_like(now, never)
+        n_active = int((lengths > t).sum())
+        now = score[:n_active]  # (n_active, n_states), as are all below
+        by_one = np.full_like(now, impossible)
         by_one[:, 1:] = now[:, :-1]
-        by_two = np.full_like(now, never)
-        np.copyto(by_two[:, 2:], now[:, :-2], where=may_skip[:n_left, 2:])
+        by_two = np.full_like(now, impossible)
+        np.copyto(by_two[:, 2:], now[:, :-2], where=may_skip[:n_active, 2:])
         moved = by_one > now
         best = np.where(moved, by_one, now)
         skipped = by_two > best
         steps.append(np.where(skipped, np.int8(2), moved.astype(np.int8)))
-        frame = np.stack([f[t] for f in frames[:n_left]])
-        score[:n_left] = np.where(skipped, by_two, best) + np.take_along_axis(frame, states[:n_left], axis=1)
+        frame = np.stack([f[t] for f in frames[:n_active]])  # (n_active, n_symbols)
+        score[:n_active] = np.where(skipped, by_two, best) + np.take_along_axis(frame, states[:n_active], axis=1)
     return [_path(score[row], row, len(text), int(lengths[row]), steps) for row, text in enumerate(texts)]
 
 
-def _path(score: np.ndarray, row: int, n_said: int, n_frames: int, steps: Sequence[np.ndarray]) -> np.ndarray | None:
-    state = 2 * n_said if score[2 * n_said] >= score[2 * n_said - 1] else 2 * n_said - 1
+def _path(score: np.ndarray, row: int, n_symbols: int, n_frames: int, steps: Sequence[np.ndarray]) -> np.ndarray | None:
+    """One utterance's best path `(n_frames,)`, from the final `score` `(n_states,)` backwards; None without one."""
+    state = 2 * n_symbols if score[2 * n_symbols] >= score[2 * n_symbols - 1] else 2 * n_symbols - 1
     if not np.isfinite(score[state]):
         return None
     path = np.empty(n_frames, dtype=np.int64)
@@ -262,10 +275,10 @@ def _path(score: np.ndarray, row: int, n_said: int, n_frames: int, steps: Sequen
 
 
 def _emissions(path: np.ndarray | None, symbols: Sequence[int], log_posteriors: np.ndarray) -> list[Emission]:
-    """The runs of a path's symbols. A state, once left, does not come back."""
+    """The frames of each symbol on a path. A path never returns to a state that it has left."""
     if path is None:
         return []
-    places = 2 * np.arange(len(symbols)) + 1
+    places = 2 * np.arange(len(symbols)) + 1  # (n_symbols_of_text,)
     starts, ends = np.searchsorted(path, places), np.searchsorted(path, places, side="right")
     peaks = (float(np.exp(log_posteriors[a:b, s].max())) for a, b, s in zip(starts, ends, symbols, strict=True))
     return [

@@ -1,4 +1,4 @@
-"""CTC models of transformers: log-mel in, one pass, words from the frames on which their symbols were emitted."""
+"""CTC models of transformers: log-mel features in one pass, words with the times of the frames that emitted them."""
 
 from __future__ import annotations
 
@@ -12,60 +12,60 @@ import numpy as np
 import torch
 
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.features.config import Family, FeaturesConfig, kaldi
+from tasks.features.config import FeatureFamily, FeaturesConfig, kaldi
 from tasks.features.logmel import LogMel, pad_batch
 from tasks.recognition import beam, greedy
 from tasks.recognition.engine import Hints, Recognition
-from tasks.recognition.guide import Guide
+from tasks.recognition.fusion import FusionScorer
 from tasks.recognition.packing import pack
-from tasks.recognition.spelling import SpellingGuide, SpellingModel
-from tasks.recognition.vocabulary import VocabularyGuide, written
+from tasks.recognition.spelling import SpellingModel, SpellingScorer
+from tasks.recognition.vocabulary import VocabularyScorer, spell_as_listed
 
-# Audio that goes through the model at once, padding counted. On a core longer batches only leave the cache.
-BATCH_S = {"cpu": 40.0, "cuda": 1200.0}
-PORTION_S = {"cpu": 300.0, "cuda": 1200.0}
+# Audio in one forward pass, including padding. On a core longer batches only fall out of the cache.
+FORWARD_S = {"cpu": 40.0, "cuda": 1200.0}
+BATCH_S = {"cpu": 300.0, "cuda": 1200.0}
 # The encoder's convolutions and normalisation give NaN on a frame or two, and no word is shorter.
-SHORTEST_S = 0.1
+MIN_CHUNK_S = 0.1
 
 
 class CtcEngine:
     """`ParakeetForCTC` or `Wav2Vec2BertForCTC`: an encoder under one linear layer.
 
-    Decodes greedily, or by beam search where a spelling model lies in the folder or a vocabulary is given.
+    Decodes greedily, or by beam search if the folder has a spelling model or the hints a vocabulary.
     """
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         from transformers import AutoModelForCTC, AutoTokenizer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # loading is quick, and its bar would stand in the log
+        logging.disable_progress_bar()  # loading is quick, and the bar would end up in the log
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(device)
         dtype = torch.float16 if self._device.type == "cuda" else torch.float32
-        # `to` and the nested configuration are typed too loosely upstream to be followed.
+        # Upstream types `to` and the nested configuration too loosely for mypy.
         model: Any = AutoModelForCTC.from_pretrained(folder, dtype=dtype, local_files_only=True)
         self._model = model.to(self._device).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.blank = int(model.config.pad_token_id)
         spelling = SpellingModel.load(folder)
-        self._spelling = SpellingGuide(spelling) if spelling else None
-        self._symbols = symbols_of(tokenizer, self.blank)
-        self.features = features_of(folder)
+        self._spelling = SpellingScorer(spelling) if spelling else None
+        self._symbols = tokenizer_symbols(tokenizer, self.blank)
+        self.features = features_config(folder)
         self.log_mel = LogMel(self.features, self._device)
         self._config = model.config
         self._frame_ms = 1000 * subsampling_factor(model.config) / self.features.frame_rate_hz
-        self._budget = int(BATCH_S[self._device.type] * self.features.frame_rate_hz)
+        self._budget = int(FORWARD_S[self._device.type] * self.features.frame_rate_hz)
 
     @property
     def name(self) -> str:
-        how = "beam search with spelling" if self._spelling else "greedy"
-        return f"transformers {type(self._model).__name__}, {how}"
+        decoding = "beam search with spelling" if self._spelling else "greedy"
+        return f"transformers {type(self._model).__name__}, {decoding}"
 
     @property
-    def longest_chunk_s(self) -> float:
-        """Attention goes over the whole chunk. What training has hardly seen is no better understood (measured with
-        the base model: 12 to 30 s are equal within 0.4 points of WER, 8 s is a point worse) and costs more."""
+    def max_chunk_s(self) -> float:
+        """Attention spans the whole chunk, and lengths that are rare in training cost more without being better
+        recognised (base model: 12 to 30 s are equal within 0.4 points of WER, 8 s is a point worse)."""
         return 16.0
 
     @property
@@ -74,70 +74,70 @@ class CtcEngine:
         return 0.6
 
     @property
-    def portion_s(self) -> float:
-        return PORTION_S[self._device.type]
+    def batch_s(self) -> float:
+        return BATCH_S[self._device.type]
 
     @property
     def has_fixed_window(self) -> bool:
         return False
 
     @property
-    def tells_languages(self) -> bool:
+    def detects_languages(self) -> bool:
         return False
 
-    def languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:  # noqa: ARG002
-        """See `Engine.languages`: a CTC model does not tell."""
+    def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:  # noqa: ARG002
+        """See `Engine.detect_languages`: a CTC model does not."""
         return []
 
     def recognise(
-        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False
     ) -> list[Recognition]:
-        """See `Engine.recognise`. Carefully is greedily: by the audio alone."""
+        """See `Engine.recognise`. The fallback is greedy decoding: acoustic scores alone."""
         n_frames = [self.features.n_frames(len(chunk)) for chunk in chunks]
-        shortest = int(SHORTEST_S * self.features.frame_rate_hz)
-        heard = [index for index, frames in enumerate(n_frames) if frames > shortest]
+        min_frames = int(MIN_CHUNK_S * self.features.frame_rate_hz)
+        long_enough = [index for index, frames in enumerate(n_frames) if frames > min_frames]
         log_posteriors: dict[int, np.ndarray] = {}
-        for batch in pack([n_frames[index] for index in heard], self._budget):
-            indexes = [heard[position] for position in batch]
+        for batch in pack([n_frames[index] for index in long_enough], self._budget):
+            indexes = [long_enough[position] for position in batch]
             features = self.log_mel([chunks[index] for index in indexes])  # (n_frames, n_mels) each
             log_posteriors.update(zip(indexes, self.log_posteriors(features), strict=True))
         recognitions = [Recognition(())] * len(chunks)
         by_vocabulary: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for index in heard:
-            by_vocabulary[hints[index].vocabulary if hints and not careful else ()].append(index)
+        for index in long_enough:
+            by_vocabulary[hints[index].vocabulary if hints and not fallback else ()].append(index)
         for vocabulary, indexes in by_vocabulary.items():
-            found = self._emissions([log_posteriors.pop(index) for index in indexes], vocabulary, careful)
+            found = self._emissions([log_posteriors.pop(index) for index in indexes], vocabulary, fallback)
             for index, emissions in zip(indexes, found, strict=True):
                 duration_ms = len(chunks[index]) * 1000 // SAMPLE_RATE_HZ
-                words = greedy.words(emissions, self._symbols, self._frame_ms, duration_ms)
-                recognitions[index] = Recognition(written(words, hints[index].vocabulary if hints else ()))
+                words = greedy.to_words(emissions, self._symbols, self._frame_ms, duration_ms)
+                recognitions[index] = Recognition(spell_as_listed(words, hints[index].vocabulary if hints else ()))
         return recognitions
 
     def recognise_features(self, features: torch.Tensor, duration_ms: int) -> Recognition:
-        """One utterance of which there are only the features, normalised, `(n_frames, n_features)`."""
-        if len(features) <= int(SHORTEST_S * self.features.frame_rate_hz):
+        """Recognise one utterance from its normalised features, `(n_frames, n_features)`."""
+        if len(features) <= int(MIN_CHUNK_S * self.features.frame_rate_hz):
             return Recognition(())
-        (emissions,) = self._emissions(self.log_posteriors([features]), (), careful=False)
-        return Recognition(greedy.words(emissions, self._symbols, self._frame_ms, duration_ms))
+        (emissions,) = self._emissions(self.log_posteriors([features]), (), fallback=False)
+        return Recognition(greedy.to_words(emissions, self._symbols, self._frame_ms, duration_ms))
 
     def _emissions(
-        self, log_posteriors: list[np.ndarray], vocabulary: tuple[str, ...], careful: bool
+        self, log_posteriors: list[np.ndarray], vocabulary: tuple[str, ...], fallback: bool
     ) -> list[list[greedy.Emission]]:
-        guides: list[Guide] = [self._spelling] if self._spelling and not careful else []
+        scorers: list[FusionScorer] = [self._spelling] if self._spelling and not fallback else []
         if vocabulary:
-            guides.append(VocabularyGuide(vocabulary, self._symbols))
-        if not guides:
+            scorers.append(VocabularyScorer(vocabulary, self._symbols))
+        if not scorers:
             return [
-                greedy.emissions(frames.argmax(axis=-1), np.exp(frames.max(axis=-1)), self.blank)
+                greedy.collapse(frames.argmax(axis=-1), np.exp(frames.max(axis=-1)), self.blank)
                 for frames in log_posteriors
             ]
-        return beam.align(log_posteriors, beam.search(log_posteriors, self.blank, guides), self.blank)
+        return beam.align(log_posteriors, beam.search(log_posteriors, self.blank, scorers), self.blank)
 
     @torch.inference_mode()
     def log_posteriors(self, features: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        """For each utterance's features `(n_frames, n_mels)`, one batch: natural logarithms of the symbols'
-        posteriors, `(n_output_frames, n_symbols)` float32."""
-        batch, mask = pad_batch(features)
+        """One forward pass over utterances' features, `(n_frames, n_mels)` each. Returns the symbols' log posteriors
+        (natural), `(n_output_frames, n_symbols)` float32 each."""
+        batch, mask = pad_batch(features)  # (batch, n_frames, n_mels), (batch, n_frames)
         batch = batch.to(self._device, self._model.dtype)
         logits = self._model(input_features=batch, attention_mask=mask.to(self._device)).logits
         found = logits.float().log_softmax(dim=-1).cpu().numpy()  # (batch, n_output_frames, n_symbols)
@@ -149,14 +149,14 @@ class CtcEngine:
 
 
 def subsampling_factor(config: Any) -> int:
-    """How many frames of features one frame of a model's output stands for."""
+    """Feature frames per output frame."""
     if config.model_type == "parakeet_ctc":
         return int(config.encoder_config.subsampling_factor)
     return int(config.adapter_stride**config.num_adapter_layers) if config.add_adapter else 1
 
 
 def output_frames(config: Any, n_frames: int) -> int:
-    """Frames after the strided convolutions of a model's encoder, or of the adapter on it."""
+    """Output frames after the strided convolutions of a model's encoder, or of its adapter."""
     if config.model_type == "parakeet_ctc":
         encoder = config.encoder_config
         kernel, stride = encoder.subsampling_conv_kernel_size, encoder.subsampling_conv_stride
@@ -170,23 +170,23 @@ def output_frames(config: Any, n_frames: int) -> int:
     return n_frames
 
 
-def symbols_of(tokenizer: Any, blank: int) -> tuple[greedy.Symbol, ...]:
-    """What each output of a model writes. Where a token parts words (`|`), that is no special token but a space."""
+def tokenizer_symbols(tokenizer: Any, blank: int) -> tuple[greedy.Symbol, ...]:
+    """The text of each model output. A word delimiter token (`|`) is a space, not a special token."""
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     silent = {*tokenizer.all_special_ids, blank}
     if delimiter := getattr(tokenizer, "word_delimiter_token", None):
         silent.discard(tokenizer.word_delimiter_token_id)
         tokens = [" " if token == delimiter else token for token in tokens]
-    return greedy.vocabulary(tokens, silent)
+    return greedy.symbol_table(tokens, silent)
 
 
-def features_of(folder: Path) -> FeaturesConfig:
-    """The features that a saved CTC model asks for, from its `preprocessor_config.json`."""
+def features_config(folder: Path) -> FeaturesConfig:
+    """The feature configuration of a saved CTC model, from its `preprocessor_config.json`."""
     saved: dict[str, Any] = json.loads((folder / "preprocessor_config.json").read_bytes())
     if saved.get("feature_extractor_type") == "SeamlessM4TFeatureExtractor":
         return kaldi(saved["num_mel_bins"], per_feature_norm=True, stride=saved["stride"])
     return FeaturesConfig(
-        family=Family.PARAKEET,
+        family=FeatureFamily.PARAKEET,
         n_mels=saved["feature_size"],
         hop_samples=saved["hop_length"],
         win_samples=saved["win_length"],

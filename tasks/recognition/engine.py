@@ -1,4 +1,4 @@
-"""What an engine is: chunks of audio in, words with times and confidences out."""
+"""The engine protocol: chunks of audio in, words with times and confidences out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class RecognisedWord:
     """One word. Times count from the start of its chunk: 0 ≤ `start_ms` ≤ `end_ms` ≤ the chunk's length."""
 
     text: str
@@ -26,11 +26,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was heard in one chunk. Words are in order: neither starts nor ends ever run backwards."""
+    """The hypothesis for one chunk. Neither the starts nor the ends of its words ever decrease."""
 
-    words: tuple[Word, ...]
+    words: tuple[RecognisedWord, ...]
     language: str | None = None
-    """BCP 47, where the model tells."""
+    """BCP 47, if the model detects it."""
 
     @property
     def text(self) -> str:
@@ -39,12 +39,12 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What is known of a chunk before it is heard."""
+    """What is known about a chunk before it is decoded."""
 
     language: str | None = None
-    """BCP 47. None: to be heard in the chunk itself, where the model can."""
+    """BCP 47. None: detected in the chunk itself, if the model can."""
     vocabulary: tuple[str, ...] = ()
-    """Words and names that may be said."""
+    """Words and names to expect."""
 
 
 class Engine(Protocol):
@@ -55,34 +55,34 @@ class Engine(Protocol):
         """Family and library, as a transcript's provenance names them."""
 
     @property
-    def longest_chunk_s(self) -> float:
-        """Longer chunks are not understood whole."""
+    def max_chunk_s(self) -> float:
+        """The longest chunk that is decoded in one pass."""
 
     @property
     def join_pause_s(self) -> float:
-        """Speech parted by a shorter pause goes into one chunk, where it fits."""
+        """Speech segments with a shorter pause between them share a chunk, if it is long enough."""
 
     @property
-    def portion_s(self) -> float:
-        """Audio to hand it at once: enough to pack well. It is held in memory, and as much again is read ahead."""
+    def batch_s(self) -> float:
+        """Audio to pass in one call: enough to pack well. It is held in memory, and as much again is prefetched."""
 
     @property
     def has_fixed_window(self) -> bool:
-        """A short chunk costs as much as the longest."""
+        """Whether a short chunk costs as much as the longest."""
 
     @property
-    def tells_languages(self) -> bool:
-        """Whether it hears which language is spoken."""
+    def detects_languages(self) -> bool:
+        """Whether the model detects the spoken language."""
 
-    def languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
-        """For each chunk, how probable each language is (BCP 47). A model that cannot tell gives nothing."""
+    def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
+        """For each chunk, the probability of each language (BCP 47). Empty for a model that does not detect them."""
 
     def recognise(
-        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False
     ) -> list[Recognition]:
-        """One recognition for each chunk, `(n_samples,)` float32 mono at 16 kHz, in the order given.
+        """One recognition for each chunk, `(n_samples,)` float32 mono at 16 kHz, in the given order.
 
-        The more chunks at once, the better they pack; memory grows with the batch that fits the device, not with
-        their number. `hints` has one for each chunk. `careful` is for chunks on which the usual way has failed:
-        nothing is used that may have misled it, and no loop is allowed.
+        More chunks in one call pack better; memory grows with the batch that fits the device, not with their number.
+        `hints` has one entry for each chunk. `fallback` is for chunks whose normal decoding failed: it ignores
+        anything that may have misled the model, and allows no repetition loop.
         """

@@ -1,4 +1,4 @@
-"""Which engine a model's folder asks for."""
+"""Picking the engine for a model's folder."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from tasks.contract import Misconfigured, Reason
 from tasks.models import model_type
 from tasks.recognition.engine import Engine
 
-CONVERTED = "ctranslate2"  # a model's subfolder
+CTRANSLATE2_FOLDER = "ctranslate2"  # subfolder in which convert-model puts a Whisper's CTranslate2 weights
 
 
 def load_engine(folder: Path, device: str = "auto") -> Engine:
-    """The engine for a model's folder: `model.bin` is CTranslate2's Whisper, else `config.json` names the family.
+    """Load the model in a folder: `model.bin`, there or in `ctranslate2/`, is a CTranslate2 Whisper; otherwise
+    `config.json` names the family.
 
-    A Whisper that convert-model made brings its CTranslate2 form along, in a folder of its own.
-
-    `device` is `cpu`, `cuda` or `auto`: an accelerator where there is one.
+    `device` is `cpu`, `cuda` or `auto`: an accelerator if there is one.
 
     Raises:
         InputRejected: the folder holds no model that can be loaded.
-        Misconfigured: a model of a family that no engine serves.
+        Misconfigured: no engine runs this model family.
     """
-    for converted_folder in (folder, folder / CONVERTED):
-        if (converted_folder / "model.bin").is_file():
+    for ctranslate2_folder in (folder, folder / CTRANSLATE2_FOLDER):
+        if (ctranslate2_folder / "model.bin").is_file():
             from tasks.recognition.whisper import WhisperEngine
 
-            return WhisperEngine(converted_folder, device)
+            return WhisperEngine(ctranslate2_folder, device)
     family = model_type(folder)
     if family in ("parakeet_ctc", "wav2vec2-bert"):
         from tasks.recognition.ctc import CtcEngine
 
         return CtcEngine(folder, device)
     if family == "whisper":
-        from tasks.recognition.whisper import WhisperEngine, converted
+        from tasks.recognition.whisper import WhisperEngine, convert_to_ctranslate2
 
-        return WhisperEngine(converted(folder), device)
+        return WhisperEngine(convert_to_ctranslate2(folder), device)
     raise Misconfigured(
         f"no engine for model type {family!r}",
         reason=Reason.INVALID_ARGUMENT,

@@ -1,4 +1,4 @@
-"""Which chunks go through a model together."""
+"""Batches of chunks that go through a model together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Indexes of `lengths` in batches, longest first, each at most `budget` long with its padding counted.
+    """Indexes of `lengths` in batches, longest first, each at most `budget` long including its padding.
 
-    Neighbours in length share a batch, so little is padded. An item above the budget goes alone. The longest batch
-    comes first: if memory does not suffice, that shows at once.
+    Items of similar length share a batch, so that little is padded. An item above the budget gets its own batch. The
+    longest batch comes first: if memory does not suffice, it shows at once.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -24,12 +24,12 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
-def evenly(items: Sequence[T], most: int, at_a_time: int = 1) -> list[Sequence[T]]:
-    """`items` in order, in as few batches of at most `most` as there can be, none more than one item larger.
+def split_evenly(items: Sequence[T], max_size: int, n_workers: int = 1) -> list[Sequence[T]]:
+    """`items` in order, in as few batches of at most `max_size` as possible, whose sizes differ by at most one.
 
-    Where `at_a_time` batches are worked on, their number is a multiple of it, if there are enough items.
+    With enough items the number of batches is a multiple of `n_workers`, so that each worker gets as many.
     """
-    n_batches = -(-len(items) // most)
-    n_batches = min(-(-n_batches // at_a_time) * at_a_time, len(items))
+    n_batches = -(-len(items) // max_size)
+    n_batches = min(-(-n_batches // n_workers) * n_workers, len(items))
     edges = [len(items) * number // n_batches for number in range(n_batches + 1)] if items else []
     return [items[start:end] for start, end in pairwise(edges)]

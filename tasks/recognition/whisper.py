@@ -1,6 +1,6 @@
-"""Whisper through faster-whisper (CTranslate2): our chunks, its decoder.
+"""Whisper through faster-whisper (CTranslate2): its decoder on our chunks.
 
-Its own voice activity and its chunking are not used, and nothing is carried from one chunk to the next.
+Its voice activity detection and chunking are not used, and no text is carried from one chunk to the next.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Misconfigured, Reason, digest_of
-from tasks.recognition.allocation import keep_freed_memory
-from tasks.recognition.engine import Hints, Recognition, Word
-from tasks.recognition.packing import evenly
-from tasks.recognition.vocabulary import written
+from tasks.recognition.allocator import keep_freed_memory
+from tasks.recognition.engine import Hints, RecognisedWord, Recognition
+from tasks.recognition.packing import split_evenly
+from tasks.recognition.vocabulary import spell_as_listed
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.text import space_between
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
-    from faster_whisper.transcribe import Word as Piece
+    from faster_whisper.transcribe import Word as WordPart
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,70 +43,70 @@ WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
-# On processors batches go side by side, with few threads each: a decoder's products are too small to be shared out.
-WORKERS, THREADS_A_WORKER = 4, 4  # at most
-PORTION_S = {"cpu": 300.0, "cuda": 1440.0}
+# On CPUs batches run in parallel, with few threads each: a decoder's matrix products are too small for more.
+MAX_WORKERS, MAX_THREADS_PER_WORKER = 4, 4
+BATCH_S = {"cpu": 300.0, "cuda": 1440.0}
 BEAM_SIZE = 5
-# A model's own word for a window without speech; the second is that of vocabularies before large-v3. Upstream asks that
-# the text be improbable too, but what is invented in silence often is not: Whisper base is 0.93 sure of digital silence
-# and hears "you" in it, at a mean log probability of -0.4. Of people's sentences in as much noise it was 0.33 at most,
-# and of single words above 0.6 only where it misheard them.
+# The model's token for a window without speech; the second name is that of vocabularies before large-v3. Upstream also
+# requires a low log probability of the text, but text invented in silence is often probable: Whisper base gives digital
+# silence a no-speech probability of 0.93 and the text "you" with a mean log probability of -0.4. Sentences in as much
+# noise reached 0.33 at most, and single words exceeded 0.6 only where they were misrecognised.
 NO_SPEECH_TOKENS = ("<|nospeech|>", "<|nocaptions|>")
-NO_SPEECH = 0.6
-MOST_KEPT = 64  # encodings of large-v3 take 3.8 MB each on accelerators
-ONLY_LANGUAGE = "en"  # of the models that are not multilingual
-# What faster-whisper needs beside the weights; without a tokenizer it would ask the hub.
-COMPANIONS = ("tokenizer.json", "preprocessor_config.json")
+NO_SPEECH_THRESHOLD = 0.6
+MAX_CACHED = 64  # encoder outputs of large-v3 take 3.8 MB each on accelerators
+ONLY_LANGUAGE = "en"  # of models that are not multilingual
+# Files that faster-whisper needs beside the weights; without a tokenizer it would download one from the hub.
+REQUIRED_FILES = ("tokenizer.json", "preprocessor_config.json")
 
 
 class WindowFeatures:
-    """In place of faster-whisper's extractor: our features of a whole window, the silence behind the chunk included.
+    """Replaces faster-whisper's feature extractor: log-mel of a whole window, including the silence after the chunk.
 
-    Whisper was trained on sound that was filled up with silence. Upstream fills up the features, with zeros, which no
-    silence gives; and its extractor takes several times as long.
+    Whisper was trained on audio padded with silence. Upstream pads the features instead, with zeros, which silence does
+    not give; and its extractor is several times slower.
     """
 
     def __init__(self, model: WhisperModel) -> None:
         from tasks.features.config import whisper
         from tasks.features.logmel import LogMel
 
-        vars(self).update(vars(model.feature_extractor))  # rates and lengths, which the model reads here
+        vars(self).update(vars(model.feature_extractor))  # rates and lengths that faster-whisper reads from it
         self._log_mel = LogMel(whisper(model.model.n_mels))
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
-        """`(n_samples,)` at 16 kHz to `(n_mels, n_frames + 1)`: the callers drop the last."""
-        features = self._log_mel([waveform])[0].numpy().T
+        """`(n_samples,)` at 16 kHz to `(n_mels, n_frames + 1)`: the callers drop the last frame."""
+        features = self._log_mel([waveform])[0].numpy().T  # (n_mels, n_frames)
         return np.pad(features, ((0, 0), (0, 1)))
 
 
-class Encodings:
-    """In place of a model's encoder: what it made of a window that was heard for its language is kept until the window
-    is decoded. On processors a window costs as much to encode as to decode."""
+class EncoderCache:
+    """Replaces a model's encoder: its output for language detection is kept until the window is decoded. On CPUs a
+    window costs as much to encode as to decode."""
 
     def __init__(self, model: WhisperModel) -> None:
         self._encode = model.encode if model.model.device == "cuda" else _one_by_one(model.encode)
-        self._kept: dict[bytes, np.ndarray] = {}
+        self._cached: dict[bytes, np.ndarray] = {}
         self._lock = Lock()
 
-    def hear(self, features: np.ndarray) -> StorageView:
-        """`(n, n_mels, n_frames)` to encodings, of which the latest are kept."""
+    def encode_and_keep(self, features: np.ndarray) -> StorageView:
+        """Encode `(n, n_mels, n_frames)` and cache the latest outputs."""
         encoded = self._encode(features)
-        heard = {_digest(window): np.copy(e) for window, e in zip(features, _on_host(encoded), strict=True)}
+        latest = {_digest(window): np.copy(e) for window, e in zip(features, _on_host(encoded), strict=True)}
         with self._lock:
-            self._kept |= heard
-            while len(self._kept) > MOST_KEPT:
-                self._kept.pop(next(iter(self._kept)))
+            self._cached |= latest
+            while len(self._cached) > MAX_CACHED:
+                self._cached.pop(next(iter(self._cached)))
         return encoded
 
     def __call__(self, features: np.ndarray) -> StorageView:
-        """`(n, n_mels, n_frames)` to encodings; what was kept is given away."""
+        """Encode `(n, n_mels, n_frames)`, taking windows out of the cache where it has them."""
         from ctranslate2 import StorageView
 
         found = {}
-        if self._kept:
+        if self._cached:
             digests = [_digest(window) for window in features]
             with self._lock:
-                found = {index: self._kept.pop(d) for index, d in enumerate(digests) if d in self._kept}
+                found = {index: self._cached.pop(d) for index, d in enumerate(digests) if d in self._cached}
         if not found:
             return self._encode(features)
         if missing := [index for index in range(len(features)) if index not in found]:
@@ -115,12 +115,13 @@ class Encodings:
 
 
 def _one_by_one(encode: Callable[[np.ndarray], StorageView]) -> Callable[[np.ndarray], StorageView]:
-    """On processors: what a window's attention needs stays small (a window of small takes 2.1 s so, 2.4 among six)."""
+    """For CPUs: with one window at a time attention stays in the cache (a window of small takes 2.1 s, 2.4 of six)."""
 
     def encode_each(features: np.ndarray) -> StorageView:
         from ctranslate2 import StorageView
 
-        windows = features.reshape(-1, 1, *features.shape[-2:])  # upstream asks for a single one without its number
+        # Upstream passes a single window without the batch dimension.
+        windows = features.reshape(-1, 1, *features.shape[-2:])  # (n, 1, n_mels, n_frames)
         return StorageView.from_array(np.concatenate([_on_host(encode(window)) for window in windows]))
 
     return encode_each
@@ -137,36 +138,36 @@ def _digest(window: np.ndarray) -> bytes:
 
 
 class WhisperEngine:
-    """A converted Whisper of any size."""
+    """A Whisper of any size in CTranslate2's format."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         import ctranslate2
         from faster_whisper import WhisperModel
 
-        missing = [name for name in COMPANIONS if not (folder / name).is_file()]
+        missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
         if missing:
             raise InputRejected(
                 f"a Whisper without {' and '.join(missing)}",
                 reason=Reason.CORRUPT,
                 subject=str(folder),
-                next_step="save its tokenizer and its feature extractor beside the weights",
+                next_step="save its tokenizer and feature extractor beside the weights",
             )
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         if device == "cpu":
             keep_freed_memory()
         cores = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-        self._n_workers = min(WORKERS, cores) if device == "cpu" else 1
+        self._n_workers = min(MAX_WORKERS, cores) if device == "cpu" else 1
         self._model = WhisperModel(
             str(folder),
             device=device,
             compute_type=COMPUTE_TYPES[device],
-            cpu_threads=min(THREADS_A_WORKER, cores // self._n_workers),
+            cpu_threads=min(MAX_THREADS_PER_WORKER, cores // self._n_workers),
             num_workers=self._n_workers,
             local_files_only=True,
         )
         self._model.feature_extractor = WindowFeatures(self._model)
-        self._encodings = self._model.encode = Encodings(self._model)
+        self._encoder = self._model.encode = EncoderCache(self._model)
         self._batch_chunks = BATCH_CHUNKS[device]
         self._compute_type = COMPUTE_TYPES[device]
 
@@ -175,188 +176,194 @@ class WhisperEngine:
         return f"faster-whisper {self._compute_type}, beam {BEAM_SIZE}"
 
     @property
-    def longest_chunk_s(self) -> float:
+    def max_chunk_s(self) -> float:
         return float(WINDOW_S)
 
     @property
     def join_pause_s(self) -> float:
-        """A window costs the same however little is said in it; but long silence in it invites invention."""
+        """A window costs the same with little speech in it, but long silence invites invented text."""
         return 3.0
 
     @property
-    def portion_s(self) -> float:
-        return PORTION_S[self._model.model.device]
+    def batch_s(self) -> float:
+        return BATCH_S[self._model.model.device]
 
     @property
     def has_fixed_window(self) -> bool:
         return True
 
     @property
-    def tells_languages(self) -> bool:
+    def detects_languages(self) -> bool:
         return bool(self._model.model.is_multilingual)
 
-    def languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
-        """See `Engine.languages`. Each chunk costs one pass of the encoder, which decoding it then saves."""
-        if not self.tells_languages:
+    def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
+        """See `Engine.detect_languages`. Each chunk costs one encoder pass, which decoding it then saves."""
+        if not self.detects_languages:
             return []
 
-        def guess(batch: Sequence[np.ndarray]) -> list[dict[str, float]]:
-            features = [self._model.feature_extractor(chunk)[..., :-1] for chunk in batch]
-            guesses = self._model.model.detect_language(self._encodings.hear(np.stack(features)))
-            return [{token[2:-2]: p for token, p in likely_first} for likely_first in guesses]  # "<|en|>"
+        def detect(batch: Sequence[np.ndarray]) -> list[dict[str, float]]:
+            features = [self._model.feature_extractor(chunk)[..., :-1] for chunk in batch]  # (n_mels, n_frames) each
+            detected = self._model.model.detect_language(self._encoder.encode_and_keep(np.stack(features)))
+            return [{token[2:-2]: p for token, p in most_likely_first} for most_likely_first in detected]  # "<|en|>"
 
-        return [found for _, guesses in self._side_by_side(guess, chunks) for found in guesses]
+        return [probabilities for _, detected in self._map_batches(detect, chunks) for probabilities in detected]
 
     def recognise(
-        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, careful: bool = False
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False
     ) -> list[Recognition]:
-        """See `Engine.recognise`. A chunk without a language in its hints is decoded in the one heard in it.
+        """See `Engine.recognise`. A chunk without a language in its hints is decoded in its detected language.
 
-        Carefully is without prompt, and no four tokens may come twice. Sampling at rising temperatures, upstream's own
-        way out of a loop, would give other words each time.
+        The fallback uses no prompt and forbids repeated 4-grams of tokens. Sampling at rising temperatures, upstream's
+        own fallback, is not reproducible.
         """
         recognitions = [Recognition(())] * len(chunks)
-        for known, indexes in self._alike(chunks, hints, careful).items():
+        for shared_hints, indexes in self._group_by_hints(chunks, hints, fallback).items():
 
-            def decode(batch: Sequence[int], known: Hints = known) -> list[Recognition]:
-                return self._decode([chunks[index] for index in batch], known, careful)
+            def decode(batch: Sequence[int], shared_hints: Hints = shared_hints) -> list[Recognition]:
+                return self._decode([chunks[index] for index in batch], shared_hints, fallback)
 
-            for batch, found in self._side_by_side(decode, indexes):
+            for batch, found in self._map_batches(decode, indexes):
                 for index, recognition in zip(batch, found, strict=True):
                     recognitions[index] = recognition
         return recognitions
 
-    def _side_by_side(
+    def _map_batches(
         self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T]
     ) -> Iterator[tuple[Sequence[T], list[R]]]:
-        """Batches of `items` and what `work` makes of them, in order; as many at a time as there are workers."""
-        batches = evenly(items, self._batch_chunks, self._n_workers)
+        """Batches of `items` and their results from `work`, in order; the workers run in parallel."""
+        batches = split_evenly(items, self._batch_chunks, self._n_workers)
         with ThreadPoolExecutor(self._n_workers) as workers:
             yield from zip(batches, workers.map(work, batches), strict=True)
 
-    def _alike(
-        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None, careful: bool
+    def _group_by_hints(
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None, fallback: bool
     ) -> dict[Hints, list[int]]:
-        """Indexes of the chunks that hold a sample, by what is known of them, the longest first.
+        """Indexes of the chunks that are not empty, by their hints, longest first.
 
-        Neighbours in length say about as much: a batch takes as long as its longest text.
+        Chunks of similar length have texts of similar length, and a batch takes as long as its longest text.
         """
-        given = list(hints) if hints else [Hints()] * len(chunks)
-        vague = [index for index, hint in enumerate(given) if len(chunks[index]) and not hint.language]
-        heard = self.languages([chunks[index] for index in vague]) or [{} for _ in vague]
-        for index, likely in zip(vague, heard, strict=True):
-            given[index] = replace(given[index], language=max(likely, key=likely.__getitem__, default=ONLY_LANGUAGE))
+        completed = list(hints) if hints else [Hints()] * len(chunks)
+        undetected = [index for index, hint in enumerate(completed) if len(chunks[index]) and not hint.language]
+        detected = self.detect_languages([chunks[index] for index in undetected]) or [{} for _ in undetected]
+        for index, probabilities in zip(undetected, detected, strict=True):
+            language = max(probabilities, key=probabilities.__getitem__, default=ONLY_LANGUAGE)
+            completed[index] = replace(completed[index], language=language)
         groups: dict[Hints, list[int]] = defaultdict(list)
         for index in sorted(range(len(chunks)), key=lambda i: -len(chunks[i])):
             if len(chunks[index]):
-                groups[replace(given[index], vocabulary=()) if careful else given[index]].append(index)
+                groups[replace(completed[index], vocabulary=()) if fallback else completed[index]].append(index)
         return groups
 
-    def _code(self, language: str | None) -> str | None:
-        """Whisper's own name of a language: it knows no regions."""
+    def _language_code(self, language: str | None) -> str | None:
+        """Whisper's code of a language: it has no regions."""
         code = language and language.split("-")[0]
         if code and code not in self._model.supported_languages:
             raise Misconfigured(
-                f"the model does not speak {language}",
+                f"the model does not support {language}",
                 reason=Reason.INVALID_ARGUMENT,
                 subject="language",
-                next_step="name another, or auto",
+                next_step="give another language, or auto",
             )
         return code
 
-    def _decode(self, chunks: Sequence[np.ndarray], known: Hints, careful: bool) -> list[Recognition]:
-        """One batch. Each chunk gets a window of its own on one line, so that a segment's place says whose it is."""
+    def _decode(self, chunks: Sequence[np.ndarray], hints: Hints, fallback: bool) -> list[Recognition]:
+        """Decode one batch. The chunks are laid out one per window, so that a segment's window identifies its chunk."""
         from faster_whisper import BatchedInferencePipeline
 
-        line = np.zeros(len(chunks) * WINDOW_SAMPLES, dtype=np.float32)
+        line = np.zeros(len(chunks) * WINDOW_SAMPLES, dtype=np.float32)  # (n_chunks * WINDOW_SAMPLES,)
         clips, lengths_s = [], []
         for index, chunk in enumerate(chunks):
             chunk = chunk[:WINDOW_SAMPLES]
             line[index * WINDOW_SAMPLES : index * WINDOW_SAMPLES + len(chunk)] = chunk
             lengths_s.append(len(chunk) / SAMPLE_RATE_HZ)
             clips.append({"start": index * WINDOW_S, "end": index * WINDOW_S + lengths_s[-1]})
-        # It remembers where the last batch ended: each has its own, or what is side by side would mix.
+        # The pipeline keeps the end of its last batch: parallel batches need one each.
         segments, _ = BatchedInferencePipeline(self._model).transcribe(
             line,
-            language=self._code(known.language),
+            language=self._language_code(hints.language),
             beam_size=BEAM_SIZE,
             word_timestamps=True,
             vad_filter=False,
             clip_timestamps=clips,
             batch_size=len(clips),
-            hotwords=", ".join(known.vocabulary) or None,
-            repetition_penalty=1.2 if careful else 1.0,
-            no_repeat_ngram_size=4 if careful else 0,
+            hotwords=", ".join(hints.vocabulary) or None,
+            repetition_penalty=1.2 if fallback else 1.0,
+            no_repeat_ngram_size=4 if fallback else 0,
         )
-        heard: list[list[Segment]] = [[] for _ in chunks]
+        by_chunk: list[list[Segment]] = [[] for _ in chunks]
         frames_per_window = WINDOW_S * self._model.frames_per_second
         for segment in segments:
-            if segment.no_speech_prob > NO_SPEECH:
-                continue  # decoders may not end a text at once, and so must write something
-            heard[segment.seek // frames_per_window].append(segment)
+            if segment.no_speech_prob > NO_SPEECH_THRESHOLD:
+                continue  # decoding cannot end the text at its first token, so there always is some
+            by_chunk[segment.seek // frames_per_window].append(segment)
         return [
             Recognition(
-                written(_words(heard[index], index * WINDOW_S, length_s, known.language or ""), known.vocabulary),
-                known.language,
+                spell_as_listed(
+                    words_of_segments(by_chunk[index], index * WINDOW_S, length_s, hints.language or ""),
+                    hints.vocabulary,
+                ),
+                hints.language,
             )
             for index, length_s in enumerate(lengths_s)
         ]
 
 
-def _words(segments: Iterable[Segment], offset_s: float, length_s: float, language: str) -> tuple[Word, ...]:
-    """A chunk's words, their times counted from its start, held inside it and in order."""
-    words: list[Word] = []
+def words_of_segments(
+    segments: Iterable[Segment], offset_s: float, length_s: float, language: str
+) -> tuple[RecognisedWord, ...]:
+    """A chunk's words. Their times count from its start, are clamped to it and never decrease."""
+    words: list[RecognisedWord] = []
     start_ms = end_ms = 0
     length_ms = int(length_s * 1000)
     for text, start_s, end_s, probability, timing in (
-        word for segment in segments for word in _timed(segment, language)
+        word for segment in segments for word in _timed_words(segment, language)
     ):
         start_ms = min(max(round((start_s - offset_s) * 1000), start_ms), length_ms)
         end_ms = min(max(round((end_s - offset_s) * 1000), start_ms, end_ms), length_ms)
-        words.append(Word(text, start_ms, end_ms, min(max(float(probability), 0.0), 1.0), timing))
+        words.append(RecognisedWord(text, start_ms, end_ms, min(max(float(probability), 0.0), 1.0), timing))
     return tuple(words)
 
 
-def _timed(segment: Segment, language: str) -> Iterator[tuple[str, float, float, float, WordTiming]]:
-    """Text, start, end, probability and timing of each word, in seconds of the line.
+def _timed_words(segment: Segment, language: str) -> Iterator[tuple[str, float, float, float, WordTiming]]:
+    """Text, start, end, probability and timing of each word, in seconds of the whole line.
 
-    Where the attention gave no words for a text, they share the segment by their length: text is never lost.
+    A text for which attention gave no word times is spread over the segment by word length: text is never lost.
     """
     if segment.words:
-        for word in _whole(segment.words, language):
+        for word in _merge_parts(segment.words, language):
             yield word.word, word.start, word.end, word.probability, WordTiming.ATTENTION
         return
     texts = segment.text.split()
     n_characters = sum(map(len, texts))
-    said = 0
+    n_before = 0
     for text in texts:
         start, end = (
-            segment.start + (segment.end - segment.start) * n / n_characters for n in (said, said + len(text))
+            segment.start + (segment.end - segment.start) * n / n_characters for n in (n_before, n_before + len(text))
         )
         yield text, start, end, math.exp(segment.avg_logprob), WordTiming.CHUNK
-        said += len(text)
+        n_before += len(text)
 
 
-def _whole(pieces: Iterable[Piece], language: str) -> list[Piece]:
-    """Words without the spaces before them.
+def _merge_parts(parts: Iterable[WordPart], language: str) -> list[WordPart]:
+    """Merge upstream's words into whole ones, without leading spaces.
 
-    Upstream begins another at a mark inside ("state", "-of") and, in scripts without spaces, at every token ("20",
-    "24"). A piece that has no space before it, where one would be written, belongs to the word before.
+    Upstream starts a word at punctuation inside one ("state", "-of") and, in scripts without spaces, at every token
+    ("20", "24"). A part without a leading space, where one would be written, belongs to the word before.
     """
-    words: list[Piece] = []
-    for piece in pieces:
-        text = piece.word.strip()
-        if text and words and not piece.word[0].isspace() and space_between(words[-1].word, text, language):
+    words: list[WordPart] = []
+    for part in parts:
+        text = part.word.strip()
+        if text and words and not part.word[0].isspace() and space_between(words[-1].word, text, language):
             before = words[-1]
-            probability = min(before.probability, piece.probability)
-            words[-1] = replace(before, word=before.word + text, end=piece.end, probability=probability)
+            probability = min(before.probability, part.probability)
+            words[-1] = replace(before, word=before.word + text, end=part.end, probability=probability)
         elif text:
-            words.append(replace(piece, word=text))
+            words.append(replace(part, word=text))
     return words
 
 
-def converted(folder: Path) -> Path:
-    """The CTranslate2 form of a Whisper that transformers saved, made once on a host and kept.
+def convert_to_ctranslate2(folder: Path) -> Path:
+    """Convert a Whisper that transformers saved to CTranslate2's format, once on a host. Returns the cached folder.
 
     Weights are stored as float16; the engine quantises further when it loads them.
     """
@@ -369,7 +376,7 @@ def converted(folder: Path) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-    copied = [name for name in COMPANIONS if (folder / name).is_file()]
+    copied = [name for name in REQUIRED_FILES if (folder / name).is_file()]
     TransformersConverter(str(folder), copy_files=copied).convert(str(partial), quantization="float16")
     try:
         partial.rename(target)

@@ -1,4 +1,4 @@
-"""diarize: who speaks when in the programmes of one prepared batch, with one diarizer loaded once."""
+"""diarize: who speaks when in the programmes of one prepared batch. The diarizer is loaded once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tasks import diarization
 from tasks.contract import Outcome
 from tasks.contract.arguments import Diarize
 from tasks.models import ModelReference
-from tasks.night.faults import own_fault
+from tasks.night.chunk_reading import BatchAudio
+from tasks.night.faults import describe_or_reraise
+from tasks.night.kept_outputs import KeptOutputs
 from tasks.night.pipeline import DIARIZE_VERSION
-from tasks.night.records import PREPARED, DiarizedProgramme, Preparation, in_brief, turns_name
-from tasks.night.kept_outputs import Shelf
-from tasks.night.windows import AudioSource
+from tasks.night.records import PREPARED, DiarizedProgramme, Preparation, truncated, turns_name
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 from tasks.storage.records import read_lines, read_one
 
@@ -40,10 +40,10 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
         p for p in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)) if p.has_audio
     ]
     reference = diarization.resolve(arguments.diarizer)
-    listener = Listener(AudioSource(arguments.prepared, prepared, context.scratch), reference, context, preparations)
-    found = [listener.listen(preparation) for preparation in preparations]
+    runner = BatchDiarizer(BatchAudio(arguments.prepared, prepared, context.scratch), reference, context, preparations)
+    found = [runner.diarize(preparation) for preparation in preparations]
     failed = [d for d in found if not d.outcome.is_done]
-    names = {p.arrival.arrival: p.arrival.programme for p in preparations}
+    names = {p.arrival.id: p.arrival.programme for p in preparations}
     return StepOutput(
         counts={
             "programmes": len(found),
@@ -53,76 +53,76 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
             "turns": sum(len(d.turns) for d in found),
         },
         metrics={
-            "speech_hours": round(listener.total_s / 3600, 4),
-            "load_s": round(listener.load_s, 3),
-            "rtfx": round(listener.heard_audio_s / listener.heard_s, 1) if listener.heard_s else 0.0,
+            "speech_hours": round(runner.total_s / 3600, 4),
+            "load_s": round(runner.load_s, 3),
+            "rtfx": round(runner.diarized_s / runner.compute_s, 1) if runner.compute_s else 0.0,
         },
         labels={"diarizer": reference.version},
-        warnings=in_brief([f"{names[d.arrival]}: speakers were not told apart: {d.detail}" for d in failed]),
+        warnings=truncated([f"{names[d.arrival]}: speakers were not told apart: {d.detail}" for d in failed]),
         n_retryable=len(failed),
     )
 
 
-class Listener:
-    """Listens to the programmes of a batch, one after the other; a bad one costs only its own speakers."""
+class BatchDiarizer:
+    """Diarizes the programmes of a batch one by one. A programme with a fault loses its own speakers only."""
 
     def __init__(
-        self, audio: AudioSource, reference: ModelReference, context: StepContext, preparations: list[Preparation]
+        self, audio: BatchAudio, reference: ModelReference, context: StepContext, preparations: list[Preparation]
     ) -> None:
         self._audio, self._reference, self._context = audio, reference, context
-        self._shelf = Shelf(context)
+        self._kept = KeptOutputs(context)
         self._diarizer: Diarizer | None = None
         self.total_s = sum(p.speech_ms for p in preparations) / 1000
-        self._done_s = self.load_s = self.heard_s = self.heard_audio_s = 0.0
+        self._done_s = self.load_s = self.compute_s = self.diarized_s = 0.0
 
-    def listen(self, preparation: Preparation) -> DiarizedProgramme:
-        """The programme's turns, published; what an attempt before this one has found is taken as it is."""
-        name = turns_name(preparation.arrival.arrival)
-        if uri := self._shelf.find(name):
+    def diarize(self, preparation: Preparation) -> DiarizedProgramme:
+        """Diarize a programme and publish its turns, or take over those of an earlier attempt."""
+        name = turns_name(preparation.arrival.id)
+        if uri := self._kept.find(name):
             found = read_one(DiarizedProgramme, uri)
         else:
-            found = self._try(preparation)
+            found = self._diarize_isolated(preparation)
             data = found.model_dump_json().encode() + b"\n"
             if found.outcome.is_done:
-                self._shelf.keep(name, data)
+                self._kept.keep(name, data)
             else:
-                self._context.publish(name, data)  # the next attempt tries again
+                self._context.publish(name, data)  # of this attempt only: the next one tries again
         self._done_s += preparation.speech_ms / 1000
-        self._tell(preparation, 0.0)
+        self._report_progress(preparation, 0.0)
         return found
 
-    def _try(self, preparation: Preparation) -> DiarizedProgramme:
+    def _diarize_isolated(self, preparation: Preparation) -> DiarizedProgramme:
         try:
-            return self._listen(preparation)
+            return self._diarize(preparation)
         except Exception as error:
-            detail = own_fault(error)
+            detail = describe_or_reraise(error)
             log.exception("speakers could not be told apart", programme=preparation.arrival.programme)
             return DiarizedProgramme(
-                arrival=preparation.arrival.arrival,
+                arrival=preparation.arrival.id,
                 diarizer=self._reference.version,
                 outcome=Outcome.FAILED,
                 detail=detail,
             )
 
-    def _listen(self, preparation: Preparation) -> DiarizedProgramme:
+    def _diarize(self, preparation: Preparation) -> DiarizedProgramme:
         if not preparation.speech:
-            return DiarizedProgramme(arrival=preparation.arrival.arrival, diarizer=self._reference.version)
-        diarizer = self._loaded()
+            return DiarizedProgramme(arrival=preparation.arrival.id, diarizer=self._reference.version)
+        diarizer = self._load()
         began = time.monotonic()
         with self._audio.opened(preparation) as read:
             found = diarizer.diarize(
                 read,
                 preparation.speech,
-                lambda share: self._tell(preparation, share * preparation.speech_ms / 1000),
+                lambda share: self._report_progress(preparation, share * preparation.speech_ms / 1000),
             )
-        self.heard_s += time.monotonic() - began
-        self.heard_audio_s += preparation.duration_ms / 1000
-        turns, exclusive = (tuple(some) for some in (found.turns, found.exclusive))
+        self.compute_s += time.monotonic() - began
+        self.diarized_s += preparation.duration_ms / 1000
+        turns, exclusive = tuple(found.turns), tuple(found.exclusive)
         return DiarizedProgramme(
-            arrival=preparation.arrival.arrival, diarizer=diarizer.name, turns=turns, exclusive=exclusive
+            arrival=preparation.arrival.id, diarizer=diarizer.name, turns=turns, exclusive=exclusive
         )
 
-    def _loaded(self) -> Diarizer:
+    def _load(self) -> Diarizer:
         if self._diarizer is None:
             began = time.monotonic()
             from tasks.diarization.diarizer import load_diarizer
@@ -132,6 +132,6 @@ class Listener:
             self.load_s = time.monotonic() - began
         return self._diarizer
 
-    def _tell(self, preparation: Preparation, heard_s: float) -> None:
-        done_s = min(self.total_s, self._done_s + heard_s)
+    def _report_progress(self, preparation: Preparation, partial_s: float) -> None:
+        done_s = min(self.total_s, self._done_s + partial_s)
         self._context.progress("diarize", round(done_s), round(self.total_s), "s", preparation.arrival.programme)

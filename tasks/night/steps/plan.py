@@ -1,4 +1,4 @@
-"""plan-night: what is new in the inbox, in batches of equal work."""
+"""plan-night: the inbox's new files, in batches of equal work."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tasks import diarization, models
 from tasks.contract import MappedItem, Outcome, Reason, StepError, digest_of
 from tasks.contract.arguments import PlanNight
 from tasks.models import ModelReference
-from tasks.night.batching import balanced, estimated_s
-from tasks.night.identity import Pipeline
-from tasks.night.inbox import arrival_of, look, look_at, wait_for_uploads
+from tasks.night.batching import balance_batches, estimate_work_s
+from tasks.night.inbox import list_announced, list_inbox, make_arrival, wait_for_uploads
 from tasks.night.ledger import Ledger
-from tasks.night.records import DEFERRED, Arrival, Batch, Publication, in_brief
-from tasks.step import StepContext, StepOutput
+from tasks.night.pipeline import Pipeline
+from tasks.night.records import DEFERRED, Arrival, Batch, Publication, truncated
+from tasks.step import StepContext, StepInputs, StepOutput
 from tasks.storage import ObjectInfo
 from tasks.storage.records import to_lines
 
@@ -22,34 +22,35 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Survey:
-    """The inbox against the ledger."""
+    """The inbox compared with the ledger."""
 
     pipeline: Pipeline
     new: tuple[Arrival, ...]
-    growing: tuple[Arrival, ...]
-    """Still being uploaded: their turn comes in a later night."""
+    uploading: tuple[Arrival, ...]
+    """Still being uploaded: deferred to a later night."""
     n_transcribed: int
     n_quarantined: int
-    without_speakers: str = ""
-    """Why nobody will tell speakers apart."""
+    diarizer_fault: str = ""
+    """Why there will be no speakers."""
 
     @property
     def digest(self) -> str:
-        """Over all that a plan is made of. Growing files count by name: their sizes change by the second."""
+        """Digest of all that determines the plan. Files being uploaded count by name: their sizes change by the
+        second."""
         return digest_of(
             {
                 "pipeline": self.pipeline.digest,
-                "new": [(arrival.arrival, arrival.failures) for arrival in self.new],
-                "growing": [arrival.uri for arrival in self.growing],
+                "new": [(arrival.id, arrival.failures) for arrival in self.new],
+                "growing": [arrival.uri for arrival in self.uploading],
                 "transcribed": self.n_transcribed,
                 "quarantined": self.n_quarantined,
             }
         )
 
 
-def _diarizer(uri: str) -> tuple[ModelReference, str]:
-    """The diarizer, and what is wrong with it: then the night is transcribed without speakers, and when it is put
-    right, once more with them."""
+def _resolve_diarizer(uri: str) -> tuple[ModelReference, str]:
+    """The diarizer and its fault, if it has one: then the night is transcribed without speakers, and once more with
+    them when the diarizer is repaired."""
     try:
         return diarization.resolve(uri), ""
     except StepError as error:
@@ -57,9 +58,9 @@ def _diarizer(uri: str) -> tuple[ModelReference, str]:
 
 
 def survey(arguments: PlanNight) -> Survey:
-    """Look at the inbox. Memory grows with the names in it, by about 1 kB each."""
+    """List the inbox and wait until uploads settle. Memory grows by about 1 kB per file."""
     model = models.resolve(arguments.model)
-    diarizer, without_speakers = _diarizer(arguments.diarizer)
+    diarizer, diarizer_fault = _resolve_diarizer(arguments.diarizer)
     pipeline = Pipeline(
         model=model.uri,
         model_version=model.version,
@@ -73,38 +74,41 @@ def survey(arguments: PlanNight) -> Survey:
     transcribed, quarantined = ledger.transcribed(), ledger.quarantined()
     known = transcribed | quarantined
     unknown, n_transcribed, n_quarantined = [], 0, 0
-    listing = look_at(arguments.arrived, arguments.inbox) if arguments.arrived else look(arguments.inbox)
+    listing = list_announced(arguments.arrived, arguments.inbox) if arguments.arrived else list_inbox(arguments.inbox)
 
-    def arrive(found: ObjectInfo) -> Arrival:
-        return arrival_of(found, arguments.inbox, listing.vocabulary_of(found))
+    def arrival_of(found: ObjectInfo) -> Arrival:
+        return make_arrival(found, arguments.inbox, listing.vocabulary_of(found))
 
     for found in listing.media:
-        arrival = arrive(found).arrival
-        n_transcribed += arrival in transcribed
-        n_quarantined += arrival in quarantined and arrival not in transcribed
-        if arrival not in known:
+        arrival_id = arrival_of(found).id
+        n_transcribed += arrival_id in transcribed
+        n_quarantined += arrival_id in quarantined and arrival_id not in transcribed
+        if arrival_id not in known:
             unknown.append(found)
-    # An event is sent when a medium is complete.
-    settled, growing = wait_for_uploads(unknown, 0 if arguments.arrived else arguments.settle_s)
+    # Announced files are complete: the event is sent after the upload.
+    settled, uploading = wait_for_uploads(unknown, 0 if arguments.arrived else arguments.settle_s)
     failures = ledger.failures()
     return Survey(
         pipeline=pipeline,
-        new=tuple(a.model_copy(update={"failures": failures[a.arrival]}) for a in map(arrive, settled)),
-        growing=tuple(map(arrive, growing)),
+        new=tuple(a.model_copy(update={"failures": failures[a.id]}) for a in map(arrival_of, settled)),
+        uploading=tuple(map(arrival_of, uploading)),
         n_transcribed=n_transcribed,
         n_quarantined=n_quarantined,
-        without_speakers=without_speakers,
+        diarizer_fault=diarizer_fault,
     )
 
 
-def inputs(arguments: PlanNight) -> dict[str, str]:
-    return {arguments.inbox: survey(arguments).digest}
+def inputs(arguments: PlanNight) -> StepInputs:
+    """The survey, made once: it may wait `settle_s` seconds. `run` plans what the key was made of, so a file that
+    changes in between is planned as it was, and prepare-media rejects it by its etag."""
+    found = survey(arguments)
+    return StepInputs({arguments.inbox: found.digest}, found)
 
 
 def run(arguments: PlanNight, context: StepContext) -> StepOutput:
-    found = survey(arguments)
+    found: Survey = context.found
     items = []
-    for number, programmes in enumerate(balanced(found.new, arguments.batches)):
+    for number, programmes in enumerate(balance_batches(found.new, arguments.batches)):
         batch = Batch(pipeline=found.pipeline, transcripts=arguments.transcripts, programmes=programmes)
         name = f"batches/{number:03d}.json"
         context.publish(name, batch.model_dump_json().encode() + b"\n")
@@ -117,7 +121,7 @@ def run(arguments: PlanNight, context: StepContext) -> StepOutput:
             reason=Reason.CHANGED_WHILE_READ,
             detail="still being uploaded: its turn comes in the next night",
         )
-        for arrival in found.growing
+        for arrival in found.uploading
     ]
     context.publish(DEFERRED, to_lines(deferred))
     return StepOutput(
@@ -127,40 +131,40 @@ def run(arguments: PlanNight, context: StepContext) -> StepOutput:
             "batches": len(items),
             "transcribed_before": found.n_transcribed,
             "quarantined_before": found.n_quarantined,
-            "deferred": len(found.growing),
+            "deferred": len(found.uploading),
         },
-        metrics={"estimated_hours": round(sum(map(estimated_s, found.new)) / 3600, 3)},
+        metrics={"estimated_hours": round(sum(map(estimate_work_s, found.new)) / 3600, 3)},
         labels={
             "model": found.pipeline.model,
             "model_version": found.pipeline.model_version,
             "diarizer": found.pipeline.diarizer,
             "news": news(found, arguments.inbox),
         },
-        warnings=in_brief(
+        warnings=truncated(
             [
-                *filter(None, [found.without_speakers]),
-                *(f"{a.uri} is still being uploaded: left for the next night" for a in found.growing),
+                *filter(None, [found.diarizer_fault]),
+                *(f"{a.uri} is still being uploaded: left for the next night" for a in found.uploading),
             ]
         ),
     )
 
 
 def title(programmes: tuple[Arrival, ...]) -> str:
-    """What Airflow calls a batch's tasks."""
+    """The name of a batch's tasks in Airflow."""
     others = len(programmes) - 1
     return programmes[0].programme + (f" and {others} more" if others else "")
 
 
 def news(found: Survey, inbox: str) -> str:
-    """The plan in a sentence."""
+    """The plan in one sentence."""
     model = found.pipeline.model_version
     if found.new:
         return f"{len(found.new)} new programmes for {model}"
-    if found.n_transcribed or found.n_quarantined or found.growing:
+    if found.n_transcribed or found.n_quarantined or found.uploading:
         parts = [f"{found.n_transcribed} programmes are transcribed by {model} already"]
         if found.n_quarantined:
             parts.append(f"{found.n_quarantined} are in quarantine")
-        if found.growing:
-            parts.append(f"{len(found.growing)} are still being uploaded")
+        if found.uploading:
+            parts.append(f"{len(found.uploading)} are still being uploaded")
         return "nothing new: " + ", ".join(parts)
     return f"nothing new: no media under {inbox}"

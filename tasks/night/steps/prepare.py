@@ -1,4 +1,4 @@
-"""prepare-media: one batch's media as 16 kHz audio, and where to listen in it."""
+"""prepare-media: 16 kHz audio and speech segments of one batch's media."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tasks.media.container.tracks import TrackPolicy
 from tasks.media.decoding.isolated import IsolatedDecoder
 from tasks.media.findings import MediaRejected
 from tasks.media.limits import MediaLimits
-from tasks.night.audio_extraction import listen_to
-from tasks.night.faults import own_fault
-from tasks.night.kept_outputs import Shelf
+from tasks.night.audio_extraction import extract_audio
+from tasks.night.faults import describe_or_reraise
+from tasks.night.kept_outputs import KeptOutputs
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import PREPARE_VERSION
-from tasks.night.records import PREPARED, Arrival, Batch, Preparation, content_digest, in_brief
+from tasks.night.records import PREPARED, Arrival, Batch, Preparation, content_digest, truncated
 from tasks.recognition.vocabulary import MAX_LIST_BYTES, parse_phrases
 from tasks.step import StepContext, StepOutput
 from tasks.storage.records import read_one, to_lines
@@ -32,7 +32,7 @@ from tasks.storage.records import read_one, to_lines
 log = structlog.get_logger()
 
 VERSION = PREPARE_VERSION
-# A logger's hours have one size, and differ in their headers or their first seconds.
+# A logger's hourly files have equal sizes, and differ in their headers or first seconds.
 HEAD_BYTES = 1 << 20
 
 
@@ -44,9 +44,9 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
     batch = read_one(Batch, arguments.batch)
     by_arrival: dict[str, Preparation] = {}
     for preparation in prepare_all(batch, context, arguments.workers):
-        by_arrival[preparation.arrival.arrival] = preparation
+        by_arrival[preparation.arrival.id] = preparation
         context.progress("prepare", len(by_arrival), len(batch.programmes), "programmes", preparation.arrival.programme)
-    prepared = [by_arrival[arrival.arrival] for arrival in batch.programmes]
+    prepared = [by_arrival[arrival.id] for arrival in batch.programmes]
     context.publish(PREPARED, to_lines(prepared))
     done = [p for p in prepared if p.outcome.is_done]
     counts = Counter(str(p.outcome) for p in prepared) + Counter(
@@ -58,7 +58,7 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
             "hours": round(sum(p.duration_ms for p in done) / 3_600_000, 4),
             "speech_hours": round(sum(p.speech_ms for p in done) / 3_600_000, 4),
         },
-        warnings=in_brief(
+        warnings=truncated(
             [f"{p.arrival.programme}: {p.outcome} ({p.reason}): {p.detail}" for p in prepared if not p.outcome.is_done]
         ),
         n_retryable=sum(p.reason in TRANSIENT_REASONS for p in prepared),
@@ -66,27 +66,27 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
 
 
 def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Preparation]:
-    """The batch's programmes as they are done, several at once.
+    """Prepare the batch's programmes in parallel and yield them as they complete.
 
-    One worker takes what may be copies in their order, so that it is always the first that is decoded.
+    Files that may be copies go to one worker in order, so that always the first is decoded.
     """
     with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
         decoders: SimpleQueue[IsolatedDecoder] = SimpleQueue()
         for _ in range(workers):
             decoders.put(stack.enter_context(IsolatedDecoder()))
-        groups = alike(batch.programmes)
-        running = [pool.submit(Preparer(batch, context, decoders).prepare_each, group) for group in groups]
+        groups = group_possible_copies(batch.programmes)
+        running = [pool.submit(Preparer(batch, context, decoders).prepare_group, group) for group in groups]
         try:
             for done in as_completed(running):
                 yield from done.result()
         except BaseException:
-            context.stop.set()  # what is being decoded beside it ends too
+            context.stop.set()  # ends the other workers' decoding
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def alike(arrivals: Sequence[Arrival]) -> list[list[Arrival]]:
-    """Files that may be copies, together: they have one size and begin with the same bytes."""
+def group_possible_copies(arrivals: Sequence[Arrival]) -> list[list[Arrival]]:
+    """Group files that may be copies: of equal size and with the same first bytes."""
     n_of_size = Counter(arrival.n_bytes for arrival in arrivals)
     groups: dict[tuple[int, bytes], list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
@@ -99,37 +99,37 @@ def _head(uri: str) -> bytes:
     try:
         with storage.open_reader(uri) as file:
             return hashlib.sha256(file.read(HEAD_BYTES)).digest()
-    except Exception:  # its preparation will tell
+    except Exception:  # its preparation reports the fault
         return b""
 
 
 class Preparer:
-    """Prepares programmes one after the other; a bad one costs only itself."""
+    """Prepares programmes one by one. A fault of one does not affect the others."""
 
     def __init__(self, batch: Batch, context: StepContext, decoders: SimpleQueue[IsolatedDecoder]) -> None:
         self._context, self._decoders = context, decoders
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
-        self._shelf = Shelf(context)
+        self._kept = KeptOutputs(context)
         language = batch.pipeline.language
         self._tracks = TrackPolicy(languages=() if language == AUTO_LANGUAGE else (language,))
         self._by_content: dict[str, Preparation] = {}
 
-    def prepare_each(self, arrivals: Sequence[Arrival]) -> list[Preparation]:
+    def prepare_group(self, arrivals: Sequence[Arrival]) -> list[Preparation]:
         return [self.prepare(arrival) for arrival in arrivals]
 
     def prepare(self, arrival: Arrival) -> Preparation:
-        """The programme's preparation; its audio, if it has any of its own, is published before it.
+        """Prepare a programme. Its audio, if it has its own, is published before its record.
 
-        What an attempt before this one has prepared is taken as it is; a fault of the moment is tried again.
+        An earlier attempt's preparation is used as it is; after a transient fault the programme is prepared again.
         """
-        name = f"preparations/{arrival.arrival}.json"
-        if uri := self._shelf.find(name):
+        name = f"preparations/{arrival.id}.json"
+        if uri := self._kept.find(name):
             preparation = read_one(Preparation, uri)
-            if not preparation.has_audio or self._shelf.find(preparation.audio):
+            if not preparation.has_audio or self._kept.find(preparation.audio):
                 return self._remember(preparation)
         preparation = self._prepare_anew(arrival)
         if preparation.reason not in TRANSIENT_REASONS:
-            self._shelf.keep(name, preparation.model_dump_json().encode())
+            self._kept.keep(name, preparation.model_dump_json().encode())
         return self._remember(preparation)
 
     def _remember(self, preparation: Preparation) -> Preparation:
@@ -138,7 +138,7 @@ class Preparer:
         return preparation
 
     def _prepare_anew(self, arrival: Arrival) -> Preparation:
-        folder = self._context.scratch / arrival.arrival
+        folder = self._context.scratch / arrival.id
         folder.mkdir()
         try:
             return self._prepare(arrival, folder)
@@ -148,10 +148,10 @@ class Preparer:
             return rejected(arrival, error.reason, error.detail)
         except OSError as error:
             if storage.is_disk_full(error):
-                raise  # of this machine: no programme is to blame
+                raise  # the machine's fault, not the programme's
             return rejected(arrival, Reason.UNREADABLE, str(error))
         except Exception as error:
-            detail = own_fault(error)
+            detail = describe_or_reraise(error)
             log.exception("a programme could not be prepared", programme=arrival.programme, media=arrival.uri)
             return rejected(arrival, Reason.INTERNAL_ERROR, detail)
         finally:
@@ -169,51 +169,51 @@ class Preparer:
             return rejected(arrival, error.reason, f"{error.message} ({error.next_step})")
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:
-            return rejected(arrival, Reason.CHANGED_WHILE_READ, "not the file any more that was planned", sha256)
+            return rejected(arrival, Reason.CHANGED_WHILE_READ, "the file changed after it was planned", sha256)
         vocabulary = read_vocabulary(arrival.vocabulary) if arrival.vocabulary else ()
         content = content_digest(sha256, vocabulary)
-        if known := self._ledger.manifest_of(content):
+        if known := self._ledger.manifest_of_content(content):
             return Preparation(
                 arrival=arrival, outcome=Outcome.DONE, sha256=sha256, vocabulary=vocabulary, published=known
             )
-        if twin := self._by_content.get(content):
-            return self._same_as(twin, arrival)
-        preparation = self._listen(arrival, media, sha256, folder / "audio.flac")
+        if original := self._by_content.get(content):
+            return self._as_copy(original, arrival)
+        preparation = self._decode(arrival, media, sha256, folder / "audio.flac")
         return preparation.model_copy(update={"vocabulary": vocabulary})
 
-    def _same_as(self, twin: Preparation, arrival: Arrival) -> Preparation:
-        """A copy ends as the first did, and has its transcript."""
-        same_as = twin.arrival.arrival if twin.outcome.is_done else ""
-        return twin.model_copy(update={"arrival": arrival, "same_as": same_as, "speech": ()})
+    def _as_copy(self, original: Preparation, arrival: Arrival) -> Preparation:
+        """A copy has the outcome and the transcript of the original."""
+        same_as = original.arrival.id if original.outcome.is_done else ""
+        return original.model_copy(update={"arrival": arrival, "same_as": same_as, "speech": ()})
 
-    def _listen(self, arrival: Arrival, media: Path, sha256: str, flac: Path) -> Preparation:
-        decoder = self._decoders.get()  # there are as many as workers
+    def _decode(self, arrival: Arrival, media: Path, sha256: str, flac: Path) -> Preparation:
+        decoder = self._decoders.get()  # never waits: there is one for each worker
         try:
-            heard = listen_to(media, flac, self._context.stop, decoder, self._tracks)
+            audio = extract_audio(media, flac, self._context.stop, decoder, self._tracks)
         except MediaRejected as error:
             return rejected(arrival, error.reason, error.detail, sha256)
         finally:
             self._decoders.put(decoder)
         if storage.info(arrival.uri).etag != arrival.etag:
-            return rejected(arrival, Reason.CHANGED_WHILE_READ, "it changed while it was being decoded", sha256)
+            return rejected(arrival, Reason.CHANGED_WHILE_READ, "the file changed while it was decoded", sha256)
         preparation = Preparation(
             arrival=arrival,
-            outcome=heard.outcome.outcome,
-            reason=heard.outcome.reason,
-            detail=heard.outcome.detail,
+            outcome=audio.outcome,
+            reason=audio.reason,
+            detail=audio.detail,
             sha256=sha256,
-            duration_ms=heard.duration_ms,
-            track=heard.track,
-            start_timecode=heard.start_timecode,
-            timecode_rate=heard.timecode_rate,
-            speech=heard.speech,
+            duration_ms=audio.duration_ms,
+            track=audio.track,
+            start_timecode=audio.start_timecode,
+            timecode_rate=audio.timecode_rate,
+            speech=audio.speech,
         )
-        self._shelf.keep_file(preparation.audio, flac)
+        self._kept.keep_file(preparation.audio, flac)
         return preparation
 
 
 def read_vocabulary(uri: str) -> tuple[str, ...]:
-    """The phrases of a list beside the media. A list that went away since the listing says nothing."""
+    """The phrases of a list beside the media; none if the list was removed since it was listed."""
     try:
         with storage.open_reader(uri) as file:
             return parse_phrases(file.read(MAX_LIST_BYTES).decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""publish: one batch's transcripts in every format, and the ledger that remembers them."""
+"""publish: one batch's transcripts in every format, recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import structlog
 from tasks import kafka, storage
 from tasks.contract import TRANSIENT_REASONS, InputRejected, Misconfigured, Outcome, Reason, StepResult
 from tasks.contract.arguments import Publish
-from tasks.night.events import events_of
-from tasks.night.faults import own_fault
-from tasks.night.pipeline import PUBLISH_VERSION
+from tasks.night.events import outcome_events
+from tasks.night.faults import describe_or_reraise
 from tasks.night.ledger import Ledger, QuarantineRecord
-from tasks.night.report_rows import published_row
+from tasks.night.pipeline import PUBLISH_VERSION
 from tasks.night.records import (
     PREPARED,
     PUBLISHED,
@@ -22,11 +21,12 @@ from tasks.night.records import (
     Preparation,
     Publication,
     RecognisedProgramme,
-    in_brief,
+    truncated,
     turns_name,
     words_name,
 )
-from tasks.night.transcript_building import build
+from tasks.night.report_rows import published_row
+from tasks.night.transcript_building import build_transcript
 from tasks.publishing.transcripts import publish_transcript
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
@@ -56,51 +56,51 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
             next_step="give plan-night and publish the same prefix",
         )
     prepared, recognised = load_result(arguments.prepared), load_result(arguments.recognised)
-    publisher = Publisher(batch, Findings(arguments.recognised, recognised), speakers_found(arguments.diarized))
+    publisher = Publisher(batch, UpstreamResult(arguments.recognised, recognised), load_diarization(arguments.diarized))
     rows: list[Publication] = []
     for preparation in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)):
         rows.append(publisher.publish(preparation))
         context.progress("publish", len(rows), len(batch.programmes), "programmes", preparation.arrival.programme)
     context.publish(PUBLISHED, to_lines(rows))
-    kafka.publish(*events_of(rows))
-    heard = [r for r in rows if r.outcome.is_done and not r.is_copy]
+    kafka.publish(*outcome_events(rows))
+    transcribed = [r for r in rows if r.outcome.is_done and not r.is_copy]
     return StepOutput(
-        counts=count(rows),
+        counts=count_outcomes(rows),
         metrics={
-            "hours": round(sum(r.duration_s for r in heard) / 3600, 4),
+            "hours": round(sum(r.duration_s for r in transcribed) / 3600, 4),
             "rtfx": recognised.metrics.get("rtfx", 0.0),
             "cpu_s": prepared.seconds,
             "gpu_s": recognised.seconds + (publisher.diarized.result.seconds if publisher.diarized else 0.0),
         },
         labels={"model": batch.pipeline.model, "model_version": batch.pipeline.model_version},
-        warnings=in_brief(
+        warnings=truncated(
             [f"{r.programme}: {r.outcome} ({r.reason}): {r.detail}" for r in rows if not r.outcome.is_done]
         ),
-        n_retryable=publisher.faults,
-        external_uris=tuple(publisher.elsewhere),
+        n_retryable=publisher.n_retryable,
+        external_uris=tuple(publisher.external_uris),
     )
 
 
-def count(rows: list[Publication]) -> dict[str, int]:
+def count_outcomes(rows: list[Publication]) -> dict[str, int]:
     """Programmes per outcome."""
     return {str(outcome): n for outcome in Outcome if (n := sum(r.outcome is outcome for r in rows))}
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a step before this one found, by programme."""
+class UpstreamResult:
+    """The result of an upstream step, with an output for each programme."""
 
     uri: str
     result: StepResult
 
     def find(self, name: str) -> str:
-        """The URI of an output; empty if there is none of that name."""
+        """The URI of an output; empty if there is none with this name."""
         return output_uri(self.uri, self.result, name) if name in self.result.outputs else ""
 
 
-def speakers_found(uri: str) -> Findings | None:
-    """The diarization, if it did not fail."""
-    return Findings(uri, load_result(uri)) if uri else None
+def load_diarization(uri: str) -> UpstreamResult | None:
+    """The diarize step's result, if it did not fail."""
+    return UpstreamResult(uri, load_result(uri)) if uri else None
 
 
 def _row(preparation: Preparation) -> Publication:
@@ -116,48 +116,50 @@ def _row(preparation: Preparation) -> Publication:
 
 
 class Publisher:
-    """Publishes the programmes of one batch, one after the other; a bad one costs only itself."""
+    """Publishes the programmes of one batch one by one. A fault of one does not affect the others."""
 
-    def __init__(self, batch: Batch, recognised: Findings, diarized: Findings | None) -> None:
+    def __init__(self, batch: Batch, recognised: UpstreamResult, diarized: UpstreamResult | None) -> None:
         self._batch, self._recognised, self.diarized = batch, recognised, diarized
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._manifests: dict[str, str] = {}
-        self.faults = 0
-        self.elsewhere: list[str] = []
-        """What stands among the transcripts for this batch."""
+        self.n_retryable = 0
+        self.external_uris: list[str] = []
+        """Manifests and ledger records of this batch."""
 
     def publish(self, preparation: Preparation) -> Publication:
-        """The programme's transcript or quarantine record, and then its line in the ledger."""
+        """Publish the programme's transcript or quarantine record, then its ledger record."""
         try:
             return self._publish(preparation)
         except Exception as error:
-            detail = own_fault(error)
+            detail = describe_or_reraise(error)
             log.exception("a programme could not be published", programme=preparation.arrival.programme)
-            self.faults += 1
+            self.n_retryable += 1
             return self._fail(preparation, detail)
 
     def _publish(self, preparation: Preparation) -> Publication:
         if not preparation.outcome.is_done:
-            return self._leave(preparation)
+            return self._record_rejection(preparation)
         if preparation.is_copy:
             manifest = preparation.published or self._manifests.get(preparation.same_as, "")
-            return self._enter(preparation, manifest) if manifest else self._fail(preparation, "as did its twin")
+            if not manifest:
+                return self._fail(preparation, "the file of which it is a copy failed")
+            return self._record_transcript(preparation, manifest)
         recognised, diarized = self._words(preparation), self._speakers(preparation)
         if not recognised.outcome.is_done:
             return self._fail(preparation, f"not recognised: {recognised.detail}")
-        transcript = build(preparation, recognised, self._batch.pipeline, code_version(), diarized)
+        transcript = build_transcript(preparation, recognised, self._batch.pipeline, code_version(), diarized)
         has_speakers = diarized is not None and diarized.outcome.is_done
         key = self._batch.pipeline.transcript_key(preparation.content, preparation.track, has_speakers)
         profile = PROFILES[self._batch.pipeline.cues]
         manifest = publish_transcript(transcript, preparation.arrival.programme, key, self._batch.transcripts, profile)
-        return self._enter(preparation, manifest)
+        return self._record_transcript(preparation, manifest)
 
     def _fail(self, preparation: Preparation, detail: str) -> Publication:
-        """A fault that came to light after the programme was prepared."""
+        """Record a fault that occurred after the programme was prepared."""
         failed = {"outcome": Outcome.FAILED, "reason": Reason.INTERNAL_ERROR, "detail": detail}
-        return self._leave(preparation.model_copy(update=failed))
+        return self._record_rejection(preparation.model_copy(update=failed))
 
-    def _leave(self, preparation: Preparation) -> Publication:
+    def _record_rejection(self, preparation: Preparation) -> Publication:
         base = _row(preparation)
         record = QuarantineRecord(
             arrival=preparation.arrival,
@@ -166,28 +168,29 @@ class Publisher:
             detail=preparation.detail,
         )
         if record.reason in TRANSIENT_REASONS:
-            given_up = self._ledger.fail(record)
-            return base.model_copy(update={"outcome": Outcome.QUARANTINED if given_up else Outcome.FAILED})
-        self.elsewhere.append(self._ledger.quarantine(record))
+            is_quarantined = self._ledger.record_failure(record)
+            return base.model_copy(update={"outcome": Outcome.QUARANTINED if is_quarantined else Outcome.FAILED})
+        self.external_uris.append(self._ledger.quarantine(record))
         return base.model_copy(update={"outcome": Outcome.QUARANTINED})
 
-    def _enter(self, preparation: Preparation, manifest_uri: str) -> Publication:
+    def _record_transcript(self, preparation: Preparation, manifest_uri: str) -> Publication:
         try:
-            found = published_row(manifest_uri, _row(preparation))
-        except InputRejected as error:  # somebody moved or damaged it: no fault of the batch
-            self.faults += 1
+            row = published_row(manifest_uri, _row(preparation))
+        except InputRejected as error:  # moved or damaged since: not the batch's fault
+            self.n_retryable += 1
             return self._fail(preparation, f"its transcript cannot be read: {error}")
-        self._manifests[preparation.arrival.arrival] = manifest_uri
-        has_speakers = found.speakers is not None
-        line = self._ledger.enter(preparation.arrival, preparation.content, manifest_uri, has_speakers)
-        self.elsewhere += [manifest_uri, line]
-        return found
+        self._manifests[preparation.arrival.id] = manifest_uri
+        record_uri = self._ledger.record_transcript(
+            preparation.arrival, preparation.content, manifest_uri, has_speakers=row.speakers is not None
+        )
+        self.external_uris += [manifest_uri, record_uri]
+        return row
 
     def _words(self, preparation: Preparation) -> RecognisedProgramme:
-        uri = self._recognised.find(words_name(preparation.arrival.arrival))
+        uri = self._recognised.find(words_name(preparation.arrival.id))
         if not uri:
             raise InputRejected(
-                f"nothing was recognised for {preparation.arrival.programme}",
+                f"no recognition of {preparation.arrival.programme}",
                 reason=Reason.CORRUPT,
                 subject=self._recognised.uri,
                 next_step="give the recognise result of this batch",
@@ -195,5 +198,5 @@ class Publisher:
         return read_one(RecognisedProgramme, uri)
 
     def _speakers(self, preparation: Preparation) -> DiarizedProgramme | None:
-        uri = self.diarized.find(turns_name(preparation.arrival.arrival)) if self.diarized else ""
+        uri = self.diarized.find(turns_name(preparation.arrival.id)) if self.diarized else ""
         return read_one(DiarizedProgramme, uri) if uri else None

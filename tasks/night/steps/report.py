@@ -1,4 +1,4 @@
-"""report-night: what became of every programme, as a table for people and as lines for other systems."""
+"""report-night: the outcome of every programme, as a page for people and as JSON Lines for other systems."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     missing = list(missing_rows(arguments.plan, plan, {row.media for row in rows}, bool(arguments.published)))
     rows += missing
     rows.sort(key=lambda row: (row.programme, row.media))
-    report = summary(arguments, plan, batches, rows, context.key)
+    report = build_report(arguments, plan, batches, rows, context.key)
     context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
     page, index = render_night_report(report, arguments.transcripts).encode(), to_lines(rows)
     context.publish(PAGE_NAME, page)
@@ -49,13 +49,16 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     page_uri, index_uri = storage.join(folder, PAGE_NAME), storage.join(folder, INDEX_NAME)
     put_if_absent(page_uri, page)
     put_if_absent(index_uri, index)
-    kafka.publish(*outcome_events(missing))  # of the others publish has told
-    troubled = [row for row in rows if not row.outcome.is_done]
-    mute = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
-    told = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in troubled]
-    told += [f"{row.programme}: {row.detail}" for row in mute]
+    kafka.publish(*outcome_events(missing))  # the others' events were sent by publish
+    not_done = [row for row in rows if not row.outcome.is_done]
+    without_speakers = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
+    counts = {"programmes": len(rows), **report.outcomes}
+    if without_speakers:
+        counts[WITHOUT_SPEAKERS] = len(without_speakers)
+    warnings = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in not_done]
+    warnings += [f"{row.programme}: {row.detail}" for row in without_speakers]
     return StepOutput(
-        counts={"programmes": len(rows), **report.outcomes, **({WITHOUT_SPEAKERS: len(mute)} if mute else {})},
+        counts=counts,
         metrics={"hours": report.hours, "compute_hours": round(report.compute_s / 3600, 3)},
         labels={
             "model": report.model_version,
@@ -63,18 +66,15 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
             "page": page_uri,
             "index": index_uri,
         },
-        warnings=truncated(told),
+        warnings=truncated(warnings),
         external_uris=(page_uri, index_uri),
     )
 
 
 def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightRow]:
-    """The rows of one publish step, each with its share of what the batch took: by duration, as the work goes.
-
-    Copies took no work, so they have none.
-    """
+    """The rows of one publish step, each with its share of the batch's cost, by duration. Copies cost nothing."""
     rtfx = result.metrics.get("rtfx") or None
-    compute_s, cost = bill([result], prices)
+    compute_s, cost = total_cost([result], prices)
     rows = [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
     total_s = sum(row.duration_s for row in rows if not row.is_copy)
     return [
@@ -90,18 +90,18 @@ def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightR
     ]
 
 
-def bill(batches: Sequence[StepResult], prices: ReportNight) -> tuple[float, float]:
-    """What batches took, whatever came of it: seconds of pods, and money."""
+def total_cost(batches: Sequence[StepResult], prices: ReportNight) -> tuple[float, float]:
+    """Cost of batches, whatever their outcome: seconds of pods, and money."""
     cpu_s, gpu_s = (sum(batch.metrics.get(name, 0.0) for batch in batches) for name in ("cpu_s", "gpu_s"))
     return cpu_s + gpu_s, (cpu_s * prices.cpu_hour_price + gpu_s * prices.gpu_hour_price) / 3600
 
 
-def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_ended: bool) -> Iterator[NightRow]:
-    """Programmes that were planned and of which no batch tells: their batch failed.
+def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_completed: bool) -> Iterator[NightRow]:
+    """The rows of planned programmes whose batch failed, so that no publish step reported them.
 
-    Some may have come to their end before it did: the ledger knows them, and no later plan will tell of them. Of the
-    others the ledger remembers the failure, and the next plan puts each in a batch of its own. One that fails there
-    too, while others come to their end, is left alone at last.
+    Some may have been completed before it failed: the ledger has them, and no later plan lists them. For the others a
+    failure is recorded, and the next plan gives each a batch of its own. A programme that fails there too, while other
+    batches complete, is put into quarantine in the end.
     """
     for item in item_uris(plan_uri, plan):
         batch = read_one(Batch, item.uri)
@@ -110,49 +110,51 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_end
         for arrival in batch.programmes:
             if arrival.uri in reported:
                 continue
-            if row := known_row(ledger, arrival):
+            if row := row_from_ledger(ledger, arrival):
                 yield row
                 continue
             detail = "its batch did not come to an end: see its task's log, then clear it"
             record = QuarantineRecord(arrival=arrival, sha256="", reason=Reason.INTERNAL_ERROR, detail=detail)
-            may_give_up = is_alone and others_ended
-            given_up = (may_give_up or arrival.failures + 1 < MAX_FAILURES) and ledger.record_failure(record)
+            is_its_own_fault = is_alone and others_completed
+            may_record = is_its_own_fault or arrival.failures + 1 < MAX_FAILURES
+            is_quarantined = may_record and ledger.record_failure(record)
             yield NightRow(
                 programme=arrival.programme,
                 media=arrival.uri,
-                outcome=Outcome.QUARANTINED if given_up else Outcome.FAILED,
+                outcome=Outcome.QUARANTINED if is_quarantined else Outcome.FAILED,
                 reason=record.reason,
                 detail=detail,
             )
 
 
-def known_row(ledger: Ledger, arrival: Arrival) -> NightRow | None:
-    """What the ledger knows of a programme: its transcript, or why it is left alone."""
+def row_from_ledger(ledger: Ledger, arrival: Arrival) -> NightRow | None:
+    """The row of a programme that is in the ledger, as a transcript or in quarantine."""
     row = Publication(programme=arrival.programme, media=arrival.uri, outcome=Outcome.DONE)
     if manifest := ledger.manifest_of_arrival(arrival):
-        with contextlib.suppress(InputRejected):  # what cannot be read is no transcript
+        with contextlib.suppress(InputRejected):  # an unreadable transcript does not count
             return night_row(published_row(manifest, row), None)
     if record := ledger.quarantine_record(arrival):
-        left = {"outcome": Outcome.QUARANTINED, "reason": record.reason, "detail": record.detail}
-        return night_row(row.model_copy(update=left), None)
+        quarantined = {"outcome": Outcome.QUARANTINED, "reason": record.reason, "detail": record.detail}
+        return night_row(row.model_copy(update=quarantined), None)
     return None
 
 
 def night_row(row: Publication, rtfx: float | None) -> NightRow:
     text = ""
     if row.transcript:
-        # The folder may be another programme's whose bytes were the same; its name is the part before the key.
+        # The folder may be that of another programme with the same bytes; its name is the part before the key.
         name = row.transcript.rsplit("/", 2)[-2]
         text = f"{row.transcript}/{name}.txt"
-    pace = round(60 * row.words / row.speech_s, 1) if row.speech_s and separates_words(row.language) else None
-    return NightRow(**dict(row), words_a_minute=pace, rtfx=rtfx if row.words and not row.is_copy else None, text=text)
+    words_a_minute = round(60 * row.words / row.speech_s, 1) if row.speech_s and separates_words(row.language) else None
+    rtfx = rtfx if row.words and not row.is_copy else None
+    return NightRow(**dict(row), words_a_minute=words_a_minute, rtfx=rtfx, text=text)
 
 
-def summary(
+def build_report(
     arguments: ReportNight, plan: StepResult, batches: Sequence[StepResult], rows: list[NightRow], key: str
 ) -> NightReport:
-    heard = [row for row in rows if row.outcome.is_done and not row.is_copy]
-    compute_s, cost = bill(batches, arguments)
+    transcribed = [row for row in rows if row.outcome.is_done and not row.is_copy]
+    compute_s, cost = total_cost(batches, arguments)
     counted = Counter(str(row.outcome) for row in rows)
     return NightReport(
         night="-".join(part for part in (arguments.night, key[:8]) if part),
@@ -162,8 +164,8 @@ def summary(
         outcomes={str(outcome): counted[outcome] for outcome in Outcome if counted[outcome]},
         transcribed_before=plan.counts["transcribed_before"],
         quarantined_before=plan.counts["quarantined_before"],
-        hours=round(sum(row.duration_s for row in heard) / 3600, 4),
-        words=sum(row.words for row in heard),
+        hours=round(sum(row.duration_s for row in transcribed) / 3600, 4),
+        words=sum(row.words for row in transcribed),
         compute_s=round(compute_s, 1),
         cost=round(cost, 2) if cost else None,
         rows=tuple(rows),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from tasks.contract import Outcome
-from tasks.night.identity import Pipeline
-from tasks.night.records import Arrival, Preparation, RecognisedProgramme, Speech, SpokenWord
+from tasks.night.pipeline import Pipeline
+from tasks.night.records import Arrival, Preparation, ProgrammeWord, RecognisedProgramme, SpeechSpan
 from tasks.transcripts.document import WordTiming
 
 PIPELINE = Pipeline(model="models:/acoustic-model/3", model_version="acoustic-model/3", model_digest="a" * 64)
@@ -14,11 +14,11 @@ PIPELINE = Pipeline(model="models:/acoustic-model/3", model_version="acoustic-mo
 
 def arrival(name: str = "news", n_bytes: int = 1000, uri: str = "") -> Arrival:
     digits = hashlib.sha256(f"{name}{uri}".encode()).hexdigest()[:16]
-    return Arrival(arrival=digits, programme=name, uri=uri or f"s3://inbox/{name}.wav", n_bytes=n_bytes, etag="e")
+    return Arrival(id=digits, programme=name, uri=uri or f"s3://inbox/{name}.wav", n_bytes=n_bytes, etag="e")
 
 
 def preparation(name: str = "news", duration_ms: int = 20_000, **changes: object) -> Preparation:
-    speech = (Speech(start_ms=500, end_ms=duration_ms - 500),)
+    speech = (SpeechSpan(start_ms=500, end_ms=duration_ms - 500),)
     made = Preparation(
         arrival=arrival(name),
         outcome=Outcome.DONE,
@@ -31,9 +31,7 @@ def preparation(name: str = "news", duration_ms: int = 20_000, **changes: object
 
 def recognised(text: str = "good evening here is the news", name: str = "news") -> RecognisedProgramme:
     words = tuple(
-        SpokenWord(text=word, start_ms=1000 + 500 * n, end_ms=1400 + 500 * n, confidence=0.9, timing=WordTiming.CTC)
+        ProgrammeWord(text=word, start_ms=1000 + 500 * n, end_ms=1400 + 500 * n, confidence=0.9, timing=WordTiming.CTC)
         for n, word in enumerate(text.split())
     )
-    return RecognisedProgramme(
-        arrival=arrival(name).arrival, engine="a test", language="en", words=words, covered_ms=5000
-    )
+    return RecognisedProgramme(arrival=arrival(name).id, engine="a test", language="en", words=words, covered_ms=5000)

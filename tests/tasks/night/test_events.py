@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.contract import Outcome, Reason
 from tasks.contract.events import TranscriptFailed, TranscriptPublished
-from tasks.night.events import events_of
+from tasks.night.events import outcome_events
 from tasks.night.records import Publication
 
 
@@ -15,7 +15,7 @@ def publication(**changes: object) -> Publication:
 
 def test_each_programme_is_told_of_by_what_became_of_it() -> None:
     failed = publication(outcome=Outcome.QUARANTINED, reason=Reason.NOT_MEDIA, detail="a text", transcript="")
-    done, silent, quarantined = events_of([publication(), publication(outcome=Outcome.DONE_NO_SPEECH), failed])
+    done, silent, quarantined = outcome_events([publication(), publication(outcome=Outcome.DONE_NO_SPEECH), failed])
     assert isinstance(done, TranscriptPublished)
     assert (done.transcript, done.model, done.key) == ("s3://t/news/k", "acoustic-model/3", "news")
     assert isinstance(silent, TranscriptPublished)
@@ -25,5 +25,5 @@ def test_each_programme_is_told_of_by_what_became_of_it() -> None:
 
 def test_a_step_that_runs_again_says_the_same_events() -> None:
     rows = [publication(), publication(outcome=Outcome.FAILED, reason=Reason.INTERNAL_ERROR)]
-    assert [event.event_id for event in events_of(rows)] == [event.event_id for event in events_of(rows)]
-    assert len({event.event_id for event in events_of(rows)}) == 2
+    assert [event.event_id for event in outcome_events(rows)] == [event.event_id for event in outcome_events(rows)]
+    assert len({event.event_id for event in outcome_events(rows)}) == 2

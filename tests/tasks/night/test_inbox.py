@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import storage
-from tasks.night.inbox import arrival_of, look, programme_name, wait_for_uploads
+from tasks.night.inbox import list_inbox, make_arrival, programme_name, wait_for_uploads
 
 
 def names(found) -> list[str]:
     return [storage.name_of(o.uri) for o in found]
 
 
-def test_companions_and_hidden_files_are_no_media(storage_root: str) -> None:
+def test_sidecars_and_hidden_files_are_not_media(storage_root: str) -> None:
     inbox = storage.join(storage_root, "inbox")
     for name in (
         "news.mp4",
@@ -32,28 +32,28 @@ def test_companions_and_hidden_files_are_no_media(storage_root: str) -> None:
         "monday/.Trash-1000/files/old.wav",
     ):
         storage.write(storage.join(inbox, name), b"x")
-    assert names(look(inbox).media) == ["news.mp4", "noext", "odd.bogus"]
+    assert names(list_inbox(inbox).media) == ["news.mp4", "noext", "odd.bogus"]
 
 
 def test_a_changed_file_is_another_arrival(storage_root: str) -> None:
     inbox = storage.join(storage_root, "inbox")
     uri = storage.join(inbox, "news.wav")
     storage.write(uri, b"one")
-    first, again = arrival_of(storage.info(uri), inbox), arrival_of(storage.info(uri), inbox)
+    first, again = make_arrival(storage.info(uri), inbox), make_arrival(storage.info(uri), inbox)
     storage.write(uri, b"two")
-    changed = arrival_of(storage.info(uri), inbox)
+    changed = make_arrival(storage.info(uri), inbox)
     assert first == again
-    assert changed.arrival != first.arrival
+    assert changed.id != first.id
     assert changed.programme == first.programme == "news"
 
 
-def test_a_list_of_words_belongs_to_the_media_of_its_name(storage_root: str) -> None:
+def test_a_list_of_words_belongs_to_the_media_with_its_name(storage_root: str) -> None:
     inbox = storage.join(storage_root, "inbox")
     for name in ("news.mp4", "news.vocabulary.txt", "news.late.mp4", "film.mp4", "film.txt"):
         storage.write(storage.join(inbox, name), name.encode())
-    listing = look(inbox)
+    listing = list_inbox(inbox)
     arrivals = {
-        n: arrival_of(found, inbox, listing.vocabulary_of(found))
+        n: make_arrival(found, inbox, listing.vocabulary_of(found))
         for n, found in zip(names(listing.media), listing.media, strict=True)
     }
     assert {n: storage.name_of(a.vocabulary) if a.vocabulary else "" for n, a in arrivals.items()} == {
@@ -61,11 +61,11 @@ def test_a_list_of_words_belongs_to_the_media_of_its_name(storage_root: str) -> 
         "news.late.mp4": "",
         "film.mp4": "",
     }
-    # Another list is another arrival: what it helps with is to be transcribed again.
+    # A changed list makes a new arrival: the programme is transcribed again.
     storage.write(storage.join(inbox, "news.vocabulary.txt"), b"David Ellis")
-    listing = look(inbox)
+    listing = list_inbox(inbox)
     (news,) = [found for found in listing.media if found.uri.endswith("/news.mp4")]
-    assert arrival_of(news, inbox, listing.vocabulary_of(news)).arrival != arrivals["news.mp4"].arrival
+    assert make_arrival(news, inbox, listing.vocabulary_of(news)).id != arrivals["news.mp4"].id
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_programme_names(path: str, name: str) -> None:
     assert programme_name(f"s3://bucket/inbox/{path}", "s3://bucket/inbox/") == name
 
 
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_name_that_is_not_valid_text(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
     path.write_bytes(b"x")
-    (found,) = look(tmp_path.as_uri()).media
-    assert arrival_of(found, tmp_path.as_uri()).programme == "caf"
+    (found,) = list_inbox(tmp_path.as_uri()).media
+    assert make_arrival(found, tmp_path.as_uri()).programme == "caf"
 
 
 @given(st.text(min_size=1, max_size=200))
@@ -105,7 +105,7 @@ def test_every_name_is_safe(text: str) -> None:
     assert len(name.encode()) <= 100
 
 
-def test_what_is_still_growing_waits(tmp_path: Path) -> None:
+def test_files_being_uploaded_are_told_from_complete_ones(tmp_path: Path) -> None:
     grown, growing, old, unfinished = (tmp_path / name for name in ("a.wav", "b.wav", "c.wav", "d.wav.part"))
     for path in (grown, growing, old, unfinished):
         path.write_bytes(b"first")
@@ -121,7 +121,7 @@ def test_what_is_still_growing_waits(tmp_path: Path) -> None:
     uploader = threading.Thread(target=upload)
     uploader.start()
     try:
-        settled, waiting = wait_for_uploads(look(tmp_path.as_uri()).media, settle_s=0.4)
+        settled, waiting = wait_for_uploads(list_inbox(tmp_path.as_uri()).media, settle_s=0.4)
     finally:
         stop.set()
         uploader.join()
@@ -129,19 +129,19 @@ def test_what_is_still_growing_waits(tmp_path: Path) -> None:
     assert sorted(names(waiting)) == ["b.wav", "d.wav.part"]
 
 
-def test_settled_files_cost_no_wait(tmp_path: Path) -> None:
+def test_complete_files_need_no_wait(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"x")
     os.utime(path, (1, 1))
     started = time.monotonic()
-    settled, waiting = wait_for_uploads(look(tmp_path.as_uri()).media, settle_s=600)
+    settled, waiting = wait_for_uploads(list_inbox(tmp_path.as_uri()).media, settle_s=600)
     assert (len(settled), waiting) == (1, [])
     assert time.monotonic() - started < 60
 
 
-def test_a_file_that_vanishes_between_the_looks_waits_too(tmp_path: Path) -> None:
+def test_a_file_that_vanishes_during_the_wait_counts_as_uploading(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"x")
-    found = look(tmp_path.as_uri()).media
+    found = list_inbox(tmp_path.as_uri()).media
     path.unlink()
     assert wait_for_uploads(found, settle_s=0.1) == ([], found)

@@ -65,7 +65,7 @@ def test_what_a_batch_published_before_it_died_is_told(
     assert found["copy-of-a"].is_copy
     assert found["letter"].reason is Reason.NOT_MEDIA
     batch = read_one(Batch, item.uri)
-    assert set(Ledger(transcripts, batch.pipeline).failures()) == {batch.programmes[2].arrival}, "the letter's own"
+    assert set(Ledger(transcripts, batch.pipeline).failures()) == {batch.programmes[2].id}, "the letter's own"
 
     # Cleared, the batch says the same.
     by_report, told[:] = {event.event_id for event in told}, []
@@ -115,7 +115,7 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
         raise RuntimeError("a bug of ours")
 
     with monkeypatch.context() as bug:
-        bug.setattr("tasks.night.steps.prepare.listen_to", broken)
+        bug.setattr("tasks.night.steps.prepare.extract_audio", broken)
         for night in (1, 2):
             _, report = station.night(two_models[0])
             assert outcomes(report) == {"a": Outcome.FAILED}
@@ -124,7 +124,7 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
     assert station.night(two_models[1])[1].rows[0].outcome is Outcome.DONE_NO_SPEECH  # it works for another model
 
     with monkeypatch.context() as bug:
-        bug.setattr("tasks.night.steps.prepare.listen_to", broken)
+        bug.setattr("tasks.night.steps.prepare.extract_audio", broken)
         assert outcomes(station.night(two_models[0])[1]) == {"a": Outcome.QUARANTINED}
         assert station.plan(two_models[0]).counts["new"] == 0
 

@@ -1,4 +1,4 @@
-"""A step that dies in the middle goes on where it stopped."""
+"""A step that was killed resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tasks import storage
 from tasks.contract import Artifact, Reason
 from tasks.media.container.tracks import TrackPolicy
 from tasks.media.decoding.isolated import IsolatedDecoder
-from tasks.night.audio_extraction import Heard, listen_to
-from tasks.night.kept_outputs import Shelf
-from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, Speech, words_name
+from tasks.night.audio_extraction import ExtractedAudio, extract_audio
+from tasks.night.kept_outputs import KeptOutputs
+from tasks.night.records import PREPARED, Batch, Preparation, RecognisedProgramme, SpeechSpan, words_name
 from tasks.night.steps import prepare, recognise
 from tasks.progress import no_progress
 from tasks.recognition import RecognisedWord, Recognition
@@ -36,8 +36,8 @@ def context(root: str, scratch: Path, attempt: str) -> StepContext:
     return StepContext(prefix=storage.join(root, "work", "key"), attempt=attempt, scratch=place, progress=no_progress)
 
 
-def test_a_shelf_keeps_what_was_first(storage_root: str, tmp_path: Path) -> None:
-    first, second = (Shelf(context(storage_root, tmp_path, name)) for name in ("a", "b"))
+def test_the_first_kept_output_wins(storage_root: str, tmp_path: Path) -> None:
+    first, second = (KeptOutputs(context(storage_root, tmp_path, name)) for name in ("a", "b"))
     assert second.find("words.json") == ""
     first.keep("words.json", b"first")
     second.keep("words.json", b"other")
@@ -60,16 +60,16 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
     arguments = prepare.PrepareMedia(output=storage.join(storage_root, "work"), batch=batch_uri, workers=1)
     decoded: list[str] = []
 
-    def listening(
+    def extract(
         media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDecoder, tracks: TrackPolicy
-    ) -> Heard:
+    ) -> ExtractedAudio:
         if len(decoded) == 2:
             decoded.append("killed")
             raise Killed
         decoded.append(media.name[-5:])
-        return listen_to(media, flac, stop, decoder, tracks)
+        return extract_audio(media, flac, stop, decoder, tracks)
 
-    monkeypatch.setattr(prepare, "listen_to", listening)
+    monkeypatch.setattr(prepare, "extract_audio", extract)
     with pytest.raises(Killed):
         prepare.run(arguments, context(storage_root, tmp_path, "first"))
     again = context(storage_root, tmp_path, "second")
@@ -85,7 +85,7 @@ def test_prepare_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("storage_root", ["s3"], indirect=True)
-def test_a_file_too_large_for_scratch_costs_no_other(
+def test_a_file_too_large_for_scratch_does_not_affect_others(
     storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = {"large": 400_000, "small": 16_000}
@@ -104,24 +104,24 @@ def test_a_file_too_large_for_scratch_costs_no_other(
     large, small = read_lines(Preparation, storage.join(made.prefix, made.outputs[PREPARED].path))
     assert (large.reason, small.outcome.is_done) == (Reason.DISK_FULL, True)
     assert large.detail == "needs 0.0 GB, but only 0.0 GB are free (give its step a larger scratch volume)"
-    assert output.faults == 1
+    assert output.n_retryable == 1
 
 
-class Parrot:
-    """An engine that says how long each chunk was, and dies at the n-th window."""
+class LengthEngine:
+    """An engine whose word for a chunk is its length, and that dies at the n-th call."""
 
-    detects_languages, portion_s = False, 3.0  # one programme at once
+    detects_languages, batch_s = False, 3.0  # one programme a call
     name, max_chunk_s, join_pause_s, has_fixed_window = "parrot", 30.0, 0.6, False
 
     def __init__(self, dies_at: int) -> None:
-        self.dies_at, self.n_windows, self.n_chunks = dies_at, 0, 0
+        self.dies_at, self.n_calls, self.n_chunks = dies_at, 0, 0
 
-    def languages(self, chunks: object) -> list[dict[str, float]]:
-        raise AssertionError("nothing is read for an engine that cannot tell")
+    def detect_languages(self, chunks: object) -> list[dict[str, float]]:
+        raise AssertionError("this engine detects no languages")
 
-    def recognise(self, chunks: list[np.ndarray], hints: object = None, careful: bool = False) -> list[Recognition]:
-        self.n_windows += 1
-        if self.n_windows == self.dies_at:
+    def recognise(self, chunks: list[np.ndarray], hints: object = None, fallback: bool = False) -> list[Recognition]:
+        self.n_calls += 1
+        if self.n_calls == self.dies_at:
             raise Killed
         self.n_chunks += len(chunks)
         return [
@@ -132,8 +132,8 @@ class Parrot:
         ]
 
 
-def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    speech = (Speech(start_ms=0, end_ms=1_000), Speech(start_ms=2_000, end_ms=4_500))
+def test_recognise_decodes_nothing_twice(storage_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speech = (SpeechSpan(start_ms=0, end_ms=1_000), SpeechSpan(start_ms=2_000, end_ms=4_500))
     preparations = [preparation(name, duration_ms=5_000, speech=speech) for name in ("a", "b", "c")]
     silent = preparation("silent", speech=())
     audio = {p.audio: wav(np.zeros(80_000), "FLAC") for p in [*preparations, silent]}
@@ -143,8 +143,8 @@ def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkey
     model.mkdir()
     (model / "config.json").write_text("{}")
     arguments = recognise.Recognise(output=storage.join(storage_root, "work"), prepared=prepared, model=str(model))
-    engine = Parrot(dies_at=3)
-    monkeypatch.setattr("tasks.recognition.load_engine", lambda folder: engine)
+    engine = LengthEngine(dies_at=3)
+    monkeypatch.setattr("tasks.night.steps.recognise.load_engine", lambda folder: engine)
 
     with pytest.raises(Killed):
         recognise.run(arguments, context(storage_root, tmp_path, "first"))
@@ -154,9 +154,7 @@ def test_recognise_hears_nothing_twice(storage_root: str, tmp_path: Path, monkey
     assert engine.n_chunks == 6
     assert output.counts == {"programmes": 4, "failed": 0, "words": 6, "chunks": 6, "suspect": 0}
     for p in preparations:
-        found = read_one(
-            RecognisedProgramme, storage.join(again.prefix, again.outputs[words_name(p.arrival.arrival)].path)
-        )
+        found = read_one(RecognisedProgramme, storage.join(again.prefix, again.outputs[words_name(p.arrival.id)].path))
         # Each word at its place in the programme; the language of most of the speech.
         assert [(w.text, w.start_ms, w.end_ms) for w in found.words] == [("16000", 0, 1_000), ("40000", 2_000, 4_500)]
         assert (found.language, found.engine, found.covered_ms) == ("de", "parrot", 3_500)

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.media.container.probe import MediaProbe, probe_media
 from tasks.night.audio_extraction import frame_rate_name, start_timecode
-from tasks.night.transcript_building import build
+from tasks.night.transcript_building import build_transcript
 from tasks.transcripts.document import Transcript, WarningCode
 from tests.tasks.media.making import Track, encode, wav
 from tests.tasks.night.builders import PIPELINE, preparation, recognised
@@ -20,7 +20,7 @@ SAMPLES = np.zeros((1, 48_000))
 
 def transcript(probe: MediaProbe) -> Transcript:
     found = preparation(start_timecode=start_timecode(probe), timecode_rate=frame_rate_name(probe.frame_rate))
-    return build(found, recognised(), PIPELINE, "0.1.0")
+    return build_transcript(found, recognised(), PIPELINE, "0.1.0")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_start_timecode_is_kept_at_every_rate(frame_rate: Fraction, label: str
 
 def test_a_rate_that_no_timecode_counts_in_is_warned_of() -> None:
     found = preparation(start_timecode="10:00:00:00", timecode_rate=frame_rate_name(12.5))
-    made = build(found, recognised(), PIPELINE, "0.1.0")
+    made = build_transcript(found, recognised(), PIPELINE, "0.1.0")
     assert made.media.start_timecode is None
     (warning,) = [w for w in made.warnings if w.code is WarningCode.TIMECODE_IGNORED]
     assert warning.detail == "times count from zero, not from 10:00:00:00: no time code counts 12.5 frames a second"

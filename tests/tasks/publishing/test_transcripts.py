@@ -10,7 +10,7 @@ import pytest
 
 from tasks import storage
 from tasks.night.ledger import Ledger, QuarantineRecord
-from tasks.night.transcript import build
+from tasks.night.transcript_building import build_transcript
 from tasks.publishing import transcripts as publishing
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, publish_transcript, published_transcript
 from tasks.transcripts.document import Transcript
@@ -22,7 +22,7 @@ KEY = "0123456789ab" + "c" * 52
 
 
 def transcript(text: str = "good evening here is the news") -> Transcript:
-    return build(preparation(), recognised(text), PIPELINE, "0.1.0")
+    return build_transcript(preparation(), recognised(text), PIPELINE, "0.1.0")
 
 
 def objects(prefix: str) -> dict[str, bytes]:
@@ -145,13 +145,13 @@ def test_the_ledger_remembers_arrivals_and_contents(storage_root: str) -> None:
     other_model = PIPELINE.model_copy(update={"model_digest": "b" * 64})
     manifest = publish_transcript(transcript(), "news", KEY, ledger.transcripts)
     assert ledger.transcribed() == set()
-    ledger.enter(arrival("news"), "f" * 64, manifest, has_speakers=False)
-    assert ledger.transcribed() == {arrival("news").arrival}
-    assert ledger.manifest_of("f" * 64) == manifest
-    assert ledger.manifest_of("e" * 64) == ""
+    ledger.record_transcript(arrival("news"), "f" * 64, manifest, has_speakers=False)
+    assert ledger.transcribed() == {arrival("news").id}
+    assert ledger.manifest_of_content("f" * 64) == manifest
+    assert ledger.manifest_of_content("e" * 64) == ""
     assert Ledger(ledger.transcripts, other_model).transcribed() == set()
     storage.delete(manifest)
-    assert ledger.manifest_of("f" * 64) == ""  # removed by a person: to be made again
+    assert ledger.manifest_of_content("f" * 64) == ""  # removed by a person: to be made again
 
 
 def test_quarantine_holds_for_every_model(storage_root: str) -> None:
@@ -161,4 +161,4 @@ def test_quarantine_holds_for_every_model(storage_root: str) -> None:
     assert ledger.quarantine(record) == uri
     assert storage.exists(uri)
     other_model = Ledger(ledger.transcripts, PIPELINE.model_copy(update={"model_digest": "b" * 64}))
-    assert other_model.quarantined() == {arrival("новости").arrival}
+    assert other_model.quarantined() == {arrival("новости").id}

@@ -1,4 +1,4 @@
-"""Beam search and alignment against exhaustive search over every CTC path, and what a spelling model changes."""
+"""Beam search and alignment against exhaustive search over every CTC path, and the effect of a spelling model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.recognition.beam import BEAM, align, search
-from tasks.recognition.spelling import FILE_NAME, SpellingGuide, SpellingModel
+from tasks.recognition.beam import BEAM_WIDTH, align, search
+from tasks.recognition.spelling import FILE_NAME, SpellingModel, SpellingScorer
 
 BLANK = 0
 N_SYMBOLS = 3
@@ -24,8 +24,8 @@ def log_posteriors(n_frames: int, seed: int, n_symbols: int = N_SYMBOLS) -> np.n
     return (logits - np.log(np.exp(logits).sum(-1, keepdims=True))).astype(np.float32)
 
 
-def best(frames: np.ndarray, spelling: SpellingModel | None = None, beam: int = BEAM) -> list[int]:
-    (found,) = search([frames], BLANK, [SpellingGuide(spelling)] if spelling else [], beam)
+def best(frames: np.ndarray, spelling: SpellingModel | None = None, beam: int = BEAM_WIDTH) -> list[int]:
+    (found,) = search([frames], BLANK, [SpellingScorer(spelling)] if spelling else [], beam)
     return found
 
 
@@ -43,7 +43,7 @@ def texts_by_probability(frames: np.ndarray) -> dict[tuple[int, ...], float]:
 
 @settings(max_examples=30, deadline=None)
 @given(n_frames=st.integers(1, 6), seed=st.integers(0, 10_000))
-def test_without_a_say_of_spelling_the_most_likely_text_is_found(n_frames: int, seed: int) -> None:
+def test_without_fusion_the_most_likely_text_is_found(n_frames: int, seed: int) -> None:
     frames = log_posteriors(n_frames, seed)
     probabilities = texts_by_probability(frames)
     found = tuple(best(frames, beam=500))
@@ -75,7 +75,7 @@ def test_a_text_longer_than_the_audio_has_no_alignment() -> None:
     assert longer == empty == []
 
 
-def test_no_frames_say_nothing() -> None:
+def test_no_frames_give_no_symbols() -> None:
     nothing = np.zeros((0, N_SYMBOLS), np.float32)
     assert search([nothing, log_posteriors(3, 1), nothing], BLANK, []) == [[], best(log_posteriors(3, 1)), []]
     assert search([], BLANK, []) == []
@@ -83,20 +83,20 @@ def test_no_frames_say_nothing() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=6), seed=st.integers(0, 1000))
-def test_company_changes_nothing(lengths: list[int], seed: int) -> None:
-    """Utterances of any lengths searched and aligned together come to what each comes to alone."""
+def test_batching_does_not_change_results(lengths: list[int], seed: int) -> None:
+    """Utterances of any lengths, searched and aligned in a batch or one by one."""
     frames = [log_posteriors(length, seed + n, n_symbols=6) for n, length in enumerate(lengths)]
     spelling = SpellingModel.learn([[1, 2, 3, 4, 5] * 3, [2, 2, 4]], n_symbols=6)
     spelling.weight = 0.7
-    guides = [SpellingGuide(spelling)]
-    together = search(frames, BLANK, guides)
-    assert together == [search([utterance], BLANK, guides)[0] for utterance in frames]
+    scorers = [SpellingScorer(spelling)]
+    together = search(frames, BLANK, scorers)
+    assert together == [search([utterance], BLANK, scorers)[0] for utterance in frames]
     aligned = align(frames, together, BLANK)
     assert aligned == [align([f], [text], BLANK)[0] for f, text in zip(frames, together, strict=True)]
 
 
-def test_a_spelling_model_that_a_client_has_unpacked(tmp_path: Path) -> None:
-    """As MLflow 3.17's does with what it takes straight from S3."""
+def test_a_spelling_model_decompressed_by_a_client_is_loaded(tmp_path: Path) -> None:
+    """MLflow 3.17's client does so when it downloads directly from S3."""
     spelling = SpellingModel.learn([[1, 2, 3]], n_symbols=4)
     spelling.save(tmp_path)
     (tmp_path / FILE_NAME).write_bytes(gzip.decompress((tmp_path / FILE_NAME).read_bytes()))
@@ -105,38 +105,38 @@ def test_a_spelling_model_that_a_client_has_unpacked(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(n_frames=st.integers(1, 5), seed=st.integers(0, 10_000), weight=st.floats(0, 1.5))
-def test_the_best_text_by_audio_and_spelling_together(n_frames: int, seed: int, weight: float) -> None:
-    """Against every text there is, its audio and its spelling scored one by one."""
+def test_the_text_with_the_best_fused_score_is_found(n_frames: int, seed: int, weight: float) -> None:
+    """Against the exhaustive list of texts, each with its acoustic and fusion score."""
     frames = log_posteriors(n_frames, seed)
     spelling = SpellingModel.learn([[1, 2, 1, 2, 2], [2, 1]], N_SYMBOLS, order=3)
     spelling.weight, spelling.bonus = weight, 0.3
 
     def score(text: tuple[int, ...], probability: float) -> float:
-        context, said = spelling.start, 0.0
+        context, fusion_score = spelling.start, 0.0
         for symbol in text:
-            said += weight * np.log(spelling.probabilities(spelling.known(context))[symbol]) + spelling.bonus
+            fusion_score += weight * np.log(spelling.probabilities(spelling.known(context))[symbol]) + spelling.bonus
             context = spelling.extend(context, symbol)
-        return float(np.log(probability) + said)
+        return float(np.log(probability) + fusion_score)
 
     scores = {text: score(text, p) for text, p in texts_by_probability(frames).items()}
-    # Symbols less likely than a thousandth are not tried: the best of the rest is all but the best.
+    # Symbols below a posterior of 0.001 are not expanded, so the result is the best or nearly so.
     assert scores[tuple(best(frames, spelling, beam=500))] == pytest.approx(max(scores.values()), abs=0.02)
 
 
-def test_silence_says_nothing() -> None:
-    """Runs of certain blanks are left out; what stands between them is not joined."""
+def test_runs_of_certain_blanks_are_collapsed() -> None:
+    """Symbols on both sides of a run are not merged."""
     certain, letter = [0.9996, 0.0002, 0.0002], [0.1, 0.85, 0.05]
     frames = np.log(np.array([certain] * 5 + [letter] + [certain] * 7 + [letter] + [certain], dtype=np.float32))
     assert best(frames) == [1, 1]
 
 
-def test_spelling_decides_where_the_audio_is_in_doubt() -> None:
-    """The audio hears 1, then 2 a little more than 3; the texts know only 1 3."""
-    doubt = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.02, 0.01, 0.50, 0.47]], dtype=np.float32))
+def test_spelling_decides_where_the_audio_is_ambiguous() -> None:
+    """Acoustically 1 2 is slightly more likely than 1 3; the texts contain only 1 3."""
+    ambiguous = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.02, 0.01, 0.50, 0.47]], dtype=np.float32))
     spelling = SpellingModel.learn([[1, 3]] * 20, n_symbols=4)
-    assert best(doubt, spelling) == [1, 2]
+    assert best(ambiguous, spelling) == [1, 2]
     spelling.weight = 0.5
-    assert best(doubt, spelling) == [1, 3]
+    assert best(ambiguous, spelling) == [1, 3]
 
 
 def test_spelling_does_not_overrule_clear_audio() -> None:
@@ -156,7 +156,7 @@ def test_probabilities_are_a_distribution_after_any_context(texts: list[list[int
 
 
 def test_witten_bell_on_a_case_by_hand() -> None:
-    """One text, 1 2 1 2, and bigrams: after its start came 1, once."""
+    """One text, 1 2 1 2, and bigrams: its start was followed by 1, once."""
     spelling = SpellingModel.learn([[1, 2, 1, 2]], n_symbols=4, order=2)
     unigram = 2 / 6 + (2 / 6) * (1 / 4)  # two of four symbols seen, two kinds, uniform below
     expected = 1 / 2 + (1 / 2) * unigram  # one symbol seen after the start, of one kind
@@ -177,23 +177,24 @@ def test_a_model_is_saved_and_loaded_the_same(tmp_path: Path) -> None:
     assert (tmp_path / FILE_NAME).read_bytes() == first
 
 
-def test_without_a_model_there_is_none(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_gives_none(tmp_path: Path) -> None:
     assert SpellingModel.load(tmp_path) is None
 
 
 @settings(max_examples=30)
 @given(
-    texts=st.lists(st.lists(st.integers(0, 4), max_size=12), max_size=6), said=st.lists(st.integers(0, 4), max_size=9)
+    texts=st.lists(st.lists(st.integers(0, 4), max_size=12), max_size=6),
+    symbols=st.lists(st.integers(0, 4), max_size=9),
 )
-def test_the_guide_says_what_the_model_says(texts: list[list[int]], said: list[int]) -> None:
+def test_the_scorer_gives_the_models_probabilities(texts: list[list[int]], symbols: list[int]) -> None:
     spelling = SpellingModel.learn(texts, n_symbols=5, order=4)
     spelling.weight, spelling.bonus = 0.8, 0.5
-    guide = SpellingGuide(spelling)
-    state, context = np.array([[guide.start]]), spelling.start
-    for symbol in said:
+    scorer = SpellingScorer(spelling)
+    state, context = np.array([[scorer.start]]), spelling.start
+    for symbol in symbols:
         expected = 0.8 * np.log(spelling.probabilities(spelling.known(context))) + 0.5
-        assert guide.scores(state, np.arange(5)[None])[0, 0] == pytest.approx(expected, abs=1e-4)
-        state = guide.follow(state[0], np.array([symbol]))[None]
+        assert scorer.scores(state, np.arange(5)[None])[0, 0] == pytest.approx(expected, abs=1e-4)
+        state = scorer.advance(state[0], np.array([symbol]))[None]
         context = spelling.extend(context, symbol)
 
 

@@ -35,7 +35,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return request.getfixturevalue(request.param)
 
 
-def test_every_chunk_is_answered_in_order(engine: Engine) -> None:
+def test_every_chunk_has_a_recognition_in_order(engine: Engine) -> None:
     chunks = [noise(0.0), noise(1.5, 1), noise(1 / SAMPLE_RATE_HZ), noise(0.4, 2), noise(1.0, 3)]
     found = engine.recognise(chunks)
     assert len(found) == len(chunks)
@@ -51,8 +51,8 @@ def test_every_chunk_is_answered_in_order(engine: Engine) -> None:
     assert engine.recognise([]) == []
 
 
-def test_ctc_says_what_transformers_says(ctc: Engine, parakeet: Path) -> None:
-    """The text of upstream's own processor, extractor and greedy decoding, one clip after the other."""
+def test_ctc_matches_transformers(ctc: Engine, parakeet: Path) -> None:
+    """Against upstream's own processor, extractor and greedy decoding, one clip at a time."""
     import torch
     from transformers import AutoProcessor, ParakeetForCTC
 
@@ -68,7 +68,7 @@ def test_ctc_says_what_transformers_says(ctc: Engine, parakeet: Path) -> None:
     assert any(expected)
 
 
-def test_a_chunk_says_the_same_in_any_company(ctc: Engine) -> None:
+def test_packing_does_not_change_a_chunks_text(ctc: Engine) -> None:
     chunk = noise(1.7, 9)
     alone = ctc.recognise([chunk])[0]
     packed = ctc.recognise([noise(5.0, 1), chunk, noise(0.5, 2)])[1]
@@ -76,7 +76,7 @@ def test_a_chunk_says_the_same_in_any_company(ctc: Engine) -> None:
     assert [(w.start_ms, w.end_ms) for w in packed.words] == [(w.start_ms, w.end_ms) for w in alone.words]
 
 
-def test_output_frames_are_the_encoders(ctc, parakeet: Path) -> None:
+def test_output_frames_match_the_encoder(ctc, parakeet: Path) -> None:
     import torch
 
     for n_frames in (8, 9, 31, 50):
@@ -85,30 +85,30 @@ def test_output_frames_are_the_encoders(ctc, parakeet: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.01, 4.3, 30.0])
-def test_whisper_hears_what_transformers_would_let_it_hear(seq2seq: Engine, whisper: Path, seconds: float) -> None:
+def test_whisper_features_match_transformers(seq2seq: Engine, whisper: Path, seconds: float) -> None:
     from transformers import WhisperFeatureExtractor
 
     from tasks.recognition.whisper import WhisperEngine
 
     assert isinstance(seq2seq, WhisperEngine)
     chunk = noise(seconds)
-    heard = seq2seq._model.feature_extractor(chunk)[..., :-1]
+    found = seq2seq._model.feature_extractor(chunk)[..., :-1]
     expected = WhisperFeatureExtractor.from_pretrained(whisper)(chunk, sampling_rate=16_000).input_features[0]
-    np.testing.assert_allclose(heard, expected, atol=1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_whisper_is_converted_once(whisper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.recognition.whisper import converted
+    from tasks.recognition.whisper import convert_to_ctranslate2
 
     monkeypatch.setenv("AIRSCRIPT_MODEL_CACHE", str(tmp_path))
-    folder = converted(whisper)
+    folder = convert_to_ctranslate2(whisper)
     assert {"model.bin", "tokenizer.json", "preprocessor_config.json"} <= {path.name for path in folder.iterdir()}
     written = (folder / "model.bin").stat().st_mtime_ns
-    assert converted(whisper) == folder
+    assert convert_to_ctranslate2(whisper) == folder
     assert (folder / "model.bin").stat().st_mtime_ns == written
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_folders_without_a_model_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputRejected) as nothing:
         load_engine(tmp_path / "nowhere")
     assert nothing.value.reason is Reason.MODEL_NOT_FOUND
@@ -121,7 +121,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 class Detector:
-    """The model, but for what it hears. CTranslate2 takes one with so few tokens for English-only."""
+    """The model with a scripted language detection. CTranslate2 takes one with so few tokens for English-only."""
 
     is_multilingual = True
 
@@ -135,59 +135,59 @@ class Detector:
         return [[(f"<|{language}|>", 0.9), ("<|fr|>", 0.1)] for language in self._languages]
 
 
-def test_whisper_hears_a_chunks_own_language_if_none_is_known(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whisper_detects_a_chunks_language_if_the_hints_have_none(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = [noise(1.0, 1), noise(0.0), noise(1.0, 2), noise(1.0, 3)]
     model = seq2seq._model.model
     monkeypatch.setattr(seq2seq._model, "model", Detector(model, ["de", "en"]))
     found = seq2seq.recognise(chunks, [Hints(), Hints(), Hints("sv"), Hints()])
     assert [r.language for r in found] == ["de", None, "sv", "en"]
     monkeypatch.setattr(seq2seq._model, "model", Detector(model, ["de", "en"]))
-    assert seq2seq.languages([chunks[0], chunks[2]]) == [{"de": 0.9, "fr": 0.1}, {"en": 0.9, "fr": 0.1}]
+    assert seq2seq.detect_languages([chunks[0], chunks[2]]) == [{"de": 0.9, "fr": 0.1}, {"en": 0.9, "fr": 0.1}]
 
 
-def test_who_cannot_tell_a_language_says_so(ctc: Engine) -> None:
-    assert not ctc.tells_languages
-    assert ctc.languages([noise(1.0)]) == []
+def test_ctc_detects_no_languages(ctc: Engine) -> None:
+    assert not ctc.detects_languages
+    assert ctc.detect_languages([noise(1.0)]) == []
 
 
-def test_what_was_encoded_to_hear_its_language_is_not_encoded_again(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words are the same, with all, some or none of the chunks known."""
+def test_language_detection_and_decoding_share_the_encoder_output(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are the same with all, some or none of the chunks in the cache."""
     chunks, hints = [noise(1.0, seed) for seed in range(4)], [Hints("en")] * 4
     expected = seq2seq.recognise(chunks, hints)
     monkeypatch.setattr(seq2seq._model, "model", Detector(seq2seq._model.model, []))
     encoded: list[int] = []
-    upstream = seq2seq._encodings._encode
+    upstream = seq2seq._encoder._encode
 
     def counted(features: np.ndarray) -> object:
         encoded.append(len(features))
         return upstream(features)
 
-    monkeypatch.setattr(seq2seq._encodings, "_encode", counted)
-    seq2seq.languages([chunks[2], chunks[0]])
+    monkeypatch.setattr(seq2seq._encoder, "_encode", counted)
+    seq2seq.detect_languages([chunks[2], chunks[0]])
     assert seq2seq.recognise(chunks, hints) == expected
-    seq2seq.languages(chunks)
+    seq2seq.detect_languages(chunks)
     assert seq2seq.recognise(chunks, hints) == expected
     assert seq2seq.recognise(chunks, hints) == expected
     assert encoded == [2, 2, 4, 4]
 
 
-def test_hints_are_each_chunks_own(engine: Engine) -> None:
-    """What helps one chunk changes no other, and order does not matter."""
+def test_hints_apply_to_their_own_chunk(engine: Engine) -> None:
+    """The hints of one chunk change no other, and order does not matter."""
     chunks = [noise(seconds, seed) for seed, seconds in enumerate((0.7, 2.0, 1.3))]
     hints = [Hints("en"), Hints("en", ("Anna", "BBC")), Hints("en")]
-    plain, helped = engine.recognise(chunks, [Hints("en")] * 3), engine.recognise(chunks, hints)
-    assert [helped[0], helped[2]] == [plain[0], plain[2]]
-    assert engine.recognise(chunks[::-1], hints[::-1]) == helped[::-1]
-    assert engine.recognise(chunks, hints, careful=True) == engine.recognise(chunks, hints, careful=True)
+    plain, hinted = engine.recognise(chunks, [Hints("en")] * 3), engine.recognise(chunks, hints)
+    assert [hinted[0], hinted[2]] == [plain[0], plain[2]]
+    assert engine.recognise(chunks[::-1], hints[::-1]) == hinted[::-1]
+    assert engine.recognise(chunks, hints, fallback=True) == engine.recognise(chunks, hints, fallback=True)
 
 
-def test_text_that_attention_cannot_place_is_kept() -> None:
+def test_text_without_word_times_is_kept() -> None:
     from faster_whisper.transcribe import Segment
 
-    from tasks.recognition.whisper import _words
+    from tasks.recognition.whisper import words_of_segments
 
     segment = Segment(1, 0, 31.0, 32.0, " 50 % off", [], -0.1, 1.0, 0.0, [], None)
-    found = _words([segment], 30.0, 2.0, "en")
+    found = words_of_segments([segment], 30.0, 2.0, "en")
     assert [(w.text, w.start_ms, w.end_ms) for w in found] == [
         ("50", 1000, 1333),
         ("%", 1333, 1500),
@@ -197,7 +197,7 @@ def test_text_that_attention_cannot_place_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "pieces", "words"),
+    ("language", "parts", "words"),
     [
         ("en", [" a", " state", "-of", "-the", "-art", " film,", " 50", "%", " off"],
          ["a", "state-of-the-art", "film,", "50%", "off"]),
@@ -209,18 +209,18 @@ def test_text_that_attention_cannot_place_is_kept() -> None:
         ("en", [" ", "word"], ["word"]),
     ],
 )  # fmt: skip
-def test_pieces_without_a_space_before_them_are_no_words(language: str, pieces: list[str], words: list[str]) -> None:
-    """As upstream parts them, with what stands between them in the text."""
+def test_parts_without_a_leading_space_are_merged(language: str, parts: list[str], words: list[str]) -> None:
+    """Upstream's word parts, and the words that they make up."""
     from faster_whisper.transcribe import Segment
-    from faster_whisper.transcribe import Word as Piece
+    from faster_whisper.transcribe import Word as WordPart
 
-    from tasks.recognition.whisper import _words
+    from tasks.recognition.whisper import words_of_segments
 
-    timed = [Piece(30.0 + n / 10, 30.1 + n / 10, text, 0.9 - n / 100) for n, text in enumerate(pieces)]
-    segment = Segment(1, 0, 30.0, 31.0, "".join(pieces), [], -0.1, 1.0, 0.0, timed, None)
-    found = _words([segment], 30.0, 2.0, language)
+    timed = [WordPart(30.0 + n / 10, 30.1 + n / 10, text, 0.9 - n / 100) for n, text in enumerate(parts)]
+    segment = Segment(1, 0, 30.0, 31.0, "".join(parts), [], -0.1, 1.0, 0.0, timed, None)
+    found = words_of_segments([segment], 30.0, 2.0, language)
     assert [word.text for word in found] == words
     assert all(before.end_ms == after.start_ms for before, after in pairwise(found))
-    assert found[-1].end_ms == 100 * len(pieces)
-    assert found[-1].confidence == pytest.approx(0.9 - (len(pieces) - 1) / 100)
-    assert "".join(join(words, language).split()) == "".join("".join(pieces).split())
+    assert found[-1].end_ms == 100 * len(parts)
+    assert found[-1].confidence == pytest.approx(0.9 - (len(parts) - 1) / 100)
+    assert "".join(join(words, language).split()) == "".join("".join(parts).split())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.recognition.greedy import Emission, emissions, vocabulary, words
+from tasks.recognition.greedy import Emission, collapse, symbol_table, to_words
 from tasks.transcripts.document import WordTiming
 
 CHARACTERS = ["<blank>", "<unk>", " ", ".", "a", "b", "c"]
@@ -14,15 +14,15 @@ BLANK = 0
 
 def decode(frames: list[int], tokens: list[str] = CHARACTERS, duration_ms: int = 60_000):
     posteriors = np.full(len(frames), 0.9)
-    return words(
-        emissions(np.array(frames), posteriors, BLANK),
-        vocabulary(tokens, {0, 1} if tokens[1] == "<unk>" else {0}),
+    return to_words(
+        collapse(np.array(frames), posteriors, BLANK),
+        symbol_table(tokens, {0, 1} if tokens[1] == "<unk>" else {0}),
         40.0,
         duration_ms,
     )
 
 
-def test_repeats_join_and_a_blank_parts_equal_letters() -> None:
+def test_repeats_are_merged_unless_a_blank_separates_them() -> None:
     #                                   a  a  b     b  _        c
     assert [w.text for w in decode([0, 4, 4, 5, 0, 5, 2, 2, 0, 6, 0])] == ["abb", "c"]
 
@@ -40,18 +40,18 @@ def test_a_word_stays_inside_its_chunk() -> None:
 
 def test_confidence_is_the_geometric_mean_of_the_symbols() -> None:
     found = [Emission(4, 0, 1, 0.5), Emission(5, 1, 2, 0.125)]
-    (word,) = words(found, vocabulary(CHARACTERS, {0, 1}), 40.0, 1000)
+    (word,) = to_words(found, symbol_table(CHARACTERS, {0, 1}), 40.0, 1000)
     assert word.confidence == pytest.approx(0.25)
 
 
 def test_a_symbols_confidence_is_its_best_frame() -> None:
-    (found,) = emissions(np.array([4, 4, 4]), np.array([0.2, 0.8, 0.4]), BLANK)
+    (found,) = collapse(np.array([4, 4, 4]), np.array([0.2, 0.8, 0.4]), BLANK)
     assert found == Emission(4, 0, 3, 0.8)
 
 
 def test_pieces_of_sentencepiece() -> None:
     tokens = ["<pad>", "<unk>", "▁the", "▁ca", "t", "▁", "s", "<0xC3>", "<0xA9>"]
-    # "▁" alone opens a word that the next piece spells; bytes join to one character.
+    # "▁" alone starts a word with the next piece; byte tokens are joined to one character.
     assert [w.text for w in decode([2, 0, 3, 4, 5, 6, 7, 8], tokens)] == ["the", "cat", "sé"]
 
 
@@ -78,7 +78,7 @@ def test_the_text_is_what_ctc_defines(frames: list[int]) -> None:
     assert len(decode(frames)) == sum(any(c.isalnum() for c in word) for word in spelled.split())
 
 
-def test_a_mark_on_its_own_belongs_to_the_word_before() -> None:
+def test_punctuation_on_its_own_belongs_to_the_word_before() -> None:
     assert [w.text for w in decode([4, 2, 3, 2, 5])] == ["a.", "b"]
     assert [w.text for w in decode([4, 3, 2, 3, 2, 5])] == ["a.", "b"]
     assert decode([0, 3, 2, 0, 3]) == ()

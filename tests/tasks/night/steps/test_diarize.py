@@ -39,7 +39,7 @@ def diarize(root: str, prepared_uri: str) -> Receipt:
 
 
 def found(receipt: Receipt, programme: Preparation) -> DiarizedProgramme:
-    uri = output_uri(receipt.result, load_result(receipt.result), turns_name(programme.arrival.arrival))
+    uri = output_uri(receipt.result, load_result(receipt.result), turns_name(programme.arrival.id))
     return read_one(DiarizedProgramme, uri)
 
 
@@ -65,12 +65,12 @@ def two_speakers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
 def test_who_speaks_in_every_programme(storage_root: str) -> None:
     """With the real diarizer: noise is no speaker, or one."""
     news, silent = preparation("news"), preparation("silent", speech=(), outcome=Outcome.DONE_NO_SPEECH)
-    twin = preparation("twin", same_as=news.arrival.arrival)
+    twin = preparation("twin", same_as=news.arrival.id)
     receipt = diarize(storage_root, prepared(storage_root, news, silent, twin))
     assert receipt.counts["programmes"] == receipt.counts["done"] == 2
     assert receipt.labels["diarizer"] == resolve(EMBEDDED).version
     result = load_result(receipt.result)
-    assert set(result.outputs) == {turns_name(p.arrival.arrival) for p in (news, silent)}
+    assert set(result.outputs) == {turns_name(p.arrival.id) for p in (news, silent)}
     assert found(receipt, silent).turns == ()
     assert found(receipt, news).diarizer == resolve(EMBEDDED).version
     assert diarize(storage_root, prepared(storage_root, news, silent, twin)).status is Status.CACHED
@@ -132,7 +132,7 @@ def publish(root: str, diarized: str, name: str = "news") -> tuple[Publication, 
 
 
 def diarized(root: str, *turns: tuple[int, int, str], outcome: Outcome = Outcome.DONE, detail: str = "") -> str:
-    arrival = preparation("news").arrival.arrival
+    arrival = preparation("news").arrival.id
     made = tuple(Turn(start_ms=start, end_ms=end, speaker=name) for start, end, name in turns)
     record = DiarizedProgramme(
         arrival=arrival, diarizer="embedded-1", outcome=outcome, detail=detail, turns=made, exclusive=made
@@ -183,4 +183,4 @@ def test_without_a_diarization_words_are_published_all_the_same(storage_root: st
     # It is the one that copies share.
     ledger, news = Ledger(storage.join(storage_root, "transcripts"), PIPELINE), preparation("news")
     manifest = storage.join(again.transcript, MANIFEST_NAME)
-    assert ledger.manifest_of(news.content) == ledger.manifest_for(news.arrival) == manifest
+    assert ledger.manifest_of_content(news.content) == ledger.manifest_of_arrival(news.arrival) == manifest

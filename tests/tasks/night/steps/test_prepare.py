@@ -48,5 +48,5 @@ def test_only_what_may_be_a_copy_waits_for_another(storage_root: str) -> None:
     for found in arrivals:
         if data[found.programme]:
             storage.write(found.uri, data[found.programme])
-    groups = [[found.programme for found in group] for group in prepare.alike(arrivals)]
+    groups = [[found.programme for found in group] for group in prepare.group_possible_copies(arrivals)]
     assert groups == [["hour-1", "hour-1-again"], ["hour-2"], ["no-1", "no-2"], ["film"]]

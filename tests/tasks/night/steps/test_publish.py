@@ -13,10 +13,10 @@ import pytest
 from tasks import storage
 from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
 from tasks.contract.arguments import CueRules
-from tasks.night.identity import Pipeline
 from tasks.night.ledger import Ledger
-from tasks.night.records import PUBLISHED, Batch, Doubt, Preparation, Publication, Speech
-from tasks.night.transcript import build
+from tasks.night.pipeline import Pipeline
+from tasks.night.records import PUBLISHED, Batch, Preparation, Publication, SpeechSpan, SuspectChunk
+from tasks.night.transcript_building import build_transcript
 from tasks.progress import no_progress
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, published_transcript
 from tasks.step import load_result, output_uri, run_step
@@ -60,7 +60,7 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
         arrival=preparation("broken").arrival, outcome=Outcome.REJECTED, reason=Reason.NOT_MEDIA, detail="a letter"
     )
     gone = broken.model_copy(update={"arrival": preparation("gone").arrival, "reason": Reason.UNREADABLE})
-    copy = preparation("copy", sha256=preparation("news").sha256, same_as=preparation("news").arrival.arrival)
+    copy = preparation("copy", sha256=preparation("news").sha256, same_as=preparation("news").arrival.id)
     gappy = preparation("gappy", duration_ms=60_000)
     everything = [preparation("news"), silent, broken, gone, copy, gappy]
     receipt = publish(storage_root, before(storage_root, everything))
@@ -91,8 +91,8 @@ def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> N
     assert sorted(warning.split(":")[0] for warning in receipt.warnings) == ["broken", "gone"]
 
     ledger = Ledger(storage.join(storage_root, "transcripts"), PIPELINE)
-    assert ledger.quarantined() == {broken.arrival.arrival}
-    assert ledger.transcribed() == {p.arrival.arrival for p in everything if p.outcome.is_done}
+    assert ledger.quarantined() == {broken.arrival.id}
+    assert ledger.transcribed() == {p.arrival.id for p in everything if p.outcome.is_done}
 
 
 def test_a_second_run_is_cached(storage_root: str) -> None:
@@ -103,8 +103,8 @@ def test_a_second_run_is_cached(storage_root: str) -> None:
 
 
 def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
-    doubt = Doubt(start_ms=0, end_ms=2_200, reasons=("repeated_words",))
-    news = preparation("news", speech=(Speech(start_ms=0, end_ms=5_000),))
+    doubt = SuspectChunk(start_ms=0, end_ms=2_200, reasons=("repeated_words",))
+    news = preparation("news", speech=(SpeechSpan(start_ms=0, end_ms=5_000),))
     row = rows(publish(storage_root, before(storage_root, [news], doubts=(doubt,))).result)["news"]
     _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert transcript.text == "Good evening here is the news"
@@ -122,7 +122,7 @@ def test_speech_without_a_word_is_noise_only_if_there_is_little(
     storage_root: str, n_stretches: int, outcome: Outcome
 ) -> None:
     """Stretches too short for the gate to doubt: 1.9 s each, of 60."""
-    stretches = tuple(Speech(start_ms=9_000 * n, end_ms=9_000 * n + 1_900) for n in range(n_stretches))
+    stretches = tuple(SpeechSpan(start_ms=9_000 * n, end_ms=9_000 * n + 1_900) for n in range(n_stretches))
     news = preparation("news", duration_ms=60_000, speech=stretches)
     row = rows(publish(storage_root, before(storage_root, [news], words=(), covered_ms=0)).result)["news"]
     assert (row.outcome, row.words) == (outcome, 0)
@@ -132,7 +132,7 @@ def test_speech_without_a_word_is_noise_only_if_there_is_little(
 
 def test_speech_that_was_lost_has_a_place(storage_root: str) -> None:
     """Eleven seconds in which nobody was heard: there is no word to mark."""
-    doubt = Doubt(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
+    doubt = SuspectChunk(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
     row = rows(publish(storage_root, before(storage_root, [preparation("news")], doubts=(doubt,))).result)["news"]
     _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     (passage,) = transcript.suspect_passages
@@ -155,22 +155,22 @@ def test_a_programme_that_was_not_recognised_is_failed_until_it_is_given_up(stor
     assert {(row.reason, row.detail) for row in found} == {
         (Reason.INTERNAL_ERROR, "not recognised: RuntimeError: a bug")
     }
-    assert Ledger(storage.join(storage_root, "transcripts"), PIPELINE).quarantined() == {poison.arrival.arrival}
+    assert Ledger(storage.join(storage_root, "transcripts"), PIPELINE).quarantined() == {poison.arrival.id}
 
 
 def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
     storage_root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = preparation("copy", sha256=preparation("b").sha256, same_as=preparation("b").arrival.arrival)
+    copy = preparation("copy", sha256=preparation("b").sha256, same_as=preparation("b").arrival.id)
     arguments = before(storage_root, [preparation(name) for name in "abc"] + [copy])
 
     def broken(found: Preparation, *others: object) -> Transcript:
         if found.arrival.programme == "b":
             raise ValueError("a bug that this programme brings to light")
-        return build(found, *others)  # type: ignore[arg-type]
+        return build_transcript(found, *others)  # type: ignore[arg-type]
 
     with monkeypatch.context() as bug:
-        bug.setattr("tasks.night.steps.publish.build", broken)
+        bug.setattr("tasks.night.steps.publish.build_transcript", broken)
         receipt = publish(storage_root, arguments)
     found = rows(receipt.result)
     assert {name: row.outcome.is_done for name, row in found.items()} == {

@@ -1,4 +1,4 @@
-"""Outputs that outlive their attempt: what a killed attempt has finished, the next one does not do again."""
+"""Outputs that survive a failed attempt: the next attempt does not compute them again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from tasks.step import StepContext
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A step's outputs that lie in its own folder, shared by its attempts, instead of the attempt's.
+class KeptOutputs:
+    """Outputs in the step's own folder, shared by its attempts, instead of the attempt's folder.
 
-    Their content follows from the step's key, so attempts may race.
+    Their content is determined by the step's key, so that attempts may race.
     """
 
     context: StepContext
 
     def find(self, name: str) -> str:
-        """List an output that an earlier attempt has left, and return its URI; empty if there is none."""
+        """Return the URI of an output that an earlier attempt kept, and list it in the result; empty if there is
+        none."""
         uri = storage.join(self.context.prefix, name)
         if not storage.exists(uri):
             return ""
@@ -29,7 +30,7 @@ class Shelf:
         return uri
 
     def keep(self, name: str, data: bytes) -> None:
-        """Publish a small output; if another attempt was first, its stands."""
+        """Publish a small output. If another attempt was first, its output is listed instead."""
         uri = storage.join(self.context.prefix, name)
         try:
             storage.write(uri, data, create=True)
@@ -39,7 +40,8 @@ class Shelf:
             self._list(name, len(data), hashlib.sha256(data).hexdigest())
 
     def keep_file(self, name: str, path: Path) -> None:
-        """Publish a large output. Not conditionally, since S3's puts in parts know no condition: the same bytes."""
+        """Publish a large output. S3's multipart uploads cannot be conditional, so it may be overwritten with the same
+        bytes."""
         storage.write(storage.join(self.context.prefix, name), path)
         self._list(name, path.stat().st_size, storage.digest_file(path))
 

@@ -1,4 +1,4 @@
-"""What decides a transcript, and so its place: media bytes, track, steps, model and schema."""
+"""What determines a transcript, and so its key: media bytes, track, step versions, model and schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tasks.contract import Frozen, digest_of
 from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
 from tasks.transcripts.document import SCHEMA_VERSION
 
-# Raised when a step's output would change. They together are the pipeline's version.
+# Incremented when a step's output changes. Together they are the pipeline's version.
 PREPARE_VERSION = 4
 RECOGNISE_VERSION = 5
 DIARIZE_VERSION = 2
@@ -14,7 +14,7 @@ PUBLISH_VERSION = 5
 
 
 class Pipeline(Frozen):
-    """Everything but the media: programmes are transcribed once by each pipeline."""
+    """Everything but the media. A programme is transcribed once by each pipeline."""
 
     model: str
     """`models:/name/version` or another URI without an alias."""
@@ -29,11 +29,11 @@ class Pipeline(Frozen):
 
     @property
     def digest(self) -> str:
-        """Where a model came from does not count, only which it is."""
+        """Models count by content, not by where they come from."""
         return digest_of(self.model_dump(mode="json", exclude={"model", "model_version", "diarizer"}))
 
     def transcript_key(self, content: str, track: int, diarized: bool = True) -> str:
-        """A transcript's identity, 64 hexadecimal digits. Where diarization failed it is another transcript, so that
-        the one with speakers can still be published."""
+        """A transcript's key, 64 hexadecimal digits. Without diarization it is a different one, so that the transcript
+        with speakers can still be published later."""
         identity = {"media": content, "track": track, "pipeline": self.digest}
         return digest_of(identity if diarized else identity | {"speakers": "none"})

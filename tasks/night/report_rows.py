@@ -1,4 +1,4 @@
-"""A programme's row in the night's report, filled in from the transcript that stands."""
+"""A programme's row in the night's report, from its published transcript."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from tasks.night.records import Publication
 from tasks.publishing.transcripts import published_transcript
 from tasks.transcripts.document import Transcript, WarningCode
 
-# Listening takes some music for speech rather than miss a word (of interludes of 45 s up to 3 s); where less than both
-# of these has no words, the recogniser knew better.
-MOST_NOISE_S, MOST_NOISE_SHARE = 10.0, 0.1
-# Where people talk faster than viewers read, some cues cannot keep the rules; more than this share is worth a warning.
-MANY_BEYOND = 0.25
+# Voice activity detection takes some music for speech rather than miss a word (up to 3 s of interludes of 45 s). A
+# programme without words whose detected speech is below both limits has no speech.
+MAX_NOISE_S, MAX_NOISE_SHARE = 10.0, 0.1
+# Share of cues beyond their rules above which the row has a warning: fast speech cannot always keep the reading speed.
+MAX_BEYOND_SHARE = 0.25
 
 
 def published_row(manifest_uri: str, base: Publication) -> Publication:
-    """`base` with what stands behind a manifest: another publisher may have won with other words.
+    """`base` completed from the published transcript, which may be another publisher's with other words.
 
     Raises:
-        InputRejected: the transcript is damaged, or not all there.
+        InputRejected: the transcript is damaged or incomplete.
     """
     manifest, transcript = published_transcript(manifest_uri)
-    found = row(transcript, base).model_copy(
+    row = with_figures(base, transcript).model_copy(
         update={
             "transcript": storage.parent(manifest_uri),
             "key": manifest.key,
@@ -34,19 +34,19 @@ def published_row(manifest_uri: str, base: Publication) -> Publication:
     )
     warned = {warning.code for warning in transcript.warnings}
     remarks = [w.detail for w in transcript.warnings if w.code is not WarningCode.NO_SPEECH]
-    if manifest.cues.beyond > MANY_BEYOND * manifest.cues.total:
+    if manifest.cues.beyond > MAX_BEYOND_SHARE * manifest.cues.total:
         remarks.append(str(manifest.cues))
-    is_noise = not found.words and found.speech_s < min(MOST_NOISE_S, MOST_NOISE_SHARE * found.duration_s)
-    if found.outcome is Outcome.DONE and is_noise and WarningCode.SUSPECT_SEGMENTS not in warned:
-        found = found.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
+    is_noise = not row.words and row.speech_s < min(MAX_NOISE_S, MAX_NOISE_SHARE * row.duration_s)
+    if row.outcome is Outcome.DONE and is_noise and WarningCode.SUSPECT_SEGMENTS not in warned:
+        row = row.model_copy(update={"outcome": Outcome.DONE_NO_SPEECH, "reason": Reason.NO_SPEECH})
     elif remarks:
-        found = found.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
-    details = (f"the same recording as {manifest.programme}" if found.is_copy else "", found.detail, manifest.remark)
-    return found.model_copy(update={"detail": "; ".join(filter(None, details))})
+        row = row.model_copy(update={"outcome": Outcome.DONE_WITH_WARNINGS, "detail": "; ".join(remarks)})
+    details = (f"the same recording as {manifest.programme}" if row.is_copy else "", row.detail, manifest.remark)
+    return row.model_copy(update={"detail": "; ".join(filter(None, details))})
 
 
-def row(transcript: Transcript, base: Publication) -> Publication:
-    """`base` with the figures that the transcript itself tells."""
+def with_figures(base: Publication, transcript: Transcript) -> Publication:
+    """`base` with the transcript's own figures."""
     confidences = [word.confidence for word in transcript.words if word.confidence is not None]
     coverage = transcript.coverage
     no_speakers = any(warning.code is WarningCode.NO_SPEAKERS for warning in transcript.warnings)

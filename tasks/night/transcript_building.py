@@ -1,4 +1,4 @@
-"""The canonical transcript of one programme, from what the steps before found. Pure."""
+"""Building the canonical transcript of one programme from the results of earlier steps. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import get_args
 
-from tasks.night.identity import Pipeline
-from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, in_brief
+from tasks.night.pipeline import Pipeline
+from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, truncated
 from tasks.transcripts.document import (
     Coverage,
     Media,
@@ -18,7 +18,7 @@ from tasks.transcripts.document import (
     WarningCode,
     Word,
 )
-from tasks.transcripts.merging import Span, in_order, into_segments, speakers_in, with_speakers
+from tasks.transcripts.merging import Span, into_segments, speakers_in, with_monotonic_times, with_speakers
 from tasks.transcripts.sentences import with_capitals
 from tasks.transcripts.spans import total_ms, union
 from tasks.transcripts.text import clean
@@ -26,23 +26,21 @@ from tasks.transcripts.timecode import Clock, FrameRate
 
 NORMALISER = "sentence-capitals-2"
 UNKNOWN_LANGUAGE = "und"
-# Less of the speech with words than this is worth a warning.
-LOW_COVERAGE = 0.8
-# A language with less of the vote than this may not be the only one, or not the one.
-DOUBTFUL_LANGUAGE = 0.6
-# More words than this share without a speaker are worth a warning.
-MANY_DOUBTFUL = 0.1
-MOST_PLACES = 10  # that a warning names; the document has them all
+# Bounds beyond which the transcript has a warning.
+MIN_COVERAGE = 0.8  # share of the speech covered by words
+MIN_LANGUAGE_SHARE = 0.6  # of the detected language: below, another may be spoken too or instead
+MAX_WITHOUT_SPEAKER = 0.1  # share of words
+MAX_PLACES = 10  # suspect passages that a warning names; the document has them all
 
 
-def build(
+def build_transcript(
     preparation: Preparation,
     recognised: RecognisedProgramme,
     pipeline: Pipeline,
     code_version: str,
     diarized: DiarizedProgramme | None = None,
 ) -> Transcript:
-    """The transcript. Where diarization failed its words have no speakers, and a warning says so."""
+    """Build the transcript. If diarization failed, its words have no speakers and it has a warning."""
     has_speakers = diarized is not None and diarized.outcome.is_done
     found = tuple(
         Word(
@@ -57,7 +55,7 @@ def build(
         if (text := clean(word.text))
     )
     language = recognised.language or UNKNOWN_LANGUAGE
-    ordered = in_order(found, preparation.duration_ms)
+    ordered = with_monotonic_times(found, preparation.duration_ms)
     spoken = ordered
     if diarized is not None and has_speakers:
         spoken = with_speakers(ordered, diarized.exclusive)
@@ -114,14 +112,14 @@ def _warnings(
         warnings.append(TranscriptWarning(code=WarningCode.DAMAGED_MEDIA, detail=preparation.detail))
     if not speech_ms:
         return [TranscriptWarning(code=WarningCode.NO_SPEECH, detail=preparation.detail or "no speech was found")]
-    if recognised.covered_ms < LOW_COVERAGE * speech_ms:
+    if recognised.covered_ms < MIN_COVERAGE * speech_ms:
         share = f"{100 * recognised.covered_ms / speech_ms:.0f} % of {speech_ms / 1000:.0f} s of speech have words"
         warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=share))
     if passages:
-        places = in_brief([*map(_place, passages)], MOST_PLACES, "see the transcript")
+        places = truncated([*map(_place, passages)], MAX_PLACES, "see the transcript")
         detail = f"{len(passages)} passages: {'; '.join(places)}"
         warnings.append(TranscriptWarning(code=WarningCode.SUSPECT_SEGMENTS, detail=detail))
-    if recognised.language_share is not None and recognised.language_share < DOUBTFUL_LANGUAGE:
+    if recognised.language_share is not None and recognised.language_share < MIN_LANGUAGE_SHARE:
         share = f"{100 * recognised.language_share:.0f} % of what was heard for it is {recognised.language}"
         warnings.append(TranscriptWarning(code=WarningCode.LANGUAGE_DOUBTFUL, detail=share))
     if moved:
@@ -137,7 +135,7 @@ def _passages(recognised: RecognisedProgramme, duration_ms: int) -> tuple[Suspec
 
 
 def _place(passage: SuspectPassage) -> str:
-    """`00:00:10–00:00:21 speech_without_words`, from the start of the media."""
+    """`00:00:10–00:00:21 speech_without_words`, counted from the start of the media."""
     start, end = (str(timedelta(seconds=ms // 1000)).zfill(8) for ms in (passage.start_ms, passage.end_ms))
     return f"{start}–{end} {', '.join(passage.reasons)}"
 
@@ -150,15 +148,15 @@ def _speaker_warnings(
     if diarized is None or not diarized.outcome.is_done:
         detail = f"speakers were not told apart: {diarized.detail if diarized else 'diarization failed'}"
         return [TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail=detail)]
-    n_doubtful = sum(word.speaker is None for word in words)
-    if n_doubtful > MANY_DOUBTFUL * len(words):
-        detail = f"{n_doubtful} of {len(words)} words have no speaker"
+    n_without = sum(word.speaker is None for word in words)
+    if n_without > MAX_WITHOUT_SPEAKER * len(words):
+        detail = f"{n_without} of {len(words)} words have no speaker"
         return [TranscriptWarning(code=WarningCode.SPEAKERS_DOUBTFUL, detail=detail)]
     return []
 
 
 def _clock(preparation: Preparation) -> tuple[str | None, FrameRate, list[TranscriptWarning]]:
-    """The start time code and its rate; or none, and why those that the media name are not honoured."""
+    """The start time code and its rate; or none, and a warning why the media's are ignored."""
     rates = {str(rate): rate for rate in get_args(FrameRate)}
     start, rate = preparation.start_timecode, rates.get(preparation.timecode_rate)
     if start is None:

@@ -1,0 +1,178 @@
+"""A programme's decoding: the detection of its language, and the fallbacks for suspect chunks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.night.decoding import AudioChunk, ProgrammeDecoding
+from tasks.night.fallback import decode
+from tasks.recognition import Hints, RecognisedWord, Recognition
+from tasks.recognition.quality import QualityFlag
+from tasks.transcripts.document import WordTiming
+from tasks.transcripts.spans import Span
+from tests.tasks.night.builders import preparation
+
+TEXT = "good evening here is the news of the day from all over the land"
+LOOP = "thank you for watching " * 10
+
+
+def spoken(text: str, length_ms: int) -> tuple[RecognisedWord, ...]:
+    texts = text.split()
+    each_ms = length_ms // max(len(texts), 1)
+    return tuple(RecognisedWord(t, n * each_ms, (n + 1) * each_ms, 0.9, WordTiming.CTC) for n, t in enumerate(texts))
+
+
+class Scripted:
+    """An engine with a script: the text of a chunk by its length in seconds and by whether it is the fallback."""
+
+    detects_languages, batch_s = False, 3.0
+    name, max_chunk_s, join_pause_s, has_fixed_window = "scripted", 30.0, 0.6, False
+
+    def __init__(self, script: dict[tuple[int, bool], str]) -> None:
+        self.script = script
+        self.calls: list[tuple[list[int], set[str | None], bool]] = []
+
+    def detect_languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
+        return []
+
+    def recognise(
+        self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False
+    ) -> list[Recognition]:
+        lengths_s = [round(len(chunk) / 16_000) for chunk in chunks]
+        self.calls.append((lengths_s, {hint.language for hint in hints or ()}, fallback))
+        return [
+            Recognition(spoken(self.script.get((s, fallback), TEXT), len(c) // 16), "en")
+            for s, c in zip(lengths_s, chunks, strict=True)
+        ]
+
+
+def decoded(
+    engine: Scripted, *lengths_s: int, requested: str | None = None
+) -> list[tuple[str, tuple[QualityFlag, ...], bool]]:
+    """Decode silent chunks: they are split into a quarter and three quarters."""
+    decoding = programme(1, requested)
+    decoding.choose_language([{"en": 1.0}])
+    chunks, at_ms = [], 0
+    for length_s in lengths_s:
+        span = Span(start_ms=at_ms, end_ms=at_ms + 1000 * length_s)
+        chunks.append(AudioChunk(decoding, span, (span,), np.zeros(16_000 * length_s, np.float32)))
+        at_ms = span.end_ms
+    return [(found.recognition.text, found.flags, found.redecoded) for found in decode(engine, chunks)]
+
+
+def test_chunks_without_flags_are_decoded_once() -> None:
+    engine = Scripted({})
+    assert decoded(engine, 10, 12) == [(TEXT, (), False)] * 2
+    assert engine.calls == [([10, 12], {"en"}, False)]
+
+
+def test_only_flagged_chunks_are_decoded_again_in_halves() -> None:
+    engine = Scripted({(20, False): LOOP})
+    good, looped = decoded(engine, 12, 20)
+    assert good == (TEXT, (), False)
+    assert looped == (f"{TEXT} {TEXT}", (), True)
+    assert [(lengths, fallback) for lengths, _, fallback in engine.calls] == [([12, 20], False), ([5, 15], False)]
+    assert engine.calls[-1][1] == {"en"}, "each half in the language of the programme"
+
+
+def test_halves_that_are_flagged_too_are_decoded_with_the_engines_fallback() -> None:
+    engine = Scripted({(20, False): LOOP, (5, False): LOOP, (15, False): LOOP})
+    assert decoded(engine, 20) == [(f"{TEXT} {TEXT}", (), True)]
+    assert [fallback for _, _, fallback in engine.calls] == [False, False, True]
+    assert engine.calls[-1][1] == {None}, "each half in its own detected language"
+
+
+def test_a_requested_language_wins_over_the_detected_one_in_every_pass() -> None:
+    engine = Scripted(dict.fromkeys(itertools.product((20, 5, 15), (False, True)), LOOP))
+    decoded(engine, 20, requested="cy")  # en is detected
+    assert [languages for _, languages, _ in engine.calls] == [{"cy"}] * 3
+
+
+def test_chunks_that_remain_suspect_are_kept_and_marked() -> None:
+    engine = Scripted(dict.fromkeys(itertools.product((20, 5, 15), (False, True)), LOOP))
+    ((text, flags, redecoded),) = decoded(engine, 20)
+    assert text == LOOP.strip()
+    assert {QualityFlag.COMPRESSES, QualityFlag.REPEATED_WORDS} <= set(flags)
+    assert redecoded
+
+
+def decoded_without_words_in_halves(
+    text: str, speech_ms: int, confidence: float
+) -> tuple[str, tuple[QualityFlag, ...]]:
+    """Decode a chunk of 10 s whose halves have no words for the engine."""
+    span, decoding = Span(start_ms=0, end_ms=10_000), programme(1)
+
+    class Unsure(Scripted):
+        def recognise(self, chunks: Sequence[np.ndarray], *others: object) -> list[Recognition]:  # type: ignore[override]
+            found = super().recognise(chunks)
+            return [Recognition(tuple(replace(w, confidence=confidence) for w in r.words)) for r in found]
+
+    engine = Unsure({(10, False): text, **dict.fromkeys(itertools.product((2, 3, 7, 8), (False, True)), "")})
+    chunk = AudioChunk(decoding, span, (Span(start_ms=0, end_ms=speech_ms),), np.zeros(160_000, np.float32))
+    (found,) = decode(engine, [chunk])
+    return found.recognition.text, found.flags
+
+
+def test_words_are_not_replaced_by_none() -> None:
+    """Less than two seconds of speech need no word, so an empty recognition has no flags."""
+    found = decoded_without_words_in_halves("fire in brixton tonight", 1_900, 0.2)
+    assert found == ("fire in brixton tonight", (QualityFlag.IMPROBABLE,))
+    found = decoded_without_words_in_halves("no no no no no", 1_900, 0.9)
+    assert found == ("no no no no no", (QualityFlag.REPEATED_WORDS,))
+
+
+def test_words_without_speech_may_be_replaced_by_none() -> None:
+    assert decoded_without_words_in_halves("thank you for watching", 0, 0.9) == ("", ())
+
+
+def test_speech_far_from_any_word_is_flagged() -> None:
+    engine = Scripted({})
+    span = Span(start_ms=0, end_ms=20_000)
+    chunk = AudioChunk(ProgrammeDecoding(preparation(), "en"), span, (span,), np.zeros(320_000, np.float32))
+    early = tuple(RecognisedWord(w.text, w.start_ms // 4, w.end_ms // 4, 0.9, w.timing) for w in spoken(TEXT, 20_000))
+    assert chunk.quality_flags(early) == (QualityFlag.SPEECH_PASSED_OVER,)
+    assert chunk.quality_flags(spoken(TEXT, 20_000)) == ()
+    assert engine.calls == []
+
+
+def programme(n_chunks: int, requested: str | None = None) -> ProgrammeDecoding:
+    decoding = ProgrammeDecoding(preparation(), requested)
+    decoding.chunks = tuple(Span(start_ms=n * 30_000, end_ms=n * 30_000 + 25_000) for n in range(n_chunks))
+    return decoding
+
+
+@given(st.integers(1, 3000))
+def test_language_chunks_are_spread_over_the_whole_programme(n_chunks: int) -> None:
+    chunks = programme(n_chunks).language_chunks
+    assert len(set(chunks)) == len(chunks) == min(n_chunks, max(3, min(12, n_chunks // 6)))
+    assert list(chunks) == sorted(chunks, key=lambda chunk: chunk.start_ms)
+    third_ms = n_chunks * 30_000 / 3
+    if n_chunks >= 9:
+        assert {int(chunk.start_ms // third_ms) for chunk in chunks} == {0, 1, 2}
+
+
+def test_an_opening_in_another_language_does_not_decide() -> None:
+    decoding = programme(60)
+    decoding.choose_language(
+        {"de": 0.95, "en": 0.05} if chunk.start_ms < 300_000 else {"en": 0.9, "cy": 0.1}
+        for chunk in decoding.language_chunks
+    )
+    assert decoding.hints.language == "en"
+
+
+def test_without_probabilities_no_language_is_chosen() -> None:
+    decoding = programme(3)
+    decoding.choose_language([])
+    assert decoding.hints.language is None
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_programme_of_one_chunk_or_none(n: int) -> None:
+    assert len(programme(n).language_chunks) == n
