@@ -1,6 +1,6 @@
 """From a dataset to a promoted model.
 
-`steps` are what Airflow launches; `finetuning` trains, `evaluation` scores and holds the rule of promotion, `registry`
-is MLflow, `report` is what people read. Below them: `families` of models, `data` to train on, `scoring` of texts.
-`presets` are whole recipes as YAML.
+`steps` are what Airflow launches. `finetuning` trains, `evaluation` scores models and holds the promotion rule,
+`registry` is MLflow, `report` renders reports and model cards. Below them: `families` of models, training `data`, and
+`scoring` of texts. `presets` are complete recipes as YAML.
 """

@@ -17,7 +17,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small Parakeet that has learned nothing yet."""
+    """A small, untrained Parakeet."""
     return write_parakeet(tmp_path_factory.mktemp("base") / "model")
 
 

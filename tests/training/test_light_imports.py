@@ -1,4 +1,4 @@
-"""A cached step must not pay for torch, transformers or MLflow: their modules import light."""
+"""A cached step must start fast: step modules import neither torch nor transformers nor MLflow."""
 
 from __future__ import annotations
 

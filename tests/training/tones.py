@@ -1,4 +1,4 @@
-"""A language of tones that a tiny model learns in seconds: real audio, real features, a real dataset."""
+"""A language of tones that a tiny model learns in seconds, as real audio, features and datasets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sentence(rng: np.random.Generator) -> str:
 
 
 def say_something(rng: np.random.Generator) -> tuple[str, np.ndarray]:
-    """Text and sound of an utterance of tones."""
+    """Text and audio of a random utterance of tones."""
     text = sentence(rng)
     return text, say(text, rng)
 
@@ -63,7 +63,7 @@ def write_dataset(
     features: str = "parakeet-80-20ms",
     speech: Callable[[np.random.Generator], tuple[str, np.ndarray]] = say_something,
 ) -> str:
-    """A dataset in the corpus' own layout, three programmes a split; returns the URI of its manifest."""
+    """Write a dataset in the corpus' layout, three programmes a split; returns the URI of its manifest."""
     from tasks.features.logmel import LogMel
 
     rng = np.random.default_rng(seed)
@@ -230,6 +230,13 @@ def write_whisper(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def configured(folder: Path, settings: dict[str, object]) -> Path:
+    """A saved model with other settings."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    return folder
+
+
 class Steps:
     """Runs steps by name; outputs lie under `folder/work/<step>`."""
 
@@ -243,13 +250,13 @@ class Steps:
 
 
 def use_mlflow(empty: Path, folder: Path, environment: pytest.MonkeyPatch) -> str:
-    """A store of its own in `folder`, artifacts beside it, and the environment that points there."""
+    """Make a store in `folder`, with artifacts beside it, and point the environment at it."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(empty, folder / "mlflow.db")
     uri = f"sqlite:///{folder}/mlflow.db"
     environment.setenv("MLFLOW_TRACKING_URI", uri)
     environment.delenv("MLFLOW_REGISTRY_URI", raising=False)
-    # What any earlier test of this process made MLflow remember would come before the environment.
+    # URIs that MLflow remembers from earlier tests of this process take precedence over the environment.
     environment.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
     environment.setattr("mlflow.tracking._model_registry.utils._registry_uri", None)
     return uri

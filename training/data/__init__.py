@@ -1,1 +1,1 @@
-"""From a dataset's Parquet shards to batches: an index in memory, an epoch's order, and a reader ahead of the model."""
+"""From a dataset's Parquet shards to batches: an in-memory index, the epoch's order, augmentation, and prefetching."""

@@ -1,4 +1,4 @@
-"""Batches made ahead of the model by threads, and how long the model had to wait for them."""
+"""Prefetches batches in threads, and measures how long the model waits for them."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from training.data.order import EpochOrder, Pool, Position
-from training.data.shards import ShardReader, Utterance, UtteranceIndex
+from training.data.shards import ShardReader, TrainingUtterance, UtteranceIndex
 
-AHEAD_BATCHES = 4
-Made = TypeVar("Made")
-Groups = dict[int, list[Utterance]]
-"""Row groups in memory, by number."""
+PREFETCH_BATCHES = 4
+BatchT = TypeVar("BatchT")
+Groups = dict[int, list[TrainingUtterance]]
+"""Utterances of the row groups in memory, by row group."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every batch a process takes, where several train together."""
+    """One rank's share of every batch."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
-    def of(self, n: int) -> range:
-        """Its places among `n`."""
-        return range(self.rank, n, self.world)
+    def indices(self, n: int) -> range:
+        """Return this rank's indices among `n` items."""
+        return range(self.rank, n, self.world_size)
 
 
 @dataclass(frozen=True)
-class Draw:
-    """A batch of the order, and what this process has of it."""
+class BatchDraw:
+    """A batch as drawn from the epoch's order, with the utterances of this rank's share."""
 
     position: Position
     n_utterances: int
-    """Of the whole batch."""
+    """In the whole batch."""
     longest_s: float
-    """The longest utterance of the whole batch."""
-    utterances: list[Utterance]
-    """Those at this process's places."""
+    """Duration of the longest utterance in the whole batch."""
+    utterances: list[TrainingUtterance]
+    """This rank's share."""
 
 
 @dataclass(frozen=True)
-class Loaded(Generic[Made]):
-    """A batch with its place in the order."""
+class LoadedBatch(Generic[BatchT]):
+    """A batch with its position in the order."""
 
     position: Position
-    batch: Made
+    batch: BatchT
 
 
-class BatchLoader(Generic[Made]):
-    """Iterates over batches from a position on, without end.
+class BatchLoader(Generic[BatchT]):
+    """Iterates endlessly over batches from a position on.
 
-    While batches are made of one pool, the next one is read: two are in memory at most.
+    While batches of one pool are made, the next pool is read: at most two are in memory.
 
-    `make(draw)` turns utterances into what the model takes; it runs in `threads` threads, in any order, so what is
-    random in it must depend on the position alone.
+    `make(draw)` collates utterances into a batch. It runs in `threads` threads in any order, so its randomness must
+    depend on the position alone.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class BatchLoader(Generic[Made]):
         index: UtteranceIndex,
         order: EpochOrder,
         start: Position,
-        make: Callable[[Draw], Made],
+        make: Callable[[BatchDraw], BatchT],
         share: Share | None = None,
         threads: int = 1,
     ) -> None:
@@ -77,13 +77,15 @@ class BatchLoader(Generic[Made]):
         self._make, self._share = make, share or Share()
         self._making = ThreadPoolExecutor(threads, thread_name_prefix="batch")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="batch-pool")
-        self._queue: queue.Queue[tuple[Position, Future[Made]] | BaseException] = queue.Queue(AHEAD_BATCHES * threads)
+        self._queue: queue.Queue[tuple[Position, Future[BatchT]] | BaseException] = queue.Queue(
+            PREFETCH_BATCHES * threads
+        )
         self._closed = threading.Event()
         self.waited_s = 0.0
         self._thread = threading.Thread(target=self._work, args=(start,), name="batches", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[Loaded[Made]]:
+    def __iter__(self) -> Iterator[LoadedBatch[BatchT]]:
         while True:
             began = time.monotonic()
             item = self._queue.get()
@@ -92,10 +94,10 @@ class BatchLoader(Generic[Made]):
             position, making = item
             made = making.result()
             self.waited_s += time.monotonic() - began
-            yield Loaded(position, made)
+            yield LoadedBatch(position, made)
 
     def close(self) -> None:
-        """Stop the threads and let their memory go."""
+        """Stop the threads and free their memory."""
         self._closed.set()
         while self._thread.is_alive():
             self._drain()
@@ -116,22 +118,22 @@ class BatchLoader(Generic[Made]):
                 groups = reading.result()
                 if self._closed.is_set():
                     return
-                pool, coming = next(pools)
+                pool, next_batches = next(pools)
                 reading = self._reading.submit(self._read, pool, groups)
                 for position, batch in batches:
-                    if not self._hand_over(position, self._draw(position, batch, groups)):
+                    if not self._enqueue(position, self._draw(position, batch, groups)):
                         return
-                batches = coming
+                batches = next_batches
         except BaseException as fault:
             self._queue.put(fault)
 
-    def _draw(self, position: Position, batch: np.ndarray, groups: Groups) -> Draw:
-        mine = [int(batch[place]) for place in self._share.of(len(batch))]
-        utterances = [groups[int(self._index.group[u])][int(self._index.row[u])] for u in mine]
-        return Draw(position, len(batch), float(self._index.duration_s[batch].max()), utterances)
+    def _draw(self, position: Position, batch: np.ndarray, groups: Groups) -> BatchDraw:
+        share = [int(batch[i]) for i in self._share.indices(len(batch))]
+        utterances = [groups[int(self._index.group[u])][int(self._index.row[u])] for u in share]
+        return BatchDraw(position, len(batch), float(self._index.duration_s[batch].max()), utterances)
 
-    def _hand_over(self, position: Position, draw: Draw) -> bool:
-        """Whether it was taken; false when the loader is closed."""
+    def _enqueue(self, position: Position, draw: BatchDraw) -> bool:
+        """Queue the batch. Returns False when the loader is closed."""
         made = position, self._making.submit(self._make, draw)
         while not self._closed.is_set():
             try:
@@ -142,7 +144,7 @@ class BatchLoader(Generic[Made]):
         return False
 
     def _read(self, pool: Pool, held: Groups) -> Groups:
-        """A pool's row groups; those that are held already are not read again."""
+        """Read a pool's row groups, reusing those already in memory."""
         groups: Groups = {}
         for group in pool.groups:
             if self._closed.is_set():

@@ -1,4 +1,4 @@
-"""Sounds without speech, never the same twice: a model that only ever hears speech finds words everywhere."""
+"""Random sounds without speech: a model trained on speech alone hallucinates words in everything else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tasks.audio import SAMPLE_RATE_HZ
 
 
 def random_nonspeech(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of some colour, steady or in bursts, perhaps with a hum or chords: `(n_samples,)` float32."""
+    """Make coloured noise, steady or in bursts, possibly with hum or chords: `(n_samples,)` float32."""
     sound = _noise(n_samples, rng)
     if rng.random() < 0.5:
         sound = sound * _bursts(n_samples, rng)
@@ -19,13 +19,13 @@ def random_nonspeech(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Power falls with frequency to a random exponent: white, pink, brown and between."""
+    """Noise whose power falls with frequency by a random exponent, from white to brown."""
     spectrum = np.fft.rfft(rng.normal(size=n_samples))
     return np.fft.irfft(spectrum * np.maximum(np.arange(len(spectrum)), 1.0) ** -rng.uniform(0, 1), n_samples)
 
 
 def _bursts(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Sudden onsets that die away, regular or not, over a quiet floor."""
+    """Envelope of sudden onsets that decay, regular or not, over a quiet floor."""
     time_s = np.arange(n_samples) / SAMPLE_RATE_HZ
     period_s, decay = rng.uniform(0.15, 1.5), rng.uniform(4, 40)
     onsets = np.arange(0, n_samples / SAMPLE_RATE_HZ, period_s)
@@ -35,7 +35,7 @@ def _bursts(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _tones(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """A chord that changes now and then; its lowest notes are a mains hum."""
+    """Chords that change now and then; the lowest notes resemble mains hum."""
     sound = np.zeros(n_samples)
     n_chords = int(rng.integers(1, 6))
     for part in np.array_split(np.arange(n_samples), n_chords):

@@ -1,7 +1,7 @@
-"""Reading a dataset's shards: a small index of all utterances, and features by row group.
+"""Reads a dataset's shards: a small index of all utterances, and features by row group.
 
-Only the columns that training needs are read. A row group is the unit of reading: large enough for S3, small enough
-to keep many of them in memory.
+Only the columns that training needs are read. The unit of reading is a row group: large enough for S3, small enough to
+keep many in memory.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """What a model is trained on: `features` is `(n_frames, n_features)` float16, `audio` FLAC where asked for."""
+class TrainingUtterance:
+    """An utterance to train on: `features` is `(n_frames, n_features)` float16, `audio` is FLAC if requested."""
 
     utterance_id: str
     features: np.ndarray
@@ -38,11 +38,11 @@ class Utterance:
 class UtteranceIndex:
     """All usable utterances of a split, in the dataset's order: parallel arrays, `(n_utterances,)` each.
 
-    16 bytes an utterance: ten thousand hours fit in 60 MB.
+    16 bytes per utterance: ten thousand hours fit in 60 MB.
     """
 
-    group: np.ndarray  # int32, row group's number over all shards
-    row: np.ndarray  # int32, row inside its group
+    group: np.ndarray  # int32, row group, numbered over all shards
+    row: np.ndarray  # int32, row within its group
     n_frames: np.ndarray  # int32
     duration_s: np.ndarray  # float32
 
@@ -62,12 +62,12 @@ class RowGroup:
     number: int
 
 
-Judge = Callable[[str, str, float], bool]
-"""Called as `judge(utterance_id, text, duration_s)`; false keeps the utterance out of the index."""
+UtteranceFilter = Callable[[str, str, float], bool]
+"""Called as `is_usable(utterance_id, text, duration_s)`; False leaves the utterance out of the index."""
 
-# Ten thousand hours have about 70,000 row groups, and S3 takes 30 to 60 ms for each: an hour for one reader, at every
-# start of a run.
-READERS = 16
+# Ten thousand hours have about 70,000 row groups, and S3 takes 30 to 60 ms for each: a single reader would need an hour
+# at every start of a run.
+N_READERS = 16
 
 _TEXT_COLUMNS = ["utterance_id", "text", "duration_s"]
 
@@ -76,8 +76,8 @@ class ShardReader:
     """Random access to the utterances of a list of shards."""
 
     def __init__(self, shards: Sequence[str], *, with_audio: bool = False) -> None:
-        """`with_audio` reads the audio too, where the shards have any."""
-        with ThreadPoolExecutor(READERS) as pool:
+        """`with_audio` also reads the audio, if every shard has it."""
+        with ThreadPoolExecutor(N_READERS) as pool:
             layouts = list(pool.map(self._layout, shards))
         self._shards = shards
         self.groups = tuple(
@@ -87,13 +87,13 @@ class ShardReader:
         )
         self.has_audio = with_audio and all(has_audio for _, has_audio in layouts)
 
-    def index(self, config: FeaturesConfig, judge: Judge) -> UtteranceIndex:
-        """Every utterance that `judge` takes. Frames are computed from durations: no features are read."""
+    def index(self, config: FeaturesConfig, is_usable: UtteranceFilter) -> UtteranceIndex:
+        """Index every usable utterance. Frames are computed from durations; no features are read."""
         kept: list[tuple[int, int, int, float]] = []
         for index, table in enumerate(self._tables(_TEXT_COLUMNS)):
             rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
             for row, (utterance_id, text, duration_s) in enumerate(rows):
-                if judge(utterance_id, text, duration_s):
+                if is_usable(utterance_id, text, duration_s):
                     n_frames = config.n_frames(round(duration_s * config.sample_rate_hz))
                     kept.append((index, row, n_frames, duration_s))
         groups, rows_, n_frames_, durations = zip(*kept, strict=True) if kept else ((), (), (), ())
@@ -105,42 +105,42 @@ class ShardReader:
         )
 
     def texts(self) -> Iterator[str]:
-        """Every utterance's text, a few shards' in memory."""
+        """Yield every utterance's text, with a few shards in memory at a time."""
         for table in self._tables(["text"]):
             yield from table.column("text").to_pylist()
 
-    def read(self, group: int) -> list[Utterance]:
-        """All utterances of a row group, in their order."""
+    def read(self, group: int) -> list[TrainingUtterance]:
+        """Read all utterances of a row group, in order."""
         names = [*_TEXT_COLUMNS, *(["audio"] if self.has_audio else [])]
         batch = self._columns(group, [*names, "input_features"])
         rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
         return [
-            Utterance(utterance_id, features, text, duration_s, *audio)
+            TrainingUtterance(utterance_id, features, text, duration_s, *audio)
             for features, (utterance_id, text, duration_s, *audio) in zip(feature_arrays(batch), rows, strict=True)
         ]
 
     def _layout(self, shard: str) -> tuple[int, bool]:
-        """How many row groups there are, and whether they hold audio."""
+        """Return the number of row groups, and whether the shard has audio."""
         with open_parquet(shard) as file:
             return file.num_row_groups, "audio" in file.schema_arrow.names
 
     def _tables(self, columns: list[str]) -> Iterator[pa.Table]:
-        """Some columns of every row group, in order, several shards being read at once."""
+        """Yield the given columns of every row group, in order, reading several shards in parallel."""
 
         def read(shard: str) -> list[pa.Table]:
             with open_parquet(shard) as file:
                 return [file.read_row_group(number, columns=columns) for number in range(file.num_row_groups)]
 
-        with ThreadPoolExecutor(READERS) as pool:
-            for first in range(0, len(self._shards), READERS):
-                for tables in pool.map(read, self._shards[first : first + READERS]):
+        with ThreadPoolExecutor(N_READERS) as pool:
+            for first in range(0, len(self._shards), N_READERS):
+                for tables in pool.map(read, self._shards[first : first + N_READERS]):
                     yield from tables
 
     def _columns(self, group: int, columns: list[str]) -> pa.RecordBatch:
-        place = self.groups[group]
-        table = self._file(place.shard).read_row_group(place.number, columns=columns)
+        row_group = self.groups[group]
+        table = self._file(row_group.shard).read_row_group(row_group.number, columns=columns)
         return table.combine_chunks().to_batches()[0]
 
-    @lru_cache(maxsize=64)  # noqa: B019  one reader lives as long as its step
+    @lru_cache(maxsize=64)  # noqa: B019  a reader lives as long as its step
     def _file(self, shard: str) -> pq.ParquetFile:
         return open_parquet(shard)

@@ -1,1 +1,1 @@
-"""How good a model is on a split: error rates with intervals, by slice, and what it hears where nobody speaks."""
+"""Evaluation of a model on a split: error rates with intervals, by slice, and words hallucinated in non-speech."""

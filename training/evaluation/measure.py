@@ -1,4 +1,4 @@
-"""Running an engine over a split and counting its errors."""
+"""Transcribe a split with an engine and count its errors."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tasks.contract import InputRejected, Reason
 from tasks.dataset.manifest import DatasetManifest, read_batches
 from tasks.progress import ProgressHook
 from tasks.recognition import Engine, Hints, Recognition
+from training.evaluation.acoustics import boundary_errors, snr_db
 from training.evaluation.records import RateInterval, ScoredUtterance
-from training.evaluation.sound import snr_db, word_edges
-from training.evaluation.units import sum_by_unit
+from training.evaluation.resampling import sum_by_unit
 from training.scoring.bootstrap import rate_interval
 from training.scoring.errors import character_errors, word_errors
 from training.scoring.normaliser import normalise
 
 WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
-BLOCK_SECONDS = 600.0  # handed to the engine at once: it packs by length, memory stays at 40 MB
+BLOCK_SECONDS = 600.0  # of audio per call: the engine packs it by length, and memory stays at 40 MB
 _COLUMNS = ["utterance_id", "programme_id", "speaker", "text", "duration_s", "audio"]
-_GENRE = "genre"  # a column that a dataset may have
+_GENRE = "genre"  # optional column
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A split's utterances with what the engine made of them."""
+class ScoredSplit:
+    """A split's utterances, transcribed and scored."""
 
     utterances: list[ScoredUtterance]
     recognise_s: float
@@ -39,7 +39,7 @@ class Heard:
 
     @property
     def rtfx(self) -> float:
-        """Seconds of audio in a second of recognition, decoding of files not counted."""
+        """Seconds of audio recognised per second; decoding the audio files is not counted."""
         return self.audio_s / max(self.recognise_s, 1e-9)
 
 
@@ -54,34 +54,38 @@ class _Row:
     genre: str | None = None
 
 
-def listen(engine: Engine, manifest: DatasetManifest, split: str, dataset: str, progress: ProgressHook) -> Heard:
-    """Recognise every utterance of the split and score it."""
+def transcribe_split(
+    engine: Engine, manifest: DatasetManifest, split: str, dataset: str, progress: ProgressHook
+) -> ScoredSplit:
+    """Recognise every utterance of the split and score it against its reference."""
     n_utterances = sum(shard.utterances for shard in manifest.shards(split))
     scored: list[ScoredUtterance] = []
     recognise_s = 0.0
-    engine.recognise([np.zeros(WARM_UP_SAMPLES, np.float32)])  # the first call takes longer, whatever it hears
+    engine.recognise([np.zeros(WARM_UP_SAMPLES, np.float32)])  # warm-up: the first call is slower
     for block in _blocks(_rows(manifest, split, dataset)):
         began = time.monotonic()
-        found = engine.recognise([row.samples for row in block], [Hints(language=manifest.language)] * len(block))
+        recognitions = engine.recognise(
+            [row.samples for row in block], [Hints(language=manifest.language)] * len(block)
+        )
         recognise_s += time.monotonic() - began
-        scored += [_score(row, recognition) for row, recognition in zip(block, found, strict=True)]
+        scored += [_score(row, recognition) for row, recognition in zip(block, recognitions, strict=True)]
         progress("recognise", len(scored), n_utterances, "utterances")
-    return Heard(scored, recognise_s)
+    return ScoredSplit(scored, recognise_s)
 
 
 def rate_intervals(utterances: list[ScoredUtterance]) -> tuple[RateInterval, RateInterval]:
-    """Word and character error rates with their intervals."""
+    """Return word and character error rates with their bootstrap intervals."""
     programmes = [u.programme_id for u in utterances]
     rates = []
     for counts in ([u.words for u in utterances], [u.characters for u in utterances]):
         errors, lengths = sum_by_unit(programmes, [c.errors for c in counts], [c.length for c in counts])
-        found = rate_interval(errors, lengths)
-        rates.append(RateInterval(value=found.value, low=found.low, high=found.high))
+        interval = rate_interval(errors, lengths)
+        rates.append(RateInterval(value=interval.value, low=interval.low, high=interval.high))
     return rates[0], rates[1]
 
 
-def _score(row: _Row, found: Recognition) -> ScoredUtterance:
-    reference, normal = normalise(row.text), normalise(found.text)
+def _score(row: _Row, recognition: Recognition) -> ScoredUtterance:
+    reference, hypothesis = normalise(row.text), normalise(recognition.text)
     return ScoredUtterance(
         utterance_id=row.utterance_id,
         programme_id=row.programme_id,
@@ -90,10 +94,10 @@ def _score(row: _Row, found: Recognition) -> ScoredUtterance:
         genre=row.genre or "",
         snr_db=snr_db(row.samples),
         reference=row.text,
-        hypothesis=found.text,
-        words=word_errors(reference, normal),
-        characters=character_errors(reference, normal),
-        edges=word_edges(row.samples, row.text, found.words),
+        hypothesis=recognition.text,
+        words=word_errors(reference, hypothesis),
+        characters=character_errors(reference, hypothesis),
+        edges=boundary_errors(row.samples, row.text, recognition.words),
     )
 
 
@@ -113,7 +117,7 @@ def _rows(manifest: DatasetManifest, split: str, dataset: str) -> Iterator[_Row]
         names = file.schema_arrow.names
         if "audio" not in names:
             raise InputRejected(
-                "the dataset carries no audio, and an engine hears audio",
+                "the dataset carries no audio, which evaluation needs",
                 reason=Reason.NO_INPUT,
                 subject=dataset,
                 next_step="run extract-features with --with-audio=true",
@@ -125,6 +129,7 @@ def _rows(manifest: DatasetManifest, split: str, dataset: str) -> Iterator[_Row]
 
 
 def _blocks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
+    """Group rows into blocks of about `BLOCK_SECONDS`."""
     block: list[_Row] = []
     seconds = 0.0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Sounds without speech, made here, in which a recogniser should hear nothing."""
+"""Synthetic sounds without speech, on which a recogniser should return no words."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from tasks.recognition import Engine
 from training.data.nonspeech import random_nonspeech
 from training.evaluation.records import InventedWords
 
-SECONDS = 10.0
-VARIED_SECONDS, VARIED_PER_LEVEL = 5.0, 4
-VARIED_DB = (-50, -40, -30, -20)
-SILENT_DB = -60.0  # below full scale
+SECONDS = 10.0  # of each named sound
+NOISE_SECONDS, NOISES_PER_LEVEL = 5.0, 4
+NOISE_LEVELS_DB = (-50, -40, -30, -20)  # dBFS
+SILENCE_DB = -60.0  # dBFS; below it a sound counts as silence
 
 
 def nonspeech_sounds() -> dict[str, np.ndarray]:
-    """Mono at 16 kHz, always the same: ten seconds of what everybody knows by name, then of all sorts at several
-    levels, for a model that talks does not talk on every sound."""
+    """Return the test sounds by name, `(n_samples,)` mono at 16 kHz, the same on every call.
+
+    Ten seconds of each familiar kind, then varied noises at several levels: a model that hallucinates does so on some
+    sounds only.
+    """
     n = int(SECONDS * SAMPLE_RATE_HZ)
     time_s = np.arange(n) / SAMPLE_RATE_HZ
     rng = np.random.default_rng(20260101)
@@ -33,39 +36,39 @@ def nonspeech_sounds() -> dict[str, np.ndarray]:
         "music": _at_db(_music(time_s, rng), -25),
         "rhythm": _at_db(white * np.exp(-((time_s * 2) % 1) * 12), -25),
         **{
-            f"noise {number + 1} at {level} dB": _at_db(_varied(level, number), level)
-            for level in VARIED_DB
-            for number in range(VARIED_PER_LEVEL)
+            f"noise {number + 1} at {level} dB": _at_db(_varied_noise(level, number), level)
+            for level in NOISE_LEVELS_DB
+            for number in range(NOISES_PER_LEVEL)
         },
     }
 
 
-def _varied(level: int, number: int) -> np.ndarray:
-    return random_nonspeech(int(VARIED_SECONDS * SAMPLE_RATE_HZ), np.random.default_rng([20260102, -level, number]))
+def _varied_noise(level: int, number: int) -> np.ndarray:
+    return random_nonspeech(int(NOISE_SECONDS * SAMPLE_RATE_HZ), np.random.default_rng([20260102, -level, number]))
 
 
 def find_invented_words(engine: Engine) -> tuple[InventedWords, ...]:
-    """What the engine hears in each sound."""
+    """Recognise every test sound and return the hallucinated words."""
     sounds = nonspeech_sounds()
-    heard = engine.recognise([sound.astype(np.float32) for sound in sounds.values()])
+    recognitions = engine.recognise([sound.astype(np.float32) for sound in sounds.values()])
     return tuple(
         InventedWords(
             sound=name,
             silent=_is_silent(sound),
             seconds=len(sound) / SAMPLE_RATE_HZ,
-            words=len(found.words),
-            heard=found.text,
+            words=len(recognition.words),
+            heard=recognition.text,
         )
-        for (name, sound), found in zip(sounds.items(), heard, strict=True)
+        for (name, sound), recognition in zip(sounds.items(), recognitions, strict=True)
     )
 
 
 def _is_silent(sound: np.ndarray) -> bool:
-    return float(np.mean(np.square(sound))) < 10 ** (SILENT_DB / 10)
+    return float(np.mean(np.square(sound))) < 10 ** (SILENCE_DB / 10)
 
 
 def _music(time_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Chords of three notes with overtones, a new one twice a second."""
+    """Three-note chords with overtones, two a second: `(n_samples,)`."""
     music = np.zeros_like(time_s)
     for beat in range(int(2 * SECONDS)):
         since = time_s - beat / 2
@@ -79,5 +82,5 @@ def _music(time_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _at_db(sound: np.ndarray, level_db: float) -> np.ndarray:
-    """`sound` with an effective level of `level_db` below full scale."""
+    """Scale `sound` to an RMS level of `level_db` dBFS."""
     return np.clip(sound * 10 ** (level_db / 20) / np.sqrt(np.mean(np.square(sound))), -1, 1)

@@ -1,4 +1,4 @@
-"""What an evaluation and a comparison say, as later steps and people read them."""
+"""Records that `evaluate` and `compare-models` publish, and how later steps read them."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ EVALUATION, UTTERANCES, OUT_OF_DOMAIN = "evaluation.json", "utterances.jsonl", "
 COMPARISON = "comparison.json"
 
 
-class WordEdges(Frozen):
-    """How far the first word's start and the last word's end are from the sound's, in ms; positive is late."""
+class BoundaryErrors(Frozen):
+    """Error of the first word's start and of the last word's end against the speech in the audio, in ms; positive is
+    late."""
 
     start_ms: int | None
-    """None where the first word was not understood."""
+    """None where the first word was not recognised correctly."""
     end_ms: int | None
+    """None where the last word was not recognised correctly."""
 
 
 class ScoredUtterance(Frozen):
-    """One utterance's texts and errors. A line of `utterances.jsonl`."""
+    """One utterance with its texts and errors: a line of `utterances.jsonl`."""
 
     utterance_id: str
     programme_id: str
     speaker: str
     duration_s: float
     genre: str = ""
-    snr_db: float = Field(description="of speech over what is heard in the pauses, estimated")
+    snr_db: float = Field(description="estimated power of the speech over the background in its pauses")
     reference: str
     hypothesis: str
     words: ErrorCounts
     characters: ErrorCounts
-    edges: WordEdges | None = Field(None, description="where its sound tells when the speech begins and ends")
+    edges: BoundaryErrors | None = Field(None, description="where the speech boundaries can be located in the audio")
 
 
 class SliceKind(StrEnum):
-    """By what utterances are grouped to see where a model is weak."""
+    """Attribute by which utterances are grouped, to find where a model is weak."""
 
     PROGRAMME = "programme"
     GENRE = "genre"
@@ -52,7 +54,7 @@ class SliceKind(StrEnum):
 
 
 class Slice(Frozen):
-    """The errors of a part of the split."""
+    """Error counts of one slice of the split."""
 
     kind: SliceKind
     value: str
@@ -69,17 +71,18 @@ class RateInterval(Frozen):
     high: float
 
 
-class WordTimes(Frozen):
-    """Time error of words, over all edges that could be told."""
+class BoundaryErrorSummary(Frozen):
+    """Errors of word times, over all speech boundaries that could be located."""
 
     edges: int
+    """Number of boundaries."""
     median_ms: float
     p90_ms: float
     bias_ms: float = Field(description="median with its sign; positive is late")
 
 
 class OutOfDomain(Frozen):
-    """A dataset that the challenger was not fine-tuned on."""
+    """Errors on a dataset that the challenger was not fine-tuned on."""
 
     dataset_name: str
     dataset_version: str
@@ -88,17 +91,17 @@ class OutOfDomain(Frozen):
 
 
 class InventedWords(Frozen):
-    """Words recognised in sound that holds no speech."""
+    """Words hallucinated in a sound without speech."""
 
     sound: str
-    silent: bool = Field(False, description="so faint that there is nothing to be mistaken for speech")
+    silent: bool = Field(False, description="too faint to be mistaken for speech")
     seconds: float
     words: int
     heard: str
 
 
 class Evaluation(Frozen):
-    """`evaluation.json`: everything but times, so that equal models give equal bytes."""
+    """`evaluation.json`: everything but timings, so that equal models give equal bytes."""
 
     model_version: str
     model_digest: str
@@ -111,12 +114,12 @@ class Evaluation(Frozen):
     hours: float
     words: ErrorCounts
     characters: ErrorCounts
-    resampled: str = Field(description="unit of the bootstrap: programme or utterance")
+    resampled: str = Field(description="unit that the bootstrap resamples: programme or utterance")
     wer: RateInterval
     cer: RateInterval
     slices: tuple[Slice, ...]
     invented: tuple[InventedWords, ...]
-    word_times: WordTimes | None = None
+    word_times: BoundaryErrorSummary | None = None
     out_of_domain: OutOfDomain | None = None
 
     @property
@@ -136,26 +139,26 @@ class Decision(StrEnum):
 
 
 class PartComparison(Frozen):
-    """Both models on some utterances."""
+    """Both models on the same subset of utterances."""
 
     reference_words: int
     challenger_wer: float
     champion_wer: float
     p_worse: float
-    """How sure it is that the challenger is worse here."""
-    too_bad: bool
-    """Worse by more than the bound, and surely so."""
+    """Share of resamples in which the challenger is worse here."""
+    regressed: bool
+    """Significantly worse, and by more than the bound."""
 
 
 class SliceComparison(PartComparison):
-    """Both models on one part of the split."""
+    """Both models on one slice of the split."""
 
     kind: SliceKind
     value: str
 
 
 class Comparison(Frozen):
-    """`comparison.json`."""
+    """`comparison.json`: the decision, its reasons and the figures behind them."""
 
     decision: Decision
     reasons: tuple[str, ...]
@@ -164,12 +167,12 @@ class Comparison(Frozen):
     challenger_wer: float
     champion_wer: float
     difference: float
-    """Challenger's rate less champion's: negative is better."""
+    """Challenger's WER minus champion's: negative is better."""
     difference_low: float
     difference_high: float
     p_better: float
-    is_sure: bool
-    """Not only by its resamples, but also for so few units."""
+    significant: bool
+    """Better with 95 % confidence by the resamples and by Student's t for this number of units."""
     resampled: str
     n_resampled: int
     slices: tuple[SliceComparison, ...]
@@ -184,11 +187,11 @@ class Comparison(Frozen):
 
 
 def load_evaluation(result_uri: str) -> Evaluation:
-    """The evaluation behind an evaluate step's result."""
+    """Load the evaluation of an `evaluate` step's result."""
     result = load_result(result_uri)
     if EVALUATION not in result.outputs:
         raise InputRejected(
-            f"the {result.step} step left no evaluation",
+            f"the result of {result.step} has no {EVALUATION}",
             reason=Reason.CORRUPT,
             subject=result_uri,
             next_step="give the result.json of an evaluate step",
@@ -197,7 +200,7 @@ def load_evaluation(result_uri: str) -> Evaluation:
 
 
 def load_utterances(result_uri: str, name: str = UTTERANCES) -> Iterator[ScoredUtterance]:
-    """The scored utterances behind an evaluate step's result, in the dataset's order; none if it has no such output."""
+    """Yield the scored utterances of an `evaluate` step's result in the dataset's order; none without that output."""
     result = load_result(result_uri)
     if name not in result.outputs:
         return
@@ -207,5 +210,5 @@ def load_utterances(result_uri: str, name: str = UTTERANCES) -> Iterator[ScoredU
 
 
 def load_comparison(result_uri: str) -> Comparison:
-    """The comparison behind a compare-models step's result."""
+    """Load the comparison of a `compare-models` step's result."""
     return read_one(Comparison, output_uri(result_uri, load_result(result_uri), COMPARISON))

@@ -1,4 +1,4 @@
-"""What an acoustic model offers to training."""
+"""The interface of an acoustic model to training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tasks.contract import Reason
-from training.data.shards import Utterance
-from training.families.family import Family
+from training.data.shards import TrainingUtterance
+from training.families.family import ModelFamily
 
 if TYPE_CHECKING:
     import torch
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Utterances as a model takes them."""
+class PaddedBatch:
+    """Utterances collated for a model, padded to the longest."""
 
     features: torch.Tensor
-    """`(batch, n_frames, n_mels)` float32, zeros behind."""
+    """`(batch, n_frames, n_mels)` float32, padded with zeros."""
     n_frames: tuple[int, ...]
     labels: torch.Tensor
-    """`(batch, n_labels)` int64, the family's own padding behind."""
+    """`(batch, n_labels)` int64, padded with the family's own value."""
     texts: tuple[str, ...]
     audio_s: float
     """Seconds of audio, padding not counted."""
     weight: int
-    """Of how many things the loss is the mean: utterances, or tokens."""
+    """Number of items that the loss averages over: utterances or tokens."""
 
 
 class AcousticModel(Protocol):
     """One model under training."""
 
-    family: Family
+    family: ModelFamily
     module: PreTrainedModel
     network: torch.nn.Module
-    """What the loss is computed with: the module, or what shares its gradients with other processes."""
+    """Computes the loss: the module itself, or DistributedDataParallel around it."""
     features: FeaturesConfig
-    """What the model hears: a dataset of other features is none for it."""
+    """The features that the model takes; a dataset with others is refused."""
 
-    def rejects(self, text: str, duration_s: float) -> Reason | None:
-        """Why an utterance can teach this model nothing, or None."""
+    def rejection_reason(self, text: str, duration_s: float) -> Reason | None:
+        """Return why an utterance cannot be trained on, or None."""
 
-    def collate(self, utterances: Sequence[Utterance]) -> Batch:
-        """A batch on the CPU."""
+    def collate(self, utterances: Sequence[TrainingUtterance]) -> PaddedBatch:
+        """Collate a padded batch on the CPU."""
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """Mean loss, a scalar, with gradients."""
+    def loss(self, batch: PaddedBatch) -> torch.Tensor:
+        """Compute the mean loss, a scalar with gradients."""
 
-    def decode(self, batch: Batch) -> list[str]:
-        """What the model reads in each utterance, greedily."""
+    def decode(self, batch: PaddedBatch) -> list[str]:
+        """Decode each utterance greedily."""

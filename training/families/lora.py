@@ -1,26 +1,34 @@
-"""Low-rank adapters (Hu et al., 2021): the base stays as it is, small matrices beside its linear layers are trained.
+"""Low-rank adapters (LoRA, Hu et al., 2021): the base is frozen, small matrices beside its linear layers are trained.
 
-What is saved in the end is an ordinary model: the adapters are merged into the weights.
+Saving merges the adapters into the weights, so a saved model is an ordinary one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from training.families.family import ModelFamily
 
-from training.families.family import Family
+if TYPE_CHECKING:
+    import torch
 
-# The linear layers of attention and of the feed-forward blocks, by the names that transformers gives them.
+# Linear layers of attention and feed-forward blocks, by their names in transformers.
 LINEAR_LAYERS = {
-    Family.PARAKEET_CTC: ["q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2"],
-    Family.WAV2VEC2_BERT_CTC: ["linear_q", "linear_k", "linear_v", "linear_out", "intermediate_dense", "output_dense"],
-    Family.WHISPER: ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
+    ModelFamily.PARAKEET_CTC: ["q_proj", "k_proj", "v_proj", "o_proj", "linear1", "linear2"],
+    ModelFamily.WAV2VEC2_BERT_CTC: [
+        "linear_q",
+        "linear_k",
+        "linear_v",
+        "linear_out",
+        "intermediate_dense",
+        "output_dense",
+    ],
+    ModelFamily.WHISPER: ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
 }
 
 
-def add_adapters(module: torch.nn.Module, family: Family, rank: int) -> None:
-    """Put adapters of `rank` beside the family's linear layers, in place; nothing else is trained from now on."""
+def add_adapters(module: torch.nn.Module, family: ModelFamily, rank: int) -> None:
+    """Inject adapters of `rank` beside the family's linear layers, in place, and freeze everything else."""
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LINEAR_LAYERS[family])
@@ -29,7 +37,7 @@ def add_adapters(module: torch.nn.Module, family: Family, rank: int) -> None:
 
 
 def merge_adapters(module: torch.nn.Module) -> None:
-    """Add the adapters to the weights beside them and take them out, in place. Without adapters nothing happens."""
+    """Merge the adapters into the weights and remove them, in place. A no-op without adapters."""
     if not any(hasattr(layer, "lora_A") for layer in module.modules()):
         return
     from peft.tuners.lora import LoraLayer

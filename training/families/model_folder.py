@@ -1,4 +1,4 @@
-"""Acoustic models in folders of transformers' layout: loaded, by the class that serves them, and saved."""
+"""Load and save acoustic models as folders in transformers' layout."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 from tasks.contract import Misconfigured, Reason
 from tasks.models import model_type
 from training.families.acoustic import AcousticModel
-from training.families.family import MODEL_TYPES, Family
+from training.families.family import MODEL_TYPES, ModelFamily
 from training.families.lora import merge_adapters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".nemo"})
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".nemo"})
 
 
 def load_acoustic_model(folder: Path, device: str, language: str = "en") -> AcousticModel:
-    """The model in `folder` (transformers' layout), in float32 and in training mode. `language` (BCP 47) is what a
-    multilingual model is to write.
+    """Load the model in `folder` (transformers' layout) in float32 and training mode.
+
+    `language` (BCP 47) is the language in which a multilingual model transcribes.
 
     Raises:
-        InputRejected: no model can be loaded from there.
-        Misconfigured: a family that cannot be trained here.
+        InputRejected: there is no loadable model in `folder`.
+        Misconfigured: the family cannot be fine-tuned.
     """
     found = model_type(folder)
     from transformers.utils import logging
@@ -37,9 +38,9 @@ def load_acoustic_model(folder: Path, device: str, language: str = "en") -> Acou
             f"model type {found!r} cannot be fine-tuned",
             reason=Reason.INVALID_ARGUMENT,
             subject=str(folder),
-            next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",
+            next_step="use a Parakeet CTC, wav2vec2-BERT CTC or Whisper model",
         )
-    if family is Family.WHISPER:
+    if family is ModelFamily.WHISPER:
         from training.families.whisper import Whisper
 
         return Whisper(folder, device, language)
@@ -49,18 +50,20 @@ def load_acoustic_model(folder: Path, device: str, language: str = "en") -> Acou
 
 
 def save_acoustic_model(model: PreTrainedModel, base: Path, folder: Path) -> None:
-    """`model` in transformers' layout: weights in the precision that the base was stored in, and the base's
-    configuration, tokenizer and processor byte for byte, for fine-tuning changes none of them."""
+    """Save `model` in transformers' layout, in the precision of the base's weights.
+
+    Configuration, tokenizer and processor are copied from the base byte for byte: fine-tuning changes none of them.
+    """
     import copy
 
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(base.iterdir()):
-        if file.is_file() and file.suffix not in WEIGHTS and not file.name.endswith(".index.json"):
+        if file.is_file() and file.suffix not in WEIGHT_SUFFIXES and not file.name.endswith(".index.json"):
             shutil.copyfile(file, folder / file.name)
     config = json.loads((base / "config.json").read_bytes())
-    stored = config.get("dtype") or config.get("torch_dtype") or "float32"  # as it was called before transformers 5
+    stored = config.get("dtype") or config.get("torch_dtype") or "float32"  # the name before transformers 5
     copied: Any = copy.deepcopy(model)
     merge_adapters(copied)
     copied.to("cpu", getattr(torch, stored)).save_pretrained(folder)

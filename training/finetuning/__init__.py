@@ -1,5 +1,6 @@
-"""Fine-tuning, from the outside in.
+"""Fine-tuning, from the outside in: `steps.train` -> `run` -> `session` -> `loop`.
 
-`run` is the step's view: one MLflow run, one or more processes, what is published. `session` is what each process does:
-model and data brought together. `loop` is the loop over steps in it. The rest is what these use.
+`run` is the step's view: it opens the MLflow run, launches the processes and publishes the result. `session` is what
+every process does: load model and data, and run the loop over them. `loop` trains step by step. The other modules
+serve these.
 """

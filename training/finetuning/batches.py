@@ -1,4 +1,4 @@
-"""A batch as training sees it: warped voices, now and then a sound without speech, and hidden parts."""
+"""Makes training batches: audio and feature augmentation, occasional non-speech, and SpecAugment masks."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ from training.data.nonspeech import random_nonspeech
 from training.data.shards import TrainingUtterance
 
 if TYPE_CHECKING:
-    from training.families import AcousticModel, PaddedBatch
+    from training.families.acoustic import AcousticModel, PaddedBatch
     from training.finetuning.recipe import Recipe
 
-NONSPEECH_SHARE = 0.25  # of the batches hold one sound without speech
+NONSPEECH_SHARE = 0.25  # of the batches contain one sound without speech
 MAX_NONSPEECH_S = 8.0
 
 
 class BatchMaker:
-    """Makes one family's batches, as the recipe says. Runs in the loader's thread."""
+    """Collates and augments batches for one model by its recipe. Runs in the loader's threads."""
 
     def __init__(self, model: AcousticModel, recipe: Recipe, share: Share | None = None) -> None:
         from tasks.features.logmel import LogMel
 
         self._model, self._recipe, self._share = model, recipe, share or Share()
         self._logmel = LogMel(model.features)
-        self._sound = AudioAugment(model.features, recipe.speed_share, recipe.noise_share)
+        self._augment = AudioAugment(model.features, recipe.speed_share, recipe.noise_share)
         self._warp = VoiceWarp()
         self._mask = SpecAugment(frame_rate_hz=model.features.frame_rate_hz * model.features.stride)
 
     def __call__(self, draw: BatchDraw) -> PaddedBatch:
-        """This process's part of the batch. If it has none, something without weight: it must take the step too."""
-        places = self._share.of(draw.n_utterances + 1)  # the last place is for a sound without speech
-        rngs = [augmentation_rng(self._recipe.seed, draw.position, place) for place in places or [0]]
-        seen = [self._sounded(utterance, rng) for utterance, rng in zip(draw.utterances, rngs, strict=False)]
+        """Make this process's share of the batch; an empty share becomes a batch of weight 0, as every rank must take
+        the step."""
+        slots = self._share.indices(draw.n_utterances + 1)  # the last slot is for a sound without speech
+        rngs = [augmentation_rng(self._recipe.seed, draw.position, slot) for slot in slots or [0]]
+        utterances = [self._augment_audio(u, rng) for u, rng in zip(draw.utterances, rngs, strict=False)]
         if self._recipe.augment:
-            seen = [self._warped(utterance, rng) for utterance, rng in zip(seen, rngs, strict=False)]
-            if len(rngs) > len(seen) and rngs[-1].random() < NONSPEECH_SHARE:
-                longest_s = min(MAX_NONSPEECH_S, draw.longest_s)
-                seen.append(self._nonspeech(rngs[-1].uniform(0.3, 1.0) * longest_s, rngs[-1]))
-        if not seen:
+            utterances = [self._warp_voice(u, rng) for u, rng in zip(utterances, rngs, strict=False)]
+            if len(rngs) > len(utterances) and rngs[-1].random() < NONSPEECH_SHARE:
+                max_s = min(MAX_NONSPEECH_S, draw.longest_s)
+                utterances.append(self._nonspeech(rngs[-1].uniform(0.3, 1.0) * max_s, rngs[-1]))
+        if not utterances:
             return replace(self._model.collate([self._nonspeech(0.3, rngs[0])]), weight=0, audio_s=0.0)
-        batch = self._model.collate(seen)
+        batch = self._model.collate(utterances)
         if self._recipe.augment:
             stride = self._model.features.stride
-            spectra = batch.features.view(len(seen), -1, self._model.features.n_mels)
-            self._mask(spectra, [stride * n for n in batch.n_frames], rngs[: len(seen)])
+            # (batch, n_frames, stride * n_mels) to (batch, stride * n_frames, n_mels)
+            spectra = batch.features.view(len(utterances), -1, self._model.features.n_mels)
+            self._mask(spectra, [stride * n for n in batch.n_frames], rngs[: len(utterances)])
         return batch
 
-    def _sounded(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
-        """Another pace or noise behind it, where the words still fit."""
-        changed = self._sound(utterance, rng)
+    def _augment_audio(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
+        """Change speed or add noise, unless the text would no longer fit."""
+        changed = self._augment(utterance, rng)
         if changed is not utterance and self._model.rejection_reason(changed.text, changed.duration_s):
             return utterance
         return changed
 
-    def _warped(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
-        """Another voice and pace, where the words still fit. A window of fixed length is left as it is."""
+    def _warp_voice(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
+        """Change voice and pace, unless the text would no longer fit. Whisper's fixed window is left as it is."""
         longer, wider = self._warp.factors(rng)
         duration_s = utterance.duration_s * longer
         if self._model.features.family is FeatureFamily.WHISPER or self._model.rejection_reason(
@@ -70,7 +72,7 @@ class BatchMaker:
             return utterance
         stride, (n_frames, n_features) = self._model.features.stride, utterance.features.shape
         spectra = utterance.features.reshape(n_frames * stride, self._model.features.n_mels)
-        warped = self._warp(spectra, longer, wider)
+        warped = self._warp(spectra, longer, wider)  # (n_frames * stride * longer, n_mels)
         features = warped[: len(warped) // stride * stride].reshape(-1, n_features)
         return replace(utterance, features=features, duration_s=duration_s)
 

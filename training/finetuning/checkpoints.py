@@ -1,11 +1,11 @@
-"""Checkpoints in storage: what a run needs to go on after it was stopped or killed.
+"""Checkpoints in storage, from which a stopped or killed run resumes.
 
-A checkpoint is a folder of objects whose `manifest.json` is written last and names them with their digests; without
-it, it did not happen. Tensors and plain numbers only: nothing that is loaded can run code.
+A checkpoint is a folder of objects. Its `manifest.json` is written last and lists them with their digests; a folder
+without one is incomplete and ignored. Checkpoints hold tensors and plain numbers only, so loading one cannot run code.
 
-Two attempts may write side by side for a while, where a node was cut off and not switched off. So an attempt's
-checkpoints refer to nothing of another's, and it removes nothing that others wrote after it began: the latest attempt
-that has saved keeps what it saved, whatever the others do.
+Two attempts may write at the same time for a while: a node that lost its network keeps running. So an attempt's
+checkpoints refer to no object of another attempt, and it deletes nothing that others wrote after it began. The latest
+attempt that has saved keeps its checkpoints, whatever the others do.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-KEPT = 2  # complete checkpoints: the newest, and one before it should the newest turn out damaged
+KEPT = 2  # complete checkpoints: the newest, and the one before in case the newest is damaged
 _MANIFEST, _WEIGHTS, _STATE = "manifest.json", "model.safetensors", "state.pt"
 
 
 class CheckpointManifest(Frozen):
-    """What a checkpoint consists of. `best` is the URI of the best weights so far, kept beside the checkpoints."""
+    """The objects of a checkpoint. `best` is the URI of the best weights so far, kept beside the checkpoints."""
 
     step: int
     best: str
@@ -43,36 +43,37 @@ class Checkpoints:
     """The checkpoints of one run, under one prefix."""
 
     def __init__(self, prefix: str, attempt: str, scratch: Path) -> None:
-        """`attempt` parts the folders of two attempts that reach the same step."""
-        self._prefix, self._attempt, self._scratch = prefix, attempt, scratch
+        """`attempt` keeps the folders of two attempts that reach the same step apart."""
+        self.prefix, self.scratch, self._attempt = prefix, scratch, attempt
         self._best: dict[str, str] = {}
-        """sha256 of the best weights by URI. Not read again: a Spot node's last two minutes are for writing."""
-        self._removable: set[str] = set()
-        """URIs of what lay there when this attempt began, and of what it wrote itself."""
+        """sha256 of the best weights by URI, so that saving need not read them: a Spot node has two minutes."""
+        self._deletable: set[str] = set()
+        """URIs that this attempt may delete: those that existed when it began, and its own."""
         self._kept: list[set[str]] = []
-        """The URIs of complete checkpoints, the newest last: the one that this attempt took over, and its own."""
+        """URIs of the complete checkpoints to keep, the newest last: the one resumed from, and this attempt's own."""
 
     def save_best(self, step: int, weights: dict[str, torch.Tensor]) -> str:
-        """Keep the weights that scored best, for the checkpoints to refer to by the URI returned."""
+        """Write the best-scoring weights; checkpoints refer to them by the URI returned."""
         uri = self._best_uri(step)
         self._best = {uri: self._write_weights(uri, weights)}
         return uri
 
     def adopt_best(self, step: int, uri: str) -> str:
-        """Copy the best weights that came with `newest`: who wrote them may still live, and remove them."""
+        """Copy the best weights of the checkpoint from `newest`: the attempt that wrote them may still run and delete
+        them."""
         own = self._best_uri(step)
-        self._write(own, storage.local_copy(uri, self._scratch))
+        self._write(own, storage.local_copy(uri, self.scratch))
         self._best = {own: self._best[uri]}
         return own
 
     def save(self, step: int, weights: dict[str, torch.Tensor], state: dict[str, Any], best: str) -> None:
-        """Write one checkpoint, its manifest last, then remove what it makes needless.
+        """Write one checkpoint, its manifest last, then delete obsolete ones.
 
-        `best` is what `save_best` or `adopt_best` returned last, or empty.
+        `best` is the URI that `save_best` or `adopt_best` returned last, or empty.
         """
         import torch
 
-        folder = storage.join(self._prefix, f"step-{step:08d}-{self._attempt}")
+        folder = storage.join(self.prefix, f"step-{step:08d}-{self._attempt}")
         objects = {}
         uri = storage.join(folder, _WEIGHTS)
         objects[uri] = self._write_weights(uri, weights)
@@ -87,11 +88,11 @@ class Checkpoints:
         uri = storage.join(folder, _MANIFEST)
         self._write(uri, manifest.model_dump_json().encode())
         self._kept = [*self._kept, {uri, *objects}][-KEPT:]
-        self._remove_old()
+        self._delete_obsolete()
 
     def newest(self) -> CheckpointManifest | None:
-        """The newest checkpoint that is complete and undamaged, for this attempt to go on from."""
-        self._removable |= {o.uri for o in storage.list_objects(self._prefix)}
+        """Return the newest complete and undamaged checkpoint, to resume from."""
+        self._deletable |= {o.uri for o in storage.list_objects(self.prefix)}
         self._kept = []
         for uri, manifest in self._complete():
             if all(self._is_whole(uri, sha256) for uri, sha256 in manifest.objects.items()):
@@ -99,7 +100,7 @@ class Checkpoints:
                     self._best = {manifest.best: manifest.objects[manifest.best]}
                 self._kept = [{uri, *manifest.objects}]
                 return manifest
-            log.warning("checkpoint damaged, taking the one before", step=manifest.step)
+            log.warning("checkpoint damaged, trying the one before", step=manifest.step)
         return None
 
     def weights(self, manifest: CheckpointManifest) -> dict[str, torch.Tensor]:
@@ -108,7 +109,7 @@ class Checkpoints:
     def state(self, manifest: CheckpointManifest) -> dict[str, Any]:
         import torch
 
-        path = storage.local_copy(_object(manifest, _STATE), self._scratch)
+        path = storage.local_copy(_object(manifest, _STATE), self.scratch)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
 
@@ -116,36 +117,36 @@ class Checkpoints:
         return self._read_weights(uri)
 
     def _is_whole(self, uri: str, sha256: str) -> bool:
-        """The copy that is looked at is the one that will be loaded: each object is fetched once."""
-        return storage.exists(uri) and storage.digest_file(storage.local_copy(uri, self._scratch)) == sha256
+        """Whether the object matches its digest. The copy checked here is the one loaded later: it is fetched once."""
+        return storage.exists(uri) and storage.digest_file(storage.local_copy(uri, self.scratch)) == sha256
 
     def _complete(self) -> Iterator[tuple[str, CheckpointManifest]]:
-        """Manifests, newest first."""
-        uris = [o.uri for o in storage.list_objects(self._prefix) if o.uri.endswith("/" + _MANIFEST)]
+        """Yield readable manifests with their URIs, newest first."""
+        uris = [o.uri for o in storage.list_objects(self.prefix) if o.uri.endswith("/" + _MANIFEST)]
         for uri in sorted(uris, reverse=True):
             try:
                 yield uri, CheckpointManifest.model_validate_json(storage.read_bytes(uri))
             except ValueError as error:
                 log.warning("checkpoint unreadable", manifest=uri, error=str(error))
 
-    def _remove_old(self) -> None:
-        """What the newest checkpoints do not refer to, manifests first."""
-        needless = self._removable.difference(*self._kept)
-        for uri in sorted(needless, key=lambda uri: not uri.endswith(_MANIFEST)):
+    def _delete_obsolete(self) -> None:
+        """Delete what the kept checkpoints do not refer to, manifests first."""
+        obsolete = self._deletable.difference(*self._kept)
+        for uri in sorted(obsolete, key=lambda uri: not uri.endswith(_MANIFEST)):
             storage.delete(uri)
-        self._removable -= needless
+        self._deletable -= obsolete
 
     def _best_uri(self, step: int) -> str:
-        return storage.join(self._prefix, f"best-{step:08d}-{self._attempt}.safetensors")
+        return storage.join(self.prefix, f"best-{step:08d}-{self._attempt}.safetensors")
 
     def _write(self, uri: str, data: bytes | Path) -> None:
-        self._removable.add(uri)
+        self._deletable.add(uri)
         storage.write(uri, data)
 
     def _write_weights(self, uri: str, weights: dict[str, torch.Tensor]) -> str:
         from safetensors.torch import save_file
 
-        path = self._scratch / "weights.safetensors"
+        path = self.scratch / "weights.safetensors"
         save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, path)
         self._write(uri, path)
         digest = storage.digest_file(path)
@@ -155,7 +156,7 @@ class Checkpoints:
     def _read_weights(self, uri: str) -> dict[str, torch.Tensor]:
         from safetensors.torch import load_file
 
-        weights: dict[str, torch.Tensor] = load_file(storage.local_copy(uri, self._scratch))
+        weights: dict[str, torch.Tensor] = load_file(storage.local_copy(uri, self.scratch))
         return weights
 
 

@@ -1,4 +1,4 @@
-"""CTranslate2's form of a Whisper, and whether it reads as the original does."""
+"""Convert a Whisper to CTranslate2, and measure how its transcripts differ from the original's."""
 
 from __future__ import annotations
 
@@ -12,50 +12,51 @@ import torch
 
 from tasks.contract import InputRejected, Reason
 from tasks.dataset.manifest import Split, load_manifest
-from tasks.recognition.loading import CONVERTED
-from tasks.recognition.whisper import COMPANIONS, COMPUTE_TYPES, NO_SPEECH
-from training.families import Batch, load_acoustic_model
+from tasks.recognition.loading import CTRANSLATE2_FOLDER
+from tasks.recognition.whisper import COMPUTE_TYPES, NO_SPEECH_THRESHOLD, REQUIRED_FILES
+from training.families.acoustic import PaddedBatch
+from training.families.model_folder import load_acoustic_model
 from training.families.whisper import Whisper
-from training.finetuning.session import gather
+from training.finetuning.session import index_split
 from training.finetuning.validation import take_sample
 from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
 
 BATCH_WINDOWS = 8
-PARITY_SECONDS = 300.0  # of the same speech for both: what differs is the form alone
+PARITY_SECONDS = 300.0  # of the same speech for both models
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Both forms on the same utterances, decoded greedily from the same features."""
+    """Original and converted model on the same utterances, decoded greedily from the same features."""
 
     split: str
     utterances: int
     differing: int
-    """Utterances of which the two forms read something else."""
+    """Number of utterances transcribed differently."""
     original: ErrorCounts
     converted: ErrorCounts
 
     @property
     def change(self) -> float:
-        """How much higher the converted model's rate is."""
+        """The converted model's WER minus the original's."""
         return self.converted.rate - self.original.rate
 
 
 def convert(trained: Path, quantization: str, scratch: Path) -> Path:
-    """A folder with the model as it was trained, and beside it, in a folder of its own, its CTranslate2 form."""
+    """Copy the model, and write its CTranslate2 form into a subfolder. Returns the copy's folder."""
     from ctranslate2.converters import TransformersConverter
 
     folder = scratch / "converted"
-    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns(CONVERTED))
-    companions = [name for name in COMPANIONS if (folder / name).is_file()]
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns(CTRANSLATE2_FOLDER))
+    companions = [name for name in REQUIRED_FILES if (folder / name).is_file()]
     converter = TransformersConverter(str(folder), copy_files=companions)
-    converter.convert(str(folder / CONVERTED), quantization=quantization)
+    converter.convert(str(folder / CTRANSLATE2_FOLDER), quantization=quantization)
     return folder
 
 
-def check_parity(folder: Path, dataset: str, converted: Path | None = None) -> Parity:
-    """Read a fixed part of the dataset with the model in `folder` and with its CTranslate2 form.
+def measure_parity(folder: Path, dataset: str, converted: Path | None = None) -> Parity:
+    """Transcribe a fixed sample of the dataset with the model in `folder` and with its CTranslate2 form.
 
     Raises:
         InputRejected: neither the validation nor the test split has an utterance that fits the model.
@@ -65,12 +66,12 @@ def check_parity(folder: Path, dataset: str, converted: Path | None = None) -> P
     model = load_acoustic_model(folder, device, manifest.language)
     assert isinstance(model, Whisper)
     for split in (Split.VALIDATION, Split.TEST):
-        material = gather(model, manifest.uris(split))
+        material = index_split(model, manifest.uris(split))
         if len(material.index):
             break
     else:
         raise InputRejected(
-            "has no utterance outside its train split to compare the two forms on",
+            "has no usable validation or test utterance to compare original and conversion on",
             reason=Reason.NO_INPUT,
             subject=dataset,
             next_step="give the dataset a validation split",
@@ -79,8 +80,8 @@ def check_parity(folder: Path, dataset: str, converted: Path | None = None) -> P
     batches = take_sample(model, material.reader, material.index, PARITY_SECONDS, batch_frames).batches
     model.module.eval()
     original = [text for batch in batches for text in model.decode(batch)]
-    reader = _Converted(converted or folder / CONVERTED, model, device)
-    found = [text for batch in batches for text in reader.decode(batch)]
+    converted_model = ConvertedWhisper(converted or folder / CTRANSLATE2_FOLDER, model, device)
+    found = [text for batch in batches for text in converted_model.decode(batch)]
     references = [normalise(text) for batch in batches for text in batch.texts]
     return Parity(
         split=split,
@@ -95,8 +96,8 @@ def _errors(references: list[str], hypotheses: list[str]) -> ErrorCounts:
     return total(word_errors(r, normalise(h)) for r, h in zip(references, hypotheses, strict=True))
 
 
-class _Converted:
-    """CTranslate2's Whisper, loaded as nights load it, with the original's features, prompt and tokenizer."""
+class ConvertedWhisper:
+    """CTranslate2's Whisper, loaded as production loads it, with the original's features, prompt and tokenizer."""
 
     def __init__(self, folder: Path, original: Whisper, device: str) -> None:
         import ctranslate2
@@ -104,13 +105,13 @@ class _Converted:
         self._original = original
         self._model = ctranslate2.models.Whisper(str(folder), device=device, compute_type=COMPUTE_TYPES[device])
 
-    def decode(self, batch: Batch) -> list[str]:
+    def decode(self, batch: PaddedBatch) -> list[str]:
         import ctranslate2
 
         features = np.ascontiguousarray(batch.features.transpose(1, 2).numpy())  # (batch, n_mels, n_frames)
         view: Any = ctranslate2.StorageView.from_array(features)
         prompts = [self._original.prompt] * len(features)
-        longest = 2 * self._original.longest_text  # of which CTranslate2 gives half to the text, half to a prompt
-        found = self._model.generate(view, prompts, beam_size=1, max_length=longest, return_no_speech_prob=True)
-        texts = self._original.text_of([result.sequences_ids[0] for result in found])
-        return ["" if r.no_speech_prob > NO_SPEECH else text for text, r in zip(texts, found, strict=True)]
+        max_length = 2 * self._original.max_text_tokens  # CTranslate2 allots half to the prompt, half to the text
+        found = self._model.generate(view, prompts, beam_size=1, max_length=max_length, return_no_speech_prob=True)
+        texts = self._original.texts_of([result.sequences_ids[0] for result in found])
+        return ["" if r.no_speech_prob > NO_SPEECH_THRESHOLD else text for text, r in zip(texts, found, strict=True)]

@@ -1,4 +1,4 @@
-"""Whether a training is still worth its electricity."""
+"""Detects a diverging training run, so that it ends instead of wasting accelerator time."""
 
 from __future__ import annotations
 
@@ -9,37 +9,39 @@ from tasks.contract import Misconfigured, Reason
 
 SMOOTHING = 0.95
 SETTLING_STEPS = 20
-BAD_STEPS_IN_A_ROW = 3
-OUTLIER = 4.0  # times the smoothed loss, and more a step does not count
+MAX_CONSECUTIVE_BAD_STEPS = 3
+LOSS_CLIP = 4.0  # a step's loss is clipped at 4 times (the smoothed loss + 1)
 
 
 @dataclass
-class LossHealth:
-    """Follows the loss. Its fields are all there is to save."""
+class LossMonitor:
+    """Smooths the loss and detects divergence. Its fields are its complete state, saved with every checkpoint."""
 
     smoothed: float = math.nan
     reference: float = math.nan
-    """The smoothed loss after the first steps: a run that leaves it far behind, upwards, has diverged."""
+    """The smoothed loss after the settling steps; a run whose smoothed loss rises far above it has diverged."""
     n_seen: int = 0
     n_bad: int = 0
+    """Consecutive steps whose loss or gradient was not finite."""
 
-    def follow(self, loss: float, gradient_norm: float) -> bool:
-        """Take in one step's figures; false means that the step must not be applied.
+    def update(self, loss: float, gradient_norm: float) -> bool:
+        """Record one step; return False if it must not be applied.
 
         Raises:
-            Misconfigured: DIVERGED, after several bad steps in a row, or the loss has grown far above where it began.
+            Misconfigured: DIVERGED, after several consecutive bad steps or when the smoothed loss has risen far above
+                the reference.
         """
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             self.n_bad += 1
-            if self.n_bad >= BAD_STEPS_IN_A_ROW:
+            if self.n_bad >= MAX_CONSECUTIVE_BAD_STEPS:
                 raise _diverged(f"loss {loss:g} and gradient norm {gradient_norm:g}, {self.n_bad} steps in a row")
             return False
         self.n_bad = 0
         self.n_seen += 1
         weight = max(1 - SMOOTHING, 1 / self.n_seen)  # a plain mean at first
         if self.n_seen > SETTLING_STEPS:
-            # One batch may cost fifty times as much as its neighbours, as one of the demo did: no divergence yet.
-            loss = min(loss, OUTLIER * (self.smoothed + 1))
+            # A single batch may cost fifty times as much as its neighbours, as one of the demo did: no divergence.
+            loss = min(loss, LOSS_CLIP * (self.smoothed + 1))
         self.smoothed = loss if self.n_seen == 1 else self.smoothed + weight * (loss - self.smoothed)
         if self.n_seen == SETTLING_STEPS:
             self.reference = self.smoothed
@@ -49,7 +51,7 @@ class LossHealth:
 
 
 def _diverged(message: str) -> Misconfigured:
-    """No fault of the moment: the same steps would be taken again."""
+    """Build the error. Misconfigured, because a retry would take the same steps."""
     return Misconfigured(
         message,
         reason=Reason.DIVERGED,

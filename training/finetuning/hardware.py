@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The hardware that a run uses: its description, its threads, its GPU utilisation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def use_all_cores(n_processes: int = 1) -> None:
-    """Torch's threads on this process's share of the cores, unless `OMP_NUM_THREADS` says otherwise."""
+    """Give torch this process's share of the cores as threads, unless `OMP_NUM_THREADS` sets another number."""
     import torch
 
     cores = max(1, len(os.sched_getaffinity(0)) // n_processes)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores))
 
 
-def spare_threads(n_processes: int = 1) -> int:
-    """Threads for making batches beside each training process: a quarter of its cores, one at least, eight at most."""
+def loader_threads(n_processes: int = 1) -> int:
+    """Number of threads that make batches beside each training process: a quarter of its cores, from one to eight."""
     return min(8, max(1, len(os.sched_getaffinity(0)) // n_processes // 4))
 
 
 @contextlib.contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Numbers too small to be normal count as zero inside: they slow a processor's arithmetic many times."""
+def flush_denormals() -> Iterator[None]:
+    """Flush denormals to zero inside: they slow CPU arithmetic many times over."""
     import torch
 
     torch.set_flush_denormal(True)
@@ -39,20 +39,18 @@ def denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def gpu_busy(device: torch.device) -> float:
-    """The share of the last moments in which the GPU was computing, as NVML counts it; NaN where nothing tells."""
+def gpu_utilisation(device: torch.device) -> float:
+    """Return the share of time in which the GPU was computing, as NVML samples it; NaN where it is not available."""
     import torch
 
     try:
         return torch.cuda.utilization(device) / 100
-    except (
-        Exception
-    ):  # no driver, or a GPU that does not say: NVML's errors have no base but this, and no run ends here
+    except Exception:  # no driver, or unsupported (such as a MIG slice); NVML's errors share no narrower base class
         return math.nan
 
 
-def hardware() -> str:
-    """The accelerator, or the processor with the cores that this process may use."""
+def describe_hardware() -> str:
+    """Name the accelerators, or the CPU with the number of cores that this process may use."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,6 +1,6 @@
-"""What a run is trained with: a preset, and what a form or a command line sets over it.
+"""The recipe of a run: a preset, with values from a form or command line over it.
 
-A preset is a YAML file in `training/presets/` with every figure of the recipe and the reason beside it.
+A preset is a YAML file in `training/presets/` with every hyperparameter of the recipe and the reason beside it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from tasks import storage
 from tasks.contract import Frozen, InputRejected, Misconfigured, Reason
 from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
 from tasks.models import ModelReference, resolve
-from training.families.family import Family
+from training.families.family import ModelFamily
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
 
 class Recipe(Frozen):
-    """All figures, none left out. What each means stands where people set it, in `RecipeFields`."""
+    """All hyperparameters, without defaults. `RecipeFields`, where people set them, describes each."""
 
     steps: int
     learning_rate: float
@@ -41,8 +41,8 @@ class Recipe(Frozen):
         return max(1, round(self.steps / self.validations))
 
     @property
-    def hears_audio(self) -> bool:
-        """Whether features are made anew from the dataset's audio."""
+    def needs_audio(self) -> bool:
+        """Whether augmentation recomputes features from the dataset's audio."""
         return self.speed_share > 0 or self.noise_share > 0
 
 
@@ -50,13 +50,13 @@ class Preset(Frozen):
     """A file of `training/presets/`."""
 
     description: str
-    family: Family = Field(description="the family of models that it is made for")
-    base: str = Field("", description="base model where none is given")
+    family: ModelFamily = Field(description="the model family it is tuned for")
+    base: str = Field("", description="default base model")
     recipe: Recipe
 
 
 def load_preset(name: PresetName) -> Preset:
-    """Raises Misconfigured when a figure in it is missing or out of its bounds."""
+    """Load a preset. Raises Misconfigured when a value in it is missing or out of bounds."""
     import yaml
 
     path = PRESETS / f"{name}.yaml"
@@ -71,16 +71,16 @@ def load_preset(name: PresetName) -> Preset:
 
 
 def resolve_recipe(arguments: Train) -> Recipe:
-    """The preset with the given fields over it."""
+    """Return the preset's recipe, overridden by the given fields."""
     return load_preset(arguments.preset).recipe.model_copy(update=arguments.given())
 
 
-def base_of(arguments: Train) -> str:
-    """The base model's URI. Raises Misconfigured when neither the arguments nor the preset name one."""
+def base_uri(arguments: Train) -> str:
+    """Return the base model's URI. Raises Misconfigured when neither the arguments nor the preset name one."""
     base = arguments.base or load_preset(arguments.preset).base
     if not base:
         raise Misconfigured(
-            "names no base model of its own",
+            "has no default base model",
             reason=Reason.INVALID_ARGUMENT,
             subject=f"--preset={arguments.preset}",
             next_step="give --base",
@@ -89,27 +89,27 @@ def base_of(arguments: Train) -> str:
 
 
 def resolve_base(arguments: Train) -> ModelReference:
-    """The base model, exactly: what its URI meant when the task was first tried.
+    """Resolve the base model as the task's first attempt did.
 
-    An alias that has moved since, or a newer revision on the hub, would start days of training over. So the first
-    attempt leaves beside the receipt, which all attempts of a task share, what it found.
+    An alias moved since, or a newer revision on the hub, would start days of training over. So the first attempt
+    stores its resolution beside the receipt, which all attempts of a task share.
     """
-    base = base_of(arguments)
+    base = base_uri(arguments)
     if not arguments.receipt:
         return resolve(base)
-    place = arguments.receipt.removesuffix(".json") + ".base"
-    asked, found = _left_at(place)
-    if asked == base:
-        return resolve(found)
+    record = arguments.receipt.removesuffix(".json") + ".base"
+    requested, resolved = _read_resolution(record)
+    if requested == base:
+        return resolve(resolved)
     reference = resolve(base)
-    storage.write(place, f"{base}\n{reference.uri}\n".encode())
+    storage.write(record, f"{base}\n{reference.uri}\n".encode())
     return reference
 
 
-def _left_at(place: str) -> tuple[str, str]:
-    """What was asked for and what was found by an earlier attempt; empty where there was none."""
+def _read_resolution(record: str) -> tuple[str, str]:
+    """Return the URI requested and the URI resolved by an earlier attempt; empty strings where there was none."""
     try:
-        asked, found = storage.read_bytes(place).decode().splitlines()
+        requested, resolved = storage.read_bytes(record).decode().splitlines()
     except InputRejected:
         return "", ""
-    return asked, found
+    return requested, resolved

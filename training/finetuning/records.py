@@ -1,4 +1,4 @@
-"""What a train step leaves beside the model, and how later steps read it."""
+"""Records that `train` publishes beside the model, and how later steps read them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ RECIPE, CURVE = "recipe.json", "curve.json"
 
 
 class Curve(Frozen):
-    """`curve.json`: how the run went."""
+    """`curve.json`: the run's learning curve."""
 
     losses: tuple[float | None, ...]
-    """One a step; None where it was not finite."""
+    """Loss of each step; None where it was not finite."""
     validation_wers: tuple[tuple[int, float], ...]
     """Step and word error rate of each validation."""
 
 
 def load_recipe(result_uri: str) -> Recipe:
-    """The recipe behind a train step's result."""
+    """Load the recipe of a `train` step's result."""
     return read_one(Recipe, output_uri(result_uri, load_result(result_uri), RECIPE))
 
 
 def load_curve(result_uri: str) -> Curve:
-    """The curve behind a train step's result."""
+    """Load the learning curve of a `train` step's result."""
     return read_one(Curve, output_uri(result_uri, load_result(result_uri), CURVE))

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: nothing of it needs saving."""
+"""The learning rate schedule, a pure function of the step: it has no state to checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FINAL_SHARE = 0.02
 
 
 def learning_rate(step: int, n_steps: int, peak: float) -> float:
-    """For step 0 to `n_steps - 1`: a linear rise, then a half cosine down to `FINAL_SHARE` of the peak."""
+    """Return the rate for step 0 to `n_steps - 1`: linear warm-up, then cosine decay to `FINAL_SHARE` of the peak."""
     n_warmup = min(MAX_WARMUP_STEPS, max(1, round(WARMUP_SHARE * n_steps)))
     if step < n_warmup:
         return peak * (step + 1) / n_warmup

@@ -1,4 +1,4 @@
-"""What every process of a run does: model and data brought together, and the loop over them."""
+"""One process's training session: load model and data, then run the loop over them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from tasks.progress import ProgressHook, no_progress
 from training.data.loader import BatchLoader
 from training.data.order import EpochOrder
 from training.data.shards import ShardReader, UtteranceIndex
-from training.families import AcousticModel, Batch, load_acoustic_model
+from training.families.acoustic import AcousticModel, PaddedBatch
 from training.families.lora import add_adapters
+from training.families.model_folder import load_acoustic_model
 from training.finetuning.batches import BatchMaker
 from training.finetuning.checkpoints import Checkpoints
-from training.finetuning.distribution import Peers
-from training.finetuning.hardware import denormals_flushed, spare_threads, use_all_cores
-from training.finetuning.loop import Metrics, RunState, Trainer
+from training.finetuning.distribution import ProcessGroup
+from training.finetuning.hardware import flush_denormals, loader_threads, use_all_cores
+from training.finetuning.loop import LogMetrics, RunState, Trainer
 from training.finetuning.recipe import Recipe
 from training.finetuning.validation import ValidationSample, take_sample
 
 log = structlog.get_logger()
 
-POOL_SECONDS = 4 * 3600.0  # held in memory twice, in use and coming: 115 MB of features each at 50 frames a second
+POOL_SECONDS = 4 * 3600.0  # two pools in memory, current and next: 115 MB of features each at 50 frames a second
 
 
 @dataclass(frozen=True)
-class Session:
-    """What a run is made of; every process gets the same."""
+class RunSettings:
+    """Settings of a run, the same for every process."""
 
     dataset: str
     base: Path
@@ -44,8 +45,8 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a split offers a model."""
+class IndexedSplit:
+    """A split, indexed: the utterances that the model can be trained on, and those dropped."""
 
     reader: ShardReader
     index: UtteranceIndex
@@ -53,69 +54,75 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """Where a run came to."""
+class TrainingResult:
+    """The trained model, and how the run went."""
 
     model: AcousticModel
-    material: Material
+    train_split: IndexedSplit
     sample: ValidationSample | None
     state: RunState
 
 
-def train(session: Session, peers: Peers, *, metrics: Metrics, progress: ProgressHook, stop: Event) -> Trained:
-    """This process's part of the run, from loading the model to its end."""
-    if peers.device.type == "cpu":
-        use_all_cores(peers.world)
-    # Before anything is computed: torch's threads keep the setting that they were started with.
-    with denormals_flushed():
-        return _train(session, peers, metrics, progress, stop)
+def run_session(
+    settings: RunSettings, group: ProcessGroup, *, metrics: LogMetrics, progress: ProgressHook, stop: Event
+) -> TrainingResult:
+    """Run this process's part of the training, from loading the model to the last step."""
+    if group.device.type == "cpu":
+        use_all_cores(group.world_size)
+    # Before any computation: torch's threads keep the setting that they start with.
+    with flush_denormals():
+        return _train(settings, group, metrics, progress, stop)
 
 
-def _train(session: Session, peers: Peers, metrics: Metrics, progress: ProgressHook, stop: Event) -> Trained:
-    recipe = session.recipe
-    manifest, _ = load_manifest(session.dataset)
-    model = load_acoustic_model(session.base, str(peers.device), manifest.language)
-    check_features(manifest, model.features, session.dataset)
+def _train(
+    settings: RunSettings, group: ProcessGroup, metrics: LogMetrics, progress: ProgressHook, stop: Event
+) -> TrainingResult:
+    recipe = settings.recipe
+    manifest, _ = load_manifest(settings.dataset)
+    model = load_acoustic_model(settings.base, str(group.device), manifest.language)
+    require_matching_features(manifest, model.features, settings.dataset)
     if recipe.lora_rank:
         add_adapters(model.module, model.family, recipe.lora_rank)
     if recipe.gradient_checkpointing:
         model.module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    material = gather(model, manifest.uris("train"), with_audio=recipe.hears_audio)
-    if not len(material.index):
+    train_split = index_split(model, manifest.uris("train"), with_audio=recipe.needs_audio)
+    if not len(train_split.index):
         raise InputRejected(
             "no utterance of the train split can be used",
             reason=Reason.NO_INPUT,
-            subject=session.dataset,
-            next_step="look at outcomes in assemble-dataset's result: texts or durations do not fit this model",
+            subject=settings.dataset,
+            next_step="check the outcomes in assemble-dataset's result: texts or durations do not fit this model",
         )
     batch_frames = round(recipe.batch_seconds * model.features.frame_rate_hz)
-    sample = take_validation_sample(model, manifest, recipe.validation_seconds, batch_frames) if peers.leads else None
+    sample = (
+        load_validation_sample(model, manifest, recipe.validation_seconds, batch_frames) if group.is_rank_zero else None
+    )
     trainer = Trainer(
         model,
         recipe,
         sample,
-        Checkpoints(session.checkpoints, session.attempt, session.scratch),
-        peers=peers,
+        Checkpoints(settings.checkpoints, settings.attempt, settings.scratch),
+        group=group,
         metrics=metrics,
         progress=progress,
         stop=stop,
     )
     if trainer.resume():
-        log.info("resumed", step=trainer.state.step, of=recipe.steps, rank=peers.share.rank)
+        log.info("resumed", step=trainer.state.step, of=recipe.steps, rank=group.share.rank)
     pool_frames = round(POOL_SECONDS * model.features.frame_rate_hz)
-    order = EpochOrder(material.index, batch_frames, pool_frames, recipe.seed)
-    loader: BatchLoader[Batch] = BatchLoader(
-        material.reader,
-        material.index,
+    order = EpochOrder(train_split.index, batch_frames, pool_frames, recipe.seed)
+    loader: BatchLoader[PaddedBatch] = BatchLoader(
+        train_split.reader,
+        train_split.index,
         order,
         trainer.state.position,
-        BatchMaker(model, recipe, peers.share),
-        peers.share,
-        threads=spare_threads(peers.world),
+        BatchMaker(model, recipe, group.share),
+        group.share,
+        threads=loader_threads(group.world_size),
     )
     try:
         trainer.run(loader)
-    except torch.OutOfMemoryError as error:  # the order is the same every time: so would be the batch
+    except torch.OutOfMemoryError as error:  # not transient: a retry would meet the same batch
         raise Misconfigured(
             str(error),
             reason=Reason.MEMORY_LIMIT,
@@ -124,38 +131,38 @@ def _train(session: Session, peers: Peers, metrics: Metrics, progress: ProgressH
         ) from error
     finally:
         loader.close()
-    return Trained(model, material, sample, trainer.state)
+    return TrainingResult(model, train_split, sample, trainer.state)
 
 
-def follow(peers: Peers, session: Session) -> None:
-    """The life of a process that does not lead."""
-    scratch = session.scratch / f"rank-{peers.share.rank}"
+def run_worker(group: ProcessGroup, settings: RunSettings) -> None:
+    """Run the session of a worker (any rank but 0)."""
+    scratch = settings.scratch / f"rank-{group.share.rank}"
     scratch.mkdir()
-    train(replace(session, scratch=scratch), peers, metrics=_unheard, progress=no_progress, stop=Event())
+    run_session(replace(settings, scratch=scratch), group, metrics=_discard_metrics, progress=no_progress, stop=Event())
 
 
-def _unheard(step: int, figures: dict[str, float]) -> None:
-    """Rank 0 reports for all."""
+def _discard_metrics(step: int, figures: dict[str, float]) -> None:
+    """Workers log nothing: rank 0 reports for all."""
 
 
-def check_features(manifest: DatasetManifest, wanted: FeaturesConfig, dataset: str) -> None:
-    """A model understands only the features that it was made for."""
-    given = FeaturesConfig(**manifest.features_config)
-    if given != wanted:
+def require_matching_features(manifest: DatasetManifest, expected: FeaturesConfig, dataset: str) -> None:
+    """Raise InputRejected unless the dataset has the features that the model takes."""
+    actual = FeaturesConfig(**manifest.features_config)
+    if actual != expected:
         raise InputRejected(
-            f"the dataset's features are {manifest.features} ({given.to_json()}), the model takes {wanted.to_json()}",
+            f"the dataset has {manifest.features} features ({actual.to_json()}), the model takes {expected.to_json()}",
             reason=Reason.INVALID_ARGUMENT,
             subject=dataset,
             next_step="extract features for this model's family: extract-features --features",
         )
 
 
-def gather(model: AcousticModel, shards: list[str], *, with_audio: bool = False) -> Material:
-    """Index a split; what can teach this model nothing is dropped with its reason."""
+def index_split(model: AcousticModel, shards: list[str], *, with_audio: bool = False) -> IndexedSplit:
+    """Index a split's utterances; those that the model cannot be trained on are dropped with their reason."""
     dropped: list[ItemOutcome] = []
 
-    def judge(utterance_id: str, text: str, duration_s: float) -> bool:
-        reason = model.rejects(text, duration_s)
+    def is_usable(utterance_id: str, text: str, duration_s: float) -> bool:
+        reason = model.rejection_reason(text, duration_s)
         if reason is not None:
             dropped.append(
                 ItemOutcome(item=utterance_id, outcome=Outcome.REJECTED, reason=reason, duration_s=duration_s)
@@ -164,19 +171,19 @@ def gather(model: AcousticModel, shards: list[str], *, with_audio: bool = False)
 
     reader = ShardReader(shards, with_audio=with_audio)
     if with_audio and not reader.has_audio:
-        log.warning("the dataset carries no audio: neither speed nor noise are changed")
-    index = reader.index(model.features, judge)
+        log.warning("the dataset carries no audio: no speed change, no added noise")
+    index = reader.index(model.features, is_usable)
     if dropped:
-        log.warning("utterances that cannot teach this model", **count_outcomes(dropped))
-    return Material(reader, index, tuple(dropped))
+        log.warning("dropped utterances that the model cannot be trained on", **count_outcomes(dropped))
+    return IndexedSplit(reader, index, tuple(dropped))
 
 
-def take_validation_sample(
+def load_validation_sample(
     model: AcousticModel, manifest: DatasetManifest, seconds: float, batch_frames: int
 ) -> ValidationSample | None:
-    """About `seconds` of the validation split; None where there is none."""
-    material = gather(model, manifest.uris("validation"))
-    if not len(material.index):
-        log.warning("no validation split: the last weights are kept, whatever they are worth")
+    """Sample about `seconds` of the validation split; None where there is none."""
+    split = index_split(model, manifest.uris("validation"))
+    if not len(split.index):
+        log.warning("no validation split: the last weights are kept, unvalidated")
         return None
-    return take_sample(model, material.reader, material.index, seconds, batch_frames)
+    return take_sample(model, split.reader, split.index, seconds, batch_frames)

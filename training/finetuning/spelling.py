@@ -1,6 +1,6 @@
-"""A spelling model for a CTC model, learned from the texts that it was fine-tuned on.
+"""A spelling model (n-gram over CTC symbols) for a CTC model, trained on its fine-tuning texts.
 
-How much it may say against the audio is chosen on the validation split, with the engine that nights use.
+Its fusion weight is chosen on the validation split, with the engine that production uses.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks.recognition.beam import search
-from tasks.recognition.spelling import FILE_NAME, SpellingGuide, SpellingModel
+from tasks.recognition.spelling import FILE_NAME, SpellingModel, SpellingScorer
 from training.finetuning.validation import ValidationSample
 from training.scoring.errors import total, word_errors
 from training.scoring.normaliser import normalise
 
 WEIGHTS = (0.3, 0.5, 0.8, 1.1)
-BONUS = 1.25  # a symbol, times the weight: measured best around it, flat from 1 to 1.5
-MOST_UTTERANCES = 64  # each is decoded once for every weight
+BONUS = 1.25  # per symbol, times the weight: WER was best around it, flat from 1 to 1.5
+MAX_UTTERANCES = 64  # each is decoded once for every weight
 
 
 @dataclass(frozen=True)
 class SpellingChoice:
-    """The weight taken, and error rates on the validation split with it and without."""
+    """The fusion weight chosen, and the WER on the validation split with it and with greedy decoding."""
 
     weight: float
     wer: float
     greedy_wer: float
 
-    def facts(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample) -> SpellingChoice:
-    """Write a spelling model into the model's folder if it lowers the error rate on `sample`; a base's own is replaced.
+    """Train a spelling model, and write it into the CTC model's folder if it lowers the WER on `sample`.
 
-    The model is of a CTC family.
+    The base model's own spelling model is removed in any case.
     """
     from transformers import AutoTokenizer
 
@@ -46,8 +46,8 @@ def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     ids = (tokenizer(text, add_special_tokens=False).input_ids for text in texts)
     spelling = SpellingModel.learn(ids, n_symbols=len(tokenizer))
-    every = max(1, sum(len(batch.texts) for batch in sample.batches) // MOST_UTTERANCES)
-    heard = [
+    every = max(1, sum(len(batch.texts) for batch in sample.batches) // MAX_UTTERANCES)
+    utterances = [  # (reference, log posteriors of shape (n_frames, n_symbols))
         (text, log_posteriors)
         for batch in sample.batches
         for text, log_posteriors in zip(
@@ -57,19 +57,19 @@ def learn_spelling(folder: Path, texts: Iterable[str], sample: ValidationSample)
         )
     ]
 
-    def wer(texts_found: Iterable[str]) -> float:
-        pairs = zip(heard, texts_found, strict=True)
-        return total(word_errors(normalise(text), normalise(found)) for (text, _), found in pairs).rate
+    def wer(hypotheses: Iterable[str]) -> float:
+        pairs = zip(utterances, hypotheses, strict=True)
+        return total(word_errors(normalise(text), normalise(hypothesis)) for (text, _), hypothesis in pairs).rate
 
-    greedy_wer = wer(str(tokenizer.decode(frames.argmax(-1).tolist())) for _, frames in heard)
+    greedy_wer = wer(str(tokenizer.decode(frames.argmax(-1).tolist())) for _, frames in utterances)
     best = SpellingChoice(0.0, greedy_wer, greedy_wer)
-    guide = SpellingGuide(spelling)
+    scorer = SpellingScorer(spelling)
     for weight in WEIGHTS:
         spelling.weight, spelling.bonus = weight, BONUS * weight
-        symbols = search([frames for _, frames in heard], engine.blank, [guide])
-        found = wer(str(tokenizer.decode(ids, group_tokens=False)) for ids in symbols)
-        if found < best.wer:
-            best = SpellingChoice(weight, found, greedy_wer)
+        symbols = search([frames for _, frames in utterances], engine.blank, [scorer])
+        fused_wer = wer(str(tokenizer.decode(ids, group_tokens=False)) for ids in symbols)
+        if fused_wer < best.wer:
+            best = SpellingChoice(weight, fused_wer, greedy_wer)
     if best.weight:
         spelling.weight, spelling.bonus = best.weight, BONUS * best.weight
         spelling.save(folder)

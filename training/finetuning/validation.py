@@ -1,4 +1,4 @@
-"""The error rate on a fixed sample while training runs: what decides which weights are kept."""
+"""Validation on a fixed sample during training: its WER decides which weights are kept."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ import numpy as np
 
 from training.data.order import cut_batches
 from training.data.shards import ShardReader, UtteranceIndex
-from training.families import AcousticModel, Batch
+from training.families.acoustic import AcousticModel, PaddedBatch
 from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
 
 
 @dataclass(frozen=True)
 class ValidationSample:
-    """Batches that stay the same for the whole run."""
+    """Batches of the validation split, the same for the whole run."""
 
-    batches: tuple[Batch, ...]
+    batches: tuple[PaddedBatch, ...]
 
     @property
     def audio_s(self) -> float:
         return sum(batch.audio_s for batch in self.batches)
 
     def score(self, model: AcousticModel) -> ErrorCounts:
-        """Word errors of greedy decoding. The model is left in training mode."""
+        """Count the word errors of greedy decoding. Leaves the model in training mode."""
         model.module.eval()
         try:
-            found = [
+            errors = [
                 word_errors(normalise(text), normalise(hypothesis))
                 for batch in self.batches
                 for text, hypothesis in zip(batch.texts, model.decode(batch), strict=True)
             ]
         finally:
             model.module.train()
-        return total(found)
+        return total(errors)
 
 
 def take_sample(
     model: AcousticModel, reader: ShardReader, index: UtteranceIndex, seconds: float, batch_frames: int
 ) -> ValidationSample:
-    """About `seconds` of the split, spread evenly over it, so that no programme speaks for all."""
+    """Sample about `seconds` of the split, spread evenly over its programmes."""
     n_wanted = min(len(index), max(1, round(seconds / max(float(index.duration_s.mean()), 0.1))))
     chosen = np.unique(np.linspace(0, len(index) - 1, n_wanted).round().astype(int))
     utterances = {}

@@ -1,1 +1,1 @@
-"""Model versions in MLflow: packing one so that it works alone, registering it once, and moving its aliases."""
+"""Model versions in MLflow: packaging them for offline use, registering each model once, and moving aliases."""

@@ -1,4 +1,4 @@
-"""What a model is, whatever it is called and wherever it lies: the digest of its files."""
+"""A model's identity by content, independent of its name and location: the digest of its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.contract import digest_of
 
 
 def content_digest(folder: Path) -> str:
-    """sha256 over the names and contents of a model's files. A trained model and its registered copy have the same."""
+    """Hash (sha256) the names and contents of a model's files: equal for a trained model and its registered copy."""
     files = {
         path.relative_to(folder).as_posix(): storage.digest_file(path)
         for path in sorted(folder.rglob("*"))

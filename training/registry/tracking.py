@@ -1,6 +1,6 @@
-"""A training run in MLflow, fed while it runs.
+"""MLflow tracking: connecting, experiments and runs, and metrics logged while a run trains.
 
-Metrics go through a thread with a buffer: a tracking server that is away for a while costs a warning, not the run.
+Metrics are buffered and sent by a thread: an outage of the tracking server costs a warning, not the run.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ log = structlog.get_logger()
 
 FLUSH_EVERY_S = 5.0
 RETRY_EVERY_S = 15.0
-MAX_BATCH = 1000  # metrics in one request: MLflow's own limit
+MAX_BATCH = 1000  # metrics per request, MLflow's limit
 MAX_BUFFERED = 200_000
 CLOSING_PAUSE_S = 2.0
 ENDED_BECAUSE = "airscript.ended_because"
 UPLOAD_TIMEOUT_S = 3600
 MAX_TAG = 4000  # characters; MLflow takes 5000
-_OPENING_TRIES = 3
+CONNECT_ATTEMPTS = 3
 
 
 def tracking_uri() -> str:
-    """Where MLflow is (`MLFLOW_TRACKING_URI`)."""
+    """Return `MLFLOW_TRACKING_URI`. Raises Misconfigured where it is not set."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         raise Misconfigured(
@@ -48,12 +48,12 @@ def tracking_uri() -> str:
 
 
 def connect() -> MlflowClient:
-    """A client that answers, or a clear error.
+    """Connect to MLflow, and check that it answers.
 
-    MLflow would retry a request for minutes; a run has its own patience, so one request fails fast.
+    MLflow would retry each request for minutes. Requests fail fast instead, since callers have retries of their own.
 
     Raises:
-        Misconfigured: nothing at `MLFLOW_TRACKING_URI` answers as MLflow does.
+        Misconfigured: no MLflow answers at `MLFLOW_TRACKING_URI`.
     """
     uri = tracking_uri()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -63,29 +63,29 @@ def connect() -> MlflowClient:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     registry = os.environ.get("MLFLOW_REGISTRY_URI", uri)
-    fault: Exception | None = None
-    for attempt in range(_OPENING_TRIES):
+    last_error: Exception | None = None
+    for attempt in range(CONNECT_ATTEMPTS):
         try:
             client = MlflowClient(tracking_uri=uri, registry_uri=registry)
             client.search_experiments(max_results=1)
             return client
-        except Exception as error:  # MLflow lets through what its stores raise: requests, sqlalchemy, its own
-            fault = error
+        except Exception as error:  # MLflow passes on the exceptions of its stores: requests, sqlalchemy, its own
+            last_error = error
             time.sleep(attempt + 1.0)
     raise Misconfigured(
-        f"MLflow does not answer: {type(fault).__name__}: {str(fault).splitlines()[0][:200]}",
+        f"MLflow does not answer: {_first_line(last_error)}",
         reason=Reason.INVALID_ARGUMENT,
         subject=uri,
-        next_step="start it, or set MLFLOW_TRACKING_URI to where it is",
+        next_step="start the server, or correct MLFLOW_TRACKING_URI",
     )
 
 
 @contextmanager
-def uploading() -> Iterator[None]:
-    """Inside, a request may last: a server answers an upload only when it has stored gigabytes."""
-    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(UPLOAD_TIMEOUT_S), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
-    before = {name: os.environ.get(name) for name in patience}
-    os.environ.update(patience)
+def upload_timeouts() -> Iterator[None]:
+    """Raise the request timeout inside: a server answers an upload only after storing gigabytes."""
+    timeouts = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(UPLOAD_TIMEOUT_S), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
+    before = {name: os.environ.get(name) for name in timeouts}
+    os.environ.update(timeouts)
     try:
         yield
     finally:
@@ -96,13 +96,13 @@ def uploading() -> Iterator[None]:
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The experiment's id; it is made when it is not there. Several steps may try at once."""
+    """Return the experiment's id, creating or restoring it if necessary. Several steps may try at once."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=_artifacts(tracking_uri(), name)))
+            return str(client.create_experiment(name, artifact_location=_artifact_location(tracking_uri(), name)))
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -112,8 +112,11 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     return str(found.experiment_id)
 
 
-def _artifacts(uri: str, experiment: str) -> str | None:
-    """A server decides itself where artifacts lie. A bare SQLite file would put them into the working directory."""
+def _artifact_location(uri: str, experiment: str) -> str | None:
+    """Return where to store artifacts, None for the server's default.
+
+    With a bare SQLite store, MLflow's default is the working directory: store them beside the database instead.
+    """
     if not uri.startswith("sqlite:///"):
         return None
     from tasks import storage
@@ -123,14 +126,14 @@ def _artifacts(uri: str, experiment: str) -> str | None:
 
 
 def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, object]) -> None:
-    """What decides the run, for comparing runs in MLflow's table."""
+    """Log parameters, by which MLflow's table compares runs."""
     from mlflow.entities import Param
 
     client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
 
 
 def reopen(client: MlflowClient, run_id: str) -> bool:
-    """Whether the run is still there; if so, it is marked as running again."""
+    """Mark the run as running again, restoring it if deleted. Returns False if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -145,7 +148,7 @@ def reopen(client: MlflowClient, run_id: str) -> bool:
 
 
 def has_run(client: MlflowClient, run_id: str) -> bool:
-    """Whether the run is there and not deleted."""
+    """Whether the run exists and is not deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -157,20 +160,20 @@ def has_run(client: MlflowClient, run_id: str) -> bool:
 
 
 def server_url() -> str:
-    """MLflow's server as people reach it (`AIRSCRIPT_MLFLOW_URL`, by default as steps do); empty where none is."""
+    """Return MLflow's URL for browsers (`AIRSCRIPT_MLFLOW_URL`, default: tracking URI); empty without a server."""
     url = os.environ.get("AIRSCRIPT_MLFLOW_URL") or tracking_uri()
     return url.rstrip("/") if url.startswith(("http://", "https://")) else ""
 
 
 def version_url(name: str, version: int) -> str:
-    """Where a person sees a model version."""
+    """Return the page of a model version, or its URI where there is no server."""
     if server := server_url():
         return f"{server}/#/models/{name}/versions/{version}"
     return f"models:/{name}/{version} in {tracking_uri()}"
 
 
 def run_url(experiment: str, run_id: str) -> str:
-    """Where a person sees the run: a page of the server, or the command that shows a local store."""
+    """Return the page of a run, or the command that shows a local store."""
     if server := server_url():
         return f"{server}/#/experiments/{experiment}/runs/{run_id}"
     uri = tracking_uri()
@@ -178,12 +181,12 @@ def run_url(experiment: str, run_id: str) -> str:
 
 
 def artifact_url(experiment: str, run_id: str, path: str) -> str:
-    """Where a browser shows one of the run's artifacts; empty where no server does."""
+    """Return the page of a run's artifact; empty without a server."""
     return f"{run_url(experiment, run_id)}/artifacts/{path}" if server_url() else ""
 
 
 class LiveRun:
-    """One MLflow run that takes metrics at any time."""
+    """An MLflow run to which metrics are logged while it trains."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.run_id = run_id
@@ -192,11 +195,11 @@ class LiveRun:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._failing = False
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread = threading.Thread(target=self._flush_periodically, name="mlflow", daemon=True)
         self._thread.start()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Hand over metrics; returns at once."""
+        """Buffer metrics for sending; returns at once."""
         from mlflow.entities import Metric
 
         now_ms = int(time.time() * 1000)
@@ -205,26 +208,26 @@ class LiveRun:
             del self._buffer[:-MAX_BUFFERED]
 
     def close(self, status: str, because: str = "") -> int:
-        """Send what is left and end the run as FINISHED, FAILED or KILLED. Returns how many metrics were lost."""
+        """Flush the buffer and end the run as FINISHED, FAILED or KILLED. Returns the number of metrics lost."""
         self._closing.set()
         self._thread.join()
-        for _ in range(_OPENING_TRIES):
+        for _ in range(CONNECT_ATTEMPTS):
             if not self._buffer or self._flush():
                 break
             time.sleep(CLOSING_PAUSE_S)
         try:
-            self._client.set_tag(self.run_id, ENDED_BECAUSE, because[:MAX_TAG])  # empty: an earlier attempt's is gone
+            self._client.set_tag(self.run_id, ENDED_BECAUSE, because[:MAX_TAG])  # clears an earlier attempt's
             self._client.set_terminated(self.run_id, status)
         except Exception as error:
-            log.warning("MLflow does not take the run's end", error=_first_line(error))
+            log.warning("MLflow did not accept the end of the run", error=_first_line(error))
         return len(self._buffer)
 
-    def _work(self) -> None:
+    def _flush_periodically(self) -> None:
         while not self._closing.wait(RETRY_EVERY_S if self._failing else FLUSH_EVERY_S):
             self._flush()
 
     def _flush(self) -> bool:
-        """Send the buffer. What could not be sent stays in it."""
+        """Send the buffer; metrics that could not be sent stay in it. Returns whether it is empty."""
         while True:
             with self._lock:
                 batch = self._buffer[:MAX_BATCH]
@@ -234,15 +237,15 @@ class LiveRun:
                 self._client.log_batch(self.run_id, metrics=batch)
             except Exception as error:
                 if not self._failing:
-                    log.warning("MLflow does not take metrics, trying again later", error=_first_line(error))
+                    log.warning("MLflow does not accept metrics, retrying later", error=_first_line(error))
                 self._failing = True
                 return False
             if self._failing:
-                log.info("MLflow takes metrics again")
+                log.info("MLflow accepts metrics again")
             self._failing = False
             with self._lock:
                 del self._buffer[: len(batch)]
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: Exception | None) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"

@@ -1,6 +1,6 @@
-"""A registered model's code: MLflow runs this file to make the pyfunc (`mlflow models predict`, `mlflow.pyfunc`).
+"""The pyfunc of a registered model: MLflow executes this file for `mlflow models predict` and `mlflow.pyfunc`.
 
-It is packed with a copy of the `tasks` package, so a version goes on working whatever is installed later.
+It is packaged with a copy of `tasks`, so that a version keeps working whatever is installed later.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tasks.audio import SAMPLE_RATE_HZ
 if TYPE_CHECKING:
     import pandas as pd
 
-SEARCH_S = 5.0  # how far before the longest chunk's end a quiet place to cut is looked for
+SEARCH_S = 5.0  # window before the maximum chunk length in which to cut at the quietest point
 QUIET_SAMPLES = SAMPLE_RATE_HZ // 10
 
 
 class Transcriber(PythonModel):
-    """Paths of media files in, a column `audio`; their text out, a column `text`."""
+    """Transcribes media files: paths in the column `audio`, transcripts in the column `text`."""
 
     def load_context(self, context: Any) -> None:
         from tasks.recognition import load_engine
@@ -41,15 +41,15 @@ class Transcriber(PythonModel):
         return " ".join(text for found in self._engine.recognise(chunks) if (text := found.text))
 
 
-def cut_at_quiet(samples: np.ndarray, longest_s: float) -> list[np.ndarray]:
-    """Cut `(n_samples,)` into chunks of at most `longest_s`, each at the quietest tenth of a second near its end."""
-    longest, search = int(longest_s * SAMPLE_RATE_HZ), int(SEARCH_S * SAMPLE_RATE_HZ)
+def cut_at_quiet(samples: np.ndarray, max_s: float) -> list[np.ndarray]:
+    """Cut `(n_samples,)` into chunks of at most `max_s`, each at the quietest tenth of a second near its end."""
+    max_samples, search = int(max_s * SAMPLE_RATE_HZ), int(SEARCH_S * SAMPLE_RATE_HZ)
     chunks = []
-    while len(samples) > longest:
-        window = samples[longest - search : longest]
+    while len(samples) > max_samples:
+        window = samples[max_samples - search : max_samples]
         n = len(window) // QUIET_SAMPLES
-        power = np.square(window[: n * QUIET_SAMPLES].reshape(n, QUIET_SAMPLES)).mean(axis=1)
-        cut = longest - search + int(power.argmin()) * QUIET_SAMPLES + QUIET_SAMPLES // 2
+        power = np.square(window[: n * QUIET_SAMPLES].reshape(n, QUIET_SAMPLES)).mean(axis=1)  # (n,)
+        cut = max_samples - search + int(power.argmin()) * QUIET_SAMPLES + QUIET_SAMPLES // 2
         chunks.append(samples[:cut])
         samples = samples[cut:]
     return [*chunks, samples]

@@ -1,4 +1,4 @@
-"""Versions of a registered model, and the aliases that say which one serves."""
+"""Versions of a registered model, and the aliases that name champion and challenger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import InputRejected, Reason
-from training.registry.tracking import MAX_TAG, uploading
+from training.registry.tracking import MAX_TAG, upload_timeouts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,21 +24,21 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Registration:
-    """A version, and whether it was made just now."""
+    """A version, and whether it is newly registered."""
 
     version: int
     is_new: bool
 
 
 def find_by_digest(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
-    """The version that holds exactly this model, if there is one."""
+    """Return the version whose model has this content digest, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
         found = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise  # registered anew, a version that was rolled back would stand there without its mark
+            raise  # not None: a rolled-back model would be registered again, without its tag
         return None
     return min(found, key=lambda version: int(version.version), default=None)
 
@@ -46,7 +46,7 @@ def find_by_digest(client: MlflowClient, name: str, digest: str) -> ModelVersion
 def register(
     client: MlflowClient, name: str, digest: str, package: Path, run_id: str, tags: dict[str, str], description: str
 ) -> Registration:
-    """Make a version of the packed model, unless one with this digest is there."""
+    """Upload and register the packaged model, unless a version with this digest exists."""
     from mlflow.exceptions import MlflowException
 
     if found := find_by_digest(client, name, digest):
@@ -57,7 +57,7 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     path = f"model-{digest[:12]}"
-    with uploading():
+    with upload_timeouts():
         client.log_artifacts(run_id, str(package), path)
     source = f"{client.get_run(run_id).info.artifact_uri}/{path}"
     made = client.create_model_version(
@@ -67,7 +67,7 @@ def register(
 
 
 def alias_version(client: MlflowClient, name: str, alias: str) -> int | None:
-    """The version that an alias names, or None."""
+    """Return the version that an alias names, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -79,7 +79,7 @@ def alias_version(client: MlflowClient, name: str, alias: str) -> int | None:
 
 
 def get_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
-    """Raises InputRejected(MODEL_NOT_FOUND) when it was deleted, or belongs to another registry."""
+    """Return a version. Raises InputRejected(MODEL_NOT_FOUND) when it was deleted or is in another registry."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -91,12 +91,12 @@ def get_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
             "the registry has no such version",
             reason=Reason.MODEL_NOT_FOUND,
             subject=f"models:/{name}/{version}",
-            next_step="remove register-model's result and run it again, or point MLFLOW_TRACKING_URI at its registry",
+            next_step="delete register-model's result and rerun it, or point MLFLOW_TRACKING_URI at its registry",
         ) from None
 
 
 def promote(client: MlflowClient, name: str, version: int, decided_by: str, because: str) -> None:
-    """Move the champion's alias, and say on the version who decided and what it replaced."""
+    """Move the champion alias, and tag the version with who decided, why, and which version it replaced."""
     before = alias_version(client, name, CHAMPION)
     _record(client, name, version, PROMOTED, decided_by, because)
     client.set_model_version_tag(name, str(version), CHAMPION_BEFORE, str(before) if before else NONE)
@@ -105,7 +105,7 @@ def promote(client: MlflowClient, name: str, version: int, decided_by: str, beca
 
 
 def refuse(client: MlflowClient, name: str, version: int, decided_by: str, because: str) -> None:
-    """Leave the champion where it is, and say on the version who decided so."""
+    """Keep the champion, and tag the version with who decided and why."""
     _record(client, name, version, REFUSED, decided_by, because)
 
 
@@ -116,10 +116,10 @@ def _record(client: MlflowClient, name: str, version: int, decision: str, decide
 
 
 def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | None = None) -> tuple[int, int]:
-    """Give the champion's alias back to version `to`, or to the last one before it that has not failed itself; the
-    version that failed is marked.
+    """Move the champion alias back to version `to`, or to the last champion that was not itself rolled back.
 
-    A marked version is not promoted again by the rule, only by a person. Returns the versions left and taken up.
+    The failed version is tagged: the rule does not promote it again, only a person can. Returns the failed version and
+    the restored one.
     """
     current = alias_version(client, name, CHAMPION)
     if current is None:
@@ -129,25 +129,25 @@ def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | 
             subject=f"models:/{name}@{CHAMPION}",
             next_step="promote a version first",
         )
-    before = to or _before(client, name, current)
+    before = to or _rollback_target(client, name, current)
     get_version(client, name, before)
     if before == current:
         raise InputRejected(
-            "is the champion already: there is nothing to roll back",
+            "is the champion already: nothing to roll back",
             reason=Reason.INVALID_ARGUMENT,
             subject=f"models:/{name}/{current}",
-            next_step="name another version with --to",
+            next_step="choose another version with --to",
         )
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(name, str(current), ROLLED_BACK_BY, f"{by} at {stamp}")
     client.set_model_version_tag(name, str(current), ROLLED_BACK_BECAUSE, because)
-    client.delete_model_version_tag(name, str(before), ROLLED_BACK_BY)  # named with --to, it is good again
+    client.delete_model_version_tag(name, str(before), ROLLED_BACK_BY)  # chosen with --to, it is good again
     client.set_registered_model_alias(name, CHAMPION, str(before))
     return current, before
 
 
-def _before(client: MlflowClient, name: str, current: int) -> int:
-    """Champions before this one, back to the first that was not rolled back. Promoting an old one makes a circle."""
+def _rollback_target(client: MlflowClient, name: str, current: int) -> int:
+    """Return the last champion before this one that was not rolled back. Re-promoted versions can form a cycle."""
     seen, found = {current}, _champion_before(client, name, current)
     while found and found not in seen:
         if ROLLED_BACK_BY not in get_version(client, name, found).tags:
@@ -155,10 +155,10 @@ def _before(client: MlflowClient, name: str, current: int) -> int:
         seen.add(found)
         found = _champion_before(client, name, found)
     raise InputRejected(
-        "was the first champion, or all before it were rolled back",
+        "was the first champion, or all champions before it were rolled back",
         reason=Reason.MODEL_NOT_FOUND,
         subject=f"models:/{name}/{current}",
-        next_step="name a version with --to",
+        next_step="choose a version with --to",
     )
 
 

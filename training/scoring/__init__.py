@@ -1,1 +1,1 @@
-"""Error rates: a named normaliser, counts of errors, and how sure the figures are."""
+"""Error rates: a versioned normaliser, error counts, diarization errors, and bootstrap intervals."""

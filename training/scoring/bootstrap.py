@@ -1,6 +1,6 @@
-"""How sure an error rate is: the bootstrap over units that err independently (programmes, or utterances).
+"""Bootstrap intervals of error rates, over independent units (programmes or utterances).
 
-Rates are ratios of sums, so that every resample weighs words alike. Paired comparisons draw the same units for both
+Rates are ratios of sums, so that every resample weights words equally. Paired comparisons draw the same units for both
 models. After M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation",
 ICASSP 2004.
 """
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 N_RESAMPLES = 10_000
-N_FOR_PARTS = 2_000  # where many parts are looked at and 0.5 % is exact enough
+N_SLICE_RESAMPLES = 2_000  # for many slices, where a precision of 0.5 % is enough
 LEVEL = 0.95
 _CHUNK_DRAWS = 4_000_000  # units drawn at once: bounds memory at 32 MB
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A rate with the central interval that holds `LEVEL` of its resamples."""
+    """A rate with the central interval that contains `LEVEL` of its resamples."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Challenger's rate less champion's: negative is better."""
+    """Challenger's rate minus champion's: negative is better."""
 
     difference: float
     low: float
@@ -38,11 +38,11 @@ class PairedDifference:
     p_better: float
     """Share of resamples in which the challenger's rate is lower; ties count half."""
     deviation: float
-    """Standard deviation: that of the resamples, made larger by what drawing from few units makes it too small."""
+    """Standard deviation of the resamples, corrected for the bias of resampling few units."""
 
 
 def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES) -> Interval:
-    """The interval of `sum(errors) / sum(lengths)`; both `(n_units,)`."""
+    """Return `sum(errors) / sum(lengths)` with its interval; both are `(n_units,)`."""
     rates = np.concatenate([_ratio(counts, errors, lengths) for counts in _resamples(len(errors), n_resamples, seed)])
     low, high = _central(rates)
     return Interval(float(errors.sum() / max(lengths.sum(), 1)), low, high)
@@ -51,7 +51,7 @@ def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resa
 def paired_difference(
     challenger: np.ndarray, champion: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES
 ) -> PairedDifference:
-    """The difference of two models' rates on the same units: errors of each and lengths, all `(n_units,)`."""
+    """Compare two models' rates on the same units: errors of each, and lengths, all `(n_units,)`."""
     gains = challenger - champion
     differences = np.concatenate(
         [_ratio(counts, gains, lengths) for counts in _resamples(len(gains), n_resamples, seed)]
@@ -65,7 +65,7 @@ def paired_difference(
 
 
 def _resamples(n_units: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each unit is drawn, `(n_chunk, n_units)` at a time, `n_resamples` in all."""
+    """Yield how often each unit is drawn, `(n_chunk, n_units)` at a time, `n_resamples` in all."""
     rng = np.random.default_rng(seed)
     n_chunk = max(1, _CHUNK_DRAWS // n_units)
     for start in range(0, n_resamples, n_chunk):

@@ -1,4 +1,4 @@
-"""Counting errors: the least number of substitutions, deletions and insertions, aligned by jiwer."""
+"""Word and character errors: minimal substitutions, deletions and insertions, aligned by jiwer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.contract import Frozen
 
 
 class ErrorCounts(Frozen):
-    """Errors against a reference of `length` units (words or characters). They add up over utterances."""
+    """Error counts against a reference of `length` units (words or characters), additive over utterances."""
 
     substitutions: int = 0
     deletions: int = 0
@@ -24,7 +24,7 @@ class ErrorCounts(Frozen):
 
     @property
     def rate(self) -> float:
-        """Errors per reference unit. Against an empty reference any insertion counts in full."""
+        """Errors per reference unit. Against an empty reference it is the number of insertions."""
         return self.errors / max(self.length, 1)
 
     def __add__(self, other: Self) -> Self:
@@ -37,12 +37,12 @@ class ErrorCounts(Frozen):
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
-    """The corpus' counts: a rate over them weighs every word alike."""
+    """Add up counts over a corpus; their rate weights every word equally."""
     return sum(counts, ErrorCounts())
 
 
 def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
-    """Errors in words, split at white space. Texts are compared as they are: normalise them before."""
+    """Count word errors, splitting at whitespace. Texts must be normalised before."""
     if not reference.split() or not hypothesis.split():
         return ErrorCounts(
             deletions=len(reference.split()), insertions=len(hypothesis.split()), length=len(reference.split())
@@ -59,7 +59,7 @@ def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
 
 def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
-    """Errors in characters, spaces between words included."""
+    """Count character errors, including spaces between words."""
     reference, hypothesis = " ".join(reference.split()), " ".join(hypothesis.split())
     if not reference or not hypothesis:
         return ErrorCounts(deletions=len(reference), insertions=len(hypothesis), length=len(reference))
@@ -75,18 +75,18 @@ def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
 
 _ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
-NOTHING = "@"
+EMPTY_ALTERNATIVE = "@"
 
 
 def word_errors_with_alternatives(reference: str, hypothesis: str) -> ErrorCounts:
-    """Errors in words where `{ A / B }` in the reference lists what may stand there, and `@` means nothing.
+    """Count word errors against a reference with alternatives: `{ A / B }`, where `@` is the empty alternative.
 
     The choice with the fewest errors counts, as in NIST's sclite; among equals the first.
     """
-    parts = _ALTERNATIVES.split(reference)  # text and choices by turns
+    parts = _ALTERNATIVES.split(reference)  # text and alternatives by turns
     choices = [[p] if i % 2 == 0 else p.split("/") for i, p in enumerate(parts)]
     candidates = (
-        " ".join(word for part in chosen for word in part.split() if word != NOTHING)
+        " ".join(word for part in chosen for word in part.split() if word != EMPTY_ALTERNATIVE)
         for chosen in itertools.product(*choices)
     )
     return min((word_errors(candidate, hypothesis) for candidate in candidates), key=lambda counts: counts.errors)

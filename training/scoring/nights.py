@@ -1,11 +1,11 @@
-"""Scores nights against known texts: `python -m training score-night --index URI --references DIR [--json]`.
+"""Score nights against references: `python -m training score-night --index URI --references DIR [--json]`.
 
-A reference is `<programme>.txt`: what is really said. What was transcribed is told by the `index.jsonl` of
-report-night; of several, each programme's last row counts. A programme without a transcript counts with all its words
-as deletions, so nothing is won by leaving out what is hard.
+A reference is `<programme>.txt`, a verbatim transcript. Hypotheses come from report-night's `index.jsonl`; of several
+indexes, each programme's last row counts. A programme without a transcript counts all its words as deletions, so
+skipping difficult programmes does not improve the score.
 
-Where `<programme>.json` beside it lists lines with speakers, `cpwer` tells how much of the words stands at the right
-speaker: 0 is everything, and a word at the wrong one counts twice.
+Where `<programme>.json` beside the reference lists lines with speakers, `cpwer` is the speaker-attributed word error
+rate: a word attributed to the wrong speaker counts twice.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import NORMALISER, normalise
 from training.scoring.speakers import speaker_word_errors
 
-NOBODY = "?"  # under this name stand words whose speaker is not known
+UNKNOWN_SPEAKER = "?"  # of words without a speaker
 
 
 class IndexRow(BaseModel):
-    """What a row of `index.jsonl` says that matters here."""
+    """The fields of a row of `index.jsonl` that scoring needs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -38,8 +38,8 @@ class IndexRow(BaseModel):
     text: str = ""
 
 
-class Line(BaseModel):
-    """What one speaker says without a break."""
+class SpokenLine(BaseModel):
+    """One speaker's line in a reference."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -48,15 +48,15 @@ class Line(BaseModel):
 
 
 class SpokenReference(BaseModel):
-    """`<programme>.json`: who really says what."""
+    """`<programme>.json`: the reference by speaker."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SpokenLine, ...] = ()
 
 
 class ProgrammeScore(Frozen):
-    """Errors of one programme. `wer` is null where nothing is said: there, insertions are invented words."""
+    """Errors of one programme. `wer` is null where the reference is empty: all insertions are hallucinated words."""
 
     programme: str
     transcribed: bool
@@ -65,11 +65,11 @@ class ProgrammeScore(Frozen):
     insertions: int
     wer: float | None
     cpwer: float | None = None
-    """None where the reference does not say who speaks, or the transcript does not."""
+    """None where reference or transcript has no speakers."""
 
 
 class NightScore(Frozen):
-    """All programmes that have a reference, each word weighing alike."""
+    """All programmes with a reference, every word weighted equally."""
 
     normaliser: str
     reference_words: int
@@ -79,19 +79,19 @@ class NightScore(Frozen):
 
 
 def score_night(indexes: Sequence[str], references: Path, model: str = "") -> NightScore:
-    """Score every programme that has a reference, as the model of this version transcribed it (or any model)."""
-    rows = newest_rows(indexes, model)
+    """Score every programme with a reference, as transcribed by this model version, or by any if empty."""
+    rows = latest_rows(indexes, model)
     hypotheses = {programme: storage.read_bytes(row.text).decode() for programme, row in rows.items()}
     counts = {
         path.stem: word_errors(normalise(path.read_text("utf-8")), normalise(hypotheses.get(path.stem, "")))
         for path in sorted(references.glob("*.txt"))
     }
-    together = total(counts.values())
+    overall = total(counts.values())
     return NightScore(
         normaliser=NORMALISER,
-        reference_words=together.length,
-        errors=together.errors,
-        wer=_rate(together),
+        reference_words=overall.length,
+        errors=overall.errors,
+        wer=_rate(overall),
         programmes=tuple(
             ProgrammeScore(
                 programme=name,
@@ -107,8 +107,8 @@ def score_night(indexes: Sequence[str], references: Path, model: str = "") -> Ni
     )
 
 
-def newest_rows(indexes: Sequence[str], model: str = "") -> dict[str, IndexRow]:
-    """The row of each programme; what has no transcript is not in it."""
+def latest_rows(indexes: Sequence[str], model: str = "") -> dict[str, IndexRow]:
+    """Return each transcribed programme's last row."""
     rows: dict[str, IndexRow] = {}
     for uri in indexes:
         found = map(IndexRow.model_validate_json, storage.read_bytes(uri).splitlines())
@@ -117,7 +117,7 @@ def newest_rows(indexes: Sequence[str], model: str = "") -> dict[str, IndexRow]:
 
 
 def cpwer(reference: Path, text: str) -> float | None:
-    """Word errors by speaker of the transcript whose plain text lies at `text`."""
+    """Compute the cpWER of the transcript whose plain text is at the URI `text`."""
     canonical = text.removesuffix(".txt") + ".json"
     if not reference.exists() or not storage.exists(canonical):
         return None
@@ -125,13 +125,13 @@ def cpwer(reference: Path, text: str) -> float | None:
     transcript = Transcript.from_bytes(storage.read_bytes(canonical))
     if not lines or transcript.provenance.diarizer is None:
         return None
-    said = by_speaker((line.speaker, line.text) for line in lines)
-    heard = by_speaker((word.speaker or NOBODY, word.text) for word in transcript.words)
-    return _rate(speaker_word_errors(said, heard))
+    references = by_speaker((line.speaker, line.text) for line in lines)
+    hypotheses = by_speaker((word.speaker or UNKNOWN_SPEAKER, word.text) for word in transcript.words)
+    return _rate(speaker_word_errors(references, hypotheses))
 
 
 def by_speaker(pieces: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Each speaker's text, normalised."""
+    """Join each speaker's text, normalised."""
     texts: dict[str, list[str]] = defaultdict(list)
     for speaker, text in pieces:
         texts[speaker].append(text)
@@ -146,24 +146,25 @@ app = typer.Typer()
 
 
 @app.command()
-def command(
-    index: Annotated[list[str], typer.Option(help="URI of a night's index.jsonl; later ones go over earlier ones")],
-    references: Annotated[Path, typer.Option(help="folder of known texts, one <programme>.txt each")],
+def score(
+    index: Annotated[list[str], typer.Option(help="URI of a night's index.jsonl; later ones override earlier ones")],
+    references: Annotated[Path, typer.Option(help="folder of reference texts, one <programme>.txt each")],
     model: Annotated[str, typer.Option(help="only transcripts by this model version")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the scores as one JSON object")] = False,
 ) -> None:
+    """Print the word error rate of each programme and overall."""
     found = score_night(index, references, model)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     for programme in found.programmes:
-        by_speakers = "" if programme.cpwer is None else f"  {100 * programme.cpwer:6.2f} % with speakers"
-        typer.echo(f"{programme.programme:<48} {_shown(programme.wer, programme.errors)}{by_speakers}")
-    typer.echo(f"{'together':<48} {_shown(found.wer, found.errors)} of {found.reference_words} words")
+        speakers = "" if programme.cpwer is None else f"  {100 * programme.cpwer:6.2f} % cpWER"
+        typer.echo(f"{programme.programme:<48} {_format_rate(programme.wer, programme.errors)}{speakers}")
+    typer.echo(f"{'overall':<48} {_format_rate(found.wer, found.errors)} of {found.reference_words} words")
 
 
-def _shown(wer: float | None, errors: int) -> str:
-    return f"{100 * wer:6.2f} %" if wer is not None else f"{errors} invented"
+def _format_rate(wer: float | None, errors: int) -> str:
+    return f"{100 * wer:6.2f} %" if wer is not None else f"{errors} hallucinated"
 
 
 def main(argv: list[str]) -> int:

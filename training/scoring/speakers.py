@@ -1,7 +1,6 @@
-"""Who spoke when, and who said what, against a reference: DER and JER by pyannote.metrics, cpWER by jiwer's counts.
+"""Diarization errors (DER and JER, by pyannote.metrics) and speaker-attributed word errors (cpWER, on jiwer's counts).
 
-Collars are counted as NIST does, on each side of a reference boundary; pyannote.metrics takes the whole width, twice
-that.
+Collars are NIST's, on each side of a reference boundary; pyannote.metrics takes the whole width, twice that.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
     from tasks.transcripts.spans import Turn
 
-COLLAR_S = 0.25  # on each side of a boundary, NIST's; pyannote.metrics calls it 0.5
+COLLAR_S = 0.25  # on each side of a boundary, as NIST; 0.5 in pyannote.metrics
 
 
 class SpeakerErrors(Frozen):
-    """Seconds that are wrong, of `scored_s` seconds of speech; where two speak, both count. They add up."""
+    """Seconds in error, of `scored_s` seconds of speech; overlapped speech counts once per speaker. Additive."""
 
     scored_s: float = 0.0
     missed_s: float = 0.0
@@ -31,7 +30,7 @@ class SpeakerErrors(Frozen):
 
     @property
     def rate(self) -> float:
-        """DER, as a share of the speech that is scored; it may exceed 1."""
+        """DER, as a share of the scored speech; it may exceed 1."""
         return (self.missed_s + self.false_alarm_s + self.confusion_s) / max(self.scored_s, 1e-9)
 
     def __add__(self, other: SpeakerErrors) -> SpeakerErrors:
@@ -47,9 +46,9 @@ def speaker_errors(
     collar_s: float = 0.0,
     without_overlap: bool = False,
 ) -> SpeakerErrors:
-    """The errors under the best naming of speakers. `scored` is the UEM: what lies outside does not count.
+    """Compute diarization errors under the optimal mapping of speakers. `scored` is the UEM: the regions to score.
 
-    Nothing within `collar_s` of a reference boundary counts, nor, `without_overlap`, where several really speak.
+    Regions within `collar_s` of a reference boundary are not scored, nor, `without_overlap`, overlapped speech.
     """
     from pyannote.metrics.diarization import DiarizationErrorRate
 
@@ -63,73 +62,73 @@ def speaker_errors(
     )
 
 
-class TalkErrors(Frozen):
-    """What is told of several recordings together."""
+class DiarizationErrors(Frozen):
+    """Diarization errors over several recordings."""
 
-    bare: SpeakerErrors = SpeakerErrors()
+    without_collar: SpeakerErrors = SpeakerErrors()
     """Without collar, overlap scored."""
-    collared: SpeakerErrors = SpeakerErrors()
+    with_collar: SpeakerErrors = SpeakerErrors()
     """With `COLLAR_S`, without overlap."""
-    n_right: int = 0
-    """Recordings in which the number of speakers is right."""
+    n_correct: int = 0
+    """Recordings with the correct number of speakers."""
     n: int = 0
 
     def __str__(self) -> str:
-        kinds = (("missed", "missed_s"), ("false alarm", "false_alarm_s"), ("confusion", "confusion_s"))
-        shares = (
-            f"{kind} {100 * getattr(self.bare, name) / max(self.bare.scored_s, 1e-9):.1f}" for kind, name in kinds
-        )
+        errors = self.without_collar
+        kinds = (("missed", errors.missed_s), ("false alarm", errors.false_alarm_s), ("confusion", errors.confusion_s))
+        shares = (f"{kind} {100 * seconds / max(errors.scored_s, 1e-9):.1f}" for kind, seconds in kinds)
         return (
-            f"DER {100 * self.bare.rate:.1f} % without collar, overlap scored ({', '.join(shares)}); "
-            f"{100 * self.collared.rate:.1f} % with {COLLAR_S} s on each side, without overlap; "
-            f"number of speakers right in {self.n_right} of {self.n}"
+            f"DER {100 * errors.rate:.1f} % without collar, overlap scored ({', '.join(shares)}); "
+            f"{100 * self.with_collar.rate:.1f} % with {COLLAR_S} s on each side, without overlap; "
+            f"number of speakers correct in {self.n_correct} of {self.n}"
         )
 
 
-def talk_errors(talks: Iterable[tuple[Annotation, Annotation, Timeline | None]]) -> TalkErrors:
-    """The errors of reference, hypothesis and what is scored of each recording, added up."""
-    bare, collared, n_right, n = SpeakerErrors(), SpeakerErrors(), 0, 0
-    for reference, hypothesis, scored in talks:
-        bare += speaker_errors(reference, hypothesis, scored)
-        collared += speaker_errors(reference, hypothesis, scored, COLLAR_S, without_overlap=True)
-        n_right += len(hypothesis.labels()) == len(reference.labels())
+def diarization_errors(recordings: Iterable[tuple[Annotation, Annotation, Timeline | None]]) -> DiarizationErrors:
+    """Add up the errors of recordings, each given as reference, hypothesis and UEM."""
+    without_collar, with_collar, n_correct, n = SpeakerErrors(), SpeakerErrors(), 0, 0
+    for reference, hypothesis, scored in recordings:
+        without_collar += speaker_errors(reference, hypothesis, scored)
+        with_collar += speaker_errors(reference, hypothesis, scored, COLLAR_S, without_overlap=True)
+        n_correct += len(hypothesis.labels()) == len(reference.labels())
         n += 1
-    return TalkErrors(bare=bare, collared=collared, n_right=n_right, n=n)
+    return DiarizationErrors(without_collar=without_collar, with_collar=with_collar, n_correct=n_correct, n=n)
 
 
 def jaccard_error_rate(reference: Annotation, hypothesis: Annotation, scored: Timeline | None = None) -> float:
-    """Each speaker's share of wrong time, averaged over speakers (second DIHARD challenge)."""
+    """Compute JER: each speaker's share of time in error, averaged over speakers (second DIHARD challenge)."""
     from pyannote.metrics.diarization import JaccardErrorRate
 
     return float(JaccardErrorRate()(reference, hypothesis, uem=scored or _everything(reference, hypothesis)))
 
 
 def _everything(reference: Annotation, hypothesis: Annotation) -> Timeline:
-    """From the first to the last that either says; without one, pyannote.metrics does the same with a warning."""
+    """Return the extent of both; pyannote.metrics does the same when given no UEM, with a warning."""
     from pyannote.core import Timeline
 
     return Timeline([side.get_timeline().extent() for side in (reference, hypothesis) if side])
 
 
 def speaker_word_errors(reference: Mapping[str, str], hypothesis: Mapping[str, str]) -> ErrorCounts:
-    """Word errors under the best pairing of speakers (cpWER, CHiME-6): each speaker's words in order, normalised.
+    """Count word errors under the optimal pairing of speakers (cpWER, CHiME-6), of normalised text by speaker.
 
-    A word at the wrong speaker counts twice, as missing there and as too much here. Words without a speaker should
-    stand under a name of their own.
+    A word attributed to the wrong speaker counts twice: a deletion for one, an insertion for the other. Words without
+    a speaker belong under a name of their own.
     """
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
-    # Who has no partner is paired with silence. meeteval counts the same, but has to be compiled where it is installed.
+    # A speaker without a partner is paired with silence. meeteval gives the same counts, but must be compiled on
+    # installation.
     n_speakers = max(len(reference), len(hypothesis))
-    there, here = ([*texts.values()] + [""] * (n_speakers - len(texts)) for texts in (reference, hypothesis))
-    counts = [[word_errors(said, heard) for heard in here] for said in there]
+    references, hypotheses = ([*texts.values()] + [""] * (n_speakers - len(texts)) for texts in (reference, hypothesis))
+    counts = [[word_errors(theirs, ours) for ours in hypotheses] for theirs in references]  # (n_speakers, n_speakers)
     pairs = linear_sum_assignment(np.array([[found.errors for found in row] for row in counts]))
     return total(counts[row][column] for row, column in zip(*pairs, strict=True))
 
 
 def annotation_of(turns: Iterable[Turn], name: str = "") -> Annotation:
-    """Turns as pyannote's scorers want them."""
+    """Convert turns to pyannote's annotation."""
     from pyannote.core import Annotation, Segment
 
     found = Annotation(uri=name)
@@ -139,7 +138,7 @@ def annotation_of(turns: Iterable[Turn], name: str = "") -> Annotation:
 
 
 def read_rttm(path: Path) -> Annotation:
-    """The one recording of an RTTM file."""
+    """Read an RTTM file of one recording."""
     from pyannote.database.util import load_rttm
 
     (found,) = load_rttm(path).values()
@@ -147,7 +146,7 @@ def read_rttm(path: Path) -> Annotation:
 
 
 def read_uem(path: Path) -> Timeline:
-    """The regions to score of the one recording of a UEM file."""
+    """Read the regions to score from a UEM file of one recording."""
     from pyannote.database.util import load_uem
 
     (found,) = load_uem(path).values()

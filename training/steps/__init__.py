@@ -1,1 +1,1 @@
-"""The steps of training, one module each: `VERSION`, `inputs` and `run`."""
+"""The training steps that Airflow launches, one module each: `VERSION`, `inputs` and `run`."""

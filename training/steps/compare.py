@@ -1,4 +1,4 @@
-"""`compare-models`: decide from two evaluations whether the challenger is really better."""
+"""`compare-models`: decide from two evaluations whether the challenger is significantly better."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tasks.step import StepContext, StepOutput, load_result
 from training.evaluation.records import COMPARISON
 
 if TYPE_CHECKING:
-    from training.evaluation.promotion import Judged
+    from training.evaluation.promotion import Contender
     from training.evaluation.records import Comparison, Evaluation, PartComparison
 
-VERSION = 4
-MOST_WORSE = 3
+VERSION = 5
+MAX_WORST_SLICES = 3
 
 
 def inputs(arguments: CompareModels) -> dict[str, str]:
@@ -26,84 +26,101 @@ def inputs(arguments: CompareModels) -> dict[str, str]:
 
 def run(arguments: CompareModels, context: StepContext) -> StepOutput:
     from training.evaluation.promotion import compare
-    from training.evaluation.records import SliceKind, load_evaluation
+    from training.evaluation.records import load_evaluation
 
     challenger, champion = load_evaluation(arguments.challenger), load_evaluation(arguments.champion)
-    for what in ("dataset_version", "split", "normaliser"):
-        ours, theirs = getattr(challenger, what), getattr(champion, what)
+    _require_comparable(challenger, champion, arguments.challenger)
+    comparison = compare(
+        _contender(challenger, arguments.challenger),
+        _contender(champion, arguments.champion),
+        arguments.slowest_share,
+    )
+    context.publish(COMPARISON, comparison.model_dump_json(indent=1).encode() + b"\n")
+    return _output(comparison, challenger)
+
+
+def _require_comparable(challenger: Evaluation, champion: Evaluation, subject: str) -> None:
+    """Raise InputRejected unless both evaluations are of the same data, scored alike."""
+    for name in ("dataset_version", "split", "normaliser"):
+        ours, theirs = getattr(challenger, name), getattr(champion, name)
         if ours != theirs:
             raise InputRejected(
-                f"the two evaluations do not compare: {what} is {ours} in one and {theirs} in the other",
+                f"the evaluations are not comparable: {name} is {ours} in one and {theirs} in the other",
                 reason=Reason.INVALID_ARGUMENT,
-                subject=arguments.challenger,
+                subject=subject,
                 next_step="evaluate both models on the same split of the same dataset",
             )
-    guards = [e.out_of_domain.dataset_version if e.out_of_domain else "none" for e in (challenger, champion)]
-    if guards[0] != guards[1]:
+    ours, theirs = (e.out_of_domain.dataset_version if e.out_of_domain else "none" for e in (challenger, champion))
+    if ours != theirs:
         raise InputRejected(
-            f"the two evaluations do not compare: out of domain, one heard {guards[0]} and the other {guards[1]}",
+            f"the evaluations are not comparable: the out-of-domain dataset is {ours} in one and {theirs} in the other",
             reason=Reason.INVALID_ARGUMENT,
-            subject=arguments.challenger,
+            subject=subject,
             next_step="evaluate both models with the same --out-of-domain",
         )
-    found = compare(
-        _judged(challenger, arguments.challenger), _judged(champion, arguments.champion), arguments.slowest_share
-    )
-    n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
-    warnings: tuple[str, ...] = ()
-    if found.resampled == "utterance":
-        warnings = (
-            f"{n_programmes} programmes in the test split: what is sure here may not hold for other programmes",
-        )
-    context.publish(COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
-    return StepOutput(
-        counts={"slices": len(found.slices), "slices_too_bad": sum(part.too_bad for part in found.slices)},
-        metrics={
-            "challenger_wer": found.challenger_wer,
-            "champion_wer": found.champion_wer,
-            "difference": found.difference,
-            "difference_low": found.difference_low,
-            "difference_high": found.difference_high,
-            "p_better": found.p_better,
-            "challenger_invented_per_minute": found.challenger_invented_per_minute,
-            "champion_invented_per_minute": found.champion_invented_per_minute,
-            "challenger_rtfx": found.challenger_rtfx,
-            "champion_rtfx": found.champion_rtfx,
-        },
-        labels={
-            "decision": found.decision.value,
-            "reason": "; ".join(found.reasons),
-            "challenger": found.challenger,
-            "champion": found.champion,
-            "resampled": f"{found.n_resampled} {found.resampled}s",
-            "most_worse": most_worse(found),
-            "out_of_domain": _both(found.out_of_domain) if found.out_of_domain else "not looked at",
-        },
-        warnings=warnings,
-    )
 
 
-def _judged(evaluation: Evaluation, uri: str) -> Judged:
-    from training.evaluation.promotion import Judged
+def _contender(evaluation: Evaluation, uri: str) -> Contender:
+    from training.evaluation.promotion import Contender
     from training.evaluation.records import OUT_OF_DOMAIN, load_utterances
 
     result = load_result(uri)
-    return Judged(
+    return Contender(
         evaluation,
         list(load_utterances(uri)),
         list(load_utterances(uri, OUT_OF_DOMAIN)),
         result.metrics["rtfx"],
         result.labels["hardware"],
-        stands_in=result.labels["fell_back"] == "yes",
+        is_fallback=result.labels["fell_back"] == "yes",
     )
 
 
-def most_worse(found: Comparison) -> str:
-    """The parts of the split in which the challenger lost most, for a person who decides."""
-    worse = sorted(found.slices, key=lambda part: part.champion_wer - part.challenger_wer)[:MOST_WORSE]
-    lost = [f"{part.kind} {part.value} {_both(part)}" for part in worse if part.challenger_wer > part.champion_wer]
+def _output(comparison: Comparison, challenger: Evaluation) -> StepOutput:
+    return StepOutput(
+        counts={
+            "slices": len(comparison.slices),
+            "slices_regressed": sum(part.regressed for part in comparison.slices),
+        },
+        metrics={
+            "challenger_wer": comparison.challenger_wer,
+            "champion_wer": comparison.champion_wer,
+            "difference": comparison.difference,
+            "difference_low": comparison.difference_low,
+            "difference_high": comparison.difference_high,
+            "p_better": comparison.p_better,
+            "challenger_invented_per_minute": comparison.challenger_invented_per_minute,
+            "champion_invented_per_minute": comparison.champion_invented_per_minute,
+            "challenger_rtfx": comparison.challenger_rtfx,
+            "champion_rtfx": comparison.champion_rtfx,
+        },
+        labels={
+            "decision": comparison.decision.value,
+            "reason": "; ".join(comparison.reasons),
+            "challenger": comparison.challenger,
+            "champion": comparison.champion,
+            "resampled": f"{comparison.n_resampled} {comparison.resampled}s",
+            "most_worse": _worst_slices(comparison),
+            "out_of_domain": _rates(comparison.out_of_domain) if comparison.out_of_domain else "not evaluated",
+        },
+        warnings=_warnings(comparison, challenger),
+    )
+
+
+def _warnings(comparison: Comparison, challenger: Evaluation) -> tuple[str, ...]:
+    from training.evaluation.records import SliceKind
+
+    if comparison.resampled != "utterance":
+        return ()
+    n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
+    return (f"{n_programmes} programmes in the test split: significance may not carry over to other programmes",)
+
+
+def _worst_slices(comparison: Comparison) -> str:
+    """List the slices in which the challenger lost most, for the person who decides."""
+    worst = sorted(comparison.slices, key=lambda part: part.champion_wer - part.challenger_wer)[:MAX_WORST_SLICES]
+    lost = [f"{part.kind} {part.value} {_rates(part)}" for part in worst if part.challenger_wer > part.champion_wer]
     return "; ".join(lost) or "none"
 
 
-def _both(part: PartComparison) -> str:
+def _rates(part: PartComparison) -> str:
     return f"{100 * part.challenger_wer:.2f} % against {100 * part.champion_wer:.2f} %"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from tasks.contract import InputRejected, Reason
 from tasks.contract.arguments import Evaluate
 from tasks.dataset.manifest import load_manifest
 from tasks.models import ModelReference, fetch, resolve
 from tasks.step import StepContext, StepOutput
+
+if TYPE_CHECKING:
+    from tasks.recognition import Engine
+    from training.evaluation.measure import ScoredSplit
+    from training.evaluation.records import Evaluation, OutOfDomain, ScoredUtterance
 
 VERSION = 4
 
@@ -18,7 +26,7 @@ def inputs(arguments: Evaluate) -> dict[str, str]:
 
 
 def resolve_or_fall_back(arguments: Evaluate) -> tuple[ModelReference, bool]:
-    """The model to score, and whether it is the fallback: before the first promotion there is no champion."""
+    """Return the model to score, and whether it is the fallback: before the first promotion there is no champion."""
     try:
         return resolve(arguments.model), False
     except InputRejected as error:
@@ -29,38 +37,64 @@ def resolve_or_fall_back(arguments: Evaluate) -> tuple[ModelReference, bool]:
 
 def run(arguments: Evaluate, context: StepContext) -> StepOutput:
     from tasks.recognition import load_engine
-    from training.evaluation.measure import listen, rate_intervals
-    from training.evaluation.nonspeech import find_invented_words
-    from training.evaluation.records import EVALUATION, OUT_OF_DOMAIN, UTTERANCES, Evaluation, OutOfDomain
-    from training.evaluation.slices import cut_slices
-    from training.evaluation.sound import word_times
-    from training.evaluation.units import choose_unit
-    from training.finetuning.hardware import hardware, use_all_cores
-    from training.registry.content import content_digest
-    from training.scoring.errors import total
-    from training.scoring.normaliser import NORMALISER
+    from training.evaluation.measure import transcribe_split
+    from training.evaluation.records import EVALUATION, UTTERANCES
+    from training.finetuning.hardware import use_all_cores
 
     use_all_cores()
-    manifest, version = load_manifest(arguments.dataset)
+    manifest, _ = load_manifest(arguments.dataset)
     reference, fell_back = resolve_or_fall_back(arguments)
     context.confirm("model", reference.digest)
     folder = fetch(reference, context.scratch)
     engine = load_engine(folder)
-    heard = listen(engine, manifest, arguments.split, arguments.dataset, context.progress)
-    wer, cer = rate_intervals(heard.utterances)
-    guard = None
-    if arguments.out_of_domain:
-        other, other_version = load_manifest(arguments.out_of_domain)
-        elsewhere = listen(engine, other, "test", arguments.out_of_domain, context.progress)
-        guard = OutOfDomain(
-            dataset_name=other.name,
-            dataset_version=other_version,
-            utterances=len(elsewhere.utterances),
-            words=total(u.words for u in elsewhere.utterances),
-        )
-        context.publish(OUT_OF_DOMAIN, "".join(u.model_dump_json() + "\n" for u in elsewhere.utterances).encode())
-    times = word_times([u.edges for u in heard.utterances if u.edges])
-    evaluation = Evaluation(
+    scored = transcribe_split(engine, manifest, arguments.split, arguments.dataset, context.progress)
+    out_of_domain = _score_out_of_domain(engine, arguments.out_of_domain, context) if arguments.out_of_domain else None
+    evaluation = _evaluation(arguments, reference, folder, engine, scored, out_of_domain)
+    context.publish(EVALUATION, evaluation.model_dump_json(indent=1).encode() + b"\n")
+    context.publish(UTTERANCES, _to_jsonl(scored.utterances))
+    warnings = (f"{arguments.model} does not exist yet: scored {reference.version} instead",) if fell_back else ()
+    return _output(evaluation, scored, fell_back, warnings)
+
+
+def _score_out_of_domain(engine: Engine, dataset: str, context: StepContext) -> OutOfDomain:
+    """Transcribe the test split of another dataset, and publish its scored utterances."""
+    from training.evaluation.measure import transcribe_split
+    from training.evaluation.records import OUT_OF_DOMAIN, OutOfDomain
+    from training.scoring.errors import total
+
+    manifest, version = load_manifest(dataset)
+    scored = transcribe_split(engine, manifest, "test", dataset, context.progress)
+    context.publish(OUT_OF_DOMAIN, _to_jsonl(scored.utterances))
+    return OutOfDomain(
+        dataset_name=manifest.name,
+        dataset_version=version,
+        utterances=len(scored.utterances),
+        words=total(u.words for u in scored.utterances),
+    )
+
+
+def _evaluation(
+    arguments: Evaluate,
+    reference: ModelReference,
+    folder: Path,
+    engine: Engine,
+    scored: ScoredSplit,
+    out_of_domain: OutOfDomain | None,
+) -> Evaluation:
+    from training.evaluation.acoustics import summarise_boundary_errors
+    from training.evaluation.measure import rate_intervals
+    from training.evaluation.nonspeech import find_invented_words
+    from training.evaluation.records import Evaluation
+    from training.evaluation.resampling import choose_unit
+    from training.evaluation.slices import score_slices
+    from training.registry.content import content_digest
+    from training.scoring.errors import total
+    from training.scoring.normaliser import NORMALISER
+
+    manifest, version = load_manifest(arguments.dataset)
+    utterances = scored.utterances
+    wer, cer = rate_intervals(utterances)
+    return Evaluation(
         model_version=reference.version,
         model_digest=content_digest(folder),
         engine=engine.name,
@@ -68,20 +102,28 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
         dataset_version=version,
         split=arguments.split,
         normaliser=NORMALISER,
-        utterances=len(heard.utterances),
-        hours=heard.audio_s / 3600,
-        words=total(u.words for u in heard.utterances),
-        characters=total(u.characters for u in heard.utterances),
-        resampled=choose_unit([u.programme_id for u in heard.utterances]),
+        utterances=len(utterances),
+        hours=scored.audio_s / 3600,
+        words=total(u.words for u in utterances),
+        characters=total(u.characters for u in utterances),
+        resampled=choose_unit([u.programme_id for u in utterances]),
         wer=wer,
         cer=cer,
-        slices=cut_slices(heard.utterances),
+        slices=score_slices(utterances),
         invented=find_invented_words(engine),
-        word_times=times,
-        out_of_domain=guard,
+        word_times=summarise_boundary_errors([u.edges for u in utterances if u.edges]),
+        out_of_domain=out_of_domain,
     )
-    context.publish(EVALUATION, evaluation.model_dump_json(indent=1).encode() + b"\n")
-    context.publish(UTTERANCES, "".join(u.model_dump_json() + "\n" for u in heard.utterances).encode())
+
+
+def _to_jsonl(utterances: list[ScoredUtterance]) -> bytes:
+    return "".join(u.model_dump_json() + "\n" for u in utterances).encode()
+
+
+def _output(evaluation: Evaluation, scored: ScoredSplit, fell_back: bool, warnings: tuple[str, ...]) -> StepOutput:
+    from training.finetuning.hardware import describe_hardware
+
+    times, guard = evaluation.word_times, evaluation.out_of_domain
     return StepOutput(
         counts={
             "utterances": evaluation.utterances,
@@ -91,23 +133,23 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
             "insertions": evaluation.words.insertions,
         },
         metrics={
-            "wer": wer.value,
-            "wer_low": wer.low,
-            "wer_high": wer.high,
-            "cer": cer.value,
-            "rtfx": heard.rtfx,
+            "wer": evaluation.wer.value,
+            "wer_low": evaluation.wer.low,
+            "wer_high": evaluation.wer.high,
+            "cer": evaluation.cer.value,
+            "rtfx": scored.rtfx,
             "invented_words_per_minute": evaluation.invented_words_per_minute,
             "hours": evaluation.hours,
             **({"word_time_error_ms": times.median_ms} if times else {}),
             **({"out_of_domain_wer": guard.words.rate} if guard else {}),
         },
         labels={
-            "model": reference.version,
+            "model": evaluation.model_version,
             "fell_back": "yes" if fell_back else "no",
-            "dataset_version": version,
-            "normaliser": NORMALISER,
+            "dataset_version": evaluation.dataset_version,
+            "normaliser": evaluation.normaliser,
             "resampled": evaluation.resampled,
-            "hardware": hardware(),
+            "hardware": describe_hardware(),
         },
-        warnings=(f"{arguments.model} does not exist yet: scored {reference.version} instead",) if fell_back else (),
+        warnings=warnings,
     )

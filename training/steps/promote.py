@@ -1,7 +1,7 @@
-"""`promote-model`: move the `champion` alias to a registered version, if it deserves it.
+"""`promote-model`: move the `champion` alias to a registered version, if rule or reviewer decide so.
 
-Nothing cached may hide a rollback: a result is reused only while this version is the champion. Whenever it is not,
-the step looks again and decides again.
+A cached result must not hide a rollback: it is reused only while this version is the champion. Otherwise the step
+decides anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import secrets
 from datetime import UTC, datetime
 
 from tasks import kafka
-from tasks.contract import InputRejected, Reason, canonical_json
+from tasks.contract import InputRejected, Reason, StepResult, canonical_json
 from tasks.contract.arguments import PromoteModel, Promotion
 from tasks.contract.events import ModelPromoted
 from tasks.models import resolve
@@ -26,12 +26,12 @@ def inputs(arguments: PromoteModel) -> dict[str, str]:
     return {
         "registered": registered.content_digest,
         "comparison": load_result(arguments.comparison).content_digest,
-        "state": "champion already" if is_champion else f"looked at {secrets.token_hex(8)}",
+        "state": "champion already" if is_champion else f"undecided {secrets.token_hex(8)}",
     }
 
 
 def _champion(name: str) -> str:
-    """The champion's version, or nothing."""
+    """Return the champion's version, empty where there is none."""
     try:
         return resolve(f"models:/{name}@champion").version.removeprefix(f"{name}/")
     except InputRejected as error:
@@ -43,22 +43,19 @@ def _champion(name: str) -> str:
 def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
     registered, compared = load_result(arguments.registered), load_result(arguments.comparison)
     name, version = registered.labels["name"], registered.labels["version"]
-    before = _champion(name)
-    decision, reason = compared.labels["decision"], compared.labels["reason"]
     if registered.inputs["comparison"] != compared.content_digest:
         raise InputRejected(
-            f"it is not the comparison that {name}/{version} was registered with",
+            f"not the comparison that {name}/{version} was registered with",
             reason=Reason.INVALID_ARGUMENT,
             subject=arguments.comparison,
             next_step="give the results of one run of the DAG",
         )
-    if decision == "promote" and before and compared.labels["champion"] != f"{name}/{before}":
-        decision = "keep"
-        reason = f"it was compared with {compared.labels['champion']}, and the champion is {name}/{before} by now"
+    before = _champion(name)
+    decision, reason = _current_decision(compared, f"{name}/{before}" if before else "")
     if before == version:
         promoted, reason = "already", f"version {version} is the champion"
     else:
-        promoted, reason = _decide(arguments, name, int(version), decision, reason)
+        promoted, reason = _promote_or_refuse(arguments, name, int(version), decision, reason)
     serving = before if promoted == "no" else version
     labels = {
         "promoted": promoted,
@@ -70,7 +67,7 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
     }
     context.publish(PROMOTION, canonical_json(labels))
     if promoted != "no":
-        # Said again when a step that had moved the alias is run again.
+        # Published again when a step that had already moved the alias is retried.
         kafka.publish(
             ModelPromoted(
                 produced_at=datetime.now(UTC),
@@ -84,15 +81,23 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
     return StepOutput(labels=labels)
 
 
-def _decide(arguments: PromoteModel, name: str, version: int, decision: str, reason: str) -> tuple[str, str]:
-    """Yes or no, and why; the version says so too."""
+def _current_decision(compared: StepResult, champion: str) -> tuple[str, str]:
+    """Return the rule's decision and reason: "keep" where another champion serves by now than the one compared with."""
+    decision, reason, opponent = (compared.labels[name] for name in ("decision", "reason", "champion"))
+    if decision == "promote" and champion and opponent != champion:
+        return "keep", f"it was compared with {opponent}, and the champion is {champion} by now"
+    return decision, reason
+
+
+def _promote_or_refuse(arguments: PromoteModel, name: str, version: int, decision: str, reason: str) -> tuple[str, str]:
+    """Apply the decision to the registry and record it on the version. Return "yes" or "no", and why."""
     from training.registry import tracking, versions
 
     client = tracking.connect()
     rolled_back = versions.get_version(client, name, version).tags.get(versions.ROLLED_BACK_BY)
     by_rule = arguments.promote is Promotion.IF_BETTER
     if not by_rule:
-        because = f"{arguments.decided_by} said {arguments.promote}; the rule: {reason}"
+        because = f"{arguments.decided_by} decided {arguments.promote}; the rule: {reason}"
     elif rolled_back:
         because = f"version {version} was rolled back by {rolled_back}: only a person promotes it again"
     else:

@@ -1,4 +1,4 @@
-"""`train`: fine-tune a base model on a dataset. It can be killed at any moment and goes on where it was."""
+"""`train`: fine-tune a base model on a dataset. It can be killed at any moment and resumes from its checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of batches: complete, bounded, the same again from any position."""
+"""The order of batches: complete, bounded, and resumable at any position."""
 
 from __future__ import annotations
 

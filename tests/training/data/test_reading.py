@@ -1,4 +1,4 @@
-"""From Parquet shards to batches: what is read is what was written, ahead of the model, and faults come through."""
+"""From Parquet shards to batches: contents, prefetching, resuming, and faults of the reading threads."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 
 from tasks.dataset.manifest import load_manifest
-from tests.training.tones import say
-from training.data.augmentation import SpecAugment, VoiceWarp, augmentation_rng
-from training.data.loader import AHEAD_BATCHES, BatchLoader, Draw
-from training.data.nonspeech import random_nonspeech
+from training.data.loader import PREFETCH_BATCHES, BatchDraw, BatchLoader
 from training.data.order import EpochOrder, Position
-from training.data.shards import ShardReader, Utterance
+from training.data.shards import ShardReader, TrainingUtterance
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +38,7 @@ def test_features_are_those_of_the_audio(reader: ShardReader, dataset: str) -> N
         assert utterance.text == row["text"]
 
 
-def test_the_index_knows_the_frames_without_reading_them(reader: ShardReader) -> None:
+def test_the_index_computes_frames_without_reading_them(reader: ShardReader) -> None:
     from tasks.features.config import parakeet
 
     index = reader.index(parakeet(hop_samples=320), everything)
@@ -51,7 +48,7 @@ def test_the_index_knows_the_frames_without_reading_them(reader: ShardReader) ->
         assert len(features) == index.n_frames[utterance]
 
 
-def test_what_the_judge_refuses_is_left_out(reader: ShardReader) -> None:
+def test_unusable_utterances_are_left_out(reader: ShardReader) -> None:
     from tasks.features.config import parakeet
 
     index = reader.index(parakeet(hop_samples=320), lambda _, text, __: "a" not in text)
@@ -60,12 +57,13 @@ def test_what_the_judge_refuses_is_left_out(reader: ShardReader) -> None:
     assert not any("a" in text for text in texts)
 
 
-def make_loader(reader: ShardReader, start: Position, make: object = None) -> BatchLoader[list[str]]:
+def make_loader(reader: ShardReader, start: Position, make: object = None, threads: int = 1) -> BatchLoader[list[str]]:
     from tasks.features.config import parakeet
 
     index = reader.index(parakeet(hop_samples=320), everything)
     order = EpochOrder(index, batch_frames=600, pool_frames=2500, seed=1)
-    return BatchLoader(reader, index, order, start, make or (lambda draw: [u.utterance_id for u in draw.utterances]))
+    make = make or (lambda draw: [u.utterance_id for u in draw.utterances])
+    return BatchLoader(reader, index, order, start, make, threads=threads)
 
 
 def test_a_loader_started_in_the_middle_gives_the_rest(reader: ShardReader) -> None:
@@ -81,32 +79,34 @@ def test_a_loader_started_in_the_middle_gives_the_rest(reader: ShardReader) -> N
 
 
 def test_the_next_pool_is_read_while_batches_are_made_of_this_one(reader: ShardReader) -> None:
-    """And no further, for memory; the batches are those that the order has, with the utterances that it names."""
+    """And no further, to bound memory; the batches are those of the order, with the right utterances."""
     from tasks.features.config import parakeet
 
     read: list[int] = []
 
-    class Noted:
+    class RecordingReader:
         groups = reader.groups
 
-        def read(self, group: int) -> list[Utterance]:
+        def read(self, group: int) -> list[TrainingUtterance]:
             read.append(group)
             return reader.read(group)
 
     index = reader.index(parakeet(hop_samples=320), everything)
-    # More batches in a pool than are made ahead, so that none of the second is made before the first is through.
+    # More batches in a pool than are prefetched, so that none of the second pool is made before the first is consumed.
     order = EpochOrder(index, batch_frames=150, pool_frames=2500, seed=1)
     pools = list(islice(order.pools_from(Position()), 3))
     first, second, third = ({*pool.groups} for pool, _ in pools)
     assert not first & second
     assert third - second - first
-    assert len(pools[0][1]) > AHEAD_BATCHES + 2
+    assert len(pools[0][1]) > PREFETCH_BATCHES + 2
     expected = [
         [reader.read(int(index.group[u]))[int(index.row[u])].utterance_id for u in batch]
         for _, batches in pools
         for _, batch in batches
     ]
-    loader = BatchLoader(Noted(), index, order, Position(), lambda draw: [u.utterance_id for u in draw.utterances])  # type: ignore[arg-type]
+    loader = BatchLoader(
+        RecordingReader(), index, order, Position(), lambda draw: [u.utterance_id for u in draw.utterances]
+    )  # type: ignore[arg-type]
     with closing(loader):
         loaded = list(islice(loader, 1))
         for _ in range(600):
@@ -119,7 +119,7 @@ def test_the_next_pool_is_read_while_batches_are_made_of_this_one(reader: ShardR
 
 
 def test_a_fault_in_the_thread_reaches_the_trainer(reader: ShardReader) -> None:
-    def fail(draw: Draw) -> list[str]:
+    def fail(draw: BatchDraw) -> list[str]:
         if draw.position.batch == 2:
             raise ZeroDivisionError("in the thread")
         return []
@@ -138,62 +138,13 @@ def test_a_closed_loader_leaves_no_thread(reader: ShardReader) -> None:
 
 
 def test_several_threads_keep_the_order(reader: ShardReader) -> None:
-    def slow_at_first(draw: Draw) -> list[str]:
+    def slow_at_first(draw: BatchDraw) -> list[str]:
         threading.Event().wait(0.05 if draw.position.batch % 3 == 0 else 0)
         return [u.utterance_id for u in draw.utterances]
 
     one = make_loader(reader, Position())
     expected = list(islice(one, 12))
     one.close()
-    several = BatchLoader(reader, one._index, one._order, Position(), slow_at_first, threads=4)
+    several = make_loader(reader, Position(), slow_at_first, threads=4)
     assert list(islice(several, 12)) == expected
     several.close()
-
-
-def test_masks_hide_a_bounded_part_and_nothing_beyond_the_utterance() -> None:
-    import torch
-
-    mask = SpecAugment()
-    for batch in range(20):
-        features = torch.ones(3, 400, 80) * torch.arange(1, 401)[None, :, None]
-        before = features.clone()
-        mask(features, [400, 100, 30], [augmentation_rng(0, Position(0, batch), place) for place in range(3)])
-        changed = features != before
-        assert not changed[1, 100:].any()
-        assert not changed[2, 30:].any()
-        assert changed[0].float().mean() < 0.6
-
-
-def test_the_same_position_has_the_same_masks() -> None:
-    a, b = (augmentation_rng(3, Position(2, 9), 1).random(4) for _ in range(2))
-    np.testing.assert_array_equal(a, b)
-    assert augmentation_rng(3, Position(2, 10), 1).random() != a[0]
-    assert augmentation_rng(3, Position(2, 9), 2).random() != a[0]
-
-
-def test_a_warp_by_nothing_changes_nothing_and_a_real_one_moves_what_is_there() -> None:
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(100, 80)).astype(np.float32)
-    warp = VoiceWarp()
-    np.testing.assert_allclose(warp(features, 1.0, 1.0), features, atol=1e-5)
-    ridge = np.zeros((100, 80), np.float32)
-    ridge[50, 40] = 1.0
-    moved = warp(ridge, 1.1, 1.1)
-    assert moved.shape == (110, 80)
-    frame, mel = np.unravel_index(moved.argmax(), moved.shape)
-    assert (frame, mel) == (pytest.approx(55, abs=1), pytest.approx(44, abs=1))
-    for _ in range(50):
-        longer, wider = warp.factors(rng)
-        assert warp(features, longer, wider).shape == (round(100 * longer), 80)
-
-
-def test_nonspeech_is_sound_of_the_asked_length() -> None:
-    rng = np.random.default_rng(0)
-    for n in (1600, 16_000, 50_001):
-        sound = random_nonspeech(n, rng)
-        assert sound.shape == (n,)
-        assert sound.dtype == np.float32
-        assert np.isfinite(sound).all()
-        assert 0 < np.abs(sound).max() <= 1
-    assert not np.array_equal(random_nonspeech(1600, rng), random_nonspeech(1600, rng))
-    assert len(say("ab", rng)) > 1600

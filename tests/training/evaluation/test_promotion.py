@@ -1,14 +1,14 @@
-"""The rule of promotion: what it lets pass, what it stops, and that it says why."""
+"""The promotion rule: what it promotes, what it refuses, and the reasons it gives."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from training.evaluation.promotion import Judged, compare
+from training.evaluation.promotion import Contender, compare
 from training.evaluation.records import Comparison, Decision, Evaluation, InventedWords, RateInterval, ScoredUtterance
-from training.evaluation.slices import cut_slices
-from training.evaluation.units import MIN_PROGRAMMES, choose_unit
+from training.evaluation.resampling import MIN_PROGRAMMES, choose_unit
+from training.evaluation.slices import score_slices
 from training.scoring.errors import ErrorCounts, total
 
 WORDS = 20
@@ -53,7 +53,7 @@ def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0, sile
         resampled="programme",
         wer=rate,
         cer=rate,
-        slices=cut_slices(scored),
+        slices=score_slices(scored),
         invented=(InventedWords(sound="x", silent=silent, seconds=60.0, words=invented, heard=""),),
     )
 
@@ -67,14 +67,14 @@ def decide(
     elsewhere: tuple[np.ndarray, np.ndarray] | None = None,
     rtfx: tuple[float, float] = (50.0, 50.0),
     champion_invented: int = 0,
-    stands_in: bool = False,
+    is_fallback: bool = False,
 ) -> Comparison:
     sides = []
     for errors, name, place in ((challenger, "champion" if same else "challenger", 0), (champion, "champion", 1)):
-        heard = utterances(errors)
+        scored = utterances(errors)
         other = utterances(elsewhere[place]) if elsewhere else []
-        found = evaluation(heard, name, champion_invented if place else invented, silent)
-        sides.append(Judged(found, heard, other, rtfx[place], "two cores", stands_in=stands_in and bool(place)))
+        found = evaluation(scored, name, champion_invented if place else invented, silent)
+        sides.append(Contender(found, scored, other, rtfx[place], "two cores", is_fallback=is_fallback and bool(place)))
     return compare(*sides)
 
 
@@ -106,9 +106,9 @@ def test_chance_is_not_enough(champion: np.ndarray) -> None:
     assert decide(shuffled, champion).decision is Decision.KEEP
 
 
-def test_a_handful_of_programmes_is_not_surer_than_it_can_be() -> None:
-    """Resamples of eight alone would be sure of it, and of equal models that often too; of four times as many like
-    these they are rightly sure."""
+def test_a_handful_of_programmes_gives_no_overconfident_result() -> None:
+    """Resamples of eight alone would be significant, and too often so for equal models; with four times as many
+    programmes like these the difference is significant."""
     champion = np.full((8, 20), 6)
     challenger = champion.copy()
     for row, gain in zip(challenger, (20, 16, 12, 8, 2, -2, -4, -6), strict=True):
@@ -116,11 +116,11 @@ def test_a_handful_of_programmes_is_not_surer_than_it_can_be() -> None:
     found = decide(challenger, champion)
     assert (found.resampled, found.n_resampled) == ("programme", 8)
     assert found.p_better >= 0.95
-    assert "over 8 programmes, more of them are needed" in found.reasons[0]
-    assert decide(np.tile(challenger, (4, 1)), np.tile(champion, (4, 1))).is_sure
+    assert "over 8 programmes, too few of them" in found.reasons[0]
+    assert decide(np.tile(challenger, (4, 1)), np.tile(champion, (4, 1))).significant
 
 
-def test_better_on_average_but_worse_in_a_part(champion: np.ndarray) -> None:
+def test_better_on_average_but_worse_in_a_slice(champion: np.ndarray) -> None:
     challenger = np.maximum(champion - 2, 0)
     challenger[3] = champion[3] + 4
     found = decide(challenger, champion)
@@ -129,21 +129,21 @@ def test_better_on_average_but_worse_in_a_part(champion: np.ndarray) -> None:
     assert any("worse in programme programme-3" in reason for reason in found.reasons)
 
 
-def test_a_talker_on_silence_is_not_promoted(champion: np.ndarray) -> None:
+def test_hallucination_in_silence_is_not_promoted(champion: np.ndarray) -> None:
     found = decide(champion - 1, champion, invented=1)
     assert found.decision is Decision.KEEP
-    assert "hears 1 words in silence, the champion 0" in found.reasons[0]
+    assert "hallucinates in silence: 1 words, the champion 0" in found.reasons[0]
 
 
-def test_a_talker_over_noise_and_music_is_not_promoted(champion: np.ndarray) -> None:
+def test_hallucination_in_noise_and_music_is_not_promoted(champion: np.ndarray) -> None:
     assert decide(champion - 1, champion, invented=2, silent=False).decision is Decision.PROMOTE
     found = decide(champion - 1, champion, invented=30, silent=False)
     assert found.decision is Decision.KEEP
-    assert "nobody speaks" in found.reasons[0]
+    assert "hallucinates in non-speech" in found.reasons[0]
 
 
-def test_invented_words_do_not_add_up_over_promotions(champion: np.ndarray) -> None:
-    """Each a little more than the one before: there is an end to it, but one that invents less may always come."""
+def test_hallucinations_do_not_accumulate_over_promotions(champion: np.ndarray) -> None:
+    """Each promoted model may hallucinate slightly more, up to a cap; one that hallucinates less always passes."""
 
     def decided(ours: int, theirs: int) -> Decision:
         return decide(champion - 1, champion, ours, silent=False, champion_invented=theirs).decision
@@ -155,32 +155,32 @@ def test_invented_words_do_not_add_up_over_promotions(champion: np.ndarray) -> N
     assert decided(41, 40) is Decision.KEEP
 
 
-def test_a_small_programme_given_up_is_seen(champion: np.ndarray) -> None:
-    """Eighty words of which none is understood any more, and twenty times as many that got better."""
+def test_a_sacrificed_small_programme_is_detected(champion: np.ndarray) -> None:
+    """Eighty words of which none is recognised any more, and twenty times as many that improved."""
     small = [u.model_copy(update={"programme_id": "small", "speaker": "her"}) for u in utterances(np.full((1, 4), 1))]
     lost = [u.model_copy(update={"words": ErrorCounts(deletions=WORDS, length=WORDS)}) for u in small]
     ours, theirs = [*utterances(np.maximum(champion - 2, 0)), *lost], [*utterances(champion), *small]
-    found = compare(Judged(evaluation(ours, "new"), ours), Judged(evaluation(theirs, "old"), theirs))
+    found = compare(Contender(evaluation(ours, "new"), ours), Contender(evaluation(theirs, "old"), theirs))
     assert found.p_better > 0.95
     assert found.decision is Decision.KEEP
     assert any("worse in programme small: 100.00 % against 5.00 %" in reason for reason in found.reasons)
 
 
-def test_many_small_ones_are_looked_at_together(champion: np.ndarray) -> None:
-    """Thirty programmes of one utterance: too little lost in each to tell, and too much in all."""
+def test_small_slices_are_pooled(champion: np.ndarray) -> None:
+    """Thirty programmes of one utterance: too little lost in each to detect, and too much in all."""
     one_each = [
         u.model_copy(update={"programme_id": f"small-{number}"})
         for number, u in enumerate(utterances(np.full((1, 30), 2)))
     ]
     worse = [u.model_copy(update={"words": ErrorCounts(substitutions=4, length=WORDS)}) for u in one_each]
     ours, theirs = [*utterances(np.maximum(champion - 2, 0)), *worse], [*utterances(champion), *one_each]
-    found = compare(Judged(evaluation(ours, "new"), ours), Judged(evaluation(theirs, "old"), theirs))
+    found = compare(Contender(evaluation(ours, "new"), ours), Contender(evaluation(theirs, "old"), theirs))
     assert found.decision is Decision.KEEP
-    assert [part.value for part in found.slices if part.too_bad and part.kind == "programme"] == ["all the small ones"]
+    assert [part.value for part in found.slices if part.regressed and part.kind == "programme"] == ["all small slices"]
 
 
-def test_chance_in_many_large_ones_stops_nothing() -> None:
-    """300 programmes of 480 words, all of them truly a tenth better; among so many some look worse."""
+def test_chance_in_many_large_slices_stops_nothing() -> None:
+    """300 programmes of 480 words, each truly a tenth better; among so many, some appear worse by chance."""
     rng = np.random.default_rng(4)
     before = rng.binomial(WORDS, 0.15, size=(300, 24))
     after = rng.binomial(WORDS, 0.135, size=(300, 24))
@@ -192,16 +192,16 @@ def test_chance_in_many_large_ones_stops_nothing() -> None:
     assert any("worse in programme programme-7" in why for why in decide(after, before).reasons)
 
 
-def test_chance_in_small_ones_stops_nothing(champion: np.ndarray) -> None:
-    """Four hundred programmes of one utterance that got better by a third on average, each by its own luck."""
+def test_chance_in_small_slices_stops_nothing(champion: np.ndarray) -> None:
+    """Four hundred programmes of one utterance, better by a third on average, with independent noise."""
     rng = np.random.default_rng(3)
     found = decide(rng.binomial(WORDS, 0.10, (400, 1)), rng.binomial(WORDS, 0.15, (400, 1)))
     assert sum(part.kind == "programme" for part in found.slices) == 401
     assert found.decision is Decision.PROMOTE
 
 
-def test_a_genre_given_up_is_seen_though_no_programme_shows_it(champion: np.ndarray) -> None:
-    """A little worse in each of its programmes, too little for any of them, and surely so for all."""
+def test_a_sacrificed_genre_is_detected_though_no_programme_shows_it(champion: np.ndarray) -> None:
+    """A little worse in each of its programmes: not significant in any of them, but in all together."""
     challenger = np.maximum(champion - 2, 0)
     rng = np.random.default_rng(2)
     challenger[2::3] = champion[2::3] + rng.choice([-1, 0, 1, 2], champion[2::3].shape)
@@ -216,7 +216,7 @@ def test_worse_out_of_domain_is_not_promoted(champion: np.ndarray) -> None:
     found = decide(champion - 1, champion, elsewhere=(champion + 2, champion))
     assert found.decision is Decision.KEEP
     assert found.out_of_domain is not None
-    assert found.out_of_domain.too_bad
+    assert found.out_of_domain.regressed
     assert "worse out of domain" in found.reasons[0]
 
 
@@ -227,9 +227,9 @@ def test_much_slower_is_not_promoted(champion: np.ndarray) -> None:
     assert "too slow: 20.0 times real time, the champion 50.0" in found.reasons[0]
 
 
-def test_before_the_first_champion_nothing_can_get_slower(champion: np.ndarray) -> None:
-    """A base that decodes greedily stands in, and the challenger has a spelling model."""
-    assert decide(champion - 1, champion, rtfx=(20.0, 50.0), stands_in=True).decision is Decision.PROMOTE
+def test_speed_is_no_bar_before_the_first_champion(champion: np.ndarray) -> None:
+    """The fallback is a base model that decodes greedily, and the challenger has a spelling model."""
+    assert decide(champion - 1, champion, rtfx=(20.0, 50.0), is_fallback=True).decision is Decision.PROMOTE
 
 
 def test_few_utterances_prove_nothing() -> None:
@@ -239,8 +239,8 @@ def test_few_utterances_prove_nothing() -> None:
     assert "too few" in found.reasons[0]
 
 
-def test_few_programmes_are_looked_at_one_by_one() -> None:
-    """Utterances are drawn, and one programme that got worse is still enough to say no."""
+def test_few_programmes_are_checked_one_by_one() -> None:
+    """Utterances are resampled, and one programme that regressed is still enough to refuse."""
     champion = np.full((3, 30), 5)
     assert choose_unit(["a", "b", "c"]) == "utterance"
     better = decide(champion - 2, champion)
@@ -250,6 +250,6 @@ def test_few_programmes_are_looked_at_one_by_one() -> None:
     assert decide(challenger, champion).decision is Decision.KEEP
 
 
-def test_programmes_are_drawn_where_there_are_enough() -> None:
+def test_programmes_are_resampled_where_there_are_enough() -> None:
     assert choose_unit([str(i) for i in range(MIN_PROGRAMMES)]) == "programme"
     assert choose_unit([str(i) for i in range(MIN_PROGRAMMES - 1)]) == "utterance"

@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent, the damaged ones passed over, the old ones removed."""
+"""Checkpoints: complete or ignored; damaged ones are skipped, obsolete ones deleted."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def checkpoints(storage_root: str, tmp_path: Path) -> Checkpoints:
 
 
 def names(checkpoints: Checkpoints) -> list[str]:
-    return [o.uri.removeprefix(checkpoints._prefix + "/") for o in storage.list_objects(checkpoints._prefix)]
+    return [o.uri.removeprefix(checkpoints.prefix + "/") for o in storage.list_objects(checkpoints.prefix)]
 
 
-def test_the_newest_comes_back(checkpoints: Checkpoints) -> None:
+def test_the_newest_is_restored(checkpoints: Checkpoints) -> None:
     assert checkpoints.newest() is None
     for step in (5, 10):
         checkpoints.save(step, weights(step), {"run": {"step": step}, "rng": torch.get_rng_state()}, best="")
@@ -40,10 +40,10 @@ def test_the_newest_comes_back(checkpoints: Checkpoints) -> None:
 
 
 @pytest.mark.parametrize("damage", ["weights", "state", "manifest", "gone"])
-def test_a_damaged_one_is_passed_over(checkpoints: Checkpoints, damage: str) -> None:
+def test_a_damaged_checkpoint_is_skipped(checkpoints: Checkpoints, damage: str) -> None:
     for step in (5, 10):
         checkpoints.save(step, weights(step), {"run": step}, best="")
-    folder = f"{checkpoints._prefix}/step-00000010-a1"
+    folder = f"{checkpoints.prefix}/step-00000010-a1"
     if damage == "gone":
         storage.delete(f"{folder}/state.pt")
     else:
@@ -54,13 +54,13 @@ def test_a_damaged_one_is_passed_over(checkpoints: Checkpoints, damage: str) -> 
     assert found.step == 5
 
 
-def test_without_its_manifest_it_did_not_happen(checkpoints: Checkpoints) -> None:
+def test_a_checkpoint_without_manifest_is_ignored(checkpoints: Checkpoints) -> None:
     checkpoints.save(5, weights(5), {"run": 5}, best="")
-    storage.delete(f"{checkpoints._prefix}/step-00000005-a1/manifest.json")
+    storage.delete(f"{checkpoints.prefix}/step-00000005-a1/manifest.json")
     assert checkpoints.newest() is None
 
 
-def test_old_ones_go_and_the_best_stays(checkpoints: Checkpoints) -> None:
+def test_old_checkpoints_are_deleted_and_the_best_weights_kept(checkpoints: Checkpoints) -> None:
     best = checkpoints.save_best(2, weights(2))
     for step in range(3, 12):
         checkpoints.save(step, weights(step), {"run": step}, best=best)
@@ -70,8 +70,8 @@ def test_old_ones_go_and_the_best_stays(checkpoints: Checkpoints) -> None:
     torch.testing.assert_close(checkpoints.best_weights(best), weights(2))
 
 
-def test_after_all_were_damaged_the_next_are_kept(checkpoints: Checkpoints) -> None:
-    """They start again at low steps, below the numbers of what cannot be read."""
+def test_after_all_were_damaged_the_next_ones_are_kept(checkpoints: Checkpoints) -> None:
+    """Training starts over, at lower step numbers than those of the unreadable checkpoints."""
     best = checkpoints.save_best(90, weights(90))
     for step in (100, 200):
         checkpoints.save(step, weights(step), {"run": step}, best=best)
@@ -86,7 +86,7 @@ def test_after_all_were_damaged_the_next_are_kept(checkpoints: Checkpoints) -> N
 
 
 class Attempt:
-    """One attempt at a run, as the loop makes it."""
+    """One attempt at a run, as the training loop performs it."""
 
     def __init__(self, prefix: str, name: str, scratch: Path) -> None:
         self.checkpoints, self.name, self.saved = Checkpoints(prefix, name, scratch), name, 0
@@ -105,9 +105,9 @@ class Attempt:
         self.saved = self.step
 
 
-def test_an_old_attempt_that_lives_on_ahead_costs_the_new_one_nothing(checkpoints: Checkpoints) -> None:
-    """A node is cut off, and its process goes on beside the next attempt until it ends."""
-    prefix, scratch = checkpoints._prefix, checkpoints._scratch
+def test_an_old_attempt_that_lives_on_does_not_harm_the_new_one(checkpoints: Checkpoints) -> None:
+    """A node loses its network, and its process keeps running beside the next attempt."""
+    prefix, scratch = checkpoints.prefix, checkpoints.scratch
     old = Attempt(prefix, "old", scratch)
     old.validate(), old.save()
     new = Attempt(prefix, "new", scratch)
@@ -124,9 +124,9 @@ def test_an_old_attempt_that_lives_on_ahead_costs_the_new_one_nothing(checkpoint
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_latest_attempt_that_saved_keeps_it_whatever_the_others_do(checkpoints: Checkpoints, seed: int) -> None:
+def test_the_latest_attempt_that_saved_keeps_its_checkpoint(checkpoints: Checkpoints, seed: int) -> None:
     rng = random.Random(seed)
-    prefix, scratch = checkpoints._prefix, checkpoints._scratch
+    prefix, scratch = checkpoints.prefix, checkpoints.scratch
     attempts: list[Attempt] = []
     for number in range(40):
         if not attempts or rng.random() < 0.1:
@@ -138,22 +138,22 @@ def test_the_latest_attempt_that_saved_keeps_it_whatever_the_others_do(checkpoin
             assert all(storage.exists(uri) for uri in manifest.objects)
 
 
-def test_what_other_attempts_left_is_removed(checkpoints: Checkpoints) -> None:
-    prefix, scratch = checkpoints._prefix, checkpoints._scratch
+def test_leftovers_of_other_attempts_are_deleted(checkpoints: Checkpoints) -> None:
+    prefix, scratch = checkpoints.prefix, checkpoints.scratch
     for name in ("a", "b", "c"):
         attempt = Attempt(prefix, name, scratch)
-        attempt.validate(), attempt.save(), attempt.validate()  # killed before it is in a checkpoint
+        attempt.validate(), attempt.save(), attempt.validate()  # killed before a checkpoint refers to it
     last = Attempt(prefix, "last", scratch)
     last.save(), last.save()
     assert len(names(checkpoints)) == 3 * KEPT + 1
     assert all("-last" in name for name in names(checkpoints))
 
 
-def test_saving_reads_no_tensors_again(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does an attempt that goes on from another's: what is known of the best weights comes with the manifest."""
+def test_saving_does_not_read_tensors_back(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does an attempt that resumes from another's: the manifest holds the digest of the best weights."""
     best = checkpoints.save_best(2, weights(2))
     checkpoints.save(3, weights(3), {"run": 3}, best)
-    resumed = Checkpoints(checkpoints._prefix, "a2", checkpoints._scratch)
+    resumed = Checkpoints(checkpoints.prefix, "a2", checkpoints.scratch)
     assert resumed.newest() is not None
 
     def fail(uri: str) -> str:
@@ -169,7 +169,7 @@ def test_saving_reads_no_tensors_again(checkpoints: Checkpoints, monkeypatch: py
 
 
 def test_code_in_a_checkpoint_is_not_run(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    """A state that someone replaced by a pickle with code, and whose digest they fitted in, is refused."""
+    """A state replaced by a pickle with code, its digest forged, is refused."""
     checkpoints.save(5, weights(5), {"run": 5}, best="")
     manifest = checkpoints.newest()
     assert manifest is not None
@@ -185,7 +185,7 @@ def test_code_in_a_checkpoint_is_not_run(checkpoints: Checkpoints, tmp_path: Pat
     storage.write(f"{storage.parent(uri)}/manifest.json", forged.model_dump_json().encode())
     second = tmp_path / "second"
     second.mkdir()
-    resumed = Checkpoints(checkpoints._prefix, "a2", second)
+    resumed = Checkpoints(checkpoints.prefix, "a2", second)
     found = resumed.newest()
     assert found == forged
     with pytest.raises(pickle.UnpicklingError):

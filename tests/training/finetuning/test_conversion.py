@@ -1,4 +1,4 @@
-"""A Whisper's CTranslate2 form: taken when it reads as the original does, refused when not."""
+"""Conversion of a Whisper to CTranslate2: accepted when its WER agrees with the original's, refused otherwise."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from tasks.contract import InputRejected, Reason
 from tasks.models import fetch, resolve
 from tasks.recognition import load_engine
-from tasks.recognition.loading import CONVERTED
+from tasks.recognition.loading import CTRANSLATE2_FOLDER
 from tests.training.tones import Steps, write_dataset, write_whisper
-from training.families import load_acoustic_model
+from training.families.model_folder import load_acoustic_model
 from training.finetuning import conversion
 from training.scoring.errors import ErrorCounts
 
@@ -29,31 +29,31 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_whisper(tmp_path_factory.mktemp("whisper") / "model")
 
 
-def test_a_whisper_is_converted_and_the_rest_goes_on_with_it(
+def test_a_whisper_is_converted_evaluated_and_registered(
     dataset: str, base: Path, run: Steps, mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = {"dataset": dataset, "base": str(base), "steps": 2, "batch_seconds": 90.0, "learning_rate": 1e-3}
     trained = run("train", **arguments)
-    assert trained.warnings[0] == "preset demo is made for parakeet-ctc, and this is whisper"
+    assert trained.warnings[0] == "preset demo is tuned for parakeet-ctc, and this model is whisper"
     converted = run("convert-model", trained=trained.result)
     assert converted.labels["converted"] == "yes"
     assert converted.labels["model"] == converted.result
     assert converted.counts["utterances"] == 4
-    heard = run("evaluate", model=converted.labels["model"], dataset=dataset)
-    compared = run("compare-models", challenger=heard.result, champion=heard.result)
-    results = {"converted": converted.result, "evaluation": heard.result, "comparison": compared.result}
+    evaluated = run("evaluate", model=converted.labels["model"], dataset=dataset)
+    compared = run("compare-models", challenger=evaluated.result, champion=evaluated.result)
+    results = {"converted": converted.result, "evaluation": evaluated.result, "comparison": compared.result}
     registered = run("register-model", trained=trained.result, name="w", **results)
     folder = fetch(resolve(registered.labels["model"]), tmp_path)
-    assert (folder / CONVERTED / "model.bin").is_file()
-    assert (folder / "model.safetensors").is_file(), "it goes back into fine-tuning"
-    monkeypatch.delattr("tasks.recognition.whisper.converted")  # the night converts nothing
+    assert (folder / CTRANSLATE2_FOLDER / "model.bin").is_file()
+    assert (folder / "model.safetensors").is_file(), "needed for further fine-tuning"
+    monkeypatch.delattr("tasks.recognition.whisper.convert_to_ctranslate2")  # production does not convert
     assert load_engine(folder, "cpu").name.startswith("faster-whisper")
 
 
-def writing(letter: str, folder: Path) -> Path:
-    """A Whisper that writes nothing but this letter, whatever it hears."""
+def write_constant_whisper(letter: str, folder: Path) -> Path:
+    """A Whisper that always decodes this letter."""
     model = load_acoustic_model(write_whisper(folder), "cpu")
-    (token,) = model._tokenizer(letter, add_special_tokens=False).input_ids
+    (token,) = model.tokenizer(letter, add_special_tokens=False).input_ids
     decoder = model.module.model.decoder
     with torch.no_grad():
         decoder.layer_norm.weight.zero_()
@@ -62,16 +62,16 @@ def writing(letter: str, folder: Path) -> Path:
     return folder
 
 
-def test_another_models_form_is_found_out(dataset: str, tmp_path: Path) -> None:
+def test_the_conversion_of_another_model_is_detected(dataset: str, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    ours = conversion.convert(writing("a", tmp_path / "a-model"), "float16", tmp_path)
-    theirs = conversion.convert(writing("b", tmp_path / "b-model"), "int8", tmp_path / "b")
-    same, other = (conversion.check_parity(ours, dataset, folder / CONVERTED) for folder in (ours, theirs))
+    ours = conversion.convert(write_constant_whisper("a", tmp_path / "a-model"), "float16", tmp_path)
+    theirs = conversion.convert(write_constant_whisper("b", tmp_path / "b-model"), "int8", tmp_path / "b")
+    same, other = (conversion.check_parity(ours, dataset, folder / CTRANSLATE2_FOLDER) for folder in (ours, theirs))
     assert (same.utterances, same.differing, same.change) == (4, 0, 0.0)
     assert other.differing == 4
 
 
-def test_a_form_that_errs_more_is_refused(
+def test_a_conversion_with_a_higher_wer_is_refused(
     dataset: str, base: Path, run: Steps, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = run("train", dataset=dataset, base=str(base), steps=1, batch_seconds=90.0)
@@ -85,7 +85,7 @@ def test_a_form_that_errs_more_is_refused(
     assert run("convert-model", trained=trained.result, max_wer_change=0.01).labels["converted"] == "yes"
 
 
-def test_a_ctc_model_has_nothing_to_be_converted(
+def test_a_ctc_model_needs_no_conversion(
     run: Steps, mlflow_store: str, tmp_path_factory: pytest.TempPathFactory, base_model: Path
 ) -> None:
     tones = write_dataset(tmp_path_factory.mktemp("data"), n_train=4, n_test=1)

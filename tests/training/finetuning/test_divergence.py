@@ -1,4 +1,4 @@
-"""When a training is given up, and when not."""
+"""When a training run is ended as diverged, and when not."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ import numpy as np
 import pytest
 
 from tasks.contract import Reason, StepError
-from training.finetuning.divergence import LossHealth
+from training.finetuning.divergence import LossMonitor
 from training.finetuning.schedule import learning_rate
 
 
-def follow(losses: list[float]) -> LossHealth:
-    health = LossHealth()
+def monitor_of(losses: list[float]) -> LossMonitor:
+    monitor = LossMonitor()
     for loss in losses:
-        health.follow(loss, 1.0)
-    return health
+        monitor.update(loss, 1.0)
+    return monitor
 
 
-def test_a_falling_loss_with_spikes_is_fine() -> None:
+def test_a_falling_loss_with_spikes_is_not_divergence() -> None:
     rng = np.random.default_rng(0)
     losses = [10 * math.exp(-i / 40) + abs(rng.normal(0, 0.5)) + 5 * (i % 50 == 49) for i in range(400)]
-    health = follow(losses)
-    assert health.smoothed < 2
+    monitor = monitor_of(losses)
+    assert monitor.smoothed < 2
 
 
 def test_one_bad_step_is_skipped_three_end_the_run() -> None:
-    health = LossHealth()
-    assert not health.follow(math.nan, 1.0)
-    assert not health.follow(1.0, math.inf)
-    assert health.follow(1.0, 1.0)
-    health.follow(math.nan, 1.0)
-    health.follow(math.nan, 1.0)
+    monitor = LossMonitor()
+    assert not monitor.update(math.nan, 1.0)
+    assert not monitor.update(1.0, math.inf)
+    assert monitor.update(1.0, 1.0)
+    monitor.update(math.nan, 1.0)
+    monitor.update(math.nan, 1.0)
     with pytest.raises(StepError) as raised:
-        health.follow(math.nan, 1.0)
+        monitor.update(math.nan, 1.0)
     assert raised.value.reason is Reason.DIVERGED
 
 
-def test_a_loss_that_climbs_away_ends_the_run() -> None:
+def test_a_rising_loss_ends_the_run() -> None:
     with pytest.raises(StepError, match="rose from"):
-        follow([0.5] * 30 + [0.5 + i for i in range(60)])
+        monitor_of([0.5] * 30 + [0.5 + i for i in range(60)])
 
 
 def test_learning_rate_rises_then_falls() -> None:
@@ -53,8 +53,8 @@ def test_learning_rate_rises_then_falls() -> None:
     assert learning_rate(0, 1, 1e-3) == 1e-3
 
 
-def test_one_batch_that_makes_no_sense_ends_nothing() -> None:
+def test_a_single_outlier_does_not_end_the_run() -> None:
     losses = [50.0 if step == 94 else 0.7 for step in range(200)]
-    assert follow(losses).smoothed < 1
+    assert monitor_of(losses).smoothed < 1
     with pytest.raises(StepError, match="rose from"):
-        follow(losses + [50.0] * 10)
+        monitor_of(losses + [50.0] * 10)

@@ -1,4 +1,4 @@
-"""The train step under a real SIGTERM: it saves, says 75, and goes on in the same MLflow run."""
+"""The train step under a real SIGTERM: it saves, exits with 75, and resumes in the same MLflow run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEP_COUNT = 9
 
 
 class TermAt:
-    """A progress hook that asks the process to stop at a step, as Kubernetes would."""
+    """A progress hook that sends SIGTERM at a step, as Kubernetes would."""
 
     def __init__(self, step: int) -> None:
         self.step, self.seen = step, []
@@ -47,7 +47,7 @@ def train(folder: Path, dataset: str, base: Path, progress: TermAt, **more: obje
     return run_step(definition, arguments, progress)
 
 
-def test_sigterm_saves_and_the_next_attempt_goes_on(
+def test_sigterm_saves_and_the_next_attempt_resumes(
     dataset: str, base_model: Path, tmp_path: Path, mlflow_store: str
 ) -> None:
     with pytest.raises(Preempted, match="after step 4 of 9") as raised:
@@ -70,13 +70,13 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(
     assert steps == list(range(1, STEP_COUNT + 1))
 
 
-def test_a_tracking_server_that_is_away_at_a_resume_is_a_fault_and_no_wrong_setting(
+def test_a_tracking_server_outage_at_a_resume_is_a_fault_not_a_misconfiguration(
     dataset: str, base_model: Path, tmp_path: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong setting is not retried; a run that was preempted must be."""
+    """A misconfiguration is not retried; a preempted run must be."""
     with pytest.raises(Preempted):
         train(tmp_path, dataset, base_model, TermAt(2))
-    monkeypatch.setattr(tracking, "_OPENING_TRIES", 1)
+    monkeypatch.setattr(tracking, "CONNECT_ATTEMPTS", 1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StepError, match="MLflow does not answer") as raised:
@@ -84,22 +84,22 @@ def test_a_tracking_server_that_is_away_at_a_resume_is_a_fault_and_no_wrong_sett
     assert raised.value.exit_code == ExitCode.FAULT
 
 
-def test_divergence_ends_the_run_and_keeps_what_was_good(
+def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(
     dataset: str, base_model: Path, tmp_path: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from training.finetuning import loop
 
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_TIME_SHARE", 1e9)
-    original = loop.Trainer._step
+    original = loop.Trainer.take_step
 
     def poisoned(self: loop.Trainer, batch: object) -> float:
         if self.state.step == 3:
             with loop.torch.no_grad():
-                next(self._model.module.parameters()).fill_(float("nan"))
+                next(self.model.module.parameters()).fill_(float("nan"))
         return original(self, batch)
 
-    monkeypatch.setattr(loop.Trainer, "_step", poisoned)
+    monkeypatch.setattr(loop.Trainer, "take_step", poisoned)
     with pytest.raises(StepError, match="3 steps in a row") as raised:
         train(tmp_path, dataset, base_model, TermAt(-1))
     assert (raised.value.reason, raised.value.exit_code) == (Reason.DIVERGED, ExitCode.MISCONFIGURED)  # no retry

@@ -1,4 +1,4 @@
-"""Presets, forms and command lines are views of one recipe, and a key depends on what comes of them."""
+"""Presets, forms and command lines give one recipe, and a key depends on the resolved values only."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tasks.contract import Misconfigured, from_argv, to_argv
 from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
 from tasks.dataset.manifest import load_manifest
 from tasks.models import ModelReference
-from training.families import load_acoustic_model
+from training.families.model_folder import load_acoustic_model
 from training.finetuning import recipe
-from training.finetuning.recipe import PRESETS, Recipe, base_of, load_preset, resolve_base, resolve_recipe
-from training.finetuning.session import take_validation_sample
+from training.finetuning.recipe import PRESETS, Recipe, base_uri, load_preset, resolve_base, resolve_recipe
+from training.finetuning.session import load_validation_sample
 from training.steps import train
 
 
@@ -31,7 +31,7 @@ def test_presets_are_complete_and_the_only_ones() -> None:
         assert preset.base or name is PresetName.DEMO
 
 
-def test_what_is_given_goes_over_the_preset_also_where_it_is_the_presets_value() -> None:
+def test_given_values_override_the_preset_even_where_they_are_equal() -> None:
     preset = load_preset(PresetName.WHISPER_SMALL_LORA).recipe
     assert resolve_recipe(arguments(preset="whisper-small-lora")) == preset
     found = resolve_recipe(arguments(preset="whisper-small-lora", lora_rank=0, augment="false", precision="float32"))
@@ -64,24 +64,24 @@ def test_a_key_depends_on_the_resolved_values_only(dataset: str, base_model: Pat
     assert inputs() != inputs(preset="parakeet-ctc")
 
 
-def test_weights_are_chosen_on_as_much_speech_as_the_recipe_says(dataset: str, base_model: Path) -> None:
+def test_validation_uses_as_much_speech_as_the_recipe_says(dataset: str, base_model: Path) -> None:
     for name in set(PresetName) - {PresetName.DEMO}:
         assert load_preset(name).recipe.validation_seconds >= 3600
     manifest, _ = load_manifest(dataset)
     model = load_acoustic_model(base_model, "cpu")
     for seconds in (3.0, 15.0):
-        sample = take_validation_sample(model, manifest, seconds, batch_frames=400)
+        sample = load_validation_sample(model, manifest, seconds, batch_frames=400)
         assert sample is not None
         assert sample.audio_s == pytest.approx(seconds, rel=0.3)
 
 
-def test_without_any_base_it_says_so() -> None:
-    assert base_of(arguments(preset="whisper-small-lora")) == "openai/whisper-small"
+def test_a_missing_base_is_reported() -> None:
+    assert base_uri(arguments(preset="whisper-small-lora")) == "openai/whisper-small"
     with pytest.raises(Misconfigured, match="give --base"):
-        base_of(arguments())
+        base_uri(arguments())
 
 
-def test_a_figure_out_of_its_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_out_of_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (PRESETS / "demo.yaml").read_text()
     monkeypatch.setattr(recipe, "PRESETS", tmp_path)
     for damaged in (text.replace("steps: 500", "steps: 0"), text.replace("seed: 0", ""), text + "surprise: 1\n", "{"):
@@ -90,8 +90,8 @@ def test_a_figure_out_of_its_bounds_is_refused(tmp_path: Path, monkeypatch: pyte
             load_preset(PresetName.DEMO)
 
 
-def test_a_task_goes_on_from_the_base_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rollback in the middle of a training moves the alias."""
+def test_a_retry_uses_the_base_of_the_first_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback during training moves the alias."""
     champion = "models:/m/1"
 
     def resolved(uri: str) -> ModelReference:
@@ -107,4 +107,4 @@ def test_a_task_goes_on_from_the_base_that_it_began_with(tmp_path: Path, monkeyp
     champion = "models:/m/2"
     assert base("train") == "models:/m/1"
     assert base("of-another-run") == "models:/m/2"
-    assert base("train", "models:/m/3") == "models:/m/3", "another base is asked for"
+    assert base("train", "models:/m/3") == "models:/m/3", "another base is requested"

@@ -1,4 +1,4 @@
-"""A run that is killed at any step goes on as if nothing had happened."""
+"""A run that is killed at any step resumes as if it had never been interrupted."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from tasks.contract import Misconfigured, Preempted, Reason
 from tasks.contract.arguments import PresetName
 from tasks.dataset.manifest import load_manifest
 from tasks.progress import no_progress
-from training.data.loader import BatchLoader, Draw
+from training.data.loader import BatchDraw, BatchLoader
 from training.data.order import EpochOrder, Position
-from training.families import Batch, load_acoustic_model
+from training.families.acoustic import PaddedBatch
+from training.families.model_folder import load_acoustic_model
 from training.finetuning import loop
 from training.finetuning.batches import BatchMaker
 from training.finetuning.checkpoints import Checkpoints
-from training.finetuning.distribution import Peers
+from training.finetuning.distribution import ProcessGroup
 from training.finetuning.loop import RunState, Trainer, weights_of
 from training.finetuning.recipe import load_preset
-from training.finetuning.session import Session, gather, train
+from training.finetuning.session import RunSettings, index_split, run_session
 from training.finetuning.validation import take_sample
 
 pytestmark = pytest.mark.timeout(900)  # its fixtures train a model: minutes where cores are shared
@@ -36,7 +37,7 @@ Metrics = Callable[[int, dict[str, float]], None]
 
 
 class Killed(BaseException):
-    """What `kill -9` looks like to storage: nothing after it is written."""
+    """Like `kill -9` to storage: nothing is written afterwards."""
 
 
 def attempt(
@@ -46,10 +47,10 @@ def attempt(
     torch.set_num_threads(1)
     manifest, _ = load_manifest(dataset)
     model = load_acoustic_model(base, "cpu")
-    for module in model.module.modules():  # random numbers in the model: their state must survive too
+    for module in model.module.modules():  # randomness in the model must resume too
         if isinstance(getattr(module, "activation_dropout", None), float):
             module.activation_dropout = 0.1
-    material, held_out = gather(model, manifest.uris("train")), gather(model, manifest.uris("validation"))
+    train_split, held_out = index_split(model, manifest.uris("train")), index_split(model, manifest.uris("validation"))
     sample = take_sample(model, held_out.reader, held_out.index, 8.0, 400)
     scratch.mkdir(exist_ok=True)
     recipe = load_preset(PresetName.DEMO).recipe.model_copy(update={"steps": STEPS, "validations": 3, "seed": seed})
@@ -63,8 +64,10 @@ def attempt(
         stop=stop,
     )
     trainer.resume()
-    order = EpochOrder(material.index, batch_frames=400, pool_frames=1600, seed=seed)
-    loader = BatchLoader(material.reader, material.index, order, trainer.state.position, BatchMaker(model, recipe))
+    order = EpochOrder(train_split.index, batch_frames=400, pool_frames=1600, seed=seed)
+    loader = BatchLoader(
+        train_split.reader, train_split.index, order, trainer.state.position, BatchMaker(model, recipe)
+    )
     try:
         trainer.run(loader)
     finally:
@@ -87,8 +90,8 @@ def assert_same_course(found: Trainer, expected: Trainer) -> None:
     assert found.state.losses == pytest.approx(expected.state.losses, abs=1e-6)
     assert found.state.wers == expected.state.wers
     assert found.state.position == expected.state.position
-    theirs = weights_of(expected._model.module)
-    for name, tensor in weights_of(found._model.module).items():
+    theirs = weights_of(expected.model.module)
+    for name, tensor in weights_of(found.model.module).items():
         torch.testing.assert_close(tensor, theirs[name], atol=1e-6, rtol=1e-5)
 
 
@@ -121,7 +124,7 @@ def test_killed_at_random_steps(
     assert_same_course(trainer, uninterrupted)
 
 
-def test_stopped_politely(dataset: str, base_model: Path, tmp_path: Path, uninterrupted: Trainer) -> None:
+def test_stopped_on_request(dataset: str, base_model: Path, tmp_path: Path, uninterrupted: Trainer) -> None:
     prefix, stop = storage.file_uri(tmp_path / "checkpoints"), Event()
 
     def metrics(step: int, figures: dict[str, float]) -> None:
@@ -141,30 +144,30 @@ def test_a_finished_run_trains_no_more(
     prefix = storage.file_uri(tmp_path / "checkpoints")
     first = attempt(dataset, base_model, prefix, tmp_path / "scratch", "first", ignore, Event())
 
-    def fail(self: Trainer, batch: Batch) -> None:
+    def fail(self: Trainer, batch: PaddedBatch) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(Trainer, "_step", fail)
+    monkeypatch.setattr(Trainer, "take_step", fail)
     second = attempt(dataset, base_model, prefix, tmp_path / "scratch", "second", ignore, Event())
     assert_same_course(second, first)
 
 
 def test_the_model_draws_random_numbers(uninterrupted: Trainer) -> None:
-    """Else the tests above would not show that a step draws the same ones whenever it is made."""
-    batch = uninterrupted._sample.batches[0]
+    """Without randomness in the model, the tests above would not show that it resumes."""
+    batch = uninterrupted.sample.batches[0]
     with torch.no_grad():
-        assert uninterrupted._model.loss(batch) != uninterrupted._model.loss(batch)
+        assert uninterrupted.model.loss(batch) != uninterrupted.model.loss(batch)
 
 
 def test_state_survives_being_saved() -> None:
     state = RunState(step=3, position=Position(1, 2), losses=[1.0, 0.5], wers=[(0, 0.9)], best="x", best_wer=0.9)
-    state.health.follow(2.0, 1.0)
+    state.health.update(2.0, 1.0)
     assert RunState.from_plain(state.to_plain()) == state
 
 
-def test_a_run_that_gets_no_better_ends_early(dataset: str, base_model: Path, tmp_path: Path) -> None:
-    """Patience counts validations since the best one, and is kept through a resume."""
-    session = Session(
+def test_early_stopping(dataset: str, base_model: Path, tmp_path: Path) -> None:
+    """Patience counts validations since the best one, and survives a resume."""
+    settings = RunSettings(
         dataset,
         base_model,
         load_preset(PresetName.DEMO).recipe.model_copy(
@@ -174,24 +177,24 @@ def test_a_run_that_gets_no_better_ends_early(dataset: str, base_model: Path, tm
         "one",
         tmp_path,
     )
-    found = train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
+    found = run_session(settings, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
     assert [step for step, _ in found.state.wers] == [0, 3, 6]
     assert (found.state.step, found.state.best_step) == (6, 0)
-    again = train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
+    again = run_session(settings, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
     assert again.state.step == 6
 
 
-def test_a_batch_that_does_not_fit_is_no_fault_of_the_moment(
+def test_out_of_memory_is_a_misconfiguration(
     dataset: str, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill_memory(self: Trainer, batch: Batch) -> float:
+    def fill_memory(self: Trainer, batch: PaddedBatch) -> float:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Trainer, "_step", fill_memory)
+    monkeypatch.setattr(Trainer, "take_step", fill_memory)
     recipe = load_preset(PresetName.DEMO).recipe
-    session = Session(dataset, base_model, recipe, storage.file_uri(tmp_path / "checkpoints"), "one", tmp_path)
+    settings = RunSettings(dataset, base_model, recipe, storage.file_uri(tmp_path / "checkpoints"), "one", tmp_path)
     with pytest.raises(Misconfigured, match="step 1: CUDA out of memory") as raised:
-        train(session, Peers(), metrics=ignore, progress=no_progress, stop=Event())
+        run_session(settings, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
     assert raised.value.reason is Reason.MEMORY_LIMIT
     assert "batch_seconds" in raised.value.next_step
 
@@ -205,10 +208,10 @@ def test_patience_counts_from_the_best() -> None:
 
 @pytest.fixture
 def one_bad_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The batch of the seventh step holds a feature without bound."""
+    """The batch of the seventh step has an infinite feature."""
     make = BatchMaker.__call__
 
-    def poisoned(self: BatchMaker, draw: Draw) -> Batch:
+    def poisoned(self: BatchMaker, draw: BatchDraw) -> PaddedBatch:
         batch = make(self, draw)
         if draw.position == Position(0, 6):
             batch.features[0, 0, 0] = math.inf
@@ -219,14 +222,14 @@ def one_bad_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("one_bad_batch")
 def test_a_skipped_step_leaves_no_trace_in_the_model(dataset: str, base_model: Path, tmp_path: Path) -> None:
-    """Batch normalisation has taken the batch into its statistics by the time that the loss is known."""
+    """Batch normalisation has updated its statistics before the loss is known."""
     trainer = attempt(dataset, base_model, storage.file_uri(tmp_path / "c"), tmp_path / "s", "a", ignore, Event())
     assert [step for step, loss in enumerate(trainer.state.losses) if math.isnan(loss)] == [6]
-    assert not [name for name, tensor in weights_of(trainer._model.module).items() if not tensor.isfinite().all()]
+    assert not [name for name, tensor in weights_of(trainer.model.module).items() if not tensor.isfinite().all()]
 
 
 @pytest.mark.usefixtures("one_bad_batch")
-def test_stopped_after_a_bad_step_saves_what_it_says(dataset: str, base_model: Path, tmp_path: Path) -> None:
+def test_a_stop_after_a_bad_step_saves_the_step_it_reports(dataset: str, base_model: Path, tmp_path: Path) -> None:
     prefix, stop = storage.file_uri(tmp_path / "checkpoints"), Event()
 
     def metrics(step: int, figures: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""A model becomes an MLflow model."""
+"""Packaging a model as an MLflow pyfunc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics reach MLflow while training runs, and outlive a server that goes away."""
+"""Metrics reach MLflow while training runs, and survive an outage of the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.registry import tracking
 
 
 class Flaky:
-    """A real client whose connection can be cut."""
+    """A real client with simulated outages."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client, self.is_down = client, False
@@ -62,7 +62,7 @@ def test_metrics_appear_while_the_run_is_going(client: MlflowClient, run_id: str
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
-def test_a_server_that_was_away_gets_everything(client: MlflowClient, run_id: str) -> None:
+def test_everything_is_sent_after_an_outage(client: MlflowClient, run_id: str) -> None:
     flaky = Flaky(client)
     live = tracking.LiveRun(flaky, run_id)
     flaky.is_down = True
@@ -75,7 +75,7 @@ def test_a_server_that_was_away_gets_everything(client: MlflowClient, run_id: st
     assert len(client.get_metric_history(run_id, "loss")) == 2500
 
 
-def test_a_server_that_stays_away_costs_metrics_not_the_run(client: MlflowClient, run_id: str) -> None:
+def test_a_lasting_outage_costs_metrics_not_the_run(client: MlflowClient, run_id: str) -> None:
     flaky = Flaky(client)
     flaky.is_down = True
     live = tracking.LiveRun(flaky, run_id)
@@ -83,7 +83,7 @@ def test_a_server_that_stays_away_costs_metrics_not_the_run(client: MlflowClient
     assert live.close("FINISHED") == 2
 
 
-def test_links_are_for_people_and_requests_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_use_the_browser_url_and_requests_the_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.airscript.svc:5000")
     assert tracking.version_url("m", 3) == "http://mlflow.airscript.svc:5000/#/models/m/versions/3"
     monkeypatch.setenv("AIRSCRIPT_MLFLOW_URL", "https://mlflow.example.org/")
@@ -95,7 +95,7 @@ def test_links_are_for_people_and_requests_for_steps(monkeypatch: pytest.MonkeyP
     assert tracking.tracking_uri() == "http://mlflow.airscript.svc:5000"
 
 
-def test_an_upload_has_the_time_that_storing_takes(
+def test_uploads_have_a_longer_timeout(
     client: MlflowClient, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
@@ -111,20 +111,20 @@ def test_an_upload_has_the_time_that_storing_takes(
 
 
 def test_a_store_without_a_server_keeps_artifacts_beside_it(client: MlflowClient, mlflow_store: str) -> None:
-    """Else they would land in the working directory."""
+    """MLflow's default would be the working directory."""
     experiment = client.get_experiment(tracking.experiment_id(client, "here"))
     folder = mlflow_store.removeprefix("sqlite:///").rsplit("/", 1)[0]
     assert experiment.artifact_location == f"file://{folder}/artifacts/here"
     assert tracking.experiment_id(client, "here") == experiment.experiment_id
 
 
-def test_a_deleted_experiment_comes_back(client: MlflowClient) -> None:
+def test_a_deleted_experiment_is_restored(client: MlflowClient) -> None:
     first = tracking.experiment_id(client, "again")
     client.delete_experiment(first)
     assert tracking.experiment_id(client, "again") == first
 
 
-def test_a_deleted_run_is_not_gone_on_with(client: MlflowClient, run_id: str) -> None:
+def test_a_deleted_run_is_restored_and_a_missing_one_reported(client: MlflowClient, run_id: str) -> None:
     assert tracking.reopen(client, run_id)
     assert not tracking.reopen(client, "0" * 32)
     client.delete_run(run_id)

@@ -1,4 +1,4 @@
-"""The bootstrap: coverage on known distributions, pairing, and what it must not claim."""
+"""The bootstrap: coverage on known distributions, pairing, and its rate of false positives."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_the_rate_is_a_ratio_of_sums() -> None:
     assert found.value == pytest.approx(0.01)
 
 
-def test_paired_difference_sees_what_two_intervals_hide() -> None:
-    """Units vary much more than the models differ: only the pairing shows that one is always a little better."""
+def test_paired_difference_detects_what_two_intervals_hide() -> None:
+    """Units vary much more than the models differ: only pairing shows that one is consistently better."""
     rng = np.random.default_rng(1)
     lengths = np.full(30, 100)
     champion = rng.integers(5, 60, 30)

@@ -1,4 +1,4 @@
-"""The scoring normaliser: what it takes for equal."""
+"""The scoring normaliser: which texts it makes equal."""
 
 from __future__ import annotations
 

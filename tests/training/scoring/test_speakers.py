@@ -12,11 +12,11 @@ from tasks.transcripts.spans import Turn
 from training.scoring.speakers import (
     SpeakerErrors,
     annotation_of,
+    diarization_errors,
     jaccard_error_rate,
     read_rttm,
     speaker_errors,
     speaker_word_errors,
-    talk_errors,
 )
 
 SETTINGS = {
@@ -96,12 +96,12 @@ def test_words_at_the_wrong_speaker_count_twice() -> None:
 def test_recordings_add_up_and_speakers_are_counted() -> None:
     reference = annotation_of([Turn(0, 4_000, "ann"), Turn(4_000, 8_000, "bob")])
     as_one = annotation_of([Turn(0, 8_000, "S1")])
-    found = talk_errors([(reference, reference, None), (reference, as_one, None)])
-    assert (found.n_right, found.n) == (1, 2)
-    assert found.bare.scored_s == pytest.approx(16)
-    assert found.bare.confusion_s == pytest.approx(4)
-    assert found.collared.scored_s == pytest.approx(2 * (8 - 4 * 0.25), abs=0.01)
+    found = diarization_errors([(reference, reference, None), (reference, as_one, None)])
+    assert (found.n_correct, found.n) == (1, 2)
+    assert found.without_collar.scored_s == pytest.approx(16)
+    assert found.without_collar.confusion_s == pytest.approx(4)
+    assert found.with_collar.scored_s == pytest.approx(2 * (8 - 4 * 0.25), abs=0.01)
     assert str(found).startswith(
         "DER 25.0 % without collar, overlap scored (missed 0.0, false alarm 0.0, confusion 25.0)"
     )
-    assert str(found).endswith("number of speakers right in 1 of 2")
+    assert str(found).endswith("number of speakers correct in 1 of 2")

@@ -1,4 +1,4 @@
-"""Which model an evaluation is of, where an alias moves meanwhile."""
+"""Which model is evaluated when an alias moves during the step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.steps import evaluate
 
 @pytest.fixture
 def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A champion that is rolled back whenever a step has just found it for its key."""
+    """A champion that is rolled back right after a step has resolved it for its key."""
     before, after = (
         evaluate.resolve(str(write_parakeet(tmp_path / name, seed=seed))) for seed, name in enumerate("ab")
     )
@@ -23,11 +23,11 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "models:/m@champion"
 
 
-def test_a_rollback_before_the_model_is_loaded_makes_another_attempt(moving: str, run: Steps, tmp_path: Path) -> None:
+def test_a_rollback_before_the_model_is_loaded_is_retried(moving: str, run: Steps, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "data", n_train=2, n_test=1)
-    with pytest.raises(StepError, match="another one than when the step began") as raised:
+    with pytest.raises(StepError, match="changed while the step ran") as raised:
         run("evaluate", model=moving, dataset=dataset)
     assert raised.value.reason is Reason.CHANGED_WHILE_READ
-    with pytest.raises(StepError, match="another one than when the step began"):
+    with pytest.raises(StepError, match="changed while the step ran"):
         run("train", base=moving, dataset=dataset, steps=1)
     assert not list(tmp_path.glob("work/*/*/result.json"))

@@ -1,4 +1,4 @@
-"""What becomes of a registered challenger: who decided, which way, and what the registry says of it afterwards."""
+"""The fate of a registered challenger: who decided, which way, and what the registry records."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tags(client: MlflowClient) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("decision", ["keep", "same"])
-def test_what_is_not_better_leaves_the_champion_where_it_is(client: MlflowClient, run: Steps, decision: str) -> None:
+def test_a_challenger_that_is_not_better_leaves_the_champion(client: MlflowClient, run: Steps, decision: str) -> None:
     done = decide(run, decision)
     assert (done.labels["promoted"], done.labels["champion"]) == ("no", "models:/m/1")
     assert alias_version(client, NAME, CHAMPION) == 1
@@ -71,7 +71,7 @@ def test_a_refusal_is_recorded_though_the_rule_would_promote(client: MlflowClien
     assert decide(run, "promote", promote="no", decided_by=who).labels["promoted"] == "no"
     assert alias_version(client, NAME, CHAMPION) == 1
     assert tags(client)["refused_by"] == who
-    assert tags(client)["refused_because"] == f"{who} said no; the rule: as it was measured"
+    assert tags(client)["refused_because"] == f"{who} decided no; the rule: as it was measured"
 
 
 def test_the_better_is_promoted(client: MlflowClient, run: Steps) -> None:
@@ -81,15 +81,15 @@ def test_the_better_is_promoted(client: MlflowClient, run: Steps) -> None:
     assert "refused_by" not in tags(client)
 
 
-def test_an_old_comparison_promotes_nothing(client: MlflowClient, run: Steps) -> None:
-    """Its task was cleared, and another model is the champion by now."""
+def test_a_stale_comparison_promotes_nothing(client: MlflowClient, run: Steps) -> None:
+    """Its task was cleared after another model became champion."""
     done = decide(run, "promote", champion="m/0")
     assert (done.labels["promoted"], done.labels["champion"]) == ("no", "models:/m/1")
     assert tags(client)["refused_because"] == "it was compared with m/0, and the champion is m/1 by now"
     assert decide(run, "promote", champion="m/0", promote="yes", decided_by="ada").labels["promoted"] == "yes"
 
 
-def test_another_models_comparison_is_none(client: MlflowClient, run: Steps) -> None:
+def test_the_comparison_of_another_model_is_refused(client: MlflowClient, run: Steps) -> None:
     registered = write_result(run.folder, "register-model", {"comparison": "of another run"}, name=NAME, version="2")
     comparison = write_result(run.folder, "compare-models", decision="promote", reason="", champion="m/1")
     with pytest.raises(InputRejected, match=r"not the comparison that m/2 was registered with"):
@@ -101,16 +101,16 @@ def test_a_person_may_promote_what_the_rule_would_keep(client: MlflowClient, run
     assert tags(client)["promoted_by"] == "ada"
 
 
-def test_what_was_rolled_back_is_refused_with_the_reason(client: MlflowClient, run: Steps) -> None:
+def test_a_rolled_back_version_is_refused_with_the_reason(client: MlflowClient, run: Steps) -> None:
     client.set_model_version_tag(NAME, "2", "rolled_back_by", "Grace")
     assert decide(run, "promote").labels["promoted"] == "no"
     assert "rolled back by Grace" in tags(client)["refused_because"]
 
 
-def test_a_registry_that_fails_is_not_one_without_the_model(
+def test_a_failing_registry_is_not_taken_for_one_without_the_model(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the same weights become a version of their own, without the mark of the one that was rolled back."""
+    """Otherwise the same weights would become a new version without the rolled-back tag."""
 
     def fail(error_code: int) -> None:
         def search(filter_string: str) -> None:

@@ -1,8 +1,7 @@
-"""What makes a little speech go further: other voices and paces by warping features, and hidden parts.
+"""Augmentation of log-mel features: warping in time and frequency, and SpecAugment masks.
 
-Everything works on log-mel features, so that training reads no audio, and is a pure function of a generator that is
-made from the utterance's place in the order: nothing to save, nothing to replay, and the same in however many
-processes a batch is trained on.
+It needs no audio, and is a pure function of a generator seeded by the utterance's position in the order: there is no
+state to save or replay, and the result does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ class SpecAugment:
 
     n_mel_masks: int = 2
     mel_share: float = 0.17
-    """Widest mel mask, as a share of all mels."""
+    """Maximum width of a mel mask, as a share of all mels."""
     time_masks_per_s: float = 0.2
     time_mask_s: float = 0.24
-    """Longest time mask."""
+    """Maximum length of a time mask."""
     frame_rate_hz: float = 50.0
 
     def __call__(
         self, features: torch.Tensor, n_frames: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> torch.Tensor:
-        """Masks in place the padded batch `(batch, n_frames, n_mels)`, whose rows have `n_frames` each.
+        """Mask, in place, the padded batch `(batch, n_frames, n_mels)`, whose rows have `n_frames` each.
 
-        A mask takes the row's mean, which after per-feature normalisation is zero.
+        Masked values become the row's mean, which is zero after per-feature normalisation.
         """
         n_mels = features.shape[2]
         for row, n, rng in zip(features, n_frames, rngs, strict=True):
@@ -56,18 +55,18 @@ class SpecAugment:
 
 @dataclass(frozen=True)
 class VoiceWarp:
-    """Stretches an utterance in time and along the mels: another pace, another vocal tract.
+    """Stretches an utterance in time and along the mels, for another pace and vocal tract length.
 
     After N. Jaitly and G. Hinton, "Vocal Tract Length Perturbation improves speech recognition" (2013), and T. Ko et
     al., "Audio augmentation for speech recognition", Interspeech 2015, both on features instead of audio.
     """
 
-    most: float = 0.10
-    """Factors lie within this share of 1 either way."""
+    max_change: float = 0.10
+    """Factors are drawn from 1 - `max_change` to 1 + `max_change`."""
 
     def factors(self, rng: np.random.Generator) -> tuple[float, float]:
-        """How much longer the utterance becomes, and how far its mels are drawn apart."""
-        longer, wider = rng.uniform(1 - self.most, 1 + self.most, 2)
+        """Draw the stretch factors in time and along the mels."""
+        longer, wider = rng.uniform(1 - self.max_change, 1 + self.max_change, 2)
         return float(longer), float(wider)
 
     def __call__(self, features: np.ndarray, longer: float, wider: float) -> np.ndarray:
@@ -75,21 +74,23 @@ class VoiceWarp:
         n_frames, n_mels = features.shape
         times = np.linspace(0, n_frames - 1, max(2, round(n_frames * longer)), dtype=np.float32)
         mels = np.minimum(np.arange(n_mels, dtype=np.float32) / np.float32(wider), n_mels - 1)
-        return _interpolated(_interpolated(features.astype(np.float32), times).T, mels).T
+        stretched = _interpolate_rows(features.astype(np.float32), times)  # (n_frames * longer, n_mels)
+        return _interpolate_rows(stretched.T, mels).T
 
 
-def _interpolated(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Rows between the rows of `(n, m)`, at fractional `places`."""
-    lower = np.minimum(places.astype(np.int64), len(rows) - 2)
-    share = (places - lower)[:, None]
+def _interpolate_rows(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Interpolate linearly between the rows of `(n, m)` at fractional `positions`: `(n_positions, m)`."""
+    lower = np.minimum(positions.astype(np.int64), len(rows) - 2)
+    share = (positions - lower)[:, None]
     return rows[lower] * (1 - share) + rows[lower + 1] * share
 
 
-def augmentation_rng(seed: int, position: Position, place: int) -> np.random.Generator:
-    """The same numbers for the same place in the same batch, whenever it is made."""
-    return np.random.default_rng([seed, position.epoch, position.batch, place])
+def augmentation_rng(seed: int, position: Position, slot: int) -> np.random.Generator:
+    """Return a generator determined by batch position and the utterance's slot in it, whenever the batch is made."""
+    return np.random.default_rng([seed, position.epoch, position.batch, slot])
 
 
-def _span(rng: np.random.Generator, length: int, widest: int) -> tuple[int, int]:
-    width = int(rng.integers(0, widest + 1))
+def _span(rng: np.random.Generator, length: int, max_width: int) -> tuple[int, int]:
+    """Draw start and width of a mask."""
+    width = int(rng.integers(0, max_width + 1))
     return int(rng.integers(0, length - width + 1)), width
