@@ -1,10 +1,10 @@
-"""Live captions: audio blocks in, captions out, by workers that Kafka joins.
+"""Live captions: audio blocks in, captions out, by workers that are connected by Kafka topics.
 
     live.audio → prepare → live.prepared → features → live.features → diarize → live.voices → recognise → live.words
     live.words → captions → captions.partial, captions.final, WebVTT segments, the transcript at the end
 
-Every topic is keyed by session. A component is a pure state machine over its topic: equal messages give equal
-messages. So after a crash or a rebalance a worker loads the session's last snapshot, hears what came after it again,
-and says again what it had said; readers pass over sequence numbers that they have seen. At least once, and each
-(session, sequence) has one content: no more is claimed.
+All topics are keyed by session. A component is a deterministic state machine over its input topic: equal messages give
+equal outputs. After a crash or a rebalance a worker restores the session's last snapshot, replays the messages after it
+and sends the same outputs again; consumers skip sequence numbers that they have seen. So delivery is at least once, and
+the content of a (session, sequence) never differs.
 """

@@ -1,4 +1,4 @@
-"""`python -m tasks announce`: tell Kafka that media have arrived."""
+"""`python -m tasks announce`: publish media.arrived events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tasks.storage import ObjectInfo
 
 
 class Announce(BaseModel):
-    """Say that a medium is complete: an event media.arrived for it."""
+    """Publish a media.arrived event for each media file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    media: tuple[str, ...] = Field(description="URI of a medium; may be given more than once")
-    programme: str = Field("", description="its programme; without it the file's name")
-    metadata: tuple[str, ...] = Field((), description="name=value, passed on as it is; may be given more than once")
+    media: tuple[str, ...] = Field(description="URI of a media file; repeatable")
+    programme: str = Field("", description="programme, the message key; empty: the file name")
+    metadata: tuple[str, ...] = Field((), description="name=value, passed through unchanged; repeatable")
 
 
 def main(argv: list[str]) -> int:
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
 
 
 def arrived(found: ObjectInfo, programme: str = "", metadata: dict[str, str] | None = None) -> MediaArrived:
-    """The event for an object as storage shows it."""
+    """Return the event for a stored object."""
     return MediaArrived(
         uri=found.uri,
         n_bytes=found.size,
@@ -48,6 +48,6 @@ def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise Misconfigured(
-            "not name=value", reason=Reason.INVALID_ARGUMENT, subject=text, next_step="give --metadata=channel=one"
+            "not name=value", reason=Reason.INVALID_ARGUMENT, subject=text, next_step="use --metadata=channel=one"
         )
     return name, value

@@ -1,4 +1,4 @@
-"""`python -m tasks stream <component>`: one worker of live captions, or the feeder."""
+"""`python -m tasks stream <component>`: run one worker of live captions, or the feeder."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class _Arguments(BaseModel):
 
 
 class StreamWorker(_Arguments):
-    """One worker. Start as many of a component as its topic has partitions."""
+    """Run one worker of a component; up to as many as its topic has partitions."""
 
-    metrics_port: int = Field(0, ge=0, le=65_535, description="answers /metrics, /live and /ready; 0: nobody")
+    metrics_port: int = Field(0, ge=0, le=65_535, description="port of /metrics, /live and /ready; 0: none")
 
 
 class StreamPrepare(StreamWorker):
-    """One worker that takes the sound in. Start as many as its topic has partitions."""
+    """Resample the audio and detect speech; up to as many workers as the topic has partitions."""
 
-    ends_after_s: float = Field(600.0, ge=0, description="a session whose feeder is gone so long is ended; 0: never")
+    ends_after_s: float = Field(600.0, ge=0, description="end a session after this time without blocks; 0: never")
 
 
 class StreamModel(StreamWorker):
-    """One worker that needs the model. Start as many of a component as its topic has partitions."""
+    """Compute features, or recognise, with the model; up to as many workers as the topic has partitions."""
 
     model: str = Field(
         "models:/acoustic-model@champion",
@@ -44,27 +44,27 @@ class StreamModel(StreamWorker):
 
 
 class StreamDiarize(StreamWorker):
-    """One worker that tells voices apart. Start as many as its topic has partitions."""
+    """Diarize; up to as many workers as the topic has partitions."""
 
     diarizer: str = Field("embedded", pattern="^(embedded|none)$", description="embedded, or none: no speakers")
 
 
 class StreamCaptions(StreamWorker):
-    """One worker that writes captions. Start as many as its topic has partitions."""
+    """Write captions and the transcript; up to as many workers as the topic has partitions."""
 
     live: str = Field(description="URI prefix for WebVTT segments and playlists")
-    transcripts: str = Field(description="URI prefix under which transcripts are published")
-    language: str = Field("en", description="what is spoken (BCP 47)")
+    transcripts: str = Field(description="URI prefix of the published transcripts")
+    language: str = Field("en", description="spoken language (BCP 47)")
 
 
 class StreamFeed(_Arguments):
-    """Send a file or a live address as one session."""
+    """Feed a file or a live stream as one session."""
 
-    input: str = Field(description="a path, or an address: file, http(s) (HLS, Icecast), rtp, udp, srt")
-    session: str = Field(pattern=SESSION_PATTERN, description="name of the broadcast: one name, one transcript")
-    speed: float = Field(1.0, ge=0, description="times real time; 0: as fast as it goes")
-    block_ms: int = Field(200, ge=100, le=500, description="length of a block")
-    blobs: str = Field("", description="URI prefix for the sound, where Kafka is to carry its addresses only")
+    input: str = Field(description="a path, or a URL: file, http(s) (HLS, Icecast), rtp, udp, srt")
+    session: str = Field(pattern=SESSION_PATTERN, description="name of the broadcast; each name is used once")
+    speed: float = Field(1.0, ge=0, description="multiple of real time; 0: as fast as possible")
+    block_ms: int = Field(200, ge=100, le=500, description="duration of a block")
+    blobs: str = Field("", description="URI prefix for audio, so that Kafka carries only URIs; empty: inline")
 
 
 ARGUMENTS: dict[str, type[_Arguments]] = {
@@ -78,14 +78,14 @@ ARGUMENTS: dict[str, type[_Arguments]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Work until SIGTERM or SIGINT, and then stop within the second that one message takes."""
+    """Run until SIGTERM or SIGINT, then stop after the current message, within a second."""
     if not argv or argv[0] not in ARGUMENTS:
         asked = argv[0] if argv else ""
         if asked in ("", "-h", "--help"):
             print(_overview())
             return ExitCode.DONE
         raise Misconfigured(
-            f"no such component; there are {', '.join(ARGUMENTS)}",
+            f"unknown component; components are {', '.join(ARGUMENTS)}",
             reason=Reason.INVALID_ARGUMENT,
             subject=asked,
             next_step="see python -m tasks stream --help",
@@ -102,23 +102,30 @@ def main(argv: list[str]) -> int:
         if isinstance(arguments, StreamFeed):
             from tasks.streaming.feed import feed
 
-            feed(arguments.input, arguments.session, arguments.speed, arguments.block_ms, stop, arguments.blobs)
+            feed(
+                arguments.input,
+                session=arguments.session,
+                speed=arguments.speed,
+                block_ms=arguments.block_ms,
+                blobs=arguments.blobs,
+                stop=stop,
+            )
         else:
-            work(argv[0], arguments, stop)
+            run_worker(argv[0], arguments, stop)
     except ConnectionError as error:
-        log.error("Kafka", error=str(error))
+        log.error("Kafka failed", error=str(error))
         return ExitCode.FAULT
     return ExitCode.DONE
 
 
-def work(name: str, arguments: _Arguments, stop: threading.Event) -> None:
-    """Run one worker. The model is loaded before the group is joined: partitions never wait for it."""
+def run_worker(name: str, arguments: _Arguments, stop: threading.Event) -> None:
+    """Run one worker. Loads the model before joining the group, so that partitions never wait for it."""
     from tasks.streaming.runtime.metrics import Health, WorkerMetrics, serve
     from tasks.streaming.runtime.worker import Worker
 
     assert isinstance(arguments, StreamWorker)
     with scratch_folder(f"stream-{name}") as scratch:
-        component = load(name, arguments, scratch)
+        component = load_component(name, arguments, scratch)
         metrics, health = WorkerMetrics(name), Health()
         shut_down = serve(metrics, health, arguments.metrics_port) if arguments.metrics_port else None
         log.info("worker starts", component=name)
@@ -129,12 +136,12 @@ def work(name: str, arguments: _Arguments, stop: threading.Event) -> None:
                 shut_down()
 
 
-def load(name: str, arguments: _Arguments, scratch: Path) -> Component:
-    """The component with its model, if it has one. One thread a worker: many of them share a machine."""
+def load_component(name: str, arguments: _Arguments, scratch: Path) -> Component:
+    """Create a component, with its model if it has one. One thread per worker, since many share a machine."""
     if isinstance(arguments, StreamCaptions):
         from tasks.streaming.components import captions
 
-        return captions.component(captions.Places(arguments.live, arguments.transcripts, arguments.language))
+        return captions.component(captions.CaptionsConfig(arguments.live, arguments.transcripts, arguments.language))
     if isinstance(arguments, StreamModel):
         import torch
 
@@ -161,4 +168,4 @@ def load(name: str, arguments: _Arguments, scratch: Path) -> Component:
 def _overview() -> str:
     lines = ["usage: python -m tasks stream <component> [--flag=value ...]", ""]
     lines += [f"  {name:<10} {(model.__doc__ or '').splitlines()[0]}" for name, model in ARGUMENTS.items()]
-    return "\n".join([*lines, "", "AIRSCRIPT_KAFKA names the brokers."])
+    return "\n".join([*lines, "", "AIRSCRIPT_KAFKA sets the brokers."])

@@ -1,4 +1,4 @@
-"""A feeder: whatever FFmpeg reads, cut into blocks of sound, at real time or faster."""
+"""The feeder: cuts any input that FFmpeg reads into audio blocks, at real time or faster."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ SCHEMES = {
     "udp": "udp",
     "srt": "srt,udp",
 }
-"""Addresses that may be read, and what FFmpeg may use for each: a playlist on the network opens no file here."""
+"""Allowed URL schemes, and FFmpeg's protocol whitelist for each: a remote playlist cannot open local files."""
 OPEN_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 20.0
 
 
 def open_input(address: str) -> InputContainer:
-    """Open a path or an address.
+    """Open a path or a URL.
 
     Raises:
-        Misconfigured: a scheme that is not in `SCHEMES`.
-        InputRejected: nothing that FFmpeg reads is there.
+        Misconfigured: the scheme is not in `SCHEMES`.
+        InputRejected: FFmpeg cannot open it.
     """
     import av
 
     scheme = address.partition("://")[0].lower() if "://" in address else "file"
     if scheme not in SCHEMES:
         raise Misconfigured(
-            f"addresses may begin with {', '.join(SCHEMES)}",
+            f"unsupported URL scheme; supported are {', '.join(SCHEMES)}",
             reason=Reason.INVALID_ARGUMENT,
             subject=address,
-            next_step="give a file or one of these",
+            next_step="use a file or one of these schemes",
         )
     try:
         return av.open(
@@ -58,7 +58,7 @@ def open_input(address: str) -> InputContainer:
         )
     except (OSError, ValueError) as error:
         raise InputRejected(
-            f"it cannot be opened: {error}",
+            f"cannot be opened: {error}",
             reason=Reason.NOT_FOUND,
             subject=address,
             next_step="check the address; FFmpeg must be able to read it",
@@ -66,7 +66,7 @@ def open_input(address: str) -> InputContainer:
 
 
 def pcm_blocks(container: InputContainer, block_ms: int) -> Iterator[tuple[bytes, int, int]]:
-    """Bytes of 16-bit samples, interleaved, with their rate and channels; each `block_ms` long, the last shorter."""
+    """Yield interleaved 16-bit PCM with rate and channel count, in blocks of `block_ms`; the last is shorter."""
     from av import AudioResampler
 
     stream = container.streams.audio[0]
@@ -92,38 +92,28 @@ def _decoded(packet: Any) -> list[Any]:
     try:
         return list(packet.decode())
     except FFmpegError as error:
-        log.warning("a packet cannot be decoded", error=str(error))
+        log.warning("packet cannot be decoded", error=str(error))
         return []
 
 
-def feed(address: str, session: str, speed: float, block_ms: int, stop: threading.Event, blobs: str = "") -> int:
-    """Send all of an address as one session. Returns how many blocks there were.
+class BlockSender:
+    """Sends a session's audio to Kafka, as consecutive blocks."""
 
-    Where `blobs` is the URI of a folder, blocks lie there under the session's name and Kafka carries their addresses.
-    At `speed` 1 a block is sent when its last sample has been played; 0 is as fast as Kafka takes them. A session
-    ends with its input, also when that breaks off, or when the feeder is told to stop.
+    def __init__(self, session: str, blobs: str = "") -> None:
+        self._session, self._blobs = session, blobs
+        self._producer = kafka.producer()
+        self.failures: list[str] = []
+        self.sequence = self.n_samples = self.sent_ms = 0
 
-    Raises:
-        InputRejected: the input broke off; what had come before is sent, and the session is ended.
-        ConnectionError: Kafka did not take it.
-    """
-    from av.error import FFmpegError
-
-    kafka.wait_for_topics([AudioBlock.TOPIC])
-    client = kafka.producer()
-    failures: list[str] = []
-    sequence = sent_ms = 0
-    started = time.monotonic()
-
-    def send(audio: bytes, rate_hz: int, n_channels: int, is_last: bool) -> None:
-        nonlocal sequence
-        uri = storage.join(blobs, session, f"{sequence:09d}.pcm") if blobs and audio else ""
-        if uri:
+    def send(self, audio: bytes, rate_hz: int, n_channels: int, is_last: bool = False) -> None:
+        uri = ""
+        if self._blobs and audio:
+            uri = storage.join(self._blobs, self._session, f"{self.sequence:09d}.pcm")
             storage.write(uri, audio)
         block = AudioBlock(
-            session=session,
-            sequence=sequence,
-            start_ms=sent_ms,
+            session=self._session,
+            sequence=self.sequence,
+            start_ms=self.sent_ms,
             sample_rate_hz=rate_hz,
             n_channels=n_channels,
             audio=b"" if uri else audio,
@@ -131,36 +121,58 @@ def feed(address: str, session: str, speed: float, block_ms: int, stop: threadin
             captured_at=round(time.time(), 3),
             is_last=is_last,
         )
-        kafka.send(client, block.TOPIC, session, block.to_bytes(), kafka.failure_recorder(failures))
-        sequence += 1
+        recorder = kafka.failure_recorder(self.failures)
+        kafka.send(self._producer, block.TOPIC, self._session, block.to_bytes(), recorder)
+        self.sequence += 1
+        self.n_samples += len(audio) // (2 * n_channels)
+        self.sent_ms = 1000 * self.n_samples // rate_hz
 
-    broke_off: FFmpegError | None = None
+    def flush(self) -> None:
+        """Wait for delivery. Raises ConnectionError."""
+        n_left = self._producer.flush(kafka.FLUSH_S)
+        if self.failures or n_left:
+            raise ConnectionError(f"audio was not delivered: {self.failures[0] if self.failures else 'timed out'}")
+
+
+def feed(address: str, *, session: str, speed: float, block_ms: int, stop: threading.Event, blobs: str = "") -> int:
+    """Feed an input as one session, and return the number of blocks sent.
+
+    With `blobs`, a URI prefix, blocks are stored below it under the session's name and Kafka carries their URIs. At
+    `speed` 1 a block is sent when its last sample has been played, at 0 as fast as Kafka accepts it. The session ends
+    with its input, even if that breaks off, or when `stop` is set.
+
+    Raises:
+        InputRejected: the input broke off. The audio before is sent, and the session is ended.
+        ConnectionError: Kafka did not accept the audio.
+    """
+    from av.error import FFmpegError
+
+    kafka.wait_for_topics([AudioBlock.TOPIC])
+    sender = BlockSender(session, blobs)
+    started = time.monotonic()
+    break_off: FFmpegError | None = None
     with open_input(address) as container:
         rate_hz, n_channels = SAMPLE_RATE_HZ, 1
-        n_samples = 0
         try:
             for audio, rate_hz, n_channels in pcm_blocks(container, block_ms):
-                n_samples += len(audio) // (2 * n_channels)
                 if speed:
-                    stop.wait(max(0.0, started + n_samples / rate_hz / speed - time.monotonic()))
+                    end_s = (sender.n_samples + len(audio) // (2 * n_channels)) / rate_hz
+                    stop.wait(max(0.0, started + end_s / speed - time.monotonic()))
                 if stop.is_set():
                     break
-                send(audio, rate_hz, n_channels, is_last=False)
-                sent_ms = 1000 * n_samples // rate_hz
-                if failures:
+                sender.send(audio, rate_hz, n_channels)
+                if sender.failures:
                     break
         except FFmpegError as error:
-            broke_off = error
-    send(b"", rate_hz, n_channels, is_last=True)
-    left = client.flush(kafka.FLUSH_S)
-    if failures or left:
-        raise ConnectionError(f"Kafka did not take the sound: {failures[0] if failures else 'no answer'}")
-    if broke_off is not None:
+            break_off = error
+    sender.send(b"", rate_hz, n_channels, is_last=True)
+    sender.flush()
+    if break_off is not None:
         raise InputRejected(
-            f"it broke off after {sent_ms / 1000:.0f} s: {broke_off}",
+            f"the input broke off after {sender.sent_ms / 1000:.0f} s: {break_off}",
             reason=Reason.TRUNCATED,
             subject=address,
-            next_step="the session has ended; feed what follows under another name",
+            next_step="the session has ended; feed the rest under another name",
         )
-    log.info("fed", session=session, blocks=sequence, seconds=round(sent_ms / 1000, 1))
-    return sequence
+    log.info("fed", session=session, blocks=sender.sequence, seconds=round(sender.sent_ms / 1000, 1))
+    return sender.sequence

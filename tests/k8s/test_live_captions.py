@@ -18,7 +18,7 @@ from tasks.contract.events import (
     TranscriptFailed,
     TranscriptPublished,
 )
-from tasks.kafka import DEAD
+from tasks.kafka import DEAD_LETTER_SUFFIX
 from tasks.streaming.command import ARGUMENTS, StreamFeed
 from tasks.streaming.runtime import messages
 from tasks.streaming.runtime.session import Component
@@ -88,10 +88,10 @@ def test_it_is_scaled_by_the_topic_and_the_group_that_it_reads(
 ) -> None:
     spec = of_kind(live, "ScaledObject")[name]["spec"]
     (trigger,) = spec["triggers"]
-    assert trigger["metadata"]["topic"] == components[name].reads.TOPIC
+    assert trigger["metadata"]["topic"] == components[name].consumes.TOPIC
     assert trigger["metadata"]["consumerGroup"] == f"airscript-{name}"  # tasks/streaming/runtime/worker.py
     assert trigger["metadata"]["bootstrapServers"] == environment(live)["AIRSCRIPT_KAFKA"]
-    topic = of_kind(live, "KafkaTopic")[components[name].reads.TOPIC]
+    topic = of_kind(live, "KafkaTopic")[components[name].consumes.TOPIC]
     waits = round((SNAPSHOT_EVERY_S + COMMIT_EVERY_S) * 1000 / StreamFeed.model_fields["block_ms"].default)
     assert int(trigger["metadata"]["lagThreshold"]) > 2 * waits, "two channels that are well are no reason for a worker"
     assert spec["maxReplicaCount"] == topic["spec"]["partitions"] + 1
@@ -118,9 +118,9 @@ def test_it_is_probed_and_restricted(live: list[Manifest], name: str) -> None:
 def test_every_topic_is_there_as_the_workers_need_it(live: list[Manifest], components: dict[str, Component]) -> None:
     topics = {name: topic["spec"] for name, topic in of_kind(live, "KafkaTopic").items()}
     events = (CaptionPartial, CaptionFinal, MediaArrived, ModelPromoted, TranscriptFailed, TranscriptPublished)
-    streamed = {each.reads.TOPIC for each in components.values()}
+    streamed = {each.consumes.TOPIC for each in components.values()}
     states = {each.state_topic for each in components.values()}
-    dead = {topic + DEAD for topic in (*streamed, MediaArrived.TOPIC)}
+    dead = {topic + DEAD_LETTER_SUFFIX for topic in (*streamed, MediaArrived.TOPIC)}
     assert set(topics) == {event.TOPIC for event in events} | streamed | states | dead
     # docs/live-captions.md: the same number for all, or a state would be looked for in another partition.
     assert len({topics[name]["partitions"] for name in streamed | states}) == 1

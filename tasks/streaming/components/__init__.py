@@ -1,1 +1,1 @@
-"""The components of live captions, one per topic, each a function of messages and state; and what they share."""
+"""The components of live captions, one per input topic, and the pure functions that they share."""

@@ -1,8 +1,8 @@
-"""Which words of a hypothesis that is made again and again may be believed.
+"""Local agreement: which words of successive partial hypotheses are stable enough to commit.
 
-Local agreement (Liu et al., "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis
-Selection", 2020; Macháček et al., "Turning Whisper into Real-Time Transcription System", 2023): what two successive
-hypotheses begin with alike is settled, and never changes.
+Liu et al., "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection", 2020;
+Macháček et al., "Turning Whisper into Real-Time Transcription System", 2023. The longest common prefix of two
+successive hypotheses is committed and never changes.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ from collections.abc import Sequence
 
 from tasks.streaming.runtime.messages import LiveWord
 
-REPEAT_MS = 250  # a word that was committed may be heard so much later the next time
+MAX_SHIFT_MS = 250  # a committed word may be recognised this much later in the next hypothesis
 
 
-def fold(text: str) -> str:
-    """A word without case and the marks around it: hypotheses agree on what is said before they do on commas."""
+def normalise(text: str) -> str:
+    """Fold case and strip punctuation: hypotheses agree on words earlier than on commas."""
     return text.casefold().strip(".,?!;:…\"'«»„“”()-–— ")
 
 
-def after(words: Sequence[LiveWord], last: LiveWord | None) -> tuple[LiveWord, ...]:
-    """Those of a hypothesis that come after what is committed, of which `last` is the last word."""
+def uncommitted(hypothesis: Sequence[LiveWord], last: LiveWord | None) -> tuple[LiveWord, ...]:
+    """Return the words of a hypothesis after `last`, the last committed word."""
     if last is None:
-        return tuple(words)
-    left = [word for word in words if word.start_ms + word.end_ms > 2 * last.end_ms]
-    if left and fold(left[0].text) == fold(last.text) and left[0].start_ms < last.start_ms + REPEAT_MS:
-        left = left[1:]
-    return tuple(left)
+        return tuple(hypothesis)
+    words = [word for word in hypothesis if word.start_ms + word.end_ms > 2 * last.end_ms]
+    if words and normalise(words[0].text) == normalise(last.text) and words[0].start_ms < last.start_ms + MAX_SHIFT_MS:
+        words = words[1:]
+    return tuple(words)
 
 
-def agreed(before: Sequence[LiveWord], now: Sequence[LiveWord], until_ms: int) -> int:
-    """How many words of `now` are settled: they begin both hypotheses, and end by `until_ms`."""
+def count_agreed(previous: Sequence[LiveWord], current: Sequence[LiveWord], until_ms: int) -> int:
+    """Return the length of the common prefix of two hypotheses, as far as it ends by `until_ms`."""
     n = 0
-    for old, new in zip(before, now, strict=False):
-        if fold(old.text) != fold(new.text) or new.end_ms > until_ms:
+    for old, new in zip(previous, current, strict=False):
+        if normalise(old.text) != normalise(new.text) or new.end_ms > until_ms:
             break
         n += 1
     return n
 
 
-def in_sequence(words: Sequence[LiveWord], from_ms: int) -> tuple[LiveWord, ...]:
-    """The words with times that do not run back, neither behind `from_ms` nor into each other."""
+def without_overlaps(words: Sequence[LiveWord], from_ms: int) -> tuple[LiveWord, ...]:
+    """Return the words with times moved so that none starts before `from_ms` or before its predecessor's end."""
     ordered = []
     for word in words:
         start_ms = max(word.start_ms, from_ms)

@@ -1,10 +1,10 @@
-"""captions: settled words to captions, WebVTT segments, and at the session's end the published transcript.
+"""captions: committed words to captions, WebVTT segments and, at the session's end, a published transcript.
 
-    <live>/<session>/passages/000000.json    words that belong together, each written once
-                    /captions-000000.vtt      segments of six seconds, and captions.m3u8 that lists them
-    <transcripts>/<session>/<key>/            at the end, as the night publishes
+    <live>/<session>/passages/000000.json    consecutive words, each passage written once
+                    /captions-000000.vtt      segments of six seconds, listed in captions.m3u8
+    <transcripts>/<session>/<key>/            at the end, published as by the night
 
-What is written carries its number and follows from the messages, so writing it again changes nothing.
+Objects are numbered and determined by the messages, so writes are idempotent.
 """
 
 from __future__ import annotations
@@ -43,28 +43,27 @@ from tasks.transcripts.document import (
     Word,
     WordTiming,
 )
-from tasks.transcripts.merging import with_monotonic_times, into_segments, speakers_in, with_speakers
+from tasks.transcripts.merging import into_segments, speakers_in, with_monotonic_times, with_speakers
 from tasks.transcripts.sentences import with_capitals
 from tasks.transcripts.spans import Span, Turn
 from tasks.transcripts.text import clean, join
 
 VERSION = 1
-LONGEST_PASSAGE_MS = 5_000  # what is cut into cues at once: longer cuts better, and is seen later in WebVTT
-TURNS_KEPT_MS = 60_000
-LINGER_MS = 1_000  # a passage's last cue may stay so long after its last word
-UNNAMED = "0" * 64
-NAME_IS_TAKEN = "another broadcast has this name already: feed it under another"
+MAX_PASSAGE_MS = 5_000  # cut into cues as a whole: longer passages give better cues, but later WebVTT
+KEEP_TURNS_MS = 60_000
+MAX_HOLD_MS = 1_000  # a passage's last cue stays at most this long after its last word
+UNKNOWN_SHA256 = "0" * 64
+NAME_IN_USE = "another broadcast has used this session name: feed this one under another"
 
 log = structlog.get_logger()
 
 
 class Passage(Frozen):
-    """Words in a row, with what was known of them when they settled."""
+    """Consecutive committed words, with the utterances and final turns known when it was closed."""
 
     words: tuple[LiveWord, ...]
     spoken: tuple[LiveSpan, ...] = ()
     turns: tuple[LiveTurn, ...] = ()
-    """Those that became final."""
 
 
 class CaptionsState(State):
@@ -72,26 +71,28 @@ class CaptionsState(State):
     n_final: int = 0
     n_partial: int = 0
     partial: str = ""
-    """What the last partial caption said."""
+    """Text of the last partial caption."""
     before: LiveWord | None = None
-    """The last word of the passage before."""
+    """The last word of the previous passage."""
     open: tuple[LiveWord, ...] = ()
+    """Words of the open passage."""
     spoken: tuple[LiveSpan, ...] = ()
+    """Utterances that ended in the open passage."""
     final_turns: tuple[LiveTurn, ...] = ()
     turns: tuple[LiveTurn, ...] = ()
-    """The recent ones, final or not."""
+    """Recent turns, final or not."""
     n_passages: int = 0
     n_segments: int = 0
-    cues: tuple[hls.ShownCue, ...] = ()
-    """Those that segments to come may show."""
+    cues: tuple[hls.VttCue, ...] = ()
+    """Cues for segments to come."""
     cue_end_ms: int = 0
     is_refused: bool = False
-    """Another broadcast has the session's name."""
+    """Whether another broadcast has used the session's name."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where captions go, and what language they are in."""
+class CaptionsConfig:
+    """Output prefixes and the language of captions."""
 
     live: str
     transcripts: str
@@ -99,12 +100,12 @@ class Places:
 
 
 class CaptionsSession:
-    """One session."""
+    """Captions of one session."""
 
-    def __init__(self, places: Places, session: str, saved: bytes | None = None) -> None:
+    def __init__(self, config: CaptionsConfig, session: str, saved: bytes | None = None) -> None:
         self.state = CaptionsState.model_validate_json(saved) if saved else CaptionsState(session=session)
-        self._places = places
-        self._folder = storage.join(places.live, session)
+        self._config = config
+        self._folder = storage.join(config.live, session)
 
     def save(self) -> bytes:
         return self.state.model_dump_json().encode()
@@ -112,39 +113,39 @@ class CaptionsSession:
     def push(self, message: LiveWords) -> Iterator[Outgoing]:
         state = self.state
         if not state.is_refused:
-            yield from self._hear(message)
+            yield from self._process(message)
         if message.is_last:
             yield self._refusal() if state.is_refused else self._publish(message)
 
-    def _hear(self, message: LiveWords) -> Iterator[Outgoing]:
+    def _process(self, message: LiveWords) -> Iterator[Outgoing]:
         state = self.state
-        self._take_turns(message.turns, message.end_ms)
+        self._update_turns(message.turns, message.end_ms)
         if message.committed:
             yield self._caption(CaptionFinal, state.n_final, message.committed, message)
             state.n_final += 1
-        if (pending := _text(message.pending, self._places.language)) != state.partial:
+        if (pending := _text(message.pending, self._config.language)) != state.partial:
             yield self._caption(CaptionPartial, state.n_partial, message.pending, message)
             state.n_partial, state.partial = state.n_partial + 1, pending
         state.open += message.committed
         if message.spoken:
             state.spoken += (message.spoken,)
-        is_long = state.open and state.open[-1].end_ms - state.open[0].start_ms >= LONGEST_PASSAGE_MS
+        is_long = state.open and state.open[-1].end_ms - state.open[0].start_ms >= MAX_PASSAGE_MS
         if message.spoken or is_long or message.is_last:
             self._close_passage()
         if state.is_refused:
             return
-        self._show(state.open[0].start_ms if state.open else message.settled_ms)
+        self._write_segments(state.open[0].start_ms if state.open else message.settled_ms)
         if message.is_last:
-            self._show(message.end_ms, is_last=True)
+            self._write_segments(message.end_ms, is_last=True)
 
     def _caption(self, kind: type[Caption], sequence: int, words: Sequence[LiveWord], message: LiveWords) -> Caption:
-        spoken = self._with_speakers(words, self.state.turns)
+        assigned = self._with_speakers(words, self.state.turns)
         return kind(
             session=self.state.session,
             sequence=sequence,
-            start_ms=spoken[0].start_ms if spoken else message.settled_ms,
-            end_ms=spoken[-1].end_ms if spoken else message.settled_ms,
-            text=_text(words, self._places.language),
+            start_ms=assigned[0].start_ms if assigned else message.settled_ms,
+            end_ms=assigned[-1].end_ms if assigned else message.settled_ms,
+            text=_text(words, self._config.language),
             words=tuple(
                 CaptionWord(
                     text=word.text,
@@ -153,21 +154,21 @@ class CaptionsSession:
                     confidence=word.confidence or 0.0,
                     speaker=word.speaker,
                 )
-                for word in spoken
+                for word in assigned
             ),
             captured_at=message.captured_at,
         )
 
-    def _take_turns(self, turns: Sequence[LiveTurn], now_ms: int) -> None:
-        """A turn replaces the provisional ones that it covers."""
+    def _update_turns(self, turns: Sequence[LiveTurn], now_ms: int) -> None:
+        """Add turns; they replace the provisional ones from their start on."""
         state = self.state
         if not turns:
             return
-        begins_ms = min(turn.start_ms for turn in turns)
+        from_ms = min(turn.start_ms for turn in turns)
         kept = [
             turn
             for turn in state.turns
-            if (turn.is_final or turn.start_ms < begins_ms) and turn.end_ms > now_ms - TURNS_KEPT_MS
+            if (turn.is_final or turn.start_ms < from_ms) and turn.end_ms > now_ms - KEEP_TURNS_MS
         ]
         state.turns = (*kept, *turns)
         state.final_turns += tuple(turn for turn in turns if turn.is_final)
@@ -177,25 +178,25 @@ class CaptionsSession:
         return with_speakers(_words(words), [Turn(t.start_ms, t.end_ms, t.speaker) for t in turns])
 
     def _close_passage(self) -> None:
-        """Write the open words down, and cut them into cues."""
+        """Write the open passage, and cut it into cues."""
         state = self.state
         if not (state.open or state.spoken or state.final_turns):
             return
         passage = Passage(words=state.open, spoken=state.spoken, turns=state.final_turns)
-        uri, meant = self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n"
-        # A session that goes on after a crash may have settled on other words for a moment, but begins with the same.
-        if put_if_absent(uri, meant) != meant and not state.n_passages:
+        uri, data = self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n"
+        # Resumed after a crash, a session may differ in a later passage for a moment, but not in the first.
+        if put_if_absent(uri, data) != data and not state.n_passages:
             state.is_refused = True
-            log.error("a session is refused", session=state.session, why=NAME_IS_TAKEN, passage=uri)
+            log.error("session refused", session=state.session, reason=NAME_IN_USE, passage=uri)
             return
         if state.open:
-            # The word before tells whether a sentence begins here.
+            # The previous word decides whether a sentence begins here.
             context = (state.before,) if state.before else ()
-            words = with_capitals(self._with_speakers(context + state.open, state.turns), self._places.language)
+            words = with_capitals(self._with_speakers(context + state.open, state.turns), self._config.language)
             words = words[len(context) :]
             for cue in cut(self._transcript(words, words[-1].end_ms)):
-                shown = hls.ShownCue.of(cue, state.cue_end_ms)
-                latest_ms = max(words[-1].end_ms + LINGER_MS, shown.start_ms + 1)
+                shown = hls.VttCue.of(cue, state.cue_end_ms)
+                latest_ms = max(words[-1].end_ms + MAX_HOLD_MS, shown.start_ms + 1)
                 shown = shown.model_copy(update={"end_ms": min(shown.end_ms, latest_ms)})
                 state.cues += (shown,)
                 state.cue_end_ms = shown.end_ms
@@ -203,8 +204,8 @@ class CaptionsSession:
         state.n_passages += 1
         state.open, state.spoken, state.final_turns = (), (), ()
 
-    def _show(self, until_ms: int, is_last: bool = False) -> None:
-        """Publish the segments that lie before `until_ms`; at the end, also the one that began before it."""
+    def _write_segments(self, until_ms: int, is_last: bool = False) -> None:
+        """Write the segments that end by `until_ms`, and the playlist; at the session's end also the partial one."""
         state = self.state
         n_segments = -(-until_ms // hls.SEGMENT_MS) if is_last else until_ms // hls.SEGMENT_MS
         if n_segments <= state.n_segments and not is_last:
@@ -214,34 +215,36 @@ class CaptionsSession:
         state.n_segments = max(state.n_segments, n_segments)
         state.cues = tuple(cue for cue in state.cues if cue.end_ms > state.n_segments * hls.SEGMENT_MS)
         uri = self._uri(hls.PLAYLIST)
-        # Said again after a crash, the list must not become shorter than players have seen it.
+        # A replay after a crash must not shorten the playlist that players have seen.
         if is_last or not storage.exists(uri) or hls.count_segments(storage.read_bytes(uri)) < state.n_segments:
             storage.write(uri, hls.playlist(state.n_segments, until_ms if is_last else None))
 
     def _publish(self, message: LiveWords) -> TranscriptPublished:
-        """The whole session through the night's publishing. Its identity is the audio and the model."""
+        """Publish the whole session as the night does. Its key is that of the audio and the model."""
         session = self.state.session
         passages = [
             read_one(Passage, self._uri(f"passages/{number:06d}.json")) for number in range(self.state.n_passages)
         ]
-        live = [word for passage in passages for word in passage.words]
+        committed = [word for passage in passages for word in passage.words]
         turns = [turn for passage in passages for turn in passage.turns]
-        words = with_capitals(with_monotonic_times(self._with_speakers(live, turns), message.end_ms), self._places.language)
+        words = with_capitals(
+            with_monotonic_times(self._with_speakers(committed, turns), message.end_ms), self._config.language
+        )
         speech = [Span(start_ms=span.start_ms, end_ms=span.end_ms) for passage in passages for span in passage.spoken]
         transcript = self._transcript(words, message.end_ms, message, tuple(speech), has_speakers=bool(turns))
         key = digest_of({"live": VERSION, "audio": message.digest, "model": message.model_version})
-        manifest_uri = publish_transcript(transcript, session, key, self._places.transcripts)
-        manifest, standing = published_transcript(manifest_uri)
+        manifest_uri = publish_transcript(transcript, session, key, self._config.transcripts)
+        manifest, published = published_transcript(manifest_uri)
         return TranscriptPublished(
             produced_at=datetime.now(UTC),
             programme=session,
-            media=standing.media.uri,
+            media=published.media.uri,
             transcript=storage.parent(manifest_uri),
             transcript_key=manifest.key,
             model=manifest.model,
-            outcome=Outcome.DONE if live else Outcome.DONE_NO_SPEECH,
-            language=standing.language,
-            duration_s=standing.media.duration_ms / 1000,
+            outcome=Outcome.DONE if committed else Outcome.DONE_NO_SPEECH,
+            language=published.language,
+            duration_s=published.media.duration_ms / 1000,
         )
 
     def _refusal(self) -> TranscriptFailed:
@@ -252,7 +255,7 @@ class CaptionsSession:
             media=_media_uri(session),
             outcome=Outcome.REJECTED,
             reason=Reason.DUPLICATE,
-            detail=NAME_IS_TAKEN,
+            detail=NAME_IN_USE,
         )
 
     def _transcript(
@@ -263,13 +266,13 @@ class CaptionsSession:
         speech: tuple[Span, ...] = (),
         has_speakers: bool = True,
     ) -> Transcript:
-        said = [Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in words]
+        word_spans = [Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in words]
         speech_ms = sum(span.duration_ms for span in speech)
-        no_speakers = TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail="speakers were not told apart")
+        no_speakers = TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail="diarization was not run")
         return Transcript(
             media=Media(
                 uri=_media_uri(self.state.session),
-                sha256=(last.digest if last else "") or UNNAMED,
+                sha256=(last.digest if last else "") or UNKNOWN_SHA256,
                 duration_ms=duration_ms,
             ),
             provenance=Provenance(
@@ -279,10 +282,10 @@ class CaptionsSession:
                 code_version=code_version(),
                 normaliser="sentence-capitals-1",
             ),
-            language=self._places.language,
+            language=self._config.language,
             speakers=speakers_in(words),
             segments=into_segments(words),
-            coverage=Coverage(speech_ms=speech_ms, covered_ms=covered_ms(speech, said), redecoded_ms=0),
+            coverage=Coverage(speech_ms=speech_ms, covered_ms=covered_ms(speech, word_spans), redecoded_ms=0),
             warnings=() if has_speakers else (no_speakers,),
         )
 
@@ -313,5 +316,5 @@ def _text(words: Sequence[LiveWord], language: str) -> str:
     return join((text for word in words if (text := clean(word.text))), language)
 
 
-def component(places: Places) -> Component:
-    return Component("captions", LiveWords, lambda session, saved: CaptionsSession(places, session, saved), VERSION)
+def component(config: CaptionsConfig) -> Component:
+    return Component("captions", LiveWords, lambda session, saved: CaptionsSession(config, session, saved), VERSION)

@@ -1,8 +1,8 @@
-"""diarize: provisional speakers of what is being said.
+"""diarize: provisional speaker turns.
 
-Every second of an utterance is heard with the one before it by the embedding network of the batch path, and belongs to
-the nearest voice so far. The turns of an utterance may change until it ends; then they are final. What the night finds
-with all of a programme before it is better: it may hear the session again.
+For every second of an utterance the batch path's embedding network embeds that second and the one before it, and the
+embedding is assigned to the nearest speaker so far. The turns of an utterance may change until it ends, and are final
+then. Diarization of the recording by the night is better, since it has the whole programme.
 """
 
 from __future__ import annotations
@@ -11,40 +11,41 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from tasks.audio import SAMPLES_PER_MS
 from tasks.contract import Misconfigured, Reason
 from tasks.streaming.components import endpointing
 from tasks.streaming.components.endpointing import EndpointState
-from tasks.streaming.components.speakers import KnownVoices
+from tasks.streaming.components.speakers import SpeakerCentroids
 from tasks.streaming.runtime.messages import LiveFeatures, LiveTurn, LiveVoices, State, from_pcm
 from tasks.streaming.runtime.session import Component
 
 VERSION = 2
-HEARD_MS = 2_000  # what a voice is told by
+EMBEDDING_MS = 2_000  # duration of the audio that is embedded
 STEP_MS = 1_000
-LEAST_MS = 700  # less speech tells no voice
-ENOUGH_MS = 1_500  # less makes no new one
-# Distance on the unit sphere below which two seconds belong to a voice. Clustering whole programmes compares centroids
-# and has a stricter one. On synthetic speech, two seconds of one voice are 0.4 to 1.1 apart, of two voices 1.3 to 1.5.
-NEAR = 1.15
-NONE = "none"
+MIN_EMBEDDING_MS = 700  # shorter audio gets no embedding
+MIN_NEW_SPEAKER_MS = 1_500  # shorter audio starts no new speaker
+# Distance of unit vectors below which an embedding belongs to a speaker. Batch clustering compares centroids and is
+# stricter. In synthetic speech, two seconds of one voice are 0.4 to 1.1 apart, of two voices 1.3 to 1.5.
+MAX_DISTANCE = 1.15
+NO_DIARIZER = "none"
 
 Embed = Callable[[np.ndarray], np.ndarray]
-"""`(n_samples,)` float32 at 16 kHz to `(dimension,)`."""
+"""float32 audio at 16 kHz, shape (n_samples,), to an embedding, shape (dimension,)."""
 
 
 class DiarizeState(State):
     session: str
     sequence: int = 0
     endpoint: EndpointState = EndpointState()
-    voices: KnownVoices = KnownVoices()
+    voices: SpeakerCentroids = SpeakerCentroids()
     audio: bytes = b""
-    """The last of it, 16-bit."""
-    heard_ms: int = 0
-    """Up to here voices were told apart."""
+    """The last seconds, 16-bit."""
+    assigned_ms: int = Field(0, alias="heard_ms")
+    """Speakers are assigned up to here."""
     turns: tuple[LiveTurn, ...] = ()
-    """Of the utterance that goes on."""
+    """Turns of the open utterance."""
 
 
 class DiarizeSession:
@@ -54,7 +55,7 @@ class DiarizeSession:
         self.state = (
             DiarizeState.model_validate_json(saved)
             if saved
-            else DiarizeState(session=session, endpoint=EndpointState(), voices=KnownVoices())
+            else DiarizeState(session=session, endpoint=EndpointState(), voices=SpeakerCentroids())
         )
         self._embed = embed
 
@@ -71,38 +72,40 @@ class DiarizeSession:
         state.sequence += 1
 
     def _turns(self, message: LiveFeatures) -> Iterator[LiveTurn]:
-        """All turns of the utterance when one was heard anew; final ones when it ends."""
+        """Yield all turns of the open utterance after each assignment, and the final ones of utterances that ended."""
         state = self.state
-        state.audio = (state.audio + message.audio)[-2 * HEARD_MS * SAMPLES_PER_MS :]
+        state.audio = (state.audio + message.audio)[-2 * EMBEDDING_MS * SAMPLES_PER_MS :]
         end_ms = message.start_ms + len(message.speech) * endpointing.WINDOW_MS
         ended = endpointing.advance(state.endpoint, message.speech, message.start_ms)
         if message.is_last:
             ended += endpointing.close(state.endpoint, end_ms)
         for utterance in ended:
-            self._hear(utterance.start_ms, min(utterance.end_ms, end_ms), end_ms)
+            self._assign_speaker(utterance.start_ms, min(utterance.end_ms, end_ms), end_ms)
             yield from (turn.model_copy(update={"is_final": True}) for turn in state.turns)
             state.turns = ()
         begin_ms = state.endpoint.speaks_since_ms
-        if begin_ms >= 0 and end_ms - max(begin_ms, state.heard_ms) >= STEP_MS:
-            self._hear(begin_ms, end_ms, end_ms)
+        if begin_ms >= 0 and end_ms - max(begin_ms, state.assigned_ms) >= STEP_MS:
+            self._assign_speaker(begin_ms, end_ms, end_ms)
             yield from state.turns
 
-    def _hear(self, begin_ms: int, until_ms: int, end_ms: int) -> None:
-        """Say whose voice is heard from where the last one was told up to `until_ms`."""
+    def _assign_speaker(self, begin_ms: int, until_ms: int, end_ms: int) -> None:
+        """Assign a speaker to the utterance from the last assignment to `until_ms`. The audio held ends at `end_ms`."""
         state = self.state
-        from_ms = max(begin_ms, state.heard_ms)
-        state.heard_ms = max(state.heard_ms, until_ms)
+        from_ms = max(begin_ms, state.assigned_ms)
+        state.assigned_ms = max(state.assigned_ms, until_ms)
         if until_ms <= from_ms:
             return
-        samples = from_pcm(state.audio)
+        samples = from_pcm(state.audio)  # (n_samples,)
         first_ms = max(begin_ms, end_ms - len(samples) // SAMPLES_PER_MS)
         n_before_end = (end_ms - first_ms) * SAMPLES_PER_MS
-        heard = samples[max(0, len(samples) - n_before_end) : len(samples) - (end_ms - until_ms) * SAMPLES_PER_MS]
+        embedded = samples[max(0, len(samples) - n_before_end) : len(samples) - (end_ms - until_ms) * SAMPLES_PER_MS]
         speaker = state.turns[-1].speaker if state.turns else ""
-        heard_ms = len(heard) // SAMPLES_PER_MS
-        if heard_ms >= LEAST_MS and self._embed is not None:
-            voice = state.voices.hear(self._embed(heard), NEAR, may_be_new=heard_ms >= ENOUGH_MS)
-            speaker = f"S{voice + 1}" if voice is not None else speaker
+        embedded_ms = len(embedded) // SAMPLES_PER_MS
+        if embedded_ms >= MIN_EMBEDDING_MS and self._embed is not None:
+            number = state.voices.assign(
+                self._embed(embedded), MAX_DISTANCE, may_be_new=embedded_ms >= MIN_NEW_SPEAKER_MS
+            )
+            speaker = f"S{number + 1}" if number is not None else speaker
         if not speaker:
             return
         last = state.turns[-1] if state.turns else None
@@ -113,25 +116,25 @@ class DiarizeSession:
             state.turns = (*state.turns, turn)
 
 
-def component(diarizer: str = NONE) -> Component:
-    """With `none`, nobody is told apart.
+def component(diarizer: str = NO_DIARIZER) -> Component:
+    """Create the component, with the embedded diarizer or without any.
 
     Raises:
-        Misconfigured: a diarizer other than the embedded one.
+        Misconfigured: another diarizer.
     """
-    embed = _network(diarizer) if diarizer != NONE else None
+    embed = _load_embedding(diarizer) if diarizer != NO_DIARIZER else None
     return Component("diarize", LiveFeatures, lambda session, saved: DiarizeSession(embed, session, saved), VERSION)
 
 
-def _network(diarizer: str) -> Embed:
+def _load_embedding(diarizer: str) -> Embed:
     from tasks import diarization
 
     if diarizer != diarization.EMBEDDED:
         raise Misconfigured(
-            "live speakers are told apart by the embedded diarizer only",
+            "live diarization supports only the embedded diarizer",
             reason=Reason.INVALID_ARGUMENT,
             subject=diarizer,
-            next_step=f"give {diarization.EMBEDDED} or {NONE}",
+            next_step=f"use {diarization.EMBEDDED} or {NO_DIARIZER}",
         )
     import torch
 

@@ -1,6 +1,6 @@
-"""Where utterances begin and end, from probabilities of speech as they come. Pure.
+"""Endpointing: utterance boundaries from a stream of speech probabilities. Pure functions.
 
-The rules and their numbers are those of the batch path (`SpeechActivityOptions`), where a pause ends an utterance.
+Thresholds and durations are those of the batch VAD (`SpeechActivityOptions`): a pause ends an utterance.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ OPTIONS = SpeechActivityOptions()
 
 class EndpointState(State):
     speaks_since_ms: int = -1
-    """Negative while nobody speaks."""
+    """Start of the open utterance; negative if there is none."""
     silent_since_ms: int = -1
+    """Start of the pause in it; negative if there is none."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A stretch of speech that has ended, with a margin around it."""
+    """An utterance that has ended, with padding."""
 
     start_ms: int
     end_ms: int
 
 
 def advance(state: EndpointState, probabilities: Sequence[float], start_ms: int) -> list[Utterance]:
-    """Go on by one probability each 32 ms, the first at `start_ms`; returns the utterances that ended."""
+    """Process one speech probability per 32 ms, the first at `start_ms`; return the utterances that ended."""
     ended = []
     for index, probability in enumerate(probabilities):
         at_ms = start_ms + index * WINDOW_MS
@@ -49,7 +50,7 @@ def advance(state: EndpointState, probabilities: Sequence[float], start_ms: int)
 
 
 def close(state: EndpointState, end_ms: int) -> list[Utterance]:
-    """End what is open: at a pause, a gap or the session's end."""
+    """End the open utterance at a pause, a gap or the session's end. Utterances that are too short are dropped."""
     if state.speaks_since_ms < 0:
         return []
     begin_ms = state.speaks_since_ms

@@ -1,4 +1,4 @@
-"""features: 16 kHz mono to the model's log-mels, frame for frame those of the batch path before normalisation."""
+"""features: 16 kHz mono to the model's log-mel frames, equal to those of the batch path before normalisation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class FeaturesState(State):
     session: str
     sequence: int = 0
     next_frame: int = 0
-    """Of the run of audio without a break that began at `begin_sample`."""
+    """Index of the next frame, counted from `begin_sample`."""
     begin_sample: int = 0
+    """Start of the current run of audio without gaps."""
     next_sample: int = -1
-    """Where the next message should begin; negative before the first."""
+    """Expected start of the next message; negative before the first."""
     audio: bytes = b""
-    """Samples that later frames still need, 16-bit."""
+    """Samples that later frames need, 16-bit."""
 
 
 class FeaturesSession:
@@ -37,8 +38,8 @@ class FeaturesSession:
         self._logmel = logmel
         config = logmel.config
         self._margin = config.n_fft // 2
-        # Frames before the next that are computed for its sake: the first samples of a signal have no sample before
-        # them to be emphasised against, and the first frames have silence on their left.
+        # Lead-in frames, computed and discarded: pre-emphasis needs the previous sample, and the first frames of a
+        # signal are padded with silence on the left.
         self._n_lead = -(-(self._margin + 1) // config.hop_samples)
 
     def save(self) -> bytes:
@@ -70,7 +71,7 @@ class FeaturesSession:
         state.sequence += 1
 
     def _complete_frames(self, flush: bool) -> np.ndarray:
-        """Frames whose window is full, `(n_frames, n_mels)`; with `flush`, also those that the batch path fills up."""
+        """Return frames with a full window, (n_frames, n_mels); with `flush` also those that the batch path pads."""
         state, hop = self.state, self._logmel.config.hop_samples
         samples = from_pcm(state.audio)
         lead = min(state.next_frame, self._n_lead)
@@ -78,26 +79,26 @@ class FeaturesSession:
         n_new = max(0, n_known - lead)
         if not n_new:
             return np.zeros((0, self._logmel.config.n_mels), np.float32)
-        # A frame for each whole hop: silence behind makes room for the last one, which hears none of it.
-        features = self._logmel([np.pad(samples, (0, hop))])[0][lead : lead + n_new]
+        # One frame per whole hop. Padding lets the last one be computed, and does not reach into it.
+        features = self._logmel([np.pad(samples, (0, hop))])[0][lead : lead + n_new]  # (n_new, n_mels)
         state.next_frame += n_new
         kept = min(state.next_frame, self._n_lead)
         state.audio = state.audio[2 * hop * (lead + n_new - kept) :]
         return np.asarray(features.numpy())
 
 
-def unnormalised(config: FeaturesConfig, subject: str) -> FeaturesConfig:
-    """The model's features as they are before an utterance is known.
+def without_normalisation(config: FeaturesConfig, subject: str) -> FeaturesConfig:
+    """Return the model's features without the normalisation over an utterance.
 
     Raises:
-        Misconfigured: features that depend on more than their own window's sound.
+        Misconfigured: a family whose features depend on more than their own window.
     """
     if config.family is not FeatureFamily.PARAKEET:
         raise Misconfigured(
-            f"its {config.family} features cannot be streamed",
+            f"{config.family} features cannot be streamed",
             reason=Reason.INVALID_ARGUMENT,
             subject=subject,
-            next_step="give a Parakeet CTC model",
+            next_step="use a Parakeet CTC model",
         )
     return replace(config, per_feature_norm=False)
 
@@ -105,5 +106,5 @@ def unnormalised(config: FeaturesConfig, subject: str) -> FeaturesConfig:
 def component(model: Path) -> Component:
     from tasks.recognition.ctc import features_config
 
-    logmel = LogMel(unnormalised(features_config(model), str(model)))
+    logmel = LogMel(without_normalisation(features_config(model), str(model)))
     return Component("features", PreparedAudio, lambda session, saved: FeaturesSession(logmel, session, saved), VERSION)

@@ -1,4 +1,4 @@
-"""WebVTT segments and their playlist, as HLS players fetch them (RFC 8216, sections 3.5 and 4.3). Pure."""
+"""WebVTT segments and their playlist for HLS players (RFC 8216, sections 3.5 and 4.3). Pure functions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SEGMENT_MS = 6_000
 PLAYLIST = "captions.m3u8"
 
 
-class ShownCue(Frozen):
-    """One cue on the session's time line."""
+class VttCue(Frozen):
+    """A cue on the session's timeline, its text escaped for WebVTT."""
 
     start_ms: Milliseconds
     end_ms: Milliseconds
     text: str
 
     @classmethod
-    def of(cls, cue: Cue, earliest_ms: int) -> ShownCue:
-        """A cue that begins not before the one before it has gone."""
+    def of(cls, cue: Cue, earliest_ms: int) -> VttCue:
+        """Convert a cue, delayed to `earliest_ms`, the end of the previous one."""
         start_ms = max(cue.start_ms, earliest_ms)
         text = "\n".join(escape(line, quote=False) for line in cue.dashed())
         return cls(start_ms=start_ms, end_ms=max(cue.end_ms, start_ms + 1), text=text)
@@ -33,10 +33,10 @@ def segment_name(number: int) -> str:
     return f"captions-{number:06d}.vtt"
 
 
-def segment(number: int, cues: Iterable[ShownCue]) -> bytes:
-    """The cues of the `number`-th stretch of `SEGMENT_MS`. One that reaches over its end stands in the next as well.
+def segment(number: int, cues: Iterable[VttCue]) -> bytes:
+    """Return the segment with this number, each `SEGMENT_MS` long. A cue that crosses its end is also in the next one.
 
-    Times count from the session's first sample, which is 0 of the transport stream's clock too.
+    Times count from the session's first sample, which is 0 on the transport stream's clock too.
     """
     start_ms, end_ms = number * SEGMENT_MS, (number + 1) * SEGMENT_MS
     parts = ["WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n"]
@@ -49,7 +49,7 @@ def segment(number: int, cues: Iterable[ShownCue]) -> bytes:
 
 
 def playlist(n_segments: int, total_ms: int | None = None) -> bytes:
-    """All segments so far; `total_ms`, the session's length, ends the list and the last segment."""
+    """Return the playlist of all segments so far. `total_ms`, the session's duration, ends it."""
     lines = [
         "#EXTM3U",
         "#EXT-X-VERSION:3",
@@ -67,5 +67,5 @@ def playlist(n_segments: int, total_ms: int | None = None) -> bytes:
 
 
 def count_segments(data: bytes) -> int:
-    """How many segments a playlist names."""
+    """Count the segments in a playlist."""
     return data.count(b"#EXTINF:")

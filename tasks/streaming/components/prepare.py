@@ -1,4 +1,4 @@
-"""prepare: blocks of any rate and number of channels to mono at 16 kHz, with the probability of speech."""
+"""prepare: blocks of any rate and channel count to 16 kHz mono, with speech probabilities from the VAD."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tasks.contract import InputRejected
 from tasks.media.decoding.downmix import Downmixer
 from tasks.media.decoding.mono import Resampler
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
-from tasks.streaming.runtime.messages import LARGEST_BLOB_BYTES, AudioBlock, PreparedAudio, State, from_pcm, pcm
-from tasks.streaming.runtime.session import Component, Ending
+from tasks.streaming.runtime.messages import MAX_BLOB_BYTES, AudioBlock, PreparedAudio, State, from_pcm, pcm
+from tasks.streaming.runtime.session import Component, IdleTimeout
 
 log = structlog.get_logger()
 
 VERSION = 1
-CONTEXT_S = 0.02  # heard on both sides of what is resampled: the filter is shorter
-JITTER_MS = 20  # presentation times may be so far from the count of samples
-LONGEST_SILENCE_MS = 2_000  # put in for audio that is missing; after a longer gap the time line jumps
+CONTEXT_S = 0.02  # context on both sides for resampling; the filter is shorter
+JITTER_MS = 20  # tolerance between presentation times and the count of samples
+MAX_FILLED_GAP_MS = 2_000  # gaps up to this are filled with silence; after longer ones the timeline jumps
 
 
 class PrepareState(State):
@@ -31,14 +31,14 @@ class PrepareState(State):
     sequence: int = 0
     rate_hz: int = 0
     expected_ms: float = -1.0
-    """Where the next block should begin; negative before the first."""
+    """Expected start of the next block; negative before the first."""
     source: bytes = b""
-    """Samples at the source's rate that are not resampled yet, float32, after `n_context` that are."""
+    """Samples at the source's rate, float32: `n_context` units that are resampled already, then those that are not."""
     n_context: int = 0
     first_sample: int = 0
-    """Place of the first sample of `ready` on the time line."""
+    """Position of the first sample of `ready` on the timeline."""
     ready: bytes = b""
-    """Less than a window, float32."""
+    """Resampled audio, less than a VAD window, float32."""
     network: bytes = b""
     digest: str = ""
 
@@ -58,12 +58,12 @@ class PrepareSession:
 
     def push(self, block: AudioBlock) -> Iterator[PreparedAudio]:
         state = self.state
-        block = fetched(block)
+        block = with_fetched_audio(block)
         state.digest = hashlib.sha256(state.digest.encode() + block.audio).hexdigest()
-        samples, rate_hz = mono(block)
+        samples, rate_hz = downmix(block)
         if len(samples):
             missing_ms = block.start_ms - state.expected_ms if state.expected_ms >= 0 else math.inf
-            if missing_ms > LONGEST_SILENCE_MS or rate_hz != state.rate_hz:
+            if missing_ms > MAX_FILLED_GAP_MS or rate_hz != state.rate_hz:
                 yield from self._emit(self._resampled(flush=True), block, flush=True)
                 self._begin(block.start_ms, rate_hz)
             elif missing_ms > JITTER_MS:
@@ -79,17 +79,17 @@ class PrepareSession:
         self._network.reset()
 
     def _append(self, samples: np.ndarray) -> None:
-        # The time line is the count of samples: so gaps that are too short to be filled add up until they are filled,
-        # and a clock that goes back is not followed.
+        # The timeline is the count of samples: gaps too short to be filled add up until they are filled, and backward
+        # jumps of the clock are ignored.
         state = self.state
         state.source += samples.astype("<f4").tobytes()
         state.expected_ms += 1000 * len(samples) / state.rate_hz
 
     def _resampled(self, flush: bool) -> np.ndarray:
-        """What can be resampled with its context, `(n_samples,)` float32.
+        """Return all audio that can be resampled with its context, float32, shape (n_samples,).
 
-        By units of whole samples at both rates, each with its surroundings through a resampler of its own: so a state
-        is a handful of samples and not a filter's memory.
+        Works in units that are whole samples at both rates, with a new resampler and context for each call: the saved
+        state is a few samples instead of the filter's state.
         """
         state = self.state
         if not state.rate_hz:
@@ -111,7 +111,7 @@ class PrepareSession:
         return resampled[begin * unit_out : None if flush else end * unit_out]
 
     def _emit(self, samples: np.ndarray, block: AudioBlock, flush: bool) -> Iterator[PreparedAudio]:
-        """Whole windows; with `flush`, the rest, filled with silence."""
+        """Yield whole VAD windows; with `flush` also the rest, padded with silence."""
         state = self.state
         ready = np.concatenate([np.frombuffer(state.ready, "<f4"), samples])
         n_whole = len(ready) // N_WINDOW * N_WINDOW
@@ -122,7 +122,7 @@ class PrepareSession:
         is_last = block.is_last and flush
         if not n_whole and not is_last:
             return
-        windows = ready[:n_whole].reshape(-1, N_WINDOW)
+        windows = ready[:n_whole].reshape(-1, N_WINDOW)  # (n_windows, N_WINDOW)
         probabilities = self._network(windows).tolist() if n_whole else []
         yield PreparedAudio(
             session=state.session,
@@ -139,30 +139,30 @@ class PrepareSession:
         state.first_sample += n_whole
 
 
-def fetched(block: AudioBlock) -> AudioBlock:
-    """The block with its sound in it; without any where what it names may not be read, or is none of such a block."""
+def with_fetched_audio(block: AudioBlock) -> AudioBlock:
+    """Return the block with the audio that it references; without any, as lost, if that is unreadable or invalid."""
     if not block.audio_uri:
         return block
     audio = b""
     try:
         with storage.open_reader(block.audio_uri) as file:
-            audio = file.read(LARGEST_BLOB_BYTES + 1)
-        if len(audio) > LARGEST_BLOB_BYTES:
-            raise ValueError(f"more than {LARGEST_BLOB_BYTES} bytes")
+            audio = file.read(MAX_BLOB_BYTES + 1)
+        if len(audio) > MAX_BLOB_BYTES:
+            raise ValueError(f"more than {MAX_BLOB_BYTES} bytes")
         if block.encoding == "pcm":
-            block.check(audio)
+            block.validate_pcm(audio)
     except Exception as error:
-        # What a message names must not stop whoever hears it. Storage that does not answer is no fault of the message.
-        is_permanent_file_error = isinstance(error, OSError) and storage.is_permanent_file_error(error)
-        if not (is_permanent_file_error or storage.is_access_denied(error) or isinstance(error, InputRejected | ValueError)):
+        # A bad reference must not stop the worker. Storage that does not respond is not the message's fault.
+        is_file_error = isinstance(error, OSError) and storage.is_permanent_file_error(error)
+        if not (is_file_error or storage.is_access_denied(error) or isinstance(error, InputRejected | ValueError)):
             raise
-        log.warning("a block's sound is lost", session=block.session, sequence=block.sequence, error=str(error))
+        log.warning("audio of a block is lost", session=block.session, sequence=block.sequence, error=str(error))
         audio = b""
     return block.model_copy(update={"audio": audio, "audio_uri": ""})
 
 
-def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
-    """A block's samples, `(n_samples,)` float32, and their rate; none where it cannot be decoded: it counts as lost."""
+def downmix(block: AudioBlock) -> tuple[np.ndarray, int]:
+    """Return a block's mono samples, float32, shape (n_samples,), and their rate. Empty, as lost, if undecodable."""
     if not block.audio:
         return np.zeros(0, np.float32), block.sample_rate_hz
     if block.encoding == "opus":
@@ -172,21 +172,21 @@ def mono(block: AudioBlock) -> tuple[np.ndarray, int]:
         try:
             return load_audio(block.audio)[: block.duration_ms * SAMPLES_PER_MS], SAMPLE_RATE_HZ
         except MediaRejected as error:
-            log.warning("a block cannot be decoded", session=block.session, sequence=block.sequence, error=str(error))
+            log.warning("block cannot be decoded", session=block.session, sequence=block.sequence, error=str(error))
             return np.zeros(0, np.float32), SAMPLE_RATE_HZ
-    interleaved = from_pcm(block.audio).reshape(-1, block.n_channels)
-    channels = np.ascontiguousarray(interleaved.T)
+    interleaved = from_pcm(block.audio).reshape(-1, block.n_channels)  # (n_samples, n_channels)
+    channels = np.ascontiguousarray(interleaved.T)  # (n_channels, n_samples)
     return Downmixer(block.n_channels, block.sample_rate_hz).mix(channels), block.sample_rate_hz
 
 
 def last_block(session: str, sequence: int) -> AudioBlock:
-    """What a feeder would have sent last."""
+    """Return the last message of a session, as a feeder sends it."""
     return AudioBlock(
         session=session, sequence=sequence, start_ms=0, captured_at=0.0, n_channels=1, audio=b"", is_last=True
     )
 
 
 def component(ends_after_s: float = 0.0) -> Component:
-    """`ends_after_s`: a session whose feeder is gone so long is ended; 0: never."""
-    ending = Ending(ends_after_s, last_block) if ends_after_s else None
-    return Component("prepare", AudioBlock, PrepareSession, VERSION, ending)
+    """Create the component. Sessions without messages for `ends_after_s` are ended; 0: never."""
+    idle_timeout = IdleTimeout(ends_after_s, last_block) if ends_after_s else None
+    return Component("prepare", AudioBlock, PrepareSession, VERSION, idle_timeout)

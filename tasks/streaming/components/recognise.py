@@ -1,9 +1,9 @@
-"""recognise: a window of features decoded again and again, and the words that settle.
+"""recognise: repeated decoding of a growing window of features, and committing of stable words.
 
-The window begins at a pause, or at a gap between settled words when no pause comes. A CTC model sees all of it each
-time, normalised as a whole, as the batch path does with its chunks. Words settle by local agreement, or all at once
-when the utterance has ended. How often it decodes depends on the audio alone, never on the clock, so that the same
-messages always settle the same words.
+The window starts at a pause or, if there is none, at a gap between committed words. The CTC model decodes the whole
+window each time, normalised as a whole, as the batch path does with its chunks. Words are committed by local agreement,
+or all at once at the end of an utterance. When it decodes depends on the audio only, never on the clock, so that equal
+messages commit equal words.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 
 from tasks.audio import SAMPLES_PER_MS
 from tasks.contract import Misconfigured, Reason
 from tasks.streaming.components import endpointing
-from tasks.streaming.components.agreement import after, agreed, in_sequence
+from tasks.streaming.components.agreement import count_agreed, uncommitted, without_overlaps
 from tasks.streaming.components.endpointing import EndpointState, Utterance
 from tasks.streaming.runtime.messages import LiveSpan, LiveTurn, LiveVoices, LiveWord, LiveWords, State, from_floats
 from tasks.streaming.runtime.session import Component
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from tasks.recognition.ctc import CtcEngine
 
 VERSION = 1
-STEP_MS = 500  # of new audio between two decodes of an utterance
-HOLD_MS = 400  # a word this near the window's end may only be the beginning of a longer one
-LONGEST_WINDOW_MS = 9_000
-CONTEXT_MS = 3_000  # settled audio that stays in the window: the model hears nothing well at its very beginning
-JOIN_MS = 600  # after a longer pause the window begins anew, as chunks of the batch path do
+STEP_MS = 500  # new audio between two decoding passes within an utterance
+HOLD_BACK_MS = 400  # a word this close to the window's end may be the beginning of a longer one
+MAX_WINDOW_MS = 9_000
+CONTEXT_MS = 3_000  # committed audio kept as left context: the model is inaccurate at the start of its input
+MAX_JOINED_PAUSE_MS = 600  # after a longer pause a new window starts, as do chunks of the batch path
 PADDING_MS = endpointing.OPTIONS.padding_ms
-QUIET_MS = 1_000  # where nothing is said, so often it is told
+SILENCE_REPORT_MS = 1_000  # interval of messages during silence
 
 
 class RecogniseState(State):
@@ -45,20 +46,23 @@ class RecogniseState(State):
     first_sample: int = 0
     """Centre of the window's first frame."""
     next_sample: int = -1
-    """Centre of the frame that should come next; negative before the first."""
+    """Centre of the expected next frame; negative before the first."""
     window: bytes = b""
-    """float32, `(n_frames, n_features)`."""
+    """float32, shape (n_frames, n_features)."""
     last: LiveWord | None = None
-    """The last word that was committed."""
+    """The last committed word."""
     settled_ms: int = 0
+    """Watermark: no word that starts earlier will be committed."""
     hypothesis: tuple[LiveWord, ...] = ()
-    """What the last decode heard after that."""
+    """The uncommitted words of the last decoding pass."""
     decoded_ms: int = 0
-    """Where the window ended then."""
+    """End of the window at that pass."""
     pause_ms: int = 0
-    """Where the last utterance ended."""
-    told_ms: int = 0
+    """End of the last utterance."""
+    reported_ms: int = Field(0, alias="told_ms")
+    """End of the audio at the last message sent."""
     turns: tuple[LiveTurn, ...] = ()
+    """Turns to pass on with the next message."""
 
 
 class RecogniseSession:
@@ -82,28 +86,28 @@ class RecogniseSession:
     def push(self, message: LiveVoices) -> Iterator[LiveWords]:
         state = self.state
         state.turns += message.turns
-        frames = from_floats(message.features, self._n_mels)
+        frames = from_floats(message.features, self._n_mels)  # (n_frames, n_mels)
         if len(frames):
             if message.first_sample != state.next_sample:
                 for utterance in endpointing.close(state.endpoint, self._end_ms):
-                    yield self._finish(utterance, message)
+                    yield self._finish_utterance(utterance, message)
                 self._window, state.first_sample = frames[:0], message.first_sample
             self._window = np.concatenate([self._window, frames])
             state.next_sample = message.first_sample + len(frames) * self._hop
         for utterance in endpointing.advance(state.endpoint, message.speech, message.start_ms):
-            yield self._finish(utterance, message)
-        heard_ms = message.start_ms + len(message.speech) * endpointing.WINDOW_MS
+            yield self._finish_utterance(utterance, message)
+        received_ms = message.start_ms + len(message.speech) * endpointing.WINDOW_MS
         if message.is_last:
-            ended = endpointing.close(state.endpoint, heard_ms)
-            yield self._finish(ended[0] if ended else None, message, heard_ms, is_last=True)
+            ended = endpointing.close(state.endpoint, received_ms)
+            yield self._finish_utterance(ended[0] if ended else None, message, received_ms, is_last=True)
         elif state.endpoint.speaks_since_ms < 0:
-            if heard_ms - state.pause_ms > JOIN_MS:
-                self._forget(self._end_ms - PADDING_MS)
-            state.settled_ms = max(state.settled_ms, heard_ms - PADDING_MS)
-            if heard_ms - state.told_ms >= QUIET_MS:
-                yield self._tell(message, heard_ms)
+            if received_ms - state.pause_ms > MAX_JOINED_PAUSE_MS:
+                self._drop_before(self._end_ms - PADDING_MS)
+            state.settled_ms = max(state.settled_ms, received_ms - PADDING_MS)
+            if received_ms - state.reported_ms >= SILENCE_REPORT_MS:
+                yield self._build_message(message, received_ms)
         elif self._end_ms - state.decoded_ms >= STEP_MS:
-            yield self._listen(message)
+            yield self._decode_step(message)
 
     @property
     def _begin_ms(self) -> int:
@@ -113,47 +117,47 @@ class RecogniseSession:
     def _end_ms(self) -> int:
         return (self.state.first_sample + len(self._window) * self._hop) // SAMPLES_PER_MS
 
-    def _listen(self, message: LiveVoices) -> LiveWords:
-        """Decode the whole window, settle what this hypothesis and the one before agree on."""
+    def _decode_step(self, message: LiveVoices) -> LiveWords:
+        """Decode the whole window, and commit the prefix on which this hypothesis and the previous one agree."""
         state = self.state
         end_ms = state.decoded_ms = self._end_ms
-        heard = self._decode(end_ms)
-        new = after(heard, state.last)
-        n = agreed(state.hypothesis, new, end_ms - HOLD_MS)
-        if end_ms - self._begin_ms >= LONGEST_WINDOW_MS:
-            # The window must move on. What it has never heard twice alike, as in a crowd, is taken as it is.
+        hypothesis = self._decode(end_ms)
+        new = uncommitted(hypothesis, state.last)
+        n = count_agreed(state.hypothesis, new, end_ms - HOLD_BACK_MS)
+        if end_ms - self._begin_ms >= MAX_WINDOW_MS:
+            # The window must advance: words on which no two passes agreed, as in crowd noise, are committed too.
             n = max(n, sum(word.end_ms <= end_ms - CONTEXT_MS for word in new))
         committed = self._commit(new[:n])
         state.hypothesis = new[n:]
-        if end_ms - self._begin_ms >= LONGEST_WINDOW_MS:
-            self._forget(self._cut(heard, end_ms))
+        if end_ms - self._begin_ms >= MAX_WINDOW_MS:
+            self._drop_before(self._trim_point(hypothesis, end_ms))
             state.settled_ms = max(state.settled_ms, self._begin_ms)
-        return self._tell(message, end_ms, committed)
+        return self._build_message(message, end_ms, committed)
 
-    def _finish(
-        self, utterance: Utterance | None, message: LiveVoices, heard_ms: int = 0, is_last: bool = False
+    def _finish_utterance(
+        self, utterance: Utterance | None, message: LiveVoices, received_ms: int = 0, is_last: bool = False
     ) -> LiveWords:
-        """The utterance is over: all that was heard in it settles."""
+        """Commit all words of an utterance that has ended."""
         state = self.state
         end_ms = min(utterance.end_ms, self._end_ms) if utterance else self._end_ms
-        committed = self._commit(after(self._decode(end_ms), state.last)) if utterance else ()
+        committed = self._commit(uncommitted(self._decode(end_ms), state.last)) if utterance else ()
         state.hypothesis, state.decoded_ms, state.pause_ms = (), end_ms, end_ms
         state.settled_ms = max(state.settled_ms, end_ms - PADDING_MS)
-        self._forget(end_ms - CONTEXT_MS)
+        self._drop_before(end_ms - CONTEXT_MS)
         spoken = (
             LiveSpan(start_ms=utterance.start_ms, end_ms=end_ms) if utterance and utterance.start_ms < end_ms else None
         )
-        return self._tell(message, max(end_ms, heard_ms), committed, spoken, is_last)
+        return self._build_message(message, max(end_ms, received_ms), committed, spoken, is_last)
 
     def _decode(self, end_ms: int) -> tuple[LiveWord, ...]:
-        """The words of the window up to `end_ms`."""
+        """Return the words of the window up to `end_ms`."""
         import torch
 
         from tasks.features.logmel import per_feature_norm
 
         begin_ms = self._begin_ms
         n_frames = (end_ms - begin_ms) * SAMPLES_PER_MS // self._hop
-        frames = torch.from_numpy(self._window[: max(0, n_frames)].copy())
+        frames = torch.from_numpy(self._window[: max(0, n_frames)].copy())  # (n_frames, n_mels)
         features = per_feature_norm(frames, self._engine.features.family)
         found = self._engine.recognise_features(features, max(0, end_ms - begin_ms))
         return tuple(
@@ -167,35 +171,35 @@ class RecogniseSession:
         )
 
     def _commit(self, words: tuple[LiveWord, ...]) -> tuple[LiveWord, ...]:
-        committed = in_sequence(words, self.state.settled_ms)
+        committed = without_overlaps(words, self.state.settled_ms)
         if committed:
             self.state.last, self.state.settled_ms = committed[-1], committed[-1].end_ms
         return committed
 
-    def _cut(self, heard: tuple[LiveWord, ...], end_ms: int) -> int:
-        """Where the window may begin anew: in the longest gap between settled words that leaves it some context.
+    def _trim_point(self, hypothesis: tuple[LiveWord, ...], end_ms: int) -> int:
+        """Return the new start of a full window: the longest gap between committed words that leaves enough context.
 
-        Where there is none, before the first word that waits; a window of speech without words moves on too.
+        Without such a gap, before the first pending word, so that a window of speech without words advances too.
         """
         state, latest_ms, earliest_ms = self.state, end_ms - CONTEXT_MS, self._begin_ms + CONTEXT_MS
         gaps = [
             (after.start_ms - before.end_ms, (before.end_ms + after.start_ms) // 2)
-            for before, after in pairwise(heard)
+            for before, after in pairwise(hypothesis)
             if earliest_ms <= before.end_ms and after.start_ms <= min(latest_ms, state.settled_ms)
         ]
         if gaps:
             return max(gaps)[1]
-        waits_ms = state.hypothesis[0].start_ms if state.hypothesis else end_ms
-        return min(latest_ms, waits_ms) if waits_ms >= earliest_ms else latest_ms
+        pending_ms = state.hypothesis[0].start_ms if state.hypothesis else end_ms
+        return min(latest_ms, pending_ms) if pending_ms >= earliest_ms else latest_ms
 
-    def _forget(self, before_ms: int) -> None:
+    def _drop_before(self, before_ms: int) -> None:
         """Drop the window's frames before a time."""
         n_frames = (before_ms - self._begin_ms) * SAMPLES_PER_MS // self._hop
         if n_frames > 0:
             self._window = self._window[n_frames:]
             self.state.first_sample += n_frames * self._hop
 
-    def _tell(
+    def _build_message(
         self,
         message: LiveVoices,
         end_ms: int,
@@ -204,7 +208,7 @@ class RecogniseSession:
         is_last: bool = False,
     ) -> LiveWords:
         state = self.state
-        told = LiveWords(
+        words = LiveWords(
             session=state.session,
             sequence=state.sequence,
             start_ms=self._begin_ms,
@@ -222,15 +226,15 @@ class RecogniseSession:
             digest=message.digest if is_last else "",
         )
         state.sequence += 1
-        state.told_ms, state.turns = end_ms, ()
-        return told
+        state.reported_ms, state.turns = end_ms, ()
+        return words
 
 
 def component(reference: ModelReference, folder: Path) -> Component:
-    """Loads the model.
+    """Load the model and create the component.
 
     Raises:
-        Misconfigured: a model that does not decode windows of features.
+        Misconfigured: not a CTC model.
     """
     from tasks.recognition import load_engine
     from tasks.recognition.ctc import CtcEngine
@@ -238,10 +242,10 @@ def component(reference: ModelReference, folder: Path) -> Component:
     engine = load_engine(folder)
     if not isinstance(engine, CtcEngine):
         raise Misconfigured(
-            f"{engine.name} hears whole utterances only",
+            f"{engine.name} cannot decode growing windows",
             reason=Reason.INVALID_ARGUMENT,
             subject=reference.uri,
-            next_step="give a Parakeet CTC model for live captions",
+            next_step="use a Parakeet CTC model for live captions",
         )
     return Component(
         "recognise", LiveVoices, lambda session, saved: RecogniseSession(engine, reference, session, saved), VERSION

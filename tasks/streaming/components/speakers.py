@@ -1,4 +1,4 @@
-"""Telling voices apart as they come: each is the nearest known one, or new. Pure."""
+"""Online speaker clustering: an embedding joins the nearest centroid or starts a new one."""
 
 from __future__ import annotations
 
@@ -6,48 +6,49 @@ import numpy as np
 
 from tasks.streaming.runtime.messages import State, from_floats
 
-MOST_SPEAKERS = 24
-MOST_WEIGHT = 60  # seconds after which a known voice hardly changes any more
+MAX_SPEAKERS = 24
+MAX_WEIGHT = 60  # embeddings after which a centroid hardly moves any more
 
 
-class KnownVoices(State):
-    """The voices of a session so far."""
+class SpeakerCentroids(State):
+    """The speakers of a session so far."""
 
     dimension: int = 0
     centroids: bytes = b""
-    """float32, `(n_speakers, dimension)`, of unit length."""
+    """float32 unit vectors, shape (n_speakers, dimension)."""
     weights: tuple[int, ...] = ()
+    """Number of embeddings in each centroid, at most `MAX_WEIGHT`."""
 
     def nearest(self, embedding: np.ndarray) -> tuple[int, float]:
-        """The voice nearest to an embedding and its distance on the unit sphere, from 0 to 2."""
-        centroids = from_floats(self.centroids, self.dimension)
-        distances = np.linalg.norm(centroids - _unit(embedding), axis=1)
+        """Return the nearest speaker and its distance, that of unit vectors, from 0 to 2."""
+        centroids = from_floats(self.centroids, self.dimension)  # (n_speakers, dimension)
+        distances = np.linalg.norm(centroids - _unit(embedding), axis=1)  # (n_speakers,)
         best = int(distances.argmin())
         return best, float(distances[best])
 
-    def hear(self, embedding: np.ndarray, threshold: float, may_be_new: bool = True) -> int | None:
-        """The number of the voice that an embedding belongs to. A voice that is too far from all is a new one, if
-        enough was heard of it; else nobody's."""
+    def assign(self, embedding: np.ndarray, max_distance: float, may_be_new: bool = True) -> int | None:
+        """Return the speaker of an embedding and update its centroid. One that is too far from all centroids starts a
+        new speaker if it may; else None."""
         if not self.weights:
             self.dimension = len(embedding)
         else:
-            voice, distance = self.nearest(embedding)
-            if distance < threshold:
-                self._learn(voice, embedding)
-                return voice
-        if not may_be_new or len(self.weights) >= MOST_SPEAKERS:
+            speaker, distance = self.nearest(embedding)
+            if distance < max_distance:
+                self._update(speaker, embedding)
+                return speaker
+        if not may_be_new or len(self.weights) >= MAX_SPEAKERS:
             return None
         self.centroids += _unit(embedding).astype("<f4").tobytes()
         self.weights += (1,)
         return len(self.weights) - 1
 
-    def _learn(self, voice: int, embedding: np.ndarray) -> None:
+    def _update(self, speaker: int, embedding: np.ndarray) -> None:
         centroids = from_floats(self.centroids, self.dimension).copy()
-        weight = self.weights[voice]
-        centroids[voice] = _unit(weight * centroids[voice] + _unit(embedding))
+        weight = self.weights[speaker]
+        centroids[speaker] = _unit(weight * centroids[speaker] + _unit(embedding))
         self.centroids = centroids.astype("<f4").tobytes()
         weights = list(self.weights)
-        weights[voice] = min(weight + 1, MOST_WEIGHT)
+        weights[speaker] = min(weight + 1, MAX_WEIGHT)
         self.weights = tuple(weights)
 
 

@@ -1,1 +1,1 @@
-"""What runs a component: the Kafka worker, its messages, sessions, snapshots and metrics."""
+"""The runtime of a component: Kafka worker, partitions and sessions, messages, snapshots, metrics."""

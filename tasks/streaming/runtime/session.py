@@ -1,4 +1,4 @@
-"""What a component is, to the worker that runs it."""
+"""The interface between a component and the worker that runs it."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ Outgoing = LiveMessage | Event
 
 
 class Session(Protocol):
-    """One session in one component. Equal messages, from equal states, give equal messages and equal states."""
+    """One session in one component: a deterministic state machine. Equal state and messages give equal outputs."""
 
     def push(self, message: Any) -> Iterable[Outgoing]:
-        """Take the next message of the topic. Sequence numbers may jump; they never fall."""
+        """Process the session's next message. Sequence numbers increase, and may skip."""
 
     def save(self) -> bytes:
-        """The whole state."""
+        """Serialise the complete state."""
 
 
-class Open(Protocol):
+class OpenSession(Protocol):
     def __call__(self, session: str, saved: bytes | None) -> Session:
-        """A session from its beginning, or as it was saved."""
+        """Start a session, or restore it from a saved state."""
 
 
 @dataclass(frozen=True)
-class Ending:
-    """When a session from which nothing comes is ended, and how."""
+class IdleTimeout:
+    """After which time without messages a session is ended, and by which message."""
 
     after_s: float
-    message: Callable[[str, int], LiveMessage]
-    """By the session's name and the next sequence number."""
+    last_message: Callable[[str, int], LiveMessage]
+    """Makes the message from the session's name and the next sequence number."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """One of the five."""
+    """One of the five components."""
 
     name: str
-    reads: type[LiveMessage]
-    open: Open
+    consumes: type[LiveMessage]
+    open: OpenSession
     version: int
-    """Raised when states that were saved before can no longer be read."""
-    ending: Ending | None = None
-    """Of the component that reads from outside; None: a session is never ended but by its last message."""
+    """Raised when saved states can no longer be read."""
+    idle_timeout: IdleTimeout | None = None
+    """For the component that reads from feeders. None: only its last message ends a session."""
 
     @property
     def state_topic(self) -> str:
-        """Snapshots: compacted, with as many partitions as the topic that is read."""
+        """The topic of snapshots: compacted, with as many partitions as the input topic."""
         return f"live.{self.name}.state"

@@ -1,4 +1,4 @@
-"""Sessions as they were saved: a compacted topic for each component, with the last snapshot of each session."""
+"""Snapshots of session states: one compacted topic per component, with the last snapshot of each session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.streaming.runtime.session import Component
 
 
 class Snapshot(Frozen):
-    """A session as its topic's message at `offset` left it."""
+    """A session's state after the message at `offset`."""
 
     version: int
     offset: int
@@ -20,9 +20,12 @@ class Snapshot(Frozen):
     has_ended: bool = False
     state: str = ""
 
+    def to_bytes(self) -> bytes:
+        return self.model_dump_json().encode()
+
     @classmethod
     def read(cls, saved: bytes, version: int) -> Snapshot | None:
-        """None: of another version, or no snapshot at all."""
+        """Parse a snapshot. None if it is invalid or of another version."""
         try:
             snapshot = cls.model_validate_json(saved)
         except ValidationError:
@@ -31,9 +34,10 @@ class Snapshot(Frozen):
 
 
 def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
-    """The last snapshot of each session of a partition, as it was saved.
+    """Return the last snapshot of each session of a partition, unparsed, by session.
 
-    Raises `ConnectionError` when the topic could not be read to its end.
+    Raises:
+        ConnectionError: the topic could not be read to its end.
     """
     from confluent_kafka import TopicPartition
 
@@ -64,7 +68,7 @@ def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
 
 
 def _keep_latest(snapshots: dict[str, bytes], name: str, saved: bytes) -> None:
-    """Of two snapshots, the one that has heard more: a worker that was long away may have put an older one last."""
+    """Keep the snapshot with the higher offset: a stalled former owner may have written an older one last."""
     if not saved:
         snapshots.pop(name, None)
     elif name not in snapshots or _offset(saved) >= _offset(snapshots[name]):

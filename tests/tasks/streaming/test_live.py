@@ -1,4 +1,4 @@
-"""Live captions through real workers: undisturbed, killed, rebalanced, with blocks doubled and lost."""
+"""Live captions through worker processes that are killed and rebalanced, with duplicate blocks."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def ended(found: list[dict[str, Any]]) -> bool:
 
 
 def committed(session: str) -> list[dict[str, Any]]:
-    """Final captions by sequence; each that came twice came with the same words."""
+    """Return the final captions in sequence; repeats must be equal."""
     published = read_topic(TranscriptPublished.TOPIC, session, ended, WAIT_S)
-    assert published, "the session did not come to its end"
+    assert published, "the session did not end"
     last = time.monotonic()
     found = read_topic(CaptionFinal.TOPIC, session, lambda _: time.monotonic() > last + 3, 10)
     by_sequence: dict[int, dict[str, Any]] = {}
@@ -59,7 +59,7 @@ def expected(through: Callable[..., list[Any]], blocks: list[AudioBlock]) -> lis
 def test_every_worker_is_killed_once(
     workers: Workers, through: Callable[..., list[Any]], spoken: tuple[np.ndarray, int], session_name: str
 ) -> None:
-    """Blocks come doubled, too: each piece begins with the one before it."""
+    """Blocks are duplicated, too: each piece begins with the last block of the previous one."""
     chance = random.Random(1)
     blocks = blocks_of(*spoken, session=session_name)
     for process in [workers.start(name) for name in COMPONENTS]:
@@ -88,7 +88,7 @@ def test_every_worker_is_killed_once(
 def test_a_rebalance_in_mid_utterance(
     workers: Workers, through: Callable[..., list[Any]], spoken: tuple[np.ndarray, int], session_name: str
 ) -> None:
-    """Two more recognisers join while somebody speaks, and the first one leaves."""
+    """Two more recognisers join during an utterance, and the first one leaves."""
     blocks = blocks_of(*spoken, session=session_name)
     for name in COMPONENTS:
         workers.start(name)
