@@ -1,96 +1,30 @@
-"""What the documents tell people to type: it is shell, its flags exist, the files that it names are there.
+"""The commands in the documents: their shell syntax, their flags, and the files that they name.
 
-kubectl, helm, eksctl, shellcheck and aws are asked where they are installed; Python's own modules always.
+kubectl, helm, eksctl, docker, shellcheck and aws are asked where they are installed; Python's own modules always.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tasks.command import COMMANDS
 from tasks.contract import STEPS
 from tasks.streaming.command import ARGUMENTS as STREAM
+from tests.docs.documents import CHECKOUT, DOCUMENTS, SHELLS, Block, blocks, calls_of, commands, flags_of, text_of
 
-CHECKOUT = Path(__file__).parents[2]
-DOCUMENTS = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md"), *(CHECKOUT / "k8s").glob("*.md")])
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHELLS = ("bash", "console", "sh")
-# A word of one of these begins a command, however deep it stands in a pipe, a loop or a substitution.
-PROGRAMS = ("aws", "eksctl", "helm", "kubectl", "python")
-FILE = re.compile(r"(?<![\w./:<-])((?:k8s|docs|images|dags|tasks|training|tests|benchmarks)/[\w*./-]+)")
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block."""
-
-    document: str
-    number: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.document}-{self.number}"
-
-
-def blocks(*languages: str) -> list[Block]:
-    return [
-        Block(str(path.relative_to(CHECKOUT)), number, language, text)
-        for path in DOCUMENTS
-        for number, (language, text) in enumerate(FENCE.findall(path.read_text()))
-        if language in languages
-    ]
-
-
-def commands() -> list[list[str]]:
-    """Every call of a program that we know, as words; also those in running text between backquotes."""
-    texts = [block.text for block in blocks(*SHELLS)]
-    for path in DOCUMENTS:
-        texts += re.findall(r"`([a-z]+ [^`\n]+(?:\n[^`\n]+)?)`", FENCE.sub("", path.read_text()))
-    found = []
-    for text in texts:
-        plain = re.sub(r"\\\n", " ", text)
-        plain = re.sub(r"<<-? *'?EOF'?\n.*?^EOF$", "", plain, flags=re.MULTILINE | re.DOTALL)
-        plain = re.sub(r"(^|\s)#.*", "", plain)
-        for match in re.finditer(rf"(?:^|[|;&({{]|\$\(|\bdo)\s*(?:{'|'.join(PROGRAMS)})\s", plain, re.MULTILINE):
-            start = match.start() + re.search(rf"\b(?:{'|'.join(PROGRAMS)})\s", match.group()).start()  # type: ignore[union-attr]
-            found.append(words_of(plain[start:]))
-    return found
-
-
-def words_of(text: str) -> list[str]:
-    """The words of the first command in a text: up to a pipe, a bracket, the end of its line."""
-    lexer = shlex.shlex(text, posix=True, punctuation_chars="|;&)\n")
-    lexer.whitespace = " \t"
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    words = []
-    try:
-        for word in lexer:
-            if set(word) <= set("|;&)\n<"):
-                break
-            words.append(word)
-    except ValueError:  # a quotation that opened outside
-        pass
-    return words
-
-
-def flags_of(words: list[str]) -> set[str]:
-    """The long flags of a command, up to `--`."""
-    before = words[: words.index("--")] if "--" in words else words
-    return {word.partition("=")[0] for word in before if word.startswith("--")}
+FILE = re.compile(r"(?<![\w./:<-])((?:k8s|docs|images|dags|local|tasks|training|tests|benchmarks|\.github)/[\w*./-]+)")
 
 
 @cache
@@ -99,20 +33,23 @@ def output_of(*command: str) -> str:
     return done.stdout + done.stderr
 
 
-def of_program(program: str) -> list[list[str]]:
-    unique = {tuple(words): words for words in commands() if words[0] == program and len(words) > 1}
-    assert unique, f"no document has a command of {program}: does this test still find them?"
-    return list(unique.values())
-
-
 def test_the_runbook_is_read() -> None:
     assert "docs/deploy-eks.md" in {block.document for block in blocks("bash")}
     assert ["kubectl", "get", "nodepools,nodeclaims"] in commands()
-    assert len(of_program("aws")) > 25
+    assert len(calls_of("aws")) > 25
     in_a_loop = next(words for words in commands() if words[1:3] == ["iam", "create-policy"])
     assert flags_of(in_a_loop) == {"--policy-name", "--policy-document"}
     in_a_substitution = next(words for words in commands() if words[1:3] == ["sts", "get-caller-identity"])
     assert in_a_substitution[3:] == ["--query", "Account", "--output", "text"]
+
+
+def test_commands_are_found_in_every_form() -> None:
+    found = commands()
+    assert ["python", "-m", "tasks"] in found  # behind the environment's folder
+    assert ["make", "demo"] in found
+    assert ["python", "-m", "pytest", "tests/dags/test_golden_pods.py"] in found  # behind a variable
+    in_running_text = next(words for words in found if words[:4] == ["python", "-m", "training", "rollback"])
+    assert flags_of(in_running_text) == {"--by", "--because"}
 
 
 @pytest.mark.parametrize("block", blocks(*SHELLS), ids=str)
@@ -145,7 +82,7 @@ def test_data_inside_of_commands_is_well_formed(block: Block) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_the_files_that_it_names_are_there(path: Path) -> None:
-    text = path.read_text()
+    text = text_of(path)
     named = {name.rstrip(".") for name in FILE.findall(text)}
     missing = [name for name in named if not any(CHECKOUT.glob(name.rstrip("/")))]
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
@@ -153,19 +90,37 @@ def test_the_files_that_it_names_are_there(path: Path) -> None:
     assert missing == []
 
 
-def test_pythons_modules_take_the_flags() -> None:
-    for words in of_program("python"):
+def test_pythons_modules_exist_and_take_the_flags() -> None:
+    for words in calls_of("python"):
         if words[1] != "-m":
             assert (CHECKOUT / words[1]).is_file(), words
             continue
         module, *rest = words[2:]
         if "<" in module:
             continue
-        if module.startswith("benchmarks."):  # they import for seconds, to say what they say in their first lines
-            assert (CHECKOUT / f"{module.replace('.', '/')}.py").is_file(), words
-            continue
+        package = find_spec(module)
+        assert package, words
+        assert not package.submodule_search_locations or find_spec(f"{module}.__main__"), words
+        operands = [word for word in rest if not word.startswith(("-", "<", "…"))]
+        if module in ("tasks", "training") and operands:
+            assert operands[0] in {name for name, step in STEPS.items() if step.program == module} | set(
+                COMMANDS[module]
+            ), words
+        if module == "pytest":
+            assert all((CHECKOUT / operand.partition("::")[0]).exists() for operand in operands), words
         flags = flags_of(words) - {"--help"}
-        assert flags <= flags_of_module(module, [word for word in rest if not word.startswith("-")]), words
+        if module.startswith("benchmarks."):  # they import for seconds, so their sources have to do
+            paths = (f"{module.replace('.', '/')}.py", "benchmarks/support/harness.py")
+            sources = "".join((CHECKOUT / path).read_text() for path in paths)
+            assert all(f'"{flag}"' in sources for flag in flags), words
+        else:
+            assert flags <= flags_of_module(module, operands), words
+
+
+def test_make_has_the_targets() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    for words in calls_of("make"):
+        assert {word for word in words[1:] if "=" not in word and not word.startswith("-")} <= targets, words
 
 
 def flags_of_module(module: str, words: list[str]) -> set[str]:
@@ -184,25 +139,38 @@ def flags_of_module(module: str, words: list[str]) -> set[str]:
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
 def test_kubectl_takes_the_flags() -> None:
     general = output_of("kubectl", "options")
-    for words in of_program("kubectl"):
-        # `kubectl --namespace x get` would be read wrongly; nobody writes so here.
+    for words in calls_of("kubectl"):
+        # `kubectl --namespace x get` would be parsed wrongly; no document writes it that way.
         verbs = words[1:3] if words[1] in ("create", "rollout", "config") else words[1:2]
-        told = output_of("kubectl", *verbs, "--help")
-        assert "Usage:" in told, words
+        known = output_of("kubectl", *verbs, "--help")
+        assert "Usage:" in known, words
         for flag in flags_of(words):
-            assert re.search(rf"{flag}\b", told + general), (words, flag)
+            assert re.search(rf"{flag}\b", known + general), (words, flag)
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker")
+def test_docker_takes_the_flags() -> None:
+    general = output_of("docker", "--help")
+    for words in calls_of("docker"):
+        verbs = words[1:3] if words[1] in ("buildx", "compose") else words[1:2]
+        if f"  {verbs[0]}" not in general:  # a plug-in that is not installed
+            continue
+        known = output_of("docker", *verbs, "--help")
+        assert "Usage:" in known, words
+        for flag in flags_of(words):
+            assert re.search(rf"{flag}\b", known + general), (words, flag)
 
 
 @pytest.mark.parametrize("program", ["helm", "eksctl"])
 def test_helm_and_eksctl_take_the_flags(program: str) -> None:
     if shutil.which(program) is None:
         pytest.skip(f"no {program}")
-    for words in of_program(program):
+    for words in calls_of(program):
         verbs = [word for word in words[1:3] if not word.startswith("-")]
         verbs = verbs if program == "eksctl" or words[1] in ("repo", "registry") else verbs[:1]
-        told = output_of(program, *verbs, "--help")
+        known = output_of(program, *verbs, "--help")
         for flag in flags_of(words):
-            assert re.search(rf"{flag}\b", told), (words, flag)
+            assert re.search(rf"{flag}\b", known), (words, flag)
 
 
 # Not parameters of the service: the command line's own.
@@ -221,7 +189,7 @@ def test_aws_has_the_operations_and_their_parameters() -> None:
     from botocore import xform_name
 
     session = botocore.session.get_session()
-    for words in of_program("aws"):
+    for words in calls_of("aws"):
         service, operation = words[1:3]
         flags = flags_of(words) - OF_THE_CLI
         if (service, operation) in MADE_BY_THE_CLI:
