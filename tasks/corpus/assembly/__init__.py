@@ -1,1 +1,1 @@
-"""What of the extracted shards goes into a dataset, and its statistics."""
+"""Select rows from extracted shards for a dataset, write its shards, and gather statistics."""

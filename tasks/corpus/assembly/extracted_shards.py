@@ -1,4 +1,4 @@
-"""What `extract-features` made of the shards, as `assemble-dataset` reads it."""
+"""Results of extract-features as read by assemble-dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExtractedShard:
-    """One shard: extract-features' result and what it says of itself."""
+    """One shard: the result of extract-features and its account."""
 
     uri: str
     result: StepResult
@@ -30,6 +30,7 @@ class ExtractedShard:
 
 
 def read_shard(uri: str) -> ExtractedShard:
+    """Load the shard whose extract-features result is at `uri`."""
     result = load_result(uri)
     return ExtractedShard(
         uri, result, ShardAccount.model_validate_json(storage.read_bytes(output_uri(uri, result, ACCOUNT)))
@@ -37,12 +38,12 @@ def read_shard(uri: str) -> ExtractedShard:
 
 
 def common_account(extracted: Sequence[ExtractedShard]) -> ShardAccount:
-    """What all shards must agree on. Raises InputRejected when one was made otherwise."""
+    """The account that represents all shards. Raises InputRejected if one was made with other arguments."""
     first = extracted[0]
     for other in extracted[1:]:
-        if _made(other.account) != _made(first.account):
+        if _settings(other.account) != _settings(first.account):
             raise InputRejected(
-                f"not made as {first.uri} was: {_made(other.account)} against {_made(first.account)}",
+                f"made with other arguments than {first.uri}: {_settings(other.account)}, {_settings(first.account)}",
                 reason=Reason.INVALID_ARGUMENT,
                 subject=other.uri,
                 next_step="prepare and extract all shards with the same arguments",
@@ -50,12 +51,12 @@ def common_account(extracted: Sequence[ExtractedShard]) -> ShardAccount:
     return first.account
 
 
-def _made(account: ShardAccount) -> tuple[object, ...]:
+def _settings(account: ShardAccount) -> tuple[object, ...]:
     return account.language, account.normaliser, account.features, account.configuration
 
 
 def indexes(extracted: Sequence[ExtractedShard], context: StepContext, stage: str) -> Iterator[pa.Table]:
-    """The index of each shard, one at a time."""
+    """Yield the index table of each shard."""
     from tasks.dataset.schema import open_parquet
 
     for number, shard in enumerate(extracted):

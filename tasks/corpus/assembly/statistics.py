@@ -1,4 +1,4 @@
-"""What a dataset's rows look like, gathered from the shards' indexes as they pass."""
+"""Statistics of a dataset's rows, gathered from the shards' indexes one at a time."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ MAX_SPEAKERS = 1_000_000
 
 @dataclass
 class Statistics:
-    """Histograms and sums over the rows that are kept. Memory depends on the number of sources alone."""
+    """Histograms and sums over the kept rows. Memory depends only on the number of sources and speakers."""
 
     durations: np.ndarray = field(default_factory=lambda: np.zeros(len(DURATION_EDGES_S) - 1, np.int64))
     characters_per_s: np.ndarray = field(default_factory=lambda: np.zeros(len(RATE_EDGES) - 1, np.int64))
     words_per_minute: np.ndarray = field(default_factory=lambda: np.zeros(len(WORDS_EDGES) - 1, np.int64))
     match_errors: np.ndarray = field(default_factory=lambda: np.zeros(len(MATCH_EDGES) - 1, np.int64))
-    """Of all rows, also of those that are dropped for it."""
+    """Of all rows, including those dropped for it."""
     hours_by_source: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     speakers: set[str] = field(default_factory=set)
     n_words: int = 0
     n_characters: int = 0
 
     def add(self, table: pa.Table, kept: np.ndarray) -> None:
-        """Take one shard's index; `kept`, `(n_rows,)` bool, says which rows stay."""
+        """Add one shard's index; `kept`, `(n_rows,)` bool, is the mask of kept rows."""
         errors = table.column("match_error").drop_null().to_numpy()
         self.match_errors += _histogram(errors, MATCH_EDGES)
         table = table.filter(kept)
         texts = table.column("text").to_pylist()
         duration_s = table.column("duration_s").to_numpy()
-        characters = np.array([len(text) for text in texts], np.int64)
-        words = np.array([len(text.split()) for text in texts], np.int64)
+        characters = np.array([len(text) for text in texts], np.int64)  # (n_kept,)
+        words = np.array([len(text.split()) for text in texts], np.int64)  # (n_kept,)
         self.n_words += int(words.sum())
         self.n_characters += int(characters.sum())
         self.durations += _histogram(duration_s, DURATION_EDGES_S)
@@ -54,11 +54,11 @@ class Statistics:
 
 
 def source_of(programme_id: str) -> str:
-    """What a programme is an episode of: its first folder, or its name without date and number."""
+    """The series a programme belongs to: its first folder, or its name without dates and numbers."""
     folder, dot, _ = programme_id.partition(".")
     return folder if dot else re.sub(r"[-_]*\d[\d_-]*", "", programme_id) or programme_id
 
 
 def _histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Counts between `edges`; what lies beyond the last goes to the last."""
+    """Counts per bin, `(n_edges - 1,)`; values beyond the outer edges count in the outer bins."""
     return np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]

@@ -1,1 +1,1 @@
-"""From one programme to utterances: decode, cut by the transcript, normalise, compare with a recogniser."""
+"""From a programme to utterances: decode, cut by the transcript, normalise, match with a recogniser."""

@@ -1,7 +1,7 @@
-"""Supervisions to utterances: what of a programme becomes one row of the dataset, and what is dropped and why.
+"""Turn supervisions into utterances, one for each row of the dataset, and drop unusable ones with a reason.
 
-Plain functions of times and texts; the audio is cut by `slicing`. Times are integers of milliseconds, so hours kept
-and dropped add up exactly.
+Pure functions of times and texts; `slicing` cuts the audio. Times are integer milliseconds, so that kept and dropped
+hours add up exactly.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from tasks.corpus.utterances.language import other_language
 from tasks.corpus.utterances.text import Normaliser
 from tasks.media.languages import same_language
 
-PAD_MS = 100  # captions are timed by hand: a word often begins a little before its cue
-MAX_GAP_MS = 800  # captions further apart do not belong to one utterance
-MAX_OVERLAP_MS, MAX_OVERLAP_SHARE = 500, 0.25  # more of the shorter cue is two at once, whose words have no order
-CUT_AT_SENTENCE_SHARE = 0.5  # of the longest join: from there on a sentence's end is where to cut
+PAD_MS = 100  # captions are timed by hand: a word often starts a little before its cue
+MAX_GAP_MS = 800  # captions further apart are not joined
+MAX_OVERLAP_MS, MAX_OVERLAP_SHARE = 500, 0.25  # beyond this (share of the shorter cue), the word order is unknown
+CUT_AT_SENTENCE_SHARE = 0.5  # of the join duration; from there on, the end of a sentence ends the utterance
 
 
 @dataclass(frozen=True)
 class CutRules:
-    """What an utterance must be like. Ranges are inclusive."""
+    """Limits for utterances. Ranges are inclusive."""
 
     normaliser: Normaliser
     min_duration_ms: int
@@ -36,7 +36,7 @@ class CutRules:
 
 @dataclass(frozen=True)
 class CutUtterance:
-    """A stretch of a programme with the text spoken in it. `end_ms` is None where only the decode knows it."""
+    """A span of a programme with the text spoken in it. `end_ms` is None while only decoding can tell it."""
 
     start_ms: int
     end_ms: int | None
@@ -50,7 +50,7 @@ class CutUtterance:
 
 @dataclass(frozen=True)
 class DroppedUtterance:
-    """An utterance that does not get into the dataset."""
+    """An utterance left out of the dataset, and why."""
 
     utterance: CutUtterance
     reason: Reason
@@ -60,13 +60,13 @@ class DroppedUtterance:
 def cut(
     supervisions: Sequence[Supervision], rules: CutRules, *, join: bool
 ) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
-    """Utterances in order of time, and what was dropped before audio was looked at.
+    """Return the utterances ordered by time, and those dropped on the transcript's evidence alone.
 
-    With `join`, neighbouring captions become one utterance where they follow each other closely.
+    With `join`, captions that follow each other closely become one utterance.
     """
     cues: list[CutUtterance] = []
     dropped: list[DroppedUtterance] = []
-    barriers: set[int] = set()  # a dropped cue parts its neighbours: its words lie between them
+    barriers: set[int] = set()  # a dropped cue keeps its neighbours from being joined: its words are between them
     for supervision in sorted(supervisions, key=lambda s: (s.start_s, s.end_s or 0.0)):
         cue = CutUtterance(
             start_ms=round(supervision.start_s * 1000),
@@ -74,24 +74,12 @@ def cut(
             text=rules.normaliser(supervision.text),
             speaker=supervision.speaker,
         )
-        if cue.start_ms < 0 or (cue.end_ms is not None and cue.end_ms <= cue.start_ms):
-            empty = replace(cue, end_ms=cue.start_ms)
-            dropped.append(
-                DroppedUtterance(empty, Reason.TRANSCRIPT_OUT_OF_RANGE, f"from {cue.start_ms} to {cue.end_ms} ms")
-            )
-        elif supervision.language and not same_language(supervision.language, rules.normaliser.language):
-            dropped.append(
-                DroppedUtterance(cue, Reason.LANGUAGE, f"is {supervision.language!r}: {supervision.text[:60]!r}")
-            )
-        elif not cue.text:
-            dropped.append(DroppedUtterance(cue, Reason.TRANSCRIPT_EMPTY, f"nothing said in {supervision.text[:60]!r}"))
-        elif strange := rules.normaliser.strange(cue.text):
-            dropped.append(DroppedUtterance(cue, Reason.ALPHABET, f"holds {strange[:20]!r}: {supervision.text[:60]!r}"))
+        if fault := _transcript_fault(cue, supervision, rules):
+            dropped.append(fault)
+            barriers.add(len(cues))
         else:
             cues.append(cue)
-            continue
-        barriers.add(len(cues))
-    cues, barriers = _without_overlaps(cues, barriers, rules, dropped)
+    cues, barriers = _remove_overlaps(cues, barriers, rules, dropped)
     utterances = pad(_joined(cues, barriers, rules) if join else cues)
     kept = []
     for utterance in utterances:
@@ -102,8 +90,23 @@ def cut(
     return kept, dropped
 
 
+def _transcript_fault(cue: CutUtterance, supervision: Supervision, rules: CutRules) -> DroppedUtterance | None:
+    """Return the cue as dropped if its times, language or text are unusable, else None."""
+    if cue.start_ms < 0 or (cue.end_ms is not None and cue.end_ms <= cue.start_ms):
+        empty = replace(cue, end_ms=cue.start_ms)
+        return DroppedUtterance(empty, Reason.TRANSCRIPT_OUT_OF_RANGE, f"from {cue.start_ms} to {cue.end_ms} ms")
+    quote = f"{supervision.text[:60]!r}"
+    if supervision.language and not same_language(supervision.language, rules.normaliser.language):
+        return DroppedUtterance(cue, Reason.LANGUAGE, f"is {supervision.language!r}: {quote}")
+    if not cue.text:
+        return DroppedUtterance(cue, Reason.TRANSCRIPT_EMPTY, f"nothing spoken in {quote}")
+    if unknown := rules.normaliser.unknown_characters(cue.text):
+        return DroppedUtterance(cue, Reason.ALPHABET, f"contains {unknown[:20]!r}: {quote}")
+    return None
+
+
 def check(utterance: CutUtterance, rules: CutRules) -> DroppedUtterance | None:
-    """What is wrong with an utterance whose end is known, if anything is."""
+    """Return an utterance with a known end as dropped if it breaks a rule, else None."""
     duration_ms = utterance.duration_ms
     if duration_ms < rules.min_duration_ms:
         return DroppedUtterance(utterance, Reason.TOO_SHORT, f"{duration_ms / 1000:g} s")
@@ -123,44 +126,44 @@ def _too_long(utterance: CutUtterance) -> DroppedUtterance:
     return DroppedUtterance(utterance, Reason.TOO_LONG, f"{utterance.duration_ms / 1000:g} s")
 
 
-def _without_overlaps(
+def _remove_overlaps(
     cues: Sequence[CutUtterance], barriers: set[int], rules: CutRules, dropped: list[DroppedUtterance]
 ) -> tuple[list[CutUtterance], set[int]]:
-    """Cues, ordered by start, that share their audio with no other; with them the places of the barriers.
+    """Return the cues, ordered by start, that do not overlap others, and the new positions of the barriers.
 
-    A cue that stands there twice is taken once. Where different words lie over each other, none of them is the text of
-    that audio. A cue that is too long in itself is no reason to drop what it covers.
+    Of identical cues one is kept. Cues with different words at the same time are all dropped, since none of them is the
+    text of that audio. A cue that is itself too long does not cause the cues that it covers to be dropped.
     """
     faults: dict[int, DroppedUtterance] = {}
-    furthest = -1  # the cue before that goes on for longest: no other can overlap more
+    latest = -1  # the earlier cue that ends last: no other can overlap more
     for number, cue in enumerate(cues):
         if cue.duration_ms > rules.max_duration_ms:
             faults[number] = _too_long(cue)
             continue
-        if furthest >= 0 and _overlap(cues[furthest], cue):
-            other = cues[furthest]
+        if latest >= 0 and _overlap(cues[latest], cue):
+            other = cues[latest]
             if (cue.start_ms, cue.end_ms, cue.text) == (other.start_ms, other.end_ms, other.text):
-                faults[number] = DroppedUtterance(cue, Reason.DUPLICATE, f"stands there twice: {cue.text[:60]!r}")
+                faults[number] = DroppedUtterance(cue, Reason.DUPLICATE, f"occurs twice: {cue.text[:60]!r}")
                 continue
-            for at, beside in ((furthest, cue), (number, other)):
+            for index, beside in ((latest, cue), (number, other)):
                 faults.setdefault(
-                    at, DroppedUtterance(cues[at], Reason.OVERLAP, f"at the same time: {beside.text[:60]!r}")
+                    index, DroppedUtterance(cues[index], Reason.OVERLAP, f"at the same time: {beside.text[:60]!r}")
                 )
-        if furthest < 0 or _end_ms(cue) > _end_ms(cues[furthest]):
-            furthest = number
+        if latest < 0 or _end_ms(cue) > _end_ms(cues[latest]):
+            latest = number
     dropped.extend(faults.values())
     kept: list[CutUtterance] = []
-    parted: set[int] = set()
+    kept_barriers: set[int] = set()
     for number, cue in enumerate(cues):
         if number in barriers or (number in faults and faults[number].reason is not Reason.DUPLICATE):
-            parted.add(len(kept))
+            kept_barriers.add(len(kept))
         if number not in faults:
             kept.append(cue)
-    return kept, parted
+    return kept, kept_barriers
 
 
 def _overlap(first: CutUtterance, second: CutUtterance) -> bool:
-    """Whether too much of two cues is at once, `first` being the one that begins first."""
+    """Whether two cues overlap too much; `first` starts first."""
     overlap_ms = min(_end_ms(first), _end_ms(second)) - second.start_ms
     shorter_ms = min(_end_ms(cue) - cue.start_ms for cue in (first, second))
     return overlap_ms > min(MAX_OVERLAP_MS, MAX_OVERLAP_SHARE * shorter_ms)
@@ -199,9 +202,9 @@ def _belong_together(last: CutUtterance, cue: CutUtterance, rules: CutRules) -> 
 
 
 def pad(utterances: Sequence[CutUtterance]) -> list[CutUtterance]:
-    """Utterances with up to `PAD_MS` more on either side, and never more than half the gap to a neighbour.
+    """Extend utterances by up to `PAD_MS` on either side, at most half the gap to a neighbour.
 
-    Where neighbours overlap they are cut in the middle, so no audio is in two of them.
+    Overlapping neighbours are cut in the middle of the overlap, so no audio is in two utterances.
     """
     padded = []
     for index, utterance in enumerate(utterances):
@@ -226,10 +229,10 @@ def _half_gap(end_ms: int | None, start_ms: int) -> int:
 
 
 def covered_ms(utterances: Iterable[CutUtterance]) -> int:
-    """Length of the union of the utterances' times."""
-    total = reached = 0
+    """Total time covered by at least one utterance."""
+    total_ms = covered_until_ms = 0
     for utterance in sorted(utterances, key=lambda u: u.start_ms):
         end_ms = utterance.end_ms or utterance.start_ms
-        total += max(0, end_ms - max(reached, utterance.start_ms))
-        reached = max(reached, end_ms)
-    return total
+        total_ms += max(0, end_ms - max(covered_until_ms, utterance.start_ms))
+        covered_until_ms = max(covered_until_ms, end_ms)
+    return total_ms

@@ -1,7 +1,7 @@
-"""Whether a text is in another language than it should be, as far as its commonest words tell.
+"""Detect text in the wrong language by its most common words.
 
-Captions are seldom tagged with a language, and a file of the wrong one looks well to every other filter. Names and
-loans are no evidence; several articles and prepositions of one other language, and hardly any of the own, are.
+Captions are seldom tagged with a language, and a file in the wrong one passes every other filter. Names and loanwords
+are not evidence; several articles and prepositions of another language, with hardly any of the expected one, are.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
-MIN_WORDS = 3  # different ones of the other language
-MIN_SHARE = 0.25  # of all words; running text has nearly one in two, and languages share some
-MIN_RATIO = 4  # to the words that speak for the own language alone
+MIN_WORDS = 3  # distinct words of the other language
+MIN_SHARE = 0.25  # of all words; in running text nearly every second word is listed, but languages share some
+MIN_RATIO = 4  # to the words that occur only in the expected language's list
 
 
 def _plain(text: str) -> str:
-    """Without accents: an English normaliser has taken them from a French text already."""
+    """Remove accents: an English normaliser has already removed them from a French text."""
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).replace("ı", "i")
 
 
@@ -66,14 +66,16 @@ COMMON = {language: frozenset(_plain(words).split()) for language, words in _COM
 
 
 def other_language(text: str, language: str) -> str:
-    """The language that `text` (as a normaliser writes it) is in rather than in `language`; empty without evidence."""
+    """The language of `text` (normalised) if it is evidently not `language`; else empty."""
     words = re.findall(r"[^\W\d_]+", _plain(text.lower()))
-    own = COMMON.get(language, frozenset())
-    likeliest, most = "", 0
+    expected = COMMON.get(language, frozenset())
+    most_likely, max_evidence = "", 0
     for other in sorted(COMMON.keys() - {language}):
-        told = [word for word in words if word in COMMON[other] - own]
-        contradicted = sum(word in own - COMMON[other] for word in words)
-        enough = len(set(told)) >= MIN_WORDS and len(told) >= max(MIN_SHARE * len(words), MIN_RATIO * contradicted)
-        if enough and len(told) > most:
-            likeliest, most = other, len(told)
-    return likeliest
+        evidence = [word for word in words if word in COMMON[other] - expected]
+        n_against = sum(word in expected - COMMON[other] for word in words)
+        is_enough = len(set(evidence)) >= MIN_WORDS and len(evidence) >= max(
+            MIN_SHARE * len(words), MIN_RATIO * n_against
+        )
+        if is_enough and len(evidence) > max_evidence:
+            most_likely, max_evidence = other, len(evidence)
+    return most_likely

@@ -1,7 +1,7 @@
-"""How far what a recogniser heard is from what a caption says.
+"""Match captions with a recogniser's hypothesis.
 
-Captions shorten, paraphrase and come late. The share of a caption's characters that a decode does not confirm tells
-such utterances from those whose text was spoken.
+Captions shorten, paraphrase and come late. The character error of the hypothesis against the caption tells such
+utterances from those whose text was spoken.
 """
 
 from __future__ import annotations
@@ -21,74 +21,73 @@ if TYPE_CHECKING:
 
     from tasks.recognition import Engine, Recognition
 
-_MARKS = re.compile(r"[.,?]")
+_PUNCTUATION = re.compile(r"[.,?]")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A caption against what was heard in its audio."""
+    """A caption compared with the hypothesis for its audio."""
 
-    heard: str
-    """Normalised as the caption is, without marks."""
+    hypothesis: str
+    """Normalised like the caption, without punctuation."""
     character_errors: int
     n_characters: int
-    """Of the caption, without marks."""
+    """Of the caption, without punctuation."""
     word_errors: int
     n_words: int
 
     @property
     def error(self) -> float:
-        """The match error: character errors a character of the caption. More than 1 where much more was heard."""
+        """The match error: character errors per character of the caption. Above 1 if the hypothesis is much longer."""
         return self.character_errors / max(self.n_characters, 1)
 
 
-def match(caption: str, heard: str, normaliser: Normaliser) -> Match:
-    """Least edit_distance from `caption`, which `normaliser` has written already, to what was `heard`.
+def match(caption: str, hypothesis: str, normaliser: Normaliser) -> Match:
+    """Edit distances from `caption`, which is normalised already, to `hypothesis`.
 
-    Marks do not count: a pause says little about where a subtitler put a comma.
+    Punctuation is ignored: a pause says little about where a subtitler puts a comma.
     """
-    caption, heard = without_marks(caption), without_marks(normaliser(heard))
+    caption, hypothesis = without_punctuation(caption), without_punctuation(normaliser(hypothesis))
     return Match(
-        heard,
-        edit_distance(caption, heard),
+        hypothesis,
+        edit_distance(caption, hypothesis),
         len(caption),
-        edit_distance(caption.split(), heard.split()),
+        edit_distance(caption.split(), hypothesis.split()),
         len(caption.split()),
     )
 
 
-def without_marks(text: str) -> str:
-    """`text` without its marks, words parted by single spaces."""
-    return " ".join(_MARKS.sub(" ", text).split())
+def without_punctuation(text: str) -> str:
+    """`text` without punctuation, words separated by single spaces."""
+    return " ".join(_PUNCTUATION.sub(" ", text).split())
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """The least number of substitutions, deletions and insertions (Levenshtein), of characters or of words."""
+    """The minimum number of substitutions, deletions and insertions (Levenshtein) of characters or words."""
     from rapidfuzz.distance import Levenshtein
 
     return int(Levenshtein.distance(reference, hypothesis))
 
 
 def recognise_utterances(engine: Engine, utterances: Sequence[np.ndarray], language: str) -> list[Recognition]:
-    """One recognition each of `(n_samples,)` in `language`, however long: what the engine does not take whole is heard
-    in parts."""
-    longest = int(engine.max_chunk_s * 1000) * SAMPLES_PER_MS
-    parts: list[list[np.ndarray]] = [_parts(samples, longest) for samples in utterances]
-    chunks = [part for cut in parts for part in cut]
-    found = iter(engine.recognise(chunks, [Hints(language=language)] * len(chunks)))
-    whole = []
-    for cut in parts:
-        recognition, at_ms = next(found), len(cut[0]) // SAMPLES_PER_MS
-        for part in cut[1:]:
-            recognition = join_halves(recognition, next(found), at_ms)
+    """Recognise utterances, `(n_samples,)` each, in `language`. Those too long for the engine are split."""
+    max_samples = int(engine.max_chunk_s * 1000) * SAMPLES_PER_MS
+    parts_of: list[list[np.ndarray]] = [_split(samples, max_samples) for samples in utterances]
+    chunks = [part for parts in parts_of for part in parts]
+    recognitions = iter(engine.recognise(chunks, [Hints(language=language)] * len(chunks)))
+    joined = []
+    for parts in parts_of:
+        recognition, at_ms = next(recognitions), len(parts[0]) // SAMPLES_PER_MS
+        for part in parts[1:]:
+            recognition = join_halves(recognition, next(recognitions), at_ms)
             at_ms += len(part) // SAMPLES_PER_MS
-        whole.append(recognition)
-    return whole
+        joined.append(recognition)
+    return joined
 
 
-def _parts(samples: np.ndarray, longest: int) -> list[np.ndarray]:
-    """Halves of split_at_quietest, cut where it is quiet, until each is short enough."""
-    if len(samples) <= longest:
+def _split(samples: np.ndarray, max_samples: int) -> list[np.ndarray]:
+    """Split in half at the quietest point until each part is short enough."""
+    if len(samples) <= max_samples:
         return [samples]
     first, second = split_at_quietest(samples)
-    return [*_parts(first, longest), *_parts(second, longest)]
+    return [*_split(first, max_samples), *_split(second, max_samples)]

@@ -1,4 +1,4 @@
-"""One programme: from a medium and its transcript to rows of utterances, and what became of everything else."""
+"""Prepare one programme: from a medium and its transcript to rows of utterances, with an outcome for all the rest."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tasks.media.limits import MediaLimits
 
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
-CLIPPED_END_MS = 500  # a last caption often stays a little longer than the programme
-MAX_LOST_SHARE = 0.05  # of an utterance; more, and words may be gone that its text still has
-SILENT_PEAK = 6  # of 16 bit, -75 dBFS: nobody speaks there
-UNTIMED_ALLOWANCE = 3  # so many times the longest utterance is looked at in a file without times, for its silences
+MAX_MISSING_END_MS = 500  # the last caption often lasts a little longer than the programme
+MAX_LOST_SHARE = 0.05  # of an utterance; beyond that, words of its text may be missing in the audio
+SILENT_PEAK = 6  # of 16 bit, -75 dBFS: no speech
+UNTIMED_FACTOR = 3  # audio without times may last this many times the longest utterance before silence is trimmed
 
 
 class DecodedMedium(Frozen):
-    """What was listened to, and what the decode found: a line of `media.jsonl`."""
+    """The chosen track of a programme and the findings of its decode: a line of `media.jsonl`."""
 
     programme_id: str
     media: str
@@ -50,26 +50,26 @@ class DecodedMedium(Frozen):
 
 @dataclass(frozen=True)
 class PreparedProgramme:
-    """What a programme gave. Its rows lie in `spool`."""
+    """The result for one programme. Its rows are in `spool`."""
 
     outcome: ItemOutcome
     dropped: tuple[ItemOutcome, ...]
     summary: Summary
     medium: DecodedMedium | None = None
     spool: Path | None = None
-    left_out: frozenset[str] = frozenset()
-    """Utterances in `spool` that turned out not to be usable when the last block was read."""
+    excluded: frozenset[str] = frozenset()
+    """Ids of utterances in `spool` that turned out to be damaged once decoding was complete."""
     sha256: str = ""
-    """Of all of its audio, as 16-bit PCM: equal for the same programme under two names, whatever its captions."""
+    """Of its whole audio as 16-bit PCM: equal for the same programme under two names, whatever its captions."""
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Rows of the schema `PREPARED`, in order of time."""
+        """Yield rows of the schema `PREPARED`, ordered by time."""
         if self.spool is None:
             return
         with pa.ipc.open_file(pa.memory_map(str(self.spool))) as file:
             for number in range(file.num_record_batches):
                 for row in file.get_batch(number).to_pylist():
-                    if row["utterance_id"] not in self.left_out:
+                    if row["utterance_id"] not in self.excluded:
                         yield row | {"programme_sha256": self.sha256}
 
 
@@ -81,10 +81,9 @@ def prepare_programme(
     decoder: IsolatedDecoder,
     scratch: Path,
 ) -> PreparedProgramme:
-    """Decode and cut one programme. What is wrong with it ends in its outcome; faults of the machine are raised."""
+    """Decode and cut one programme. Its faults become its outcome; faults of the machine are raised."""
     try:
-        changed = _changed(programme)
-        if changed:
+        if changed := _changed(programme):
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme, rules.normaliser.language)
         with open_programme_audio(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
@@ -99,12 +98,12 @@ def prepare_programme(
             raise
         return _lost(programme, Outcome.REJECTED, Reason.UNREADABLE, str(error))
     except (ValueError, LookupError, ArithmeticError, TypeError, RuntimeError, AssertionError) as error:
-        # A file that a library stumbles over. Storage and disk fail with other types: those are not its fault.
+        # A library fails on this file. Storage and disk errors have other types and are not its fault.
         return _lost(programme, Outcome.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
 
 def _changed(programme: Programme) -> str:
-    """Whether the objects are still those that were listed; says which is not."""
+    """Return a message if an object has changed since it was listed, else an empty string."""
     for uri, etag in ((programme.media, programme.etag), (programme.transcript, programme.transcript_etag)):
         if etag and storage.info(uri).etag != etag:
             return f"{uri} changed after it was listed; scan the corpus again"
@@ -121,13 +120,49 @@ def _cut_programme(
     programme: Programme, transcript: SourceTranscript, rules: CutRules, audio: IsolatedAudio, spool: Path
 ) -> PreparedProgramme:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
-    limit_ms = UNTIMED_ALLOWANCE * rules.max_duration_ms
+    max_untimed_ms = UNTIMED_FACTOR * rules.max_duration_ms
     untimed = {u.start_ms for u in planned if u.end_ms is None}
-    slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + limit_ms) for u in planned])
+    slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + max_untimed_ms) for u in planned])
+    audio_digest = hashlib.sha256()
+    kept, dropped_by_audio = _spool_utterances(
+        programme, slicer.slice(_digested(audio, audio_digest)), untimed, rules, spool
+    )
+    dropped += dropped_by_audio
+    findings = audio.findings
+    media_ms = slicer.n_samples // SAMPLES_PER_MS
+    if findings.missing_s:
+        dropped = [_truncated(d, media_ms, round(findings.missing_s * 1000)) for d in dropped]
+    kept, damaged = _without_lost_audio(kept, findings)
+    dropped += damaged
+    if not kept and _is_out_of_range(dropped, media_ms):
+        return _lost(
+            programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
+        )
+    if untimed and (media_ms > max_untimed_ms or any(d.reason is Reason.TOO_LONG for d in dropped)):
+        return _lost(programme, Outcome.REJECTED, Reason.TOO_LONG, _too_long(programme, media_ms, rules), media_ms)
+    return PreparedProgramme(
+        outcome=_outcome(programme, findings, transcript, kept, dropped),
+        dropped=tuple(_dropped(programme, d) for d in dropped),
+        summary=_summary(kept, dropped, media_ms, findings),
+        medium=_decoded_medium(programme, audio),
+        spool=spool,
+        excluded=frozenset(utterance_id(programme, d.utterance) for d in damaged),
+        sha256=audio_digest.hexdigest(),
+    )
+
+
+def _spool_utterances(
+    programme: Programme,
+    slices: Iterable[tuple[CutUtterance, np.ndarray]],
+    untimed: set[int],
+    rules: CutRules,
+    spool: Path,
+) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
+    """Write the usable utterances to `spool`. `untimed` are the starts of those without times of their own."""
     kept: list[CutUtterance] = []
-    whole = hashlib.sha256()
+    dropped: list[DroppedUtterance] = []
     with _Spool(spool) as rows:
-        for utterance, samples in slicer.slice(_digested(audio, whole)):
+        for utterance, samples in slices:
             pcm = flac.to_pcm(samples)
             if utterance.start_ms in untimed:
                 utterance, pcm = _trimmed(utterance, pcm)
@@ -137,97 +172,85 @@ def _cut_programme(
                 continue
             kept.append(utterance)
             rows.write(_row(programme, utterance, pcm))
-    findings = audio.findings
-    medium = DecodedMedium(
+    return kept, dropped
+
+
+def _decoded_medium(programme: Programme, audio: IsolatedAudio) -> DecodedMedium:
+    return DecodedMedium(
         programme_id=programme.programme_id,
         media=programme.media,
         container=audio.probe.container,
         start_timecode=audio.probe.start_timecode,
         choice=audio.choice,
-        findings=findings,
+        findings=audio.findings,
     )
-    media_ms = slicer.n_samples // SAMPLES_PER_MS
-    if findings.missing_s:
-        dropped = [_beyond_the_end(d, media_ms, round(findings.missing_s * 1000)) for d in dropped]
-    kept, damaged = _without_lost_audio(kept, findings)
-    dropped += damaged
-    out_of_range = [d for d in dropped if d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE]
-    begins_after_the_end = all(d.utterance.start_ms >= media_ms for d in dropped)
-    if not kept and out_of_range and (len(out_of_range) == len(dropped) or begins_after_the_end):
-        return _lost(
-            programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
-        )
-    if untimed and (media_ms > limit_ms or any(d.reason is Reason.TOO_LONG for d in dropped)):
-        return _lost(programme, Outcome.REJECTED, Reason.TOO_LONG, _too_long(programme, media_ms, rules), media_ms)
-    return PreparedProgramme(
-        outcome=_outcome(programme, findings, transcript, kept, dropped),
-        dropped=tuple(_dropped(programme, d) for d in dropped),
-        summary=_account(kept, dropped, media_ms, findings),
-        medium=medium,
-        spool=spool,
-        left_out=frozenset(utterance_id(programme, d.utterance) for d in damaged),
-        sha256=whole.hexdigest(),
-    )
+
+
+def _is_out_of_range(dropped: list[DroppedUtterance], media_ms: int) -> bool:
+    """Whether the transcript does not fit the audio: all dropped for that, or all starting beyond its end."""
+    n_out_of_range = sum(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped)
+    is_beyond_end = all(d.utterance.start_ms >= media_ms for d in dropped)
+    return n_out_of_range > 0 and (n_out_of_range == len(dropped) or is_beyond_end)
 
 
 def _digested(blocks: Iterable[np.ndarray], digest: hashlib._Hash) -> Iterator[np.ndarray]:
-    """The same blocks; their samples go into `digest` on the way."""
+    """Yield the blocks unchanged, and feed their samples to `digest`."""
     for block in blocks:
         digest.update(flac.to_pcm(block).tobytes())
         yield block
 
 
-def _beyond_the_end(dropped: DroppedUtterance, media_ms: int, missing_ms: int) -> DroppedUtterance:
-    """What lies in the missing part of a file that broke off is not the transcript's fault."""
+def _truncated(dropped: DroppedUtterance, media_ms: int, missing_ms: int) -> DroppedUtterance:
+    """Blame the truncated file, not the transcript, for utterances in the missing part."""
     begin_ms, end_ms = dropped.utterance.start_ms, dropped.utterance.end_ms or 0
     is_missing = end_ms > media_ms and begin_ms < media_ms + missing_ms
     if dropped.reason is not Reason.TRANSCRIPT_OUT_OF_RANGE or not is_missing:
         return dropped
-    detail = f"the file breaks off at {media_ms / 1000:.1f} s: {dropped.utterance.text[:60]!r}"
+    detail = f"the file is truncated at {media_ms / 1000:.1f} s: {dropped.utterance.text[:60]!r}"
     return replace(dropped, reason=Reason.TRUNCATED, detail=detail)
 
 
 def _without_lost_audio(
     kept: list[CutUtterance], findings: AudioFindings
 ) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
-    """The utterances, ordered by time, whose audio is there, and those of which too much is silence put in for it."""
+    """Split utterances, ordered by time, into intact ones and those with too much audio replaced by silence."""
     lost_ms = [(round(begin_s * 1000), round(end_s * 1000)) for begin_s, end_s in findings.lost]
-    whole: list[CutUtterance] = []
+    intact: list[CutUtterance] = []
     damaged: list[DroppedUtterance] = []
     for utterance in kept:
         end_ms = utterance.end_ms or 0
         first = bisect_right(lost_ms, utterance.start_ms, key=lambda place: place[1])
         last = bisect_left(lost_ms, end_ms, key=lambda place: place[0])
-        gone_ms = sum(min(end_ms, end) - max(utterance.start_ms, begin) for begin, end in lost_ms[first:last])
-        if gone_ms > MAX_LOST_SHARE * utterance.duration_ms:
-            detail = f"{gone_ms} ms of its audio were lost: {utterance.text[:60]!r}"
+        missing_ms = sum(min(end_ms, end) - max(utterance.start_ms, begin) for begin, end in lost_ms[first:last])
+        if missing_ms > MAX_LOST_SHARE * utterance.duration_ms:
+            detail = f"{missing_ms} ms of its audio were lost: {utterance.text[:60]!r}"
             damaged.append(DroppedUtterance(utterance, Reason.DAMAGED, detail))
         else:
-            whole.append(utterance)
-    return whole, damaged
+            intact.append(utterance)
+    return intact, damaged
 
 
 def _trimmed(utterance: CutUtterance, pcm: np.ndarray) -> tuple[CutUtterance, np.ndarray]:
-    """An utterance without times, cut to where speech is."""
+    """Trim an utterance without times to its speech."""
     start_ms, end_ms = speech_bounds_ms(flac.to_float(pcm))
     if end_ms is not None:
-        pcm = pcm[start_ms * SAMPLES_PER_MS : end_ms * SAMPLES_PER_MS]
+        pcm = pcm[start_ms * SAMPLES_PER_MS : end_ms * SAMPLES_PER_MS]  # (n_speech_samples,)
     start_ms += utterance.start_ms
     return replace(utterance, start_ms=start_ms, end_ms=start_ms + len(pcm) // SAMPLES_PER_MS), pcm
 
 
 def _fitted(utterance: CutUtterance, pcm: np.ndarray, rules: CutRules) -> tuple[CutUtterance, DroppedUtterance | None]:
-    """The utterance as long as its audio, and what is wrong with it if anything is."""
-    n_missing_ms = utterance.duration_ms - len(pcm) // SAMPLES_PER_MS
-    if not len(pcm) or n_missing_ms > CLIPPED_END_MS:
+    """Shorten an utterance to its audio. Return it with the reason to drop it, if there is one."""
+    missing_ms = utterance.duration_ms - len(pcm) // SAMPLES_PER_MS
+    if not len(pcm) or missing_ms > MAX_MISSING_END_MS:
         return utterance, DroppedUtterance(
             utterance, Reason.TRANSCRIPT_OUT_OF_RANGE, "the audio ends before the utterance does"
         )
-    if n_missing_ms > 0:
-        utterance = replace(utterance, end_ms=(utterance.end_ms or 0) - n_missing_ms)
+    if missing_ms > 0:
+        utterance = replace(utterance, end_ms=(utterance.end_ms or 0) - missing_ms)
     if int(np.abs(pcm.astype(np.int32)).max()) <= SILENT_PEAK:
         return utterance, DroppedUtterance(
-            utterance, Reason.SILENCE, f"silence where the transcript says {utterance.text[:60]!r}"
+            utterance, Reason.SILENCE, f"silence where the transcript has {utterance.text[:60]!r}"
         )
     return utterance, check(utterance, rules)
 
@@ -266,20 +289,20 @@ def _outcome(
         details.append(f"{programme.transcript} {first}" + (f" and {n_more} more places" if n_more else ""))
         reason = reason or Reason.TRANSCRIPT_UNREADABLE
     if not kept:
-        (common, _), *_ = Counter(d.reason for d in dropped).most_common(1) or [(Reason.TRANSCRIPT_EMPTY, 0)]
+        (most_common, _), *_ = Counter(d.reason for d in dropped).most_common(1) or [(Reason.TRANSCRIPT_EMPTY, 0)]
         details.append("no utterance was kept")
-        reason = reason or common
-    worse = outcome.outcome is Outcome.DONE and (details or not kept)
+        reason = reason or most_common
+    has_warnings = outcome.outcome is Outcome.DONE and (details or not kept)
     return outcome.model_copy(
         update={
-            "outcome": Outcome.DONE_WITH_WARNINGS if worse else outcome.outcome,
+            "outcome": Outcome.DONE_WITH_WARNINGS if has_warnings else outcome.outcome,
             "reason": reason,
             "detail": "; ".join(details),
         }
     )
 
 
-def _account(
+def _summary(
     kept: list[CutUtterance], dropped: list[DroppedUtterance], media_ms: int, findings: AudioFindings
 ) -> Summary:
     drops: Drops = merge({STEP: {d.reason: Tally(count=1, ms=d.utterance.duration_ms)}} for d in dropped)
@@ -325,8 +348,8 @@ def _without_rows(outcome: ItemOutcome) -> PreparedProgramme:
 def _out_of_range(programme: Programme, dropped: list[DroppedUtterance], media_ms: int) -> str:
     first_s = min(d.utterance.start_ms for d in dropped) / 1000
     return (
-        f"{programme.transcript} begins at {first_s:.1f} s, the audio has {media_ms / 1000:.1f} s; "
-        "let its times count from the programme's first frame, or check that it belongs to this programme"
+        f"{programme.transcript} starts at {first_s:.1f} s, the audio has {media_ms / 1000:.1f} s; "
+        "shift its times to start at the programme's first frame, or check that it belongs to this programme"
     )
 
 
@@ -338,7 +361,7 @@ def _too_long(programme: Programme, media_ms: int, rules: CutRules) -> str:
 
 
 class _Spool:
-    """Rows in an Arrow file, in batches: a programme's utterances need no memory while they wait."""
+    """Writes rows to an Arrow file in batches, so that a programme's utterances are not kept in memory."""
 
     def __init__(self, path: Path) -> None:
         self._rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""A programme's audio as a stream of blocks, from wherever it lies."""
+"""Open a programme's audio as a stream of blocks, from any storage."""
 
 from __future__ import annotations
 
@@ -29,20 +29,18 @@ def open_programme_audio(
     decoder: IsolatedDecoder,
     scratch: Path,
 ) -> Iterator[IsolatedAudio]:
-    """The programme's track that `policy` wants, decoded in a process of its own.
+    """Decode the track chosen by `policy` in an isolated process.
 
-    Raises MediaRejected: also when all its tracks are tagged with other languages, for then captions in `language` are
-    a translation. An object that is not a local file is copied to `scratch` and removed again.
+    Raises MediaRejected, also if all tracks are tagged with other languages: captions in `language` are then a
+    translation. An object that is not a local file is copied to `scratch` and removed afterwards.
     """
-    limits.check_size(programme.size)  # before it is copied
+    limits.check_size(programme.size)  # before copying it
     path = storage.local_copy(programme.media, scratch)
     try:
         with decoder.open_audio(path, policy, limits) as audio:
-            spoken = audio.choice.language
-            if spoken and not same_language(spoken, language):
-                raise MediaRejected(
-                    Reason.LANGUAGE, f"its audio is tagged {spoken!r}, the transcripts are {language!r}"
-                )
+            tag = audio.choice.language
+            if tag and not same_language(tag, language):
+                raise MediaRejected(Reason.LANGUAGE, f"its audio is tagged {tag!r}, the transcripts are {language!r}")
             yield audio
     finally:
         if path.is_relative_to(scratch):
@@ -50,7 +48,9 @@ def open_programme_audio(
 
 
 def speech_bounds_ms(samples: np.ndarray) -> tuple[int, int | None]:
-    """Where speech begins and ends in `samples`, with `PAD_MS` around. From 0 to None where no speech is found: a
-    short word may be too little for the detector."""
+    """Start and end of speech in `samples`, `(n_samples,)`, padded by `PAD_MS`.
+
+    (0, None) if no speech is found: a short word may be too little for the detector.
+    """
     segments = list(speech_segments([samples], SpeechActivityOptions(padding_ms=PAD_MS)))
     return (segments[0].start_ms, segments[-1].end_ms) if segments else (0, None)

@@ -1,4 +1,4 @@
-"""Utterances out of a stream of audio, with memory for the utterance at hand and no more."""
+"""Cut utterances out of an audio stream, holding only the blocks of the current utterance in memory."""
 
 from __future__ import annotations
 
@@ -13,39 +13,37 @@ if TYPE_CHECKING:
 
 
 class Slicer:
-    """Cuts utterances out of blocks. `n_samples` is what has passed so far: the whole length after the last."""
+    """Cuts utterances out of blocks. `n_samples` is the length of the blocks so far."""
 
     def __init__(self, utterances: Sequence[CutUtterance]) -> None:
-        """`utterances` ordered by start; times of neighbours may overlap."""
+        """`utterances` are ordered by start; neighbours may overlap."""
         self._utterances = utterances
         self.n_samples = 0
 
     def slice(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[CutUtterance, np.ndarray]]:
-        """Each utterance with its samples, `(n_samples,)` of the blocks' type. Every block is read.
+        """Yield each utterance with its samples, `(n_samples,)` of the blocks' type. Reads all blocks.
 
-        An utterance whose end is None, or lies behind the end of the audio, gets what is there: maybe nothing.
+        An utterance whose end is None or beyond the end of the audio gets the samples that exist, possibly none.
         """
         import numpy as np
 
-        held: list[np.ndarray] = []  # blocks from `held_from` on, those that an utterance may still need
+        held: list[np.ndarray] = []  # blocks from `held_from` on that an utterance may still need
         held_from = 0
         waiting = list(reversed(self._utterances))
         for block in blocks:
             held.append(block)
             self.n_samples += len(block)
             while waiting and waiting[-1].end_ms is not None and waiting[-1].end_ms * SAMPLES_PER_MS <= self.n_samples:
-                yield self._taken(waiting.pop(), held, held_from)
+                yield self._take(waiting.pop(), held, held_from)
             needed_from = waiting[-1].start_ms * SAMPLES_PER_MS if waiting else self.n_samples
             while held and held_from + len(held[0]) <= needed_from:
                 held_from += len(held.pop(0))
         if not held:
             held = [np.zeros(0, np.float32)]
         while waiting:
-            yield self._taken(waiting.pop(), held, held_from)
+            yield self._take(waiting.pop(), held, held_from)
 
-    def _taken(
-        self, utterance: CutUtterance, held: list[np.ndarray], held_from: int
-    ) -> tuple[CutUtterance, np.ndarray]:
+    def _take(self, utterance: CutUtterance, held: list[np.ndarray], held_from: int) -> tuple[CutUtterance, np.ndarray]:
         import numpy as np
 
         start = utterance.start_ms * SAMPLES_PER_MS - held_from

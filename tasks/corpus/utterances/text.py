@@ -1,8 +1,8 @@
-"""Captions' text as a model shall write it: named, versioned, the same for every corpus.
+"""Normalise caption text to the form a model learns to write: named, versioned, the same for every corpus.
 
-Lower case, no digits, no marks but . , ? and the apostrophe; nothing that was not said ([music], a speaker's name, a
-song between notes). Numbers are not spelled out here: how a number was spoken only its speaker knows, so what holds
-digits is dropped by the alphabet.
+Lower case, no digits, no punctuation but . , ? and the apostrophe; nothing that was not spoken ([music], speaker names,
+songs between notes). Numbers are not spelled out, since their spoken form is unknown: text with digits is dropped for
+characters outside the alphabet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from string import ascii_lowercase
 
 MARKS = " '.,?"
 
-# Letters beside a-z that the language's own spelling has; any other accent is dropped (a café is a cafe in English).
+# Letters besides a-z in the language's own spelling; other accents are removed (café becomes cafe in English).
 LETTERS = {
     "de": "äöüß",
     "en": "",
@@ -27,21 +27,21 @@ LETTERS = {
 }
 AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "pt": "e", "tr": "ve"}
 
-# Bounded, so that a bracket that nothing closes costs no search through all the text behind it.
-_NOT_SAID = re.compile(
+# Bounded, so that an unclosed bracket does not cause a search through the rest of the text.
+_NOT_SPOKEN = re.compile(
     r"\[[^\]]{0,300}\]|\([^)]{0,300}\)|\{[^}]{0,300}\}|<[^>]{0,300}>"  # [music], (applause), markup
-    # Songs; with # only where white space stands on its inner side: #news and #sport are words.
+    # Songs; for # only with white space on its inner side: #news and #sport are words.
     r"|(?:[♪♫♩♬]+|(?<![\w#])#+(?=\s))[^♪♫#♩♬]*(?:[♪♫♩♬]+|(?<=\s)#+(?![\w#]))|[♪♫♩♬]"
 )
-# ">> ANNA:" at a line's start.
+# ">> ANNA:" at the start of a line.
 _CHEVRONS = re.compile(r"^\s*>{2,}(?:\s*[A-Z][\w .'’-]{0,40}:)?")
-# "JOHN SMITH:" before small letters or a line's end. A capitalised word alone is no label: "Tomorrow: rain".
+# "JOHN SMITH:" before lower case or the end of a line. A capitalised word alone is not a label: "Tomorrow: rain".
 _LABEL = re.compile(rf"{_CHEVRONS.pattern}|^\s*[A-Z][A-Z0-9.'’-]+(?:\s+[A-Z0-9.'’-]+){{0,3}}\s*:(?=\s*$|.*[a-z])")
 _DIALOGUE_DASH = re.compile(r"^\s*[-–—]\s*")
 _QUOTES = str.maketrans({**dict.fromkeys("’‘ʼ`´", "'"), **dict.fromkeys('“”"«»„', None)})
 _FULL_STOPS = re.compile(r"[!…]|\.{2,}")
 _COMMAS = re.compile(r"[;:]")
-# These two see single spaces alone: `\s+` would search a long run again from each of its places.
+# Applied to single spaces only: `\s+` would search a long run again from each position.
 _DASHES = re.compile(r" [-–—]+ |[–—]+|--+")
 _MARKS = re.compile(r" ?([.,?])(?: ?[.,?])*")
 _SOFT = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
@@ -49,7 +49,7 @@ _SOFT = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 
 @dataclass(frozen=True)
 class Normaliser:
-    """The normaliser of one language. Its name changes whenever its output would."""
+    """The normaliser of one language. Its name changes whenever its output does."""
 
     language: str
 
@@ -62,21 +62,21 @@ class Normaliser:
         return frozenset(ascii_lowercase + LETTERS[self.language] + MARKS)
 
     def __call__(self, text: str) -> str:
-        """`text` as it was spoken. What is left may hold characters outside the alphabet: see `strange`."""
+        """Normalise `text`. The result may contain characters outside the alphabet: see `unknown_characters`."""
         text = _SOFT.sub("", unicodedata.normalize("NFKC", text))
-        label = _CHEVRONS if text.isupper() else _LABEL  # where all is in capitals, "THE ANSWER IS:" is no name
+        label = _CHEVRONS if text.isupper() else _LABEL  # if all is in capitals, "THE ANSWER IS:" is not a name
         lines = (label.sub("", _DIALOGUE_DASH.sub("", line)) for line in text.split("\n"))
-        text = _NOT_SAID.sub(" ", "\n".join(lines)).translate(_QUOTES)
+        text = _NOT_SPOKEN.sub(" ", "\n".join(lines)).translate(_QUOTES)
         text = text.replace("&", f" {AND[self.language]} ")
         text = _COMMAS.sub(",", _FULL_STOPS.sub(".", text))
         text = _DASHES.sub(", ", _spaced(text)).replace("-", " ").replace("¿", "").replace("¡", "")
         text = self._without_accents(_lower(text, self.language))
-        text = re.sub(r"(?<!\w)'|'(?!\w)", "", text)  # a quotation mark; between letters it is an apostrophe
-        text = _MARKS.sub(r"\1 ", _spaced(text))  # a run of marks is its first
+        text = re.sub(r"(?<!\w)'|'(?!\w)", "", text)  # quotation marks; between letters it is an apostrophe
+        text = _MARKS.sub(r"\1 ", _spaced(text))  # keep the first of several marks
         return _spaced(text).strip(" ,.?") + _last_mark(text)
 
-    def strange(self, text: str) -> str:
-        """The characters of `text` that the alphabet does not have, each once."""
+    def unknown_characters(self, text: str) -> str:
+        """The characters of `text` outside the alphabet, each once."""
         return "".join(sorted(set(text) - self.alphabet))
 
     def _without_accents(self, text: str) -> str:
@@ -88,7 +88,7 @@ def _spaced(text: str) -> str:
 
 
 def _lower(text: str, language: str) -> str:
-    if language == "tr":  # I is the capital of ı, İ of i
+    if language == "tr":  # I is the capital of ı, İ that of i
         text = text.replace("I", "ı").replace("İ", "i")
     return text.lower()
 
@@ -103,7 +103,7 @@ def _last_mark(text: str) -> str:
 
 
 def normaliser_for(language: str) -> Normaliser:
-    """The normaliser of a BCP 47 tag. Raises KeyError for a language that has no alphabet yet."""
+    """The normaliser for a BCP 47 tag. Raises KeyError for a language without an alphabet."""
     primary = re.split(r"[-_]", language.lower())[0]
     LETTERS[primary]
     return Normaliser(primary)

@@ -66,9 +66,9 @@ def test_of_two_copies_the_one_whose_caption_matches_stays() -> None:
     test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
     rows = rows_with([1, 1, 1, 2], [1, 2, 3, 4], [test, train, train, train], [0.9, 0.1, 0.2, 0.50001])
     selection = select(rows, max_match_error=0.5)
-    assert selection.lost[Reason.MATCH_ERROR].tolist() == [True, False, False, True]
-    assert selection.lost[Reason.DUPLICATE].tolist() == [False, False, True, False]
-    assert selection.used.tolist() == [False, True, False, False]
+    assert selection.dropped[Reason.MATCH_ERROR].tolist() == [True, False, False, True]
+    assert selection.dropped[Reason.DUPLICATE].tolist() == [False, False, True, False]
+    assert selection.kept.tolist() == [False, True, False, False]
 
 
 def test_a_programme_that_lies_there_twice_is_taken_once() -> None:
@@ -83,11 +83,11 @@ def test_a_programme_that_lies_there_twice_is_taken_once() -> None:
     everything = np.ones(len(rows), bool)
     assert leaking_audio(rows, everything).tolist() == [7]
     selection = select(rows, max_match_error=0.5)
-    assert selection.used.tolist() == [False, False, True, True, True]
-    assert len(leaking_audio(rows, selection.used)) == 0
+    assert selection.kept.tolist() == [False, False, True, True, True]
+    assert len(leaking_audio(rows, selection.kept)) == 0
 
 
 def test_a_copy_without_a_caption_that_matches_keeps_no_other_out() -> None:
     test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
     rows = rows_with([1, 2], [10, 20], [test, train], errors=[0.9, 0.1], programme_sounds=[7, 7])
-    assert select(rows, max_match_error=0.5).used.tolist() == [False, True]
+    assert select(rows, max_match_error=0.5).kept.tolist() == [False, True]

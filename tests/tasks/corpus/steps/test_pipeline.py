@@ -260,7 +260,7 @@ def test_shards_made_differently_do_not_make_a_dataset(folder) -> None:
     scan = folder.scan()
     one, other = folder.prepare(scan)
     mixed = folder.extract([one]) + folder.extract([other], features="parakeet-80-10ms")
-    with pytest.raises(InputRejected, match="not made as"):
+    with pytest.raises(InputRejected, match="made with other arguments than"):
         folder.assemble(scan, mixed)
 
 

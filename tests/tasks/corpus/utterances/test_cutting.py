@@ -154,7 +154,7 @@ def test_kept_utterances_keep_the_rules(cues: list[Supervision]) -> None:
         assert RULES.min_duration_ms <= utterance.duration_ms <= RULES.max_duration_ms
         rate = len(utterance.text) / (utterance.duration_ms / 1000)
         assert RULES.min_characters_per_s <= rate <= RULES.max_characters_per_s
-        assert not RULES.normaliser.strange(utterance.text)
+        assert not RULES.normaliser.unknown_characters(utterance.text)
     assert kept == sorted(kept, key=lambda u: u.start_ms)
     total_ms = sum(u.duration_ms for u in [*kept, *(d.utterance for d in dropped)])
     assert covered_ms([*kept, *(d.utterance for d in dropped)]) <= total_ms

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks import storage
 from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, Status
-from tasks.corpus.utterances.matching import edit_distance, match, recognise_utterances, without_marks
+from tasks.corpus.utterances.matching import edit_distance, match, recognise_utterances, without_punctuation
 from tasks.corpus.utterances.text import normaliser_for
 from tasks.dataset.manifest import Split, load_manifest, read_batches
 from tasks.dataset.summary import Tally
@@ -54,7 +54,7 @@ def test_errors_are_a_distance(a: str, b: str) -> None:
     """And the same as jiwer's, which scoring uses."""
     import jiwer
 
-    a, b = without_marks(a), without_marks(b)
+    a, b = without_punctuation(a), without_punctuation(b)
     assert edit_distance(a, b) == edit_distance(b, a) <= max(len(a), len(b))
     assert (edit_distance(a, b) == 0) == (a == b)
     if a:
@@ -133,9 +133,9 @@ def test_every_utterance_gets_an_error_and_the_bound_decides(corpus, model: str)
         for row in batch.to_pylist()
     }
     assert kept == {row["utterance_id"]: row["match_error"] for row in rows if row["match_error"] <= bound}
-    told = outcomes(assembled)
-    assert {o.item for o in told} == {row["utterance_id"] for row, _ in lost}
-    assert all(o.reason is Reason.MATCH_ERROR and "heard" in o.detail for o in told)
+    found = outcomes(assembled)
+    assert {o.item for o in found} == {row["utterance_id"] for row, _ in lost}
+    assert all(o.reason is Reason.MATCH_ERROR and "the hypothesis" in o.detail for o in found)
     page = storage.read_bytes(assembled.labels["report"]).decode()
     assert "Match error" in page
     assert "the caption is not what was heard" in page
@@ -162,7 +162,7 @@ def test_matches_of_another_shard_and_shards_half_matched_are_refused(corpus, mo
     with pytest.raises(InputRejected, match="another prepare-corpus result"):
         corpus.step("extract-features", prepared=other.result, matched=matched.result)
     half = corpus.step("extract-features", prepared=one.result, matched=matched.result)
-    with pytest.raises(InputRejected, match="not made as"):
+    with pytest.raises(InputRejected, match="made with other arguments than"):
         corpus.assemble(scan, [half, *corpus.extract([other])])
 
 

@@ -45,7 +45,7 @@ def test_english(written: str, spoken: str) -> None:
 
 def test_digits_and_signs_are_left_for_the_alphabet_to_refuse() -> None:
     normalise = normaliser_for("en")
-    assert normalise.strange(normalise("It cost £3.50, 20% less")) == "%0235£"
+    assert normalise.unknown_characters(normalise("It cost £3.50, 20% less")) == "%0235£"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_language_without_alphabet_is_refused() -> None:
 def test_normalising_twice_changes_nothing(text: str, language: str) -> None:
     normalise = normaliser_for(language)
     once = normalise(text)
-    if not normalise.strange(once):
+    if not normalise.unknown_characters(once):
         assert normalise(once) == once
         assert "  " not in once
         assert once == once.strip()
