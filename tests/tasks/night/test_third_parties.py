@@ -1,4 +1,4 @@
-"""What the README tells systems that read the transcripts from S3, tried against a real S3 protocol."""
+"""The instructions of docs/operating.md for systems that read the transcripts from S3, against a real S3 protocol."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_from_the_index_to_a_file_without_credentials(night: Night, s3_endpoint:
 
 
 def test_a_public_prefix(night: Night, s3_endpoint: str) -> None:
-    """The policy of the README is one that S3 takes."""
+    """S3 accepts the policy of docs/operating.md."""
     bucket = night.root.removeprefix("s3://")
     client = boto3.client("s3", endpoint_url=s3_endpoint)
     statement = {
