@@ -246,8 +246,8 @@ def test_what_is_said_twice_stays_twice() -> None:
         ("a.ttml", b"<tt xmlns='http://www.w3.org/ns/ttml'>\n<body>", Reason.TRANSCRIPT_UNREADABLE, "line 2"),
         ("a.jsonl", b'{"text": 1}\n', Reason.TRANSCRIPT_UNREADABLE, "line 1"),
         ("a.vtt", b"\0\1\2" * 40, Reason.TRANSCRIPT_UNREADABLE, "not text"),
-        ("a.txt", b" \n", Reason.TRANSCRIPT_EMPTY, "not text"),
-        ("a.srt", b"", Reason.TRANSCRIPT_EMPTY, "not text"),
+        ("a.txt", b" \n", Reason.TRANSCRIPT_EMPTY, "no text"),
+        ("a.srt", b"", Reason.TRANSCRIPT_EMPTY, "no text"),
         ("a.jsonl.gz", b"\x1f\x8b broken", Reason.TRANSCRIPT_UNREADABLE, ""),
     ],
 )

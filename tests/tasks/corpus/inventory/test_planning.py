@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.corpus.inventory.planning import (
-    UNASSIGNED,
     SPLIT_CODES,
     TOLERANCE,
+    UNASSIGNED,
     assign_shards,
     assign_splits,
     number_of_shards,

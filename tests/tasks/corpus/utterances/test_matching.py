@@ -138,7 +138,7 @@ def test_every_utterance_gets_an_error_and_the_bound_decides(corpus, model: str)
     assert all(o.reason is Reason.MATCH_ERROR and "the hypothesis" in o.detail for o in found)
     page = storage.read_bytes(assembled.labels["report"]).decode()
     assert "Match error" in page
-    assert "the caption is not what was heard" in page
+    assert "the caption does not match the recognition" in page
 
     with pytest.raises(InputRejected, match="match_error") as raised:
         corpus.step("assemble-dataset", scan=scan.result, extracted=results, max_match_error=0.0)
