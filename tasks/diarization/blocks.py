@@ -1,4 +1,4 @@
-"""Long programmes in blocks, so that memory stays flat, and the speakers of the blocks brought together. Pure."""
+"""Splitting long programmes into blocks, so that memory stays flat, and linking the blocks' speakers. Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from tasks.transcripts.spans import Span, Turn
 
 
-def blocks(speech: Sequence[Span], longest_ms: int) -> list[Span]:
-    """Spans that hold all of the speech, each at most `longest_ms`, cut in the longest pause of their second half.
+def split_into_blocks(speech: Sequence[Span], max_ms: int) -> list[Span]:
+    """Spans that contain all of the speech, each at most `max_ms`, split in the longest pause of their second half.
 
-    `speech` is in order and does not overlap. Longer stretches without a pause are cut hard.
+    `speech` is in order and does not overlap. A longer stretch without a pause is split at `max_ms`.
     """
     found: list[Span] = []
     rest = [span for span in speech if span.end_ms > span.start_ms]
     while rest:
         start_ms = rest[0].start_ms
-        limit_ms = start_ms + longest_ms
+        limit_ms = start_ms + max_ms
         n_within = sum(1 for span in rest if span.end_ms <= limit_ms)
         if n_within == len(rest):
             found.append(Span(start_ms, rest[-1].end_ms))
             break
-        late = [n for n in range(1, n_within + 1) if rest[n - 1].end_ms >= start_ms + longest_ms // 2]
+        late = [n for n in range(1, n_within + 1) if rest[n - 1].end_ms >= start_ms + max_ms // 2]
         if late:
             cut = max(late, key=lambda n: rest[n].start_ms - rest[n - 1].end_ms)
             found.append(Span(start_ms, rest[cut - 1].end_ms))
@@ -36,51 +36,53 @@ def blocks(speech: Sequence[Span], longest_ms: int) -> list[Span]:
 
 
 @dataclass(frozen=True)
-class Voice:
+class BlockSpeaker:
     """One speaker of one block."""
 
     block: int
     speaker: str
     embedding: np.ndarray
-    """`(dimension,)`; NaN where the speaker talked too little."""
-    weight: float
-    """Seconds heard."""
+    """`(dimension,)`; NaN if there is too little speech."""
+    speech_s: float
 
 
-def same_speakers(voices: Sequence[Voice], threshold: float) -> list[int]:
-    """For each voice the number of its speaker in the programme.
+def link_speakers(speakers: Sequence[BlockSpeaker], threshold: float) -> list[int]:
+    """For each block's speaker, the number of the speaker in the programme.
 
-    Agglomerative: the two nearest speakers become one, again and again, while their centroids on the unit sphere are
-    nearer than `threshold`; never two that were told apart in one block.
+    Agglomerative clustering by centroids on the unit sphere, weighted by speech: the nearest two clusters are merged
+    while their distance is below `threshold`. Two speakers of one block are never merged.
     """
-    centroids = np.array([_unit(voice.embedding) * voice.weight for voice in voices])
-    members = {index: {index} for index in range(len(voices))}
-    within = {index: {voice.block} for index, voice in enumerate(voices)}
-    while (pair := _nearest(centroids, within, threshold)) is not None:
-        kept, gone = pair
-        centroids[kept] += centroids[gone]
-        members[kept] |= members.pop(gone)
-        within[kept] |= within.pop(gone)
-    numbers = [0] * len(voices)
+    # (n_speakers, dimension)
+    centroids = np.array([_unit(speaker.embedding) * speaker.speech_s for speaker in speakers])
+    members = {index: {index} for index in range(len(speakers))}
+    blocks = {index: {speaker.block} for index, speaker in enumerate(speakers)}
+    while (pair := _nearest(centroids, blocks, threshold)) is not None:
+        kept, merged = pair
+        centroids[kept] += centroids[merged]
+        members[kept] |= members.pop(merged)
+        blocks[kept] |= blocks.pop(merged)
+    numbers = [0] * len(speakers)
     for number, indexes in enumerate(sorted(members.values(), key=min)):
         for index in indexes:
             numbers[index] = number
     return numbers
 
 
-def _nearest(centroids: np.ndarray, within: dict[int, set[int]], threshold: float) -> tuple[int, int] | None:
-    alive = sorted(within)
-    units = np.array([_unit(centroids[index]) for index in alive])
-    distances = np.sqrt(np.maximum(2 - 2 * units @ units.T, 0)) if alive else np.zeros((0, 0))
+def _nearest(centroids: np.ndarray, blocks: dict[int, set[int]], threshold: float) -> tuple[int, int] | None:
+    """The two nearest clusters that may be merged; None if there are none."""
+    clusters = sorted(blocks)
+    units = np.array([_unit(centroids[index]) for index in clusters])  # (n_clusters, dimension)
+    # (n_clusters, n_clusters)
+    distances = np.sqrt(np.maximum(2 - 2 * units @ units.T, 0)) if clusters else np.zeros((0, 0))
     distances[~(distances < threshold)] = np.inf  # NaN too
-    for row, index in enumerate(alive):
+    for row, index in enumerate(clusters):
         for column in range(row + 1):
-            if column == row or within[index] & within[alive[column]]:
+            if column == row or blocks[index] & blocks[clusters[column]]:
                 distances[row, column] = distances[column, row] = np.inf
     if not np.isfinite(distances).any():
         return None
-    pair = sorted(divmod(int(distances.argmin()), len(alive)))
-    return alive[pair[0]], alive[pair[1]]
+    pair = sorted(divmod(int(distances.argmin()), len(clusters)))
+    return clusters[pair[0]], clusters[pair[1]]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -88,14 +90,14 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / norm if norm > 0 else np.full_like(vector, np.nan)
 
 
-def by_first_speech(turns: Sequence[Turn]) -> dict[str, str]:
-    """`S1`, `S2`, … for the speakers in the order in which they first speak."""
+def labels_by_first_turn(turns: Sequence[Turn]) -> dict[str, str]:
+    """`S1`, `S2`, … for the speakers, in the order of their first turns."""
     ordered = sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker))
     return {name: f"S{n}" for n, name in enumerate(dict.fromkeys(turn.speaker for turn in ordered), start=1)}
 
 
-def one_at_a_time(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns, in order, without overlap: who began first is heard out.
+def remove_overlaps(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns in order, without overlap: the one that begins first keeps the overlap.
 
     An exclusive diarization overlaps where a speaker's short pauses were filled and another spoke in them.
     """
@@ -107,8 +109,8 @@ def one_at_a_time(turns: Sequence[Turn]) -> list[Turn]:
     return kept
 
 
-def within(turns: Sequence[Turn], spans: Sequence[Span]) -> list[Turn]:
-    """What of the turns lies inside the spans, which are in order and do not overlap. Linear in what meets."""
+def crop(turns: Sequence[Turn], spans: Sequence[Span]) -> list[Turn]:
+    """The parts of the turns inside the spans, which are in order and do not overlap. Linear in the intersections."""
     kept, first = [], 0
     for turn in sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker)):
         while first < len(spans) and spans[first].end_ms <= turn.start_ms:

@@ -1,9 +1,9 @@
-"""Which stretches of speech are one speaker's: the more is heard of two voices, the less must lie between them.
+"""Clustering of speaker embeddings with a threshold that depends on the amount of speech in the two clusters.
 
-A vector of two seconds of speech is half noise. A bound on distance alone is too low for short turns, which become
-speakers of their own, or too high for long ones, and people become one. On 40 talks of up to a minute and up to four
-human voices that the networks never heard, the number of speakers is right in 25 by mean distance of members, and in
-31 by this (confusion 13.7 and 10.2 % of speech, with the best bound of each).
+Half of the variance of an embedding of two seconds of speech is noise. A threshold on distance alone is too low for
+short turns, which become speakers of their own, or too high for long ones, so that speakers are merged. On 40 talks of
+up to a minute, with up to four human voices unseen in training, the number of speakers is right in 25 by the mean
+distance of members and in 31 by this (confusion 13.7 and 10.2 % of speech, each with its best threshold).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pyannote.core import SlidingWindowFeature
 from pyannote.pipeline.parameter import Uniform
 from scipy.cluster.hierarchy import fcluster, linkage
 
-# Vectors by which a voice is half known; they are half a second apart. Without such an end any two halves of a long
-# programme would differ enough: with Ward's own heights, the bound that is best on one minute finds 6 speakers for
-# one in four minutes in which rooms and noises change.
-HALF_KNOWN = 20
-LEAST_SHARE = 0.5  # of a glimpse that one must talk alone to count as a voice
+# Embeddings (one every half second) at which the evidence for a cluster is half of its maximum. Without this limit any
+# two halves of a long programme would differ enough: with Ward's own heights, the threshold that is best on one minute
+# finds 6 speakers instead of one in four minutes of changing rooms and noises.
+HALF_EVIDENCE = 20
+MIN_ACTIVE_RATIO = 0.5  # of a short chunk, with a single speaker, for its embedding to be clustered
 
 
 class EvidenceClustering(BaseClustering):
-    """In the place of pyannote's agglomerative clustering. One parameter: the bound, for voices known well."""
+    """Replaces pyannote's agglomerative clustering. Its one parameter is the threshold for large clusters."""
 
     expects_num_clusters = False
 
@@ -34,49 +34,53 @@ class EvidenceClustering(BaseClustering):
         self,
         embeddings: np.ndarray,
         segmentations: SlidingWindowFeature | None = None,
-        min_active_ratio: float = LEAST_SHARE,
+        min_active_ratio: float = MIN_ACTIVE_RATIO,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Those that say who there is; the others are counted to the nearest afterwards."""
+        """The embeddings to cluster; upstream assigns the others to the nearest cluster afterwards.
+
+        embeddings: `(num_chunks, num_speakers, dimension)`. Returns them as `(num_embeddings, dimension)`, with their
+        chunk and speaker indices, `(num_embeddings,)` each.
+        """
         found = super().filter_embeddings(embeddings, segmentations, min_active_ratio)
         return found if len(found[0]) else super().filter_embeddings(embeddings, segmentations)
 
     def cluster(
         self, embeddings: np.ndarray, min_clusters: int, max_clusters: int, num_clusters: int | None = None
     ) -> np.ndarray:
-        """The number of each vector's cluster, `(n,)` int, of `(n, dimension)`."""
-        clusters = speakers_of(embeddings, self.threshold)
+        """The cluster of each embedding, `(num_embeddings,)` int, from `(num_embeddings, dimension)`."""
+        clusters = cluster_speakers(embeddings, self.threshold)  # (num_embeddings,)
         wanted = num_clusters or int(np.clip(clusters.max() + 1, min_clusters, max_clusters))
-        return clusters if wanted == clusters.max() + 1 else numbered(tree(embeddings), wanted, "maxclust")
+        return clusters if wanted == clusters.max() + 1 else cut_tree(evidence_tree(embeddings), wanted, "maxclust")
 
 
-def speakers_of(embeddings: np.ndarray, threshold: float) -> np.ndarray:
-    """From 0 on the number of each vector's speaker, `(n,)` int, of `(n, dimension)`.
+def cluster_speakers(embeddings: np.ndarray, threshold: float) -> np.ndarray:
+    """The speaker of each embedding, numbered from 0, `(num_embeddings,)` int, from `(num_embeddings, dimension)`.
 
-    `threshold` is the distance on the unit sphere below which two voices known well are one.
+    `threshold` is the distance on the unit sphere below which two large clusters are one speaker.
     """
-    return numbered(tree(embeddings), threshold, "distance")
+    return cut_tree(evidence_tree(embeddings), threshold, "distance")
 
 
-def numbered(joins: np.ndarray, bound: float, criterion: str) -> np.ndarray:
-    if not len(joins):
+def cut_tree(linkage_matrix: np.ndarray, bound: float, criterion: str) -> np.ndarray:
+    """The clusters, `(n,)` int from 0 on, of a linkage matrix `(n - 1, 4)` cut by one of scipy's criteria."""
+    if not len(linkage_matrix):
         return np.zeros(1, dtype=int)
-    return np.unique(fcluster(joins, bound, criterion), return_inverse=True)[1]
+    return np.unique(fcluster(linkage_matrix, bound, criterion), return_inverse=True)[1]
 
 
-def tree(embeddings: np.ndarray) -> np.ndarray:
-    """Ward's tree as scipy has it, `(n - 1, 4)`, its heights the distances of centroids, weighed by what was heard.
-
-    Centroids lie on the unit sphere. Between clusters of `a` and `b` vectors the noise of both is as 1 / a + 1 / b.
+def evidence_tree(embeddings: np.ndarray) -> np.ndarray:
+    """Ward's tree as scipy's linkage matrix, `(n - 1, 4)`, with heights that are the distances of the centroids on the
+    unit sphere, weighted by evidence: the noise between clusters of `a` and `b` embeddings is as 1 / a + 1 / b.
     """
     n = len(embeddings)
-    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)  # (n, dimension)
     joins = linkage(units, method="ward") if n > 1 else np.zeros((0, 4))
-    sizes, heights = np.ones(2 * n - 1), np.zeros(2 * n - 1)
-    sums = np.concatenate([units, np.zeros_like(units[1:])])
+    sizes, heights = np.ones(2 * n - 1), np.zeros(2 * n - 1)  # of the leaves, then of the merged clusters
+    sums = np.concatenate([units, np.zeros_like(units[1:])])  # (2 * n - 1, dimension)
     for row, (one, other) in enumerate(joins[:, :2].astype(int), start=n):
-        apart = np.linalg.norm(sums[one] / np.linalg.norm(sums[one]) - sums[other] / np.linalg.norm(sums[other]))
+        distance = np.linalg.norm(sums[one] / np.linalg.norm(sums[one]) - sums[other] / np.linalg.norm(sums[other]))
         sizes[row], sums[row] = sizes[one] + sizes[other], sums[one] + sums[other]
-        weighed = apart / np.sqrt(1 + HALF_KNOWN * (1 / sizes[one] + 1 / sizes[other]))
-        heights[row] = max(weighed, heights[one], heights[other])  # a tree's heights grow to its root
+        weighted = distance / np.sqrt(1 + HALF_EVIDENCE * (1 / sizes[one] + 1 / sizes[other]))
+        heights[row] = max(weighted, heights[one], heights[other])  # heights must not decrease towards the root
     joins[:, 2] = heights[n:]
     return joins

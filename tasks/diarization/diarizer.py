@@ -1,4 +1,4 @@
-"""A loaded diarizer: the turns of a whole programme, however long it is."""
+"""A loaded diarizer: the turns of a whole programme of any length."""
 
 from __future__ import annotations
 
@@ -15,30 +15,37 @@ from pyannote.core import Annotation
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Reason
-from tasks.diarization.blocks import Voice, blocks, by_first_speech, one_at_a_time, same_speakers, within
+from tasks.diarization.blocks import (
+    BlockSpeaker,
+    crop,
+    labels_by_first_turn,
+    link_speakers,
+    remove_overlaps,
+    split_into_blocks,
+)
 from tasks.diarization.embedded import load_embedded
-from tasks.diarization.mirrored import load_mirrored
+from tasks.diarization.local_pipeline import load_local_pipeline
 from tasks.transcripts.spans import Span, Turn
 
-# Speakers are told apart over so much at once; then the blocks' speakers are brought together. Clustering takes memory
-# with the square of the length: 20 minutes keep it below what the networks' batches need.
+# Blocks are diarized separately, then their speakers are linked. The memory of clustering grows with the square of a
+# block's length: with 20 minutes it stays below that of the networks' batches.
 BLOCK_MS = 20 * 60 * 1000
-MARGIN_MS = 500  # heard before and after the speech of a block
-# Windows in one pass, upstream's default is 1: segmentation, embedding. On a core more only leave its cache.
+MARGIN_MS = 500  # audio before and after the speech of a block
+# Windows in one pass of segmentation and of embedding; upstream's default is 1. On a core more fall out of its cache.
 BATCHES = {"cpu": (8, 24), "cuda": (64, 96)}
 
 Hook = Callable[[float], None]
-"""Called with the share of the programme that is done, from 0 to 1."""
+"""Progress: called with the completed share of the programme, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Diarization:
-    """Who speaks when, in order; speakers are called S1, S2, … in the order in which they first speak."""
+    """Turns in order. Speakers are labelled S1, S2, … in the order of their first turns."""
 
     turns: tuple[Turn, ...] = ()
-    """As heard: several may speak at once."""
+    """They may overlap."""
     exclusive: tuple[Turn, ...] = ()
-    """One speaker at a time, for words."""
+    """Without overlap, for assigning words to speakers."""
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -46,23 +53,24 @@ class Diarization:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A block of a programme as the pipeline answers, its times in the programme's milliseconds."""
+class DiarizedBlock:
+    """The pipeline's result for one block, its times in the programme's milliseconds."""
 
     turns: tuple[Turn, ...]
     exclusive: tuple[Turn, ...]
     embeddings: dict[str, np.ndarray]
+    """By speaker, `(dimension,)`."""
 
 
 class Diarizer:
-    """A pyannote pipeline, set up for programmes of any length."""
+    """A pyannote pipeline for programmes of any length."""
 
     def __init__(self, pipeline: SpeakerDiarization, name: str, device: str = "auto") -> None:
-        """`name` says in a transcript's provenance what the pipeline is."""
+        """`name` identifies the pipeline in a transcript's provenance."""
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.name, self._pipeline = name, pipeline
-        pipeline.legacy = False  # older configurations ask for less than is needed here
+        pipeline.legacy = False  # older configurations return only part of the output
         pipeline.segmentation_batch_size, pipeline.embedding_batch_size = BATCHES[device]
         pipeline.to(torch.device(device))
 
@@ -71,89 +79,91 @@ class Diarizer:
         read: Callable[[int, int], np.ndarray],
         speech: Sequence[Span],
         hook: Hook = lambda _share: None,
-        longest_ms: int = BLOCK_MS,
+        max_block_ms: int = BLOCK_MS,
     ) -> Diarization:
-        """The turns of a programme.
+        """Diarize a programme.
 
-        `read(start_ms, end_ms)` gives its samples, `(n_samples,)` float32 at 16 kHz; fewer at its end. `speech` says
-        where somebody may be speaking, in order, without overlap: nobody speaks elsewhere.
+        `read(start_ms, end_ms)` returns its samples, `(n_samples,)` float32 at 16 kHz; fewer at its end. `speech` is
+        the detected speech, in order, without overlap: turns are cropped to it.
         """
-        spans = blocks(speech, longest_ms)
+        spans = split_into_blocks(speech, max_block_ms)
         total_ms = sum(span.end_ms - span.start_ms for span in spans) or 1
         done_ms, found = 0, []
         for span in spans:
             length_ms = span.end_ms - span.start_ms
-            heard = self._hear(read, span, _part(hook, done_ms / total_ms, length_ms / total_ms))
-            turns, exclusive = (within(within(t, [span]), speech) for t in (heard.turns, heard.exclusive))
-            found.append(Block(tuple(turns), tuple(one_at_a_time(exclusive)), heard.embeddings))
+            block = self._diarize_block(read, span, _subrange(hook, done_ms / total_ms, length_ms / total_ms))
+            turns, exclusive = (crop(crop(t, [span]), speech) for t in (block.turns, block.exclusive))
+            found.append(DiarizedBlock(tuple(turns), tuple(remove_overlaps(exclusive)), block.embeddings))
             done_ms += length_ms
-        return joined(found, self.threshold)
+        return merge_blocks(found, self.threshold)
 
     @property
     def threshold(self) -> float:
-        """Distance on the unit sphere below which the pipeline takes two voices for one."""
+        """Distance of centroids on the unit sphere below which the pipeline merges two speakers."""
         clustering: dict[str, Any] = self._pipeline.parameters(instantiated=True)["clustering"]
         threshold = float(clustering["threshold"])
-        # VBx begins with centroids too. Other linkages compare members by cosine; about half of the squared distance of
-        # members (twice the cosine's) is what one speaker's differ by among themselves, and centroids do not have it.
+        # VBx starts from centroids too. Other linkages compare members by cosine distance; about half of the members'
+        # squared distance (twice the cosine distance) is variance within one speaker, which centroids do not have.
         on_sphere = clustering.get("method", "centroid") in ("centroid", "median", "ward")
         return threshold if on_sphere else float(np.sqrt(threshold))
 
-    def _hear(self, read: Callable[[int, int], np.ndarray], span: Span, hook: Hook) -> Block:
+    def _diarize_block(self, read: Callable[[int, int], np.ndarray], span: Span, hook: Hook) -> DiarizedBlock:
         start_ms = max(0, span.start_ms - MARGIN_MS)
-        samples = torch.from_numpy(read(start_ms, span.end_ms + MARGIN_MS))
+        samples = torch.from_numpy(read(start_ms, span.end_ms + MARGIN_MS))  # (n_samples,)
         if not len(samples):
-            return Block((), (), {})
+            return DiarizedBlock((), (), {})
         audio = {"waveform": samples[None], "sample_rate": SAMPLE_RATE_HZ, "uri": "block"}
         with warnings.catch_warnings():
-            # Upstream averages embeddings also where nobody talked long enough for one.
+            # Upstream averages embeddings even of speakers that are too short to have one.
             warnings.filterwarnings("ignore", "Mean of empty slice|invalid value", RuntimeWarning)
-            answer: Any = self._pipeline(audio, hook=_steps(hook))  # a DiarizeOutput; upstream says less
-        labels = answer.speaker_diarization.labels()
+            output: Any = self._pipeline(audio, hook=_pyannote_hook(hook))  # a DiarizeOutput, untyped upstream
+        labels = output.speaker_diarization.labels()
         embeddings = (
             dict.fromkeys(labels, np.full(1, np.nan))
-            if answer.speaker_embeddings is None
-            else dict(zip(labels, answer.speaker_embeddings, strict=True))
+            if output.speaker_embeddings is None
+            else dict(zip(labels, output.speaker_embeddings, strict=True))  # (num_speakers, dimension)
         )
-        return Block(
-            _turns(answer.speaker_diarization, start_ms),
-            _turns(answer.exclusive_speaker_diarization, start_ms),
+        return DiarizedBlock(
+            _turns(output.speaker_diarization, start_ms),
+            _turns(output.exclusive_speaker_diarization, start_ms),
             embeddings,
         )
 
 
-def joined(found: Sequence[Block], threshold: float) -> Diarization:
-    """The blocks' turns with one set of speakers."""
-    voices = [
-        Voice(number, name, embedding, sum(t.end_ms - t.start_ms for t in block.turns if t.speaker == name) / 1000)
-        for number, block in enumerate(found)
+def merge_blocks(blocks: Sequence[DiarizedBlock], threshold: float) -> Diarization:
+    """The turns of all blocks, with speakers linked across blocks."""
+    speakers = [
+        BlockSpeaker(
+            number, name, embedding, sum(t.end_ms - t.start_ms for t in block.turns if t.speaker == name) / 1000
+        )
+        for number, block in enumerate(blocks)
         for name, embedding in block.embeddings.items()
     ]
-    known = zip(voices, same_speakers(voices, threshold), strict=True)
-    people = {(voice.block, voice.speaker): f"{number}" for voice, number in known}
+    linked = zip(speakers, link_speakers(speakers, threshold), strict=True)
+    names = {(speaker.block, speaker.speaker): f"{number}" for speaker, number in linked}
     turns, exclusive = (
         [
-            Turn(turn.start_ms, turn.end_ms, people[number, turn.speaker])
-            for number, block in enumerate(found)
+            Turn(turn.start_ms, turn.end_ms, names[number, turn.speaker])
+            for number, block in enumerate(blocks)
             for turn in (block.turns if overlapping else block.exclusive)
         ]
         for overlapping in (True, False)
     )
-    names = by_first_speech([*turns, *exclusive])
-    return Diarization(_renamed(turns, names), _renamed(exclusive, names))
+    labels = labels_by_first_turn([*turns, *exclusive])
+    return Diarization(_relabelled(turns, labels), _relabelled(exclusive, labels))
 
 
 def load_diarizer(folder: Path, name: str, device: str = "auto") -> Diarizer:
-    """The diarizer in a folder: ours (`config.json`) or a mirrored pipeline of pyannote's (`config.yaml`).
+    """Load the diarizer in a folder: the embedded one (`config.json`) or a pyannote pipeline (`config.yaml`).
 
-    `name` is what a transcript's provenance calls it. `device` is `cpu`, `cuda` or `auto`.
+    `name` identifies it in a transcript's provenance. `device` is `cpu`, `cuda` or `auto`.
 
     Raises:
         InputRejected: the folder holds no diarizer that can be loaded.
-        Misconfigured: a pipeline of another kind, or one that asks for models elsewhere.
+        Misconfigured: another kind of pipeline, or one with models of untrusted owners.
     """
     if (folder / "config.yaml").is_file():
-        return Diarizer(load_mirrored(folder), name, device)
+        return Diarizer(load_local_pipeline(folder), name, device)
     if (folder / "config.json").is_file():
         return Diarizer(load_embedded(folder), name, device)
     raise InputRejected(
@@ -171,21 +181,22 @@ def _turns(annotation: Annotation, start_ms: int) -> tuple[Turn, ...]:
     )
 
 
-def _renamed(turns: Sequence[Turn], names: dict[str, str]) -> tuple[Turn, ...]:
-    renamed = (Turn(turn.start_ms, turn.end_ms, names[turn.speaker]) for turn in turns)
-    return tuple(sorted(renamed, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker)))
+def _relabelled(turns: Sequence[Turn], labels: dict[str, str]) -> tuple[Turn, ...]:
+    relabelled = (Turn(turn.start_ms, turn.end_ms, labels[turn.speaker]) for turn in turns)
+    return tuple(sorted(relabelled, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker)))
 
 
-def _part(hook: Hook, begin: float, share: float) -> Hook:
+def _subrange(hook: Hook, begin: float, share: float) -> Hook:
+    """A hook whose range from 0 to 1 is `share` of `hook`'s, from `begin` on."""
     return lambda done: hook(min(1.0, begin + share * done))
 
 
-def _steps(hook: Hook) -> Callable[..., None]:
-    """Upstream's hook: segmentation and embeddings take about half of the time each."""
+def _pyannote_hook(hook: Hook) -> Callable[..., None]:
+    """A pyannote hook that calls `hook`: segmentation and embeddings take about half of the time each."""
     begins = {"segmentation": 0.0, "embeddings": 0.5}
 
-    def tell(step: str, _artefact: object, total: int = 0, completed: int = 0, **_: object) -> None:
+    def report(step: str, _artefact: object, total: int = 0, completed: int = 0, **_: object) -> None:
         if step in begins and total:
             hook(begins[step] + 0.5 * min(1.0, completed / total))
 
-    return tell
+    return report

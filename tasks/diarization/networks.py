@@ -1,9 +1,9 @@
-"""The embedded diarizer's two networks, in the form that pyannote.audio's pipelines ask for.
+"""The embedded diarizer's two networks, as pyannote.audio models.
 
-Both see the same log-mel frames, 50 a second. The embedding network is a small residual TDNN with statistics pooling
+Both take the same log-mel frames, 50 per second. The embedding network is a small residual TDNN with statistics pooling
 (x-vector: D. Snyder et al., ICASSP 2018). The segmentation network follows pyannote's powerset segmentation (A. Plaquet
-and H. Bredin, Interspeech 2023) and sees, beside the spectrum, what the embedding network makes of each second: telling
-voices apart within a window is then easy to learn, also from little speech.
+and H. Bredin, Interspeech 2023). Beside the spectrum it takes an embedding of each second from the embedding network:
+separating speakers within a window is then easy to learn, even from little speech.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from tasks.features.config import parakeet
 from tasks.features.logmel import LogMel
 
 FEATURES = parakeet(hop_samples=320, n_mels=64, per_feature_norm=False)
-WINDOW_S = 10.0  # what segmentation sees at once
-STRIDE = 2  # frames of features per frame of segmentation
-FRAME_SAMPLES = STRIDE * FEATURES.hop_samples  # 40 ms
-N_WINDOW_FRAMES = int(WINDOW_S * SAMPLE_RATE_HZ) // FRAME_SAMPLES
-SHORTEST_S = 0.5  # of speech to tell a voice by
-MAX_SPEAKERS = 3  # told apart in one window
-MAX_AT_ONCE = 2
-GLANCE_FRAMES = 51  # frames of features, a second, over which segmentation looks at a voice
+WINDOW_S = 10.0  # of segmentation
+STRIDE = 2  # feature frames per segmentation frame
+FRAME_SAMPLES = STRIDE * FEATURES.hop_samples  # 640 samples in 40 ms
+N_WINDOW_FRAMES = int(WINDOW_S * SAMPLE_RATE_HZ) // FRAME_SAMPLES  # 250 frames
+MIN_SPEECH_S = 0.5  # for an embedding
+MAX_SPEAKERS = 3  # in one window
+MAX_SIMULTANEOUS = 2
+LOCAL_FRAMES = 51  # feature frames of a local embedding: one second
 
 
 class Spectrum(nn.Module):
-    """Waveforms `(batch, n_samples)` to log-mels `(batch, n_mels, n_frames)` whose mean is zero: level says nothing."""
+    """Waveforms `(batch, n_samples)` to log-mels `(batch, n_mels, n_frames)`, with zero mean so that level has no
+    effect."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,12 +43,12 @@ class Spectrum(nn.Module):
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         device = waveforms.device
         logmel = self._extractors.setdefault(device, LogMel(FEATURES, device))
-        mels = torch.stack(logmel(list(waveforms))).transpose(1, 2)
+        mels = torch.stack(logmel(list(waveforms))).transpose(1, 2)  # (batch, n_mels, n_frames)
         return (mels - mels.mean(dim=(1, 2), keepdim=True)) / 4.0
 
 
 class Residual(nn.Module):
-    """A dilated convolution over time beside a short cut, `(batch, channels, n_frames)` in and out."""
+    """A dilated convolution over time with a skip connection, `(batch, channels, n_frames)` in and out."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class Residual(nn.Module):
 
 
 class EmbeddingNetwork(Model):
-    """Voices as vectors: one speaker's are near each other by cosine."""
+    """Speaker embeddings, compared by cosine."""
 
     def __init__(
         self,
@@ -88,37 +89,41 @@ class EmbeddingNetwork(Model):
     ) -> torch.Tensor:
         """Embeddings `(batch, dimension)` of `waveforms`, `(batch, 1, n_samples)`.
 
-        `weights`, `(batch, n_weights)`, say when the speaker talks. The pipeline asks for each of a window's speakers
-        with the same waveform, one after the other: its frames are computed once.
+        `weights`, `(batch, n_weights)`, are the speaker's activity over time. The pipeline passes each of a window's
+        speakers with the same waveform, one after the other: its frames are computed once.
         """
         if weights is None:
-            if waveforms.shape[-1] < SHORTEST_S * SAMPLE_RATE_HZ:
-                raise ValueError("too short to tell a voice by")  # upstream finds by trying how much is needed
+            if waveforms.shape[-1] < MIN_SPEECH_S * SAMPLE_RATE_HZ:
+                raise ValueError("too short for an embedding")  # upstream finds the minimum by trial
             return self.projection(self.pool(self.frames(waveforms[:, 0])))
         distinct, which = torch.unique_consecutive(waveforms[:, 0], dim=0, return_inverse=True)
+        # (n_distinct, n_samples), (batch,)
         return self.projection(self.pool(self.frames(distinct)[which], weights=weights))
 
     def frames(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """What pooling sees, `(batch, 2 * channels, n_frames)`, of waveforms `(batch, n_samples)`."""
-        return self.of_spectrum(self.spectrum(waveforms))
+        """The frames before pooling, `(batch, 2 * channels, n_frames)`, of waveforms `(batch, n_samples)`."""
+        return self.frames_of_mels(self.spectrum(waveforms))
 
-    def of_spectrum(self, mels: torch.Tensor) -> torch.Tensor:
+    def frames_of_mels(self, mels: torch.Tensor) -> torch.Tensor:
+        """The same from log-mels `(batch, n_mels, n_frames)`."""
         return self.last(self.blocks(self.first(mels)))
 
-    def glances(self, frames: torch.Tensor) -> torch.Tensor:
-        """Embeddings of unit length of the second around every other frame, `(batch, dimension, n_frames / 2)`."""
+    def local_embeddings(self, frames: torch.Tensor) -> torch.Tensor:
+        """Unit embeddings of the second around every other frame, `(batch, dimension, n_frames / STRIDE)`."""
         pooled = [
-            nn.functional.avg_pool1d(x, GLANCE_FRAMES, STRIDE, GLANCE_FRAMES // 2, count_include_pad=False)
+            nn.functional.avg_pool1d(x, LOCAL_FRAMES, STRIDE, LOCAL_FRAMES // 2, count_include_pad=False)
             for x in (frames, frames.square())
         ]
-        mean, square = pooled
+        mean, square = pooled  # (batch, 2 * channels, n_frames / STRIDE) both
         deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
+        # (batch, n_frames / STRIDE, dimension)
         embeddings = self.projection(torch.cat([mean, deviation], dim=1).transpose(1, 2))
         return nn.functional.normalize(embeddings, dim=-1).transpose(1, 2)
 
 
 class SegmentationNetwork(Model):
-    """Which of at most three speakers talk in each 40 ms of a window, as log-probabilities of their sets."""
+    """Powerset segmentation: log-probabilities of the sets of at most three active speakers in each 40 ms of a
+    window."""
 
     def __init__(
         self,
@@ -131,22 +136,22 @@ class SegmentationNetwork(Model):
     ) -> None:
         super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
         self.hidden, self.layers = hidden, layers
-        # In a tuple, so that its weights are not counted and saved twice.
+        # In a tuple, so that it is not registered as a submodule and its weights are not saved twice.
         self._embedding = (embedding or EmbeddingNetwork(),)
         self.specifications = Specifications(
             problem=Problem.MONO_LABEL_CLASSIFICATION,
             resolution=Resolution.FRAME,
             duration=WINDOW_S,
             classes=[f"speaker {n}" for n in range(1, MAX_SPEAKERS + 1)],
-            powerset_max_classes=MAX_AT_ONCE,
+            powerset_max_classes=MAX_SIMULTANEOUS,
             permutation_invariant=True,
         )
-        n_seen = hidden + self._embedding[0].dimension
-        n_sets = Powerset(MAX_SPEAKERS, MAX_AT_ONCE).num_powerset_classes
+        n_inputs = hidden + self._embedding[0].dimension
+        n_sets = Powerset(MAX_SPEAKERS, MAX_SIMULTANEOUS).num_powerset_classes
         self.first = nn.Sequential(
             nn.Conv1d(FEATURES.n_mels, hidden, 5, stride=STRIDE, padding=2), nn.ReLU(), nn.BatchNorm1d(hidden)
         )
-        self.recurrent = nn.LSTM(n_seen, hidden, layers, batch_first=True, bidirectional=True)
+        self.recurrent = nn.LSTM(n_inputs, hidden, layers, batch_first=True, bidirectional=True)
         self.classifier = nn.Linear(2 * hidden, n_sets)
 
     @property
@@ -154,27 +159,29 @@ class SegmentationNetwork(Model):
         return self._embedding[0]
 
     def _apply(self, fn: Any, recurse: bool = True) -> SegmentationNetwork:
-        self.embedding._apply(fn, recurse)  # it moves to a device with its user
+        self.embedding._apply(fn, recurse)  # it moves to the device with this network
         return super()._apply(fn, recurse)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """`(batch, 1, n_samples)` to log-probabilities `(batch, n_frames, n_sets)`."""
-        mels = self.embedding.spectrum(waveforms[:, 0])
+        mels = self.embedding.spectrum(waveforms[:, 0])  # (batch, n_mels, STRIDE * n_frames)
         with torch.no_grad():
-            voices = self.embedding.glances(self.embedding.of_spectrum(mels))
-        return self.of_spectrum(mels, voices)
+            local = self.embedding.local_embeddings(self.embedding.frames_of_mels(mels))
+        return self.segment(mels, local)
 
-    def of_spectrum(self, mels: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
-        """The same from log-mels `(batch, n_mels, n_features)` and glances `(batch, dimension, n_frames)`."""
-        seen = torch.cat([self.first(mels)[..., : voices.shape[-1]], 4.0 * voices], dim=1).transpose(1, 2)
-        recurrent, _ = self.recurrent(seen)
+    def segment(self, mels: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
+        """The same from log-mels `(batch, n_mels, STRIDE * n_frames)` and local embeddings `(batch, dimension,
+        n_frames)`."""
+        # (batch, n_frames, hidden + dimension)
+        inputs = torch.cat([self.first(mels)[..., : local.shape[-1]], 4.0 * local], dim=1).transpose(1, 2)
+        recurrent, _ = self.recurrent(inputs)  # (batch, n_frames, 2 * hidden)
         return self.classifier(recurrent).log_softmax(dim=-1)
 
     def num_frames(self, num_samples: int) -> int:
         return num_samples // FRAME_SAMPLES
 
     def receptive_field_size(self, num_frames: int = 1) -> int:
-        """Samples that `num_frames` stand for: frames lie side by side."""
+        """Samples of `num_frames`: frames do not overlap."""
         return num_frames * FRAME_SAMPLES
 
     def receptive_field_center(self, frame: int = 0) -> float:

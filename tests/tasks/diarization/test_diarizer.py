@@ -11,7 +11,7 @@ from pyannote.core import Annotation, Segment
 from tasks.contract import InputRejected, Reason
 from tasks.diarization.diarizer import BLOCK_MS, MARGIN_MS, Diarization, Diarizer, load_diarizer
 from tasks.diarization.embedded import CONFIG_NAME
-from tasks.diarization.finding import WEIGHTS
+from tasks.diarization.sources import WEIGHTS
 from tasks.transcripts.spans import Span, Turn
 from tests.tasks.diarization.conftest import Talk
 from training.scoring.speakers import annotation_of, speaker_errors
@@ -28,7 +28,7 @@ def unlearned(random_weights: Path) -> Diarizer:
 
 
 def check(found: Diarization, speech: list[Span]) -> None:
-    """What holds whatever the weights are."""
+    """Invariants for any weights."""
     for turns in (found.turns, found.exclusive):
         assert list(turns) == sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker))
         assert all(turn.end_ms > turn.start_ms for turn in turns)
@@ -40,7 +40,7 @@ def check(found: Diarization, speech: list[Span]) -> None:
     assert firsts == sorted(firsts)
 
 
-def test_two_voices_that_were_never_heard(embedded: Diarizer, talk: Talk) -> None:
+def test_two_voices_unseen_in_training(embedded: Diarizer, talk: Talk) -> None:
     found = embedded.diarize(talk.read, [Span(0, len(talk.samples) // 16)])
     check(found, [Span(0, len(talk.samples) // 16)])
     assert found.speakers == ("S1", "S2")
@@ -49,7 +49,7 @@ def test_two_voices_that_were_never_heard(embedded: Diarizer, talk: Talk) -> Non
 
 
 def test_a_long_programme_in_blocks_has_the_same_speakers(embedded: Diarizer, talk: Talk) -> None:
-    """Four times the talk, in blocks of half a minute: whoever comes back in a later block keeps the name."""
+    """Four times the talk, in blocks of half a minute: a speaker keeps the label across blocks."""
     long = np.concatenate([talk.samples] * 4)
     length_ms = len(talk.samples) // 16
     turns = [
@@ -62,7 +62,7 @@ def test_a_long_programme_in_blocks_has_the_same_speakers(embedded: Diarizer, ta
         return long[start_ms * 16 : end_ms * 16]
 
     speech = [Span(turn.start_ms, turn.end_ms) for turn in turns]
-    found = embedded.diarize(read, speech, longest_ms=30_000)
+    found = embedded.diarize(read, speech, max_block_ms=30_000)
     check(found, speech)
     assert len(asked) > 4
     assert max(end - start for start, end in asked) <= 30_000 + 2 * MARGIN_MS
@@ -71,7 +71,7 @@ def test_a_long_programme_in_blocks_has_the_same_speakers(embedded: Diarizer, ta
 
 
 def test_a_block_fits_into_memory(unlearned: Diarizer) -> None:
-    """Six hours are never held at once: 20 minutes of samples are 77 MB."""
+    """Six hours are read in blocks: 20 minutes of samples are 77 MB."""
     longest = 0
 
     def read(start_ms: int, end_ms: int) -> np.ndarray:
@@ -83,15 +83,15 @@ def test_a_block_fits_into_memory(unlearned: Diarizer) -> None:
     assert longest <= BLOCK_MS + 2 * MARGIN_MS
 
 
-def test_turns_without_embeddings_stay_apart(unlearned: Diarizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some pipelines tell speakers apart and give no voices: those of one block are not those of another."""
+def test_speakers_without_embeddings_are_not_linked(unlearned: Diarizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some pipelines return no embeddings: speakers of one block are not those of another."""
     turns = Annotation()
     turns[Segment(1, 3)], turns[Segment(3, 5)] = "a", "b"
     answer = SimpleNamespace(speaker_diarization=turns, exclusive_speaker_diarization=turns, speaker_embeddings=None)
     monkeypatch.setattr(unlearned, "_pipeline", lambda *_, **__: answer)
     monkeypatch.setattr(Diarizer, "threshold", 0.7)
     speech = [Span(0, 6_000), Span(9_000, 15_000)]
-    found = unlearned.diarize(lambda start_ms, end_ms: np.zeros(16, np.float32), speech, longest_ms=8_000)
+    found = unlearned.diarize(lambda start_ms, end_ms: np.zeros(16, np.float32), speech, max_block_ms=8_000)
     assert found.speakers == ("S1", "S2", "S3", "S4")
 
 
@@ -102,22 +102,22 @@ def test_short_programmes(unlearned: Diarizer, n_samples: int) -> None:
     check(unlearned.diarize(lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16], speech), speech)
 
 
-def test_where_nobody_speaks_nobody_is_asked(unlearned: Diarizer) -> None:
+def test_without_speech_nothing_is_read(unlearned: Diarizer) -> None:
     def read(start_ms: int, end_ms: int) -> np.ndarray:
         raise AssertionError("nothing to read")
 
     assert unlearned.diarize(read, []) == Diarization()
 
 
-def test_progress_goes_forward_to_the_end(unlearned: Diarizer, talk: Talk) -> None:
+def test_progress_never_decreases_and_reaches_the_end(unlearned: Diarizer, talk: Talk) -> None:
     shares: list[float] = []
-    unlearned.diarize(talk.read, talk.speech, shares.append, longest_ms=20_000)
+    unlearned.diarize(talk.read, talk.speech, shares.append, max_block_ms=20_000)
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
     assert len(shares) > 6
 
 
-def test_twice_the_same(unlearned: Diarizer, talk: Talk) -> None:
+def test_results_are_reproducible(unlearned: Diarizer, talk: Talk) -> None:
     assert unlearned.diarize(talk.read, talk.speech) == unlearned.diarize(talk.read, talk.speech)
 
 

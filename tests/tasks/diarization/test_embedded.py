@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from tasks.contract import InputRejected, Reason
 from tasks.diarization.embedded import load_embedded
-from tasks.diarization.finding import WEIGHTS
+from tasks.diarization.sources import WEIGHTS
 
 
 @pytest.mark.parametrize("name", ["embedding", "segmentation"])

@@ -6,7 +6,7 @@ import torch
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization.networks import (
     FRAME_SAMPLES,
-    GLANCE_FRAMES,
+    LOCAL_FRAMES,
     N_WINDOW_FRAMES,
     WINDOW_S,
     EmbeddingNetwork,
@@ -30,7 +30,7 @@ def waveforms() -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_segmentation_says_something_of_every_frame(
+def test_segmentation_has_a_distribution_for_every_frame(
     networks: tuple[EmbeddingNetwork, SegmentationNetwork], waveforms: torch.Tensor
 ) -> None:
     found = networks[1](waveforms)
@@ -61,41 +61,41 @@ def test_speakers_of_one_window_share_its_frames_and_nothing_else(
 
 
 @torch.inference_mode()
-def test_loudness_says_nothing(networks: tuple[EmbeddingNetwork, SegmentationNetwork], waveforms: torch.Tensor) -> None:
+def test_level_has_no_effect(networks: tuple[EmbeddingNetwork, SegmentationNetwork], waveforms: torch.Tensor) -> None:
     for network in networks:
         assert torch.allclose(network(waveforms), network(0.25 * waveforms), atol=2e-2)
 
 
 @torch.inference_mode()
-def test_what_a_speaker_does_not_say_is_not_heard(
+def test_frames_outside_the_weights_have_no_effect(
     networks: tuple[EmbeddingNetwork, SegmentationNetwork], waveforms: torch.Tensor
 ) -> None:
-    """Only frames within the weights count, apart from the little that each frame sees of its neighbours."""
+    """Apart from the few frames that are in the receptive field of those within the weights."""
     embedding, _ = networks
     mels = embedding.spectrum(waveforms[:1, 0])
     other = torch.cat([mels[..., :250], torch.randn(1, mels.shape[1], 250)], dim=-1)
     weights = torch.zeros(1, 500)
     weights[:, :230] = 1
-    first, second = (embedding.pool(embedding.of_spectrum(m), weights=weights) for m in (mels, other))
+    first, second = (embedding.pool(embedding.frames_of_mels(m), weights=weights) for m in (mels, other))
     assert torch.allclose(first, second, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_a_glance_is_the_embedding_of_its_second(
+def test_a_local_embedding_is_that_of_its_second(
     networks: tuple[EmbeddingNetwork, SegmentationNetwork], waveforms: torch.Tensor
 ) -> None:
     embedding, _ = networks
     frames = embedding.frames(waveforms[:1, 0])
-    glances = embedding.glances(frames)
-    assert glances.shape == (1, 6, N_WINDOW_FRAMES)
+    local = embedding.local_embeddings(frames)
+    assert local.shape == (1, 6, N_WINDOW_FRAMES)
     middle = 100
-    second = frames[..., 2 * middle - GLANCE_FRAMES // 2 : 2 * middle + GLANCE_FRAMES // 2 + 1]
+    second = frames[..., 2 * middle - LOCAL_FRAMES // 2 : 2 * middle + LOCAL_FRAMES // 2 + 1]
     mean, deviation = second.mean(-1), second.std(-1, correction=0)
     expected = embedding.projection(torch.cat([mean, deviation], dim=-1))
-    assert torch.allclose(glances[..., middle], torch.nn.functional.normalize(expected), atol=5e-3)
+    assert torch.allclose(local[..., middle], torch.nn.functional.normalize(expected), atol=5e-3)
 
 
-def test_too_little_to_tell_a_voice_by(networks: tuple[EmbeddingNetwork, SegmentationNetwork]) -> None:
+def test_too_short_for_an_embedding(networks: tuple[EmbeddingNetwork, SegmentationNetwork]) -> None:
     with pytest.raises(ValueError, match="too short"):
         networks[0](torch.zeros(1, 1, 4_000))
 

@@ -1,4 +1,4 @@
-"""Finding a diarizer by its URI, and bringing it to this machine. Neither torch nor pyannote is imported."""
+"""Finding a diarizer by its URI and fetching it to a local folder, without importing torch or pyannote."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tasks.models.reference import HUB_NAME, model_not_found
 
 EMBEDDED = "embedded"
 WEIGHTS = Path(__file__).parent / "weights"
-# Whose pickles are loaded from the hub. A pickle runs code: anybody else's must be mirrored first, by a decision.
+# Owners whose pickles are loaded from the hub. A pickle can run any code: others must be reviewed and copied first.
 TRUSTED_OWNERS = ("pyannote",)
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
 def resolve(uri: str) -> ModelReference:
-    """The diarizer that `uri` means.
+    """Resolve a diarizer's URI.
 
     Raises:
         InputRejected: MODEL_NOT_FOUND.
-        Misconfigured: `uri` could name no model.
+        Misconfigured: `uri` is not a valid model URI.
     """
     if uri != EMBEDDED:
         return models.resolve(uri)
@@ -31,11 +31,11 @@ def resolve(uri: str) -> ModelReference:
 
 
 def fetch(reference: ModelReference, scratch: Path) -> Path:
-    """A local folder with the diarizer, to be read only.
+    """Fetch a diarizer. Returns a local folder, to be read only.
 
     Raises:
-        InputRejected: it is gated, or not here while the hub is out of reach.
-        Misconfigured: pickles of somebody whom nobody here has vouched for.
+        InputRejected: it is gated, or not cached while the hub is out of reach.
+        Misconfigured: it has pickles of an owner that is not trusted.
     """
     if reference.uri == EMBEDDED:
         return WEIGHTS
@@ -49,7 +49,7 @@ def fetch(reference: ModelReference, scratch: Path) -> Path:
             f"its {pickles[0]} is a pickle, which may run any code when it is loaded",
             reason=Reason.INVALID_ARGUMENT,
             subject=name,
-            next_step="look at it, copy it to a folder or an s3:// prefix of yours, and give that",
+            next_step="review it, copy it to a folder or an s3:// prefix of yours, and give that",
         )
     return folder
 
@@ -65,14 +65,14 @@ def _from_hub(reference: ModelReference, scratch: Path) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
         raise model_not_found(
             name,
-            f"the hub does not give it ({type(error).__name__})",
-            "mirror it where there is a network, and give the folder or the s3:// prefix",
+            f"cannot be downloaded from the hub ({type(error).__name__})",
+            "copy it where there is a network, and give the folder or the s3:// prefix",
         ) from None
 
 
 def gated(name: str) -> InputRejected:
     return model_not_found(
         name,
-        "gated: the hub gives it only to those who accepted its terms",
+        "gated: the hub requires that its terms are accepted",
         f"accept them on https://hf.co/{name}, set HF_TOKEN, or give a folder with a copy",
     )

@@ -13,11 +13,11 @@ import pytest
 
 from tasks.contract import InputRejected, Misconfigured
 from tasks.diarization import EMBEDDED, fetch, resolve
-from tasks.diarization.finding import WEIGHTS
+from tasks.diarization.sources import WEIGHTS
 
 
-def test_the_embedded_one_is_named_not_placed(tmp_path: Path) -> None:
-    """A plan made in one image is carried out in another."""
+def test_the_embedded_diarizer_is_independent_of_the_installation(tmp_path: Path) -> None:
+    """A plan made in one image is run in another."""
     reference = resolve(EMBEDDED)
     assert reference.uri == EMBEDDED
     assert reference.version == f"embedded-{reference.digest[:12]}"
@@ -25,7 +25,7 @@ def test_the_embedded_one_is_named_not_placed(tmp_path: Path) -> None:
     assert fetch(reference, tmp_path) == WEIGHTS
 
 
-def test_names_of_nothing() -> None:
+def test_names_that_are_not_found() -> None:
     with pytest.raises(InputRejected, match="neither here nor on the hub"):
         resolve("pyannote/speaker-diarization-9000")
     with pytest.raises(Misconfigured):
@@ -60,7 +60,7 @@ def test_only_pyannotes_pickles_come_from_the_hub(tmp_path: Path, monkeypatch: p
 
 @pytest.fixture
 def hub() -> Iterator[str]:
-    """A hub that knows one model and gives it to nobody."""
+    """A hub with one gated model."""
 
     class Gated(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -94,7 +94,7 @@ def hub() -> Iterator[str]:
     server.shutdown()
 
 
-def test_a_gated_model_says_what_to_do(hub: str, tmp_path: Path) -> None:
+def test_the_error_of_a_gated_model_says_what_to_do(hub: str, tmp_path: Path) -> None:
     program = """
         import sys
         from pathlib import Path

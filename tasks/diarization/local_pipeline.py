@@ -1,7 +1,7 @@
-"""A pyannote pipeline from a folder, without upstream's loader: that one downloads whatever the folder lacks.
+"""Loading a pyannote pipeline from a folder. Upstream's loader would download whatever the folder lacks.
 
-`config.yaml` is upstream's. `$model/segmentation` in it means the folder's own; speaker-diarization-3.1 names models of
-the hub instead, which count if they are pyannote's.
+`config.yaml` is upstream's. `$model/segmentation` in it is a subfolder of this folder; speaker-diarization-3.1 names
+models of the hub instead, which are allowed if they are pyannote's.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from pyannote.audio.pipelines import SpeakerDiarization
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.diarization.embedded import NoPLDA
-from tasks.diarization.finding import TRUSTED_OWNERS, gated
+from tasks.diarization.sources import TRUSTED_OWNERS, gated
 
 PIPELINES = (
     "pyannote.audio.pipelines.SpeakerDiarization",
     "pyannote.audio.pipelines.speaker_diarization.SpeakerDiarization",
 )
 PARTS = ("segmentation", "embedding", "plda")
-OWN = "$model/"
+SUBFOLDER_PREFIX = "$model/"
 
 
-def load_mirrored(folder: Path) -> SpeakerDiarization:
-    """The pipeline that `config.yaml` describes.
+def load_local_pipeline(folder: Path) -> SpeakerDiarization:
+    """Load the pipeline that `config.yaml` describes.
 
     Raises:
-        InputRejected: the configuration cannot be read, or a model of it is not here.
-        Misconfigured: it is another kind of pipeline, or names a model that nobody here has vouched for.
+        InputRejected: the configuration is invalid, or one of its models is not available locally.
+        Misconfigured: it is another kind of pipeline, or names a model of an owner that is not trusted.
     """
     config = _read(folder)
     pipeline = config["pipeline"]
     if pipeline.get("name") not in PIPELINES:
         raise Misconfigured(
-            f"config.yaml asks for {pipeline.get('name')}, which is no speaker diarization of pyannote's",
+            f"config.yaml names {pipeline.get('name')}, which is not pyannote's speaker diarization",
             reason=Reason.INVALID_ARGUMENT,
             subject=str(folder),
             next_step="give a copy of speaker-diarization-community-1 or 3.1",
@@ -46,21 +46,21 @@ def load_mirrored(folder: Path) -> SpeakerDiarization:
     parameters: dict[str, Any] = dict(pipeline.get("params") or {})
     for part in PARTS:
         if part in parameters:
-            parameters[part] = _place(folder, part, str(parameters[part]))
+            parameters[part] = _model_source(folder, part, str(parameters[part]))
     if parameters.get("clustering", "VBxClustering") != "VBxClustering":
         parameters["plda"] = NoPLDA()
     try:
         loaded = SpeakerDiarization(**parameters)
         return loaded.instantiate(config.get("params") or loaded.default_parameters())
     except GatedRepoError as error:
-        raise gated(_elsewhere(parameters) or str(error)) from None
+        raise gated(_hub_models(parameters) or str(error)) from None
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
-        missing = _elsewhere(parameters) or "a model of the hub"
+        missing = _hub_models(parameters) or "a model of the hub"
         raise InputRejected(
-            f"config.yaml asks for {missing}, which is not here ({type(error).__name__})",
+            f"config.yaml names {missing}, which is not available locally ({type(error).__name__})",
             reason=Reason.MODEL_NOT_FOUND,
             subject=str(folder),
-            next_step=f"put its files into a folder beside config.yaml and write {OWN}<that folder> there",
+            next_step=f"put its files into a folder beside config.yaml and write {SUBFOLDER_PREFIX}<that folder> there",
         ) from None
     except FileNotFoundError as error:
         raise _corrupt(folder, f"{error.filename} is missing") from None
@@ -78,28 +78,28 @@ def _read(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _place(folder: Path, part: str, name: str) -> dict[str, str]:
-    """Where a model of the pipeline lies, in the words of upstream's constructors."""
-    if name.startswith(OWN):
-        subfolder = name.removeprefix(OWN)
+def _model_source(folder: Path, part: str, name: str) -> dict[str, str]:
+    """A model's location, as arguments of upstream's constructors."""
+    if name.startswith(SUBFOLDER_PREFIX):
+        subfolder = name.removeprefix(SUBFOLDER_PREFIX)
         inside = (folder / subfolder).resolve()
         if not inside.is_relative_to(folder.resolve()) or not inside.is_dir():
-            raise _corrupt(folder, f"config.yaml asks for {name}, and there is no such folder")
+            raise _corrupt(folder, f"config.yaml names {name}, but there is no such folder")
         return {"checkpoint": str(folder), "subfolder": subfolder}
     if name.partition("/")[0] not in TRUSTED_OWNERS:
         raise Misconfigured(
-            f"config.yaml takes its {part} from {name}: a pickle from there may run any code",
+            f"config.yaml takes its {part} from {name}, whose pickles may run any code",
             reason=Reason.INVALID_ARGUMENT,
             subject=str(folder),
-            next_step=f"look at it, put it into {part}/ beside config.yaml and write {OWN}{part} there",
+            next_step=f"review it, put it into {part}/ beside config.yaml and write {SUBFOLDER_PREFIX}{part} there",
         )
     return {"checkpoint": name}
 
 
-def _elsewhere(parameters: dict[str, Any]) -> str:
-    """Models of the hub that the pipeline asks for."""
-    places = [parameters[part] for part in PARTS if isinstance(parameters.get(part), dict)]
-    return ", ".join(place["checkpoint"] for place in places if "subfolder" not in place)
+def _hub_models(parameters: dict[str, Any]) -> str:
+    """Names of the pipeline's models on the hub."""
+    sources = [parameters[part] for part in PARTS if isinstance(parameters.get(part), dict)]
+    return ", ".join(source["checkpoint"] for source in sources if "subfolder" not in source)
 
 
 def _corrupt(folder: Path, message: str) -> InputRejected:

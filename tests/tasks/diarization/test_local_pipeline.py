@@ -1,4 +1,4 @@
-"""Pipelines in upstream's layout, without a hub."""
+"""Pyannote pipelines from folders in upstream's layout, without a hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tasks.diarization.conftest import Talk
 
 @pytest.fixture
 def changed(mirror: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
-    """A copy of the mirror whose configuration was edited."""
+    """A copy of the pipeline with an edited configuration."""
 
     def copy(edit: Callable[[dict[str, Any]], None]) -> Path:
         folder = tmp_path / "nvidia-wespeaker-speechbrain"  # names that upstream takes for other libraries' models
@@ -32,7 +32,7 @@ def changed(mirror: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, Any]]
     return copy
 
 
-def test_a_mirror_from_storage(mirror: Path, storage_root: str, talk: Talk, tmp_path: Path) -> None:
+def test_a_pipeline_from_storage(mirror: Path, storage_root: str, talk: Talk, tmp_path: Path) -> None:
     prefix = storage.join(storage_root, "models", "community-1")
     for path in mirror.rglob("*"):
         if path.is_file():
@@ -48,7 +48,7 @@ def test_a_mirror_from_storage(mirror: Path, storage_root: str, talk: Talk, tmp_
 def test_another_clustering_needs_no_plda(
     changed: Callable[[Callable[[dict[str, Any]], None]], Path], talk: Talk
 ) -> None:
-    """As speaker-diarization-3.1 is configured; upstream would download a PLDA that nobody uses."""
+    """As speaker-diarization-3.1 is configured; upstream would download an unused PLDA."""
 
     def edit(config: dict[str, Any]) -> None:
         config["pipeline"]["params"]["clustering"] = "AgglomerativeClustering"
@@ -64,25 +64,25 @@ def test_another_clustering_needs_no_plda(
 
 
 @pytest.mark.parametrize(
-    ("place", "error", "message"),
+    ("source", "error", "message"),
     [
         ("somebody/segmentation", Misconfigured, "may run any code"),
-        ("pyannote/segmentation-3.0", InputRejected, "asks for pyannote/segmentation-3.0, which is not here"),
+        ("pyannote/segmentation-3.0", InputRejected, "names pyannote/segmentation-3.0, which is not available locally"),
         ("$model/elsewhere", InputRejected, "no such folder"),
         ("$model/../..", InputRejected, "no such folder"),
     ],
 )
-def test_models_that_the_folder_lacks(
-    changed: Callable[[Callable[[dict[str, Any]], None]], Path], place: str, error: type[Exception], message: str
+def test_models_that_are_not_in_the_folder(
+    changed: Callable[[Callable[[dict[str, Any]], None]], Path], source: str, error: type[Exception], message: str
 ) -> None:
-    folder = changed(lambda config: config["pipeline"]["params"].update(segmentation=place))
+    folder = changed(lambda config: config["pipeline"]["params"].update(segmentation=source))
     with pytest.raises(error, match=message):
         load_diarizer(folder, "x")
 
 
-def test_only_pyannotes_diarization_is_run(changed: Callable[[Callable[[dict[str, Any]], None]], Path]) -> None:
+def test_only_pyannotes_diarization_is_loaded(changed: Callable[[Callable[[dict[str, Any]], None]], Path]) -> None:
     folder = changed(lambda config: config["pipeline"].update(name="subprocess.Popen"))
-    with pytest.raises(Misconfigured, match=r"subprocess\.Popen, which is no speaker diarization"):
+    with pytest.raises(Misconfigured, match=r"subprocess\.Popen, which is not pyannote's speaker diarization"):
         load_diarizer(folder, "x")
 
 
@@ -101,7 +101,7 @@ def test_a_file_is_missing_or_damaged(changed: Callable[[Callable[[dict[str, Any
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "pipeline: [", "pipeline: none"])
-def test_configurations_that_are_none(tmp_path: Path, text: str) -> None:
+def test_invalid_configurations(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(InputRejected) as caught:
         load_diarizer(tmp_path, "x")
