@@ -14,9 +14,9 @@ from tasks.dataset.manifest import DatasetManifest, read_batches
 from tasks.progress import ProgressHook
 from tasks.recognition import Engine, Hints, Recognition
 from training.evaluation.acoustics import boundary_errors, snr_db
-from training.evaluation.records import RateInterval, ScoredUtterance
+from training.evaluation.records import ScoredUtterance
 from training.evaluation.resampling import sum_by_unit
-from training.scoring.bootstrap import rate_interval
+from training.scoring.bootstrap import RateInterval, rate_interval
 from training.scoring.errors import character_errors, word_errors
 from training.scoring.normaliser import normalise
 
@@ -79,8 +79,7 @@ def rate_intervals(utterances: list[ScoredUtterance]) -> tuple[RateInterval, Rat
     rates = []
     for counts in ([u.words for u in utterances], [u.characters for u in utterances]):
         errors, lengths = sum_by_unit(programmes, [c.errors for c in counts], [c.length for c in counts])
-        interval = rate_interval(errors, lengths)
-        rates.append(RateInterval(value=interval.value, low=interval.low, high=interval.high))
+        rates.append(rate_interval(errors, lengths))
     return rates[0], rates[1]
 
 

@@ -11,6 +11,7 @@ from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_one
+from training.scoring.bootstrap import RateInterval
 from training.scoring.errors import ErrorCounts
 
 EVALUATION, UTTERANCES, OUT_OF_DOMAIN = "evaluation.json", "utterances.jsonl", "out-of-domain.jsonl"
@@ -61,14 +62,6 @@ class Slice(Frozen):
     utterances: int
     hours: float
     words: ErrorCounts
-
-
-class RateInterval(Frozen):
-    """A rate and the central 95 % of its bootstrap resamples."""
-
-    value: float
-    low: float
-    high: float
 
 
 class BoundaryErrorSummary(Frozen):

@@ -8,8 +8,9 @@ from tasks.contract import StepResult
 from tasks.dataset.manifest import DatasetManifest
 from tasks.pages.formatting import percent
 from tasks.pages.templates import render
-from training.evaluation.records import Comparison, Evaluation, RateInterval
+from training.evaluation.records import Comparison, Evaluation
 from training.finetuning.recipe import Recipe
+from training.scoring.bootstrap import RateInterval
 
 N_WORST_SLICES = 5
 MIN_SLICE_WORDS = 50

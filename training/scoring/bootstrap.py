@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.contract import Frozen
+
 N_RESAMPLES = 10_000
 N_SLICE_RESAMPLES = 2_000  # for many slices, where a precision of 0.5 % is enough
 LEVEL = 0.95
 _CHUNK_DRAWS = 4_000_000  # units drawn at once: bounds memory at 32 MB
 
 
-@dataclass(frozen=True)
-class Interval:
+class RateInterval(Frozen):
     """A rate with the central interval that contains `LEVEL` of its resamples."""
 
     value: float
@@ -41,11 +42,13 @@ class PairedDifference:
     """Standard deviation of the resamples, corrected for the bias of resampling few units."""
 
 
-def rate_interval(errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES) -> Interval:
+def rate_interval(
+    errors: np.ndarray, lengths: np.ndarray, seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> RateInterval:
     """Return `sum(errors) / sum(lengths)` with its interval; both are `(n_units,)`."""
     rates = np.concatenate([_ratio(counts, errors, lengths) for counts in _resamples(len(errors), n_resamples, seed)])
     low, high = _central(rates)
-    return Interval(float(errors.sum() / max(lengths.sum(), 1)), low, high)
+    return RateInterval(value=float(errors.sum() / max(lengths.sum(), 1)), low=low, high=high)
 
 
 def paired_difference(

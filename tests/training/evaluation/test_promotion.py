@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from training.evaluation.promotion import Contender, compare
-from training.evaluation.records import Comparison, Decision, Evaluation, InventedWords, RateInterval, ScoredUtterance
+from training.evaluation.records import Comparison, Decision, Evaluation, InventedWords, ScoredUtterance
 from training.evaluation.resampling import MIN_PROGRAMMES, choose_unit
 from training.evaluation.slices import score_slices
+from training.scoring.bootstrap import RateInterval
 from training.scoring.errors import ErrorCounts, total
 
 WORDS = 20

@@ -66,7 +66,7 @@ def test_the_conversion_of_another_model_is_detected(dataset: str, tmp_path: Pat
     (tmp_path / "b").mkdir()
     ours = conversion.convert(write_constant_whisper("a", tmp_path / "a-model"), "float16", tmp_path)
     theirs = conversion.convert(write_constant_whisper("b", tmp_path / "b-model"), "int8", tmp_path / "b")
-    same, other = (conversion.check_parity(ours, dataset, folder / CTRANSLATE2_FOLDER) for folder in (ours, theirs))
+    same, other = (conversion.measure_parity(ours, dataset, folder / CTRANSLATE2_FOLDER) for folder in (ours, theirs))
     assert (same.utterances, same.differing, same.change) == (4, 0, 0.0)
     assert other.differing == 4
 
@@ -78,7 +78,7 @@ def test_a_conversion_with_a_higher_wer_is_refused(
     found = conversion.Parity(
         "validation", 40, 3, ErrorCounts(deletions=2, length=400), ErrorCounts(deletions=5, length=400)
     )
-    monkeypatch.setattr(conversion, "check_parity", lambda folder, dataset: found)
+    monkeypatch.setattr(conversion, "measure_parity", lambda folder, dataset: found)
     with pytest.raises(InputRejected, match=r"1\.25 % WER on 40 utterances.*the original 0\.50 %") as raised:
         run("convert-model", trained=trained.result)
     assert raised.value.reason is Reason.CONVERSION_DIFFERS
