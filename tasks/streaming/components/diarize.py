@@ -42,7 +42,7 @@ class DiarizeState(State):
     voices: SpeakerCentroids = SpeakerCentroids()
     audio: bytes = b""
     """The last seconds, 16-bit."""
-    assigned_ms: int = Field(0, alias="heard_ms")
+    assigned_ms: int = Field(default=0, alias="heard_ms")
     """Speakers are assigned up to here."""
     turns: tuple[LiveTurn, ...] = ()
     """Turns of the open utterance."""

@@ -59,7 +59,7 @@ class RecogniseState(State):
     """End of the window at that pass."""
     pause_ms: int = 0
     """End of the last utterance."""
-    reported_ms: int = Field(0, alias="told_ms")
+    reported_ms: int = Field(default=0, alias="told_ms")
     """End of the audio at the last message sent."""
     turns: tuple[LiveTurn, ...] = ()
     """Turns to pass on with the next message."""
