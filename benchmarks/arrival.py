@@ -1,8 +1,8 @@
-"""From an event `media.arrived` to the first step: how long until something is done about a medium.
+"""Latency from an event `media.arrived` to the first step of its run.
 
-A whole Airflow on this machine with its default database, and Kafka's protocol by librdkafka's mock cluster in this
-process, or the brokers of `KAFKA_BOOTSTRAP`. The steps do nothing and find nothing to do, so each event finds Airflow
-at rest. The clock stops at the first line of `plan-night`'s process.
+A whole Airflow on this machine with its default database, and librdkafka's mock cluster in this process or the brokers
+of `KAFKA_BOOTSTRAP`. The steps do nothing, so Airflow is idle when the next event comes. The measurement ends at the
+first line of `plan-night`'s process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.support.airflow_services import airflow
-from benchmarks.support.harness import Report, Row, report, run
+from benchmarks.support.harness import Report, Row, make_report, run
 from benchmarks.support.kafka_brokers import brokers
 from dags.common.settings import Settings
 from local.airflow_api import AirflowApi
@@ -27,8 +27,8 @@ from local.settings import Installation
 from tasks.contract.events import MediaArrived
 
 DAG_ID = "transcribe_on_arrival"
-EVENTS = 6  # and one before them, which is not counted
-LIMIT_S = 180.0
+EVENTS = 6  # after one for warm-up
+TIMEOUT_S = 180.0
 WORKER = """#!{python} -IS
 import json, os, sys, time
 began, step = time.time(), sys.argv[3]
@@ -42,8 +42,8 @@ with open({starts!r}, "a") as file:
 
 
 @dataclass(frozen=True)
-class Listening(Installation):
-    """A laptop whose Airflow listens to Kafka, and whose steps write down when they start."""
+class WithKafka(Installation):
+    """An installation whose Airflow consumes from Kafka, and whose steps record when they start."""
 
     kafka: str = ""
 
@@ -62,8 +62,8 @@ class Listening(Installation):
         }
 
 
-def announce(number: int, inbox: str) -> None:
-    """Send one event."""
+def publish_event(number: int, inbox: str) -> None:
+    """Publish one event."""
     from tasks import kafka
 
     kafka.publish(
@@ -77,19 +77,19 @@ def announce(number: int, inbox: str) -> None:
     )
 
 
-def reaction_s(number: int, installation: Installation, api: AirflowApi, starts: Path) -> float:
-    """Seconds from one event to the start of its run's first step; returns when the run is over."""
+def latency_s(number: int, installation: Installation, api: AirflowApi, starts: Path) -> float:
+    """Seconds from one event to the start of its run's first step; waits for the end of the run."""
     before = len(api.runs(DAG_ID))
     sent = time.time()
-    announce(number, installation.settings.inbox)
-    deadline = time.monotonic() + LIMIT_S
+    publish_event(number, installation.settings.inbox)
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         runs = api.runs(DAG_ID)
         if len(runs) > before and all(found.is_over for found in runs):
             lines = [line.split() for line in starts.read_text().splitlines()]
             return next(float(at) for step, at in lines if step == "plan-night" and float(at) > sent) - sent
         time.sleep(0.5)
-    raise RuntimeError(f"no run was over {LIMIT_S:g} s after event {number}: see {installation.logs}")
+    raise RuntimeError(f"no run has finished {TIMEOUT_S:g} s after event {number}: see {installation.logs}")
 
 
 def measure() -> Report:
@@ -99,19 +99,19 @@ def measure() -> Report:
         starts.touch()
         (home / "worker").write_text(WORKER.format(python=sys.executable, starts=str(starts)))
         (home / "worker").chmod(0o755)
-        places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
+        settings = Settings.from_environment({"AIRSCRIPT_HOME": folder})
         (home / "storage" / "inbox").mkdir(parents=True)
-        installation = Listening(home, free_port(), free_port(), places, "", kafka=addresses)
+        installation = WithKafka(home, free_port(), free_port(), settings, "", kafka=addresses)
         with airflow(installation, DAG_ID) as (api, _):
-            taken = sorted([reaction_s(number, installation, api, starts) for number in range(EVENTS + 1)][1:])
+            latencies_s = sorted([latency_s(number, installation, api, starts) for number in range(EVENTS + 1)][1:])
     row = Row(
         name="media.arrived to plan-night",
-        median_s=taken[len(taken) // 2],
-        spread_s=(taken[0], taken[-1]),
-        rate=1 / taken[len(taken) // 2],
+        median_s=latencies_s[len(latencies_s) // 2],
+        spread_s=(latencies_s[0], latencies_s[-1]),
+        rate=1 / latencies_s[len(latencies_s) // 2],
         ratio=1.0,
     )
-    return report(
+    return make_report(
         "arrival",
         "from the event to the first line of the first step",
         "events a second",

@@ -1,6 +1,6 @@
-"""Memory of prepare-corpus and extract-features on one programme of four hours, and how fast they are.
+"""Memory and speed of prepare-corpus and extract-features on one programme of four hours.
 
-The programme is noise with captions, as 48 kHz stereo AAC; every step runs in a process of its own.
+The programme is noise with captions, as 48 kHz stereo AAC; every step runs in its own process.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.support.harness import Report, Row, report, run, step_peak_mib
+from benchmarks.support.harness import Report, Row, make_report, run, step_peak_mib
 from tasks.step import load_result
 
 HOURS = 4
@@ -18,7 +18,7 @@ PART_S = 120  # encoded once and repeated
 
 
 def make_programme(folder: Path) -> None:
-    """Four hours of noise whose level changes, and a caption every four seconds."""
+    """Write four hours of noise of varying level, and a caption every four seconds."""
     import av
     import numpy as np
 
@@ -34,7 +34,7 @@ def make_programme(folder: Path) -> None:
         container.mux(stream.encode(None))
     data = part.read_bytes()
     part.unlink()
-    with (folder / "programme.aac").open("wb") as sink:  # frames of ADTS may follow each other as they like
+    with (folder / "programme.aac").open("wb") as sink:  # ADTS streams can be concatenated
         for _ in range(HOURS * 3600 // PART_S):
             sink.write(data)
     with (folder / "programme.srt").open("w") as sink:
@@ -66,7 +66,7 @@ def measure() -> Report:
                 )
             )
             notes.append(f"{name}: peak {mib:,.0f} MiB with its children, {result.counts['utterances']:,} utterances")
-    return report(
+    return make_report(
         "corpus_memory",
         f"one programme of {HOURS} hours, {RATE_HZ // 1000} kHz stereo AAC",
         "x real time",

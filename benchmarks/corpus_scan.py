@@ -1,6 +1,6 @@
-"""Planning: a simulated listing of a million media, paired, split and cut into 800 shards, memory and seconds.
+"""Planning: memory and time of scan-corpus for a simulated listing of a million media in 800 shards.
 
-The listing is made up as it is read, so what is measured is scan-corpus alone: both its passes over the listing, the
+The listing is generated while it is read, so that only scan-corpus is measured: its two passes over the listing, the
 pairing on disk, the plan, and the shards' files in a temporary folder.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.support.harness import Report, Row, report, run
+from benchmarks.support.harness import Report, Row, make_report, run
 from tasks import storage
 from tasks.contract import STEPS
 from tasks.contract.arguments import ScanCorpus
@@ -26,7 +26,7 @@ ARCHIVE = "s3://archive/media"
 
 
 def listing() -> Iterator[ObjectInfo]:
-    """Media of very different sizes in many folders, each with captions."""
+    """A listing of media of very different sizes in many folders, each with captions."""
     rng = random.Random(0)
     for number in range(N_MEDIA):
         stem = f"{ARCHIVE}/{2000 + number % 25}/{number % 97:02d}/programme-{number:07d}"
@@ -46,7 +46,7 @@ def measure() -> Report:
     finally:
         storage.list_objects = real
     heaviest = receipt.metrics["heaviest_shard_over_mean"]
-    return report(
+    return make_report(
         "corpus_scan",
         f"{N_MEDIA:,} media with captions into {receipt.counts['shards']} shards",
         "media a second",

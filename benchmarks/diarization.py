@@ -1,10 +1,10 @@
-"""Who speaks when: the embedded diarizer's speed beside pyannote's own networks, and its errors on human speech.
+"""Diarization: the embedded diarizer's speed beside pyannote's own networks, and its errors on human speech.
 
-Speed: half a minute of two synthetic voices on one core, each pipeline as it is configured; pyannote's networks
-(PyanNet and XVectorSincNet) have random weights, which cost as much as trained ones.
+Speed: half a minute of two synthetic voices on one core, each pipeline with its own configuration. pyannote's networks
+(PyanNet and XVectorSincNet) have random weights, which take as long as trained ones.
 
-Errors: every folder of `diarization/` below `AIRSCRIPT_SPEECH`, by the night's own way: voice activity, then the
-diarizer. `--weights NAME=DIR` scores other weights beside those that come with the package.
+Errors: every folder of `diarization/` below `AIRSCRIPT_SPEECH`, processed as in a night: voice activity detection, then
+the diarizer. `--weights NAME=DIR` also scores other weights than the embedded ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.support.harness import Report, command_line, deliver, processor_seconds, race, report
+from benchmarks.support.harness import (
+    Report,
+    argument_parser,
+    make_report,
+    print_and_save,
+    processor_seconds,
+    time_interleaved,
+)
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.transcripts.spans import Span
 
@@ -34,7 +41,7 @@ OURS, PEER = "airscript embedded", "pyannote PyanNet + XVectorSincNet"
 
 @dataclass(frozen=True)
 class Recording:
-    """A talk, and who really speaks in it."""
+    """A talk, its reference turns, and the scored part (None: all of it)."""
 
     samples: np.ndarray
     reference: Annotation
@@ -49,11 +56,11 @@ def measure(weights: dict[str, Path]) -> Report:
     torch.set_num_threads(1)
     talk = dialogue(TALK_S)
     contenders: dict[str, Callable[[], object]] = {
-        OURS: whole(load_diarizer(weights[OURS], OURS), talk),
-        PEER: whole(pyannotes(), talk),
+        OURS: diarize_all(load_diarizer(weights[OURS], OURS), talk),
+        PEER: diarize_all(pyannote_diarizer(), talk),
     }
-    rows = race(contenders, PEER, TALK_S, REPEATS, clock=processor_seconds)
-    return report(
+    rows = time_interleaved(contenders, PEER, TALK_S, REPEATS, clock=processor_seconds)
+    return make_report(
         "diarization",
         f"{TALK_S} s of two voices, one thread, processor seconds",
         "x real time",
@@ -65,7 +72,7 @@ def measure(weights: dict[str, Path]) -> Report:
 
 
 def dialogue(seconds: float) -> np.ndarray:
-    """Two synthetic voices by turns, `(n_samples,)` float32."""
+    """Two synthetic voices in turns, `(n_samples,)` float32."""
     import soxr
 
     from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
@@ -82,14 +89,14 @@ def dialogue(seconds: float) -> np.ndarray:
     return np.concatenate(pieces)[: int(seconds * SAMPLE_RATE_HZ)]
 
 
-def whole(diarizer: Diarizer, samples: np.ndarray) -> Callable[[], object]:
-    """The diarization of all of `samples`, as a call."""
+def diarize_all(diarizer: Diarizer, samples: np.ndarray) -> Callable[[], object]:
+    """A function that diarizes all of `samples`."""
     speech = [Span(0, len(samples) // 16)]
     return lambda: diarizer.diarize(lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16], speech)
 
 
-def pyannotes() -> Diarizer:
-    """pyannote's pipeline around its own networks: windows of 10 s every second, as its models are published."""
+def pyannote_diarizer() -> Diarizer:
+    """pyannote's pipeline with its own networks: windows of 10 s every second, as in its published models."""
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from pyannote.audio.models.embedding import XVectorSincNet
     from pyannote.audio.models.segmentation import PyanNet
@@ -121,7 +128,7 @@ def pyannotes() -> Diarizer:
 
 
 def errors(name: str, folder: Path) -> Iterator[str]:
-    """A line for each folder of talks."""
+    """The error rates on each folder of talks, one line each."""
     from tasks.diarization.diarizer import load_diarizer
     from training.scoring.speakers import annotation_of, diarization_errors
 
@@ -131,15 +138,15 @@ def errors(name: str, folder: Path) -> Iterator[str]:
         return
     diarizer = load_diarizer(folder, name, "cpu")
     for talks in sorted((Path(speech) / "diarization").iterdir()):
-        told = (
+        results = (
             (
                 recording.reference,
-                annotation_of(diarizer.diarize(reader(recording.samples), listen(recording.samples)).turns),
+                annotation_of(diarizer.diarize(reader(recording.samples), detect_speech(recording.samples)).turns),
                 recording.scored,
             )
             for recording in recordings(talks)
         )
-        yield f"{name}, {talks.name}: {diarization_errors(told)}"
+        yield f"{name}, {talks.name}: {diarization_errors(results)}"
 
 
 def recordings(folder: Path) -> Iterator[Recording]:
@@ -157,8 +164,8 @@ def reader(samples: np.ndarray) -> Callable[[int, int], np.ndarray]:
     return lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16]
 
 
-def listen(samples: np.ndarray) -> list[Span]:
-    """Where the night hears speech."""
+def detect_speech(samples: np.ndarray) -> list[Span]:
+    """The speech segments found by the night's voice activity detection."""
     from tasks.media.speech_activity import speech_segments
 
     return [Span(segment.start_ms, segment.end_ms) for segment in speech_segments([samples])]
@@ -167,12 +174,12 @@ def listen(samples: np.ndarray) -> list[Span]:
 def main() -> None:
     from tasks.diarization.sources import WEIGHTS
 
-    parser = command_line(__doc__ or "")
+    parser = argument_parser(__doc__ or "")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=DIR", help="score these too")
     options = parser.parse_args()
     others = (pair.partition("=") for pair in options.weights)
     result = measure({OURS: WEIGHTS} | {name: Path(folder) for name, _, folder in others})
-    deliver(result, options.json)
+    print_and_save(result, options.json)
 
 
 if __name__ == "__main__":

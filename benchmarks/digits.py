@@ -1,15 +1,16 @@
-"""Spoken digits of people whom the model was never trained on, all of it human speech below `AIRSCRIPT_SPEECH`.
+"""Recognition of spoken digits of unseen speakers, all of it human speech below `AIRSCRIPT_SPEECH`.
 
-The base model is fine-tuned in two parts by the loop of the train step: on sentences (`train_pack`, `words`), once for
-all; then on digits, three times for each speaker of `digits/isolated`, who is left out. The three differ in what is
-said, where and in which order; the mean of their weights is the model (Wortsman et al., "Model soups", 2022). A quarter
-of the speakers of `digits/strings` is left out with each: every string is read by the one model that never heard its
-speaker, also not in `train_pack`. The last weights count: nothing is chosen by what is scored.
+The base model is fine-tuned in two stages with the training loop of the train step: on sentences (`train_pack`,
+`words`), once; then on digits, three times for each speaker of `digits/isolated`, who is left out. The three takes
+differ in sampled utterances, augmentation and order; the mean of their weights is the model (Wortsman et al., "Model
+soups", 2022). With each speaker a quarter of the speakers of `digits/strings` is left out: every string is recognised
+by the one model that has not seen its speaker, not even in `train_pack`. The final weights are used, so that nothing is
+selected on the test data.
 
-Single digits are heard in sittings, ten of a speaker in random order with pauses, as a night hears programmes: features
-are normalised over what is heard at once. Each sitting is heard at five paces, and of each digit that word of the ten
-counts which is likeliest by CTC over its frames in all of them together. Beside it stand the same heard once, every
-digit heard alone, and what the model writes when any letters may come.
+Isolated digits are recognised in sittings, ten of a speaker in random order with pauses, because features are
+normalised over the whole input, as in a night. Each sitting is decoded at five speeds, and for each digit the word of
+the ten with the highest CTC likelihood over all five is chosen. For comparison: the original speed only, every digit
+alone, and greedy decoding with an open vocabulary.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from benchmarks.support.digit_data import (
     READ,
     SCORED_DIGITS,
     STRINGS,
+    DigitAugmenter,
     Sitting,
-    Studio,
     load,
     of,
     scored_sittings,
 )
 from benchmarks.support.harness import BASE, Machine, processor_seconds, this_machine
-from benchmarks.support.small_dataset import Said, write_dataset
+from benchmarks.support.small_dataset import SpokenUtterance, write_dataset
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract.arguments import PresetName
@@ -61,25 +62,25 @@ SEED = 0
 SENTENCE_RECIPE = {"steps": 12000, "learning_rate": 2e-3, "batch_seconds": 24}
 DIGIT_RECIPE = {"steps": 380, "learning_rate": 2e-3, "batch_seconds": 32}
 TAKES = 3
-PROCESSES = 2  # a thread each: the model's products are too small to be shared out
-PACES = (0.86, 0.92, 1.0, 1.08, 1.16)  # at which a sitting is heard: shorter and longer vocal tracts
-NO_ALIGNMENT = 40.0  # stands for an infinite cost, which a mean over paces could not hold
+PROCESSES = 2  # with one thread each: the model's matrices are too small for several threads
+SPEEDS = (0.86, 0.92, 1.0, 1.08, 1.16)  # at which a sitting is decoded: shorter and longer vocal tracts
+MAX_COST = 40.0  # replaces an infinite cost, so that the mean over speeds stays finite
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What the model that never heard `left_out` reads."""
+    """The results of the model that was trained without `left_out`."""
 
     left_out: str
     digits: int
     right: float
-    """Share of the digits, the ten words being all that may be said."""
+    """Accuracy with a closed vocabulary of ten words."""
     right_once: float
-    """The same, heard at its own pace only."""
+    """The same, at the original speed only."""
     right_alone: float
-    """The same, each heard once and by itself."""
+    """The same, each digit decoded alone, at the original speed."""
     written: ErrorCounts
-    """The sittings, written letter by letter."""
+    """Word errors of the sittings with an open vocabulary."""
     strings: ErrorCounts
     read: dict[str, float]
     """WER by folder."""
@@ -89,7 +90,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is printed and, with `--json`, written."""
+    """The benchmark's results."""
 
     machine: Machine
     folds: list[Fold]
@@ -100,11 +101,11 @@ class Findings:
     strings_wer: float
     read: dict[str, float]
     processor_s: float
-    """Of training and scoring together."""
+    """Processor seconds of training and scoring."""
 
 
-def fine_tuned(folder: Path, base: Path, spoken: Iterable[Said], recipe: dict[str, float]) -> Path:
-    """The folder of `base`, trained on with the demo's preset and `recipe` over it."""
+def fine_tuned(folder: Path, base: Path, spoken: Iterable[SpokenUtterance], recipe: dict[str, float]) -> Path:
+    """Fine-tune `base` with the demo's preset and the changes of `recipe`; returns the model's folder."""
     dataset = write_dataset(folder / "dataset", {Split.TRAIN: spoken})
     scratch = folder / "scratch"
     scratch.mkdir()
@@ -122,8 +123,8 @@ def fine_tuned(folder: Path, base: Path, spoken: Iterable[Said], recipe: dict[st
     return folder / "model"
 
 
-def mean_of(models: Sequence[Path], folder: Path) -> Path:
-    """`folder` with the mean of the models' weights. They are fine-tunings of one base."""
+def average_weights(models: Sequence[Path], folder: Path) -> Path:
+    """Write the mean of the weights of models fine-tuned from one base to `folder`, which is returned."""
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(models[0], folder)
@@ -136,8 +137,8 @@ def mean_of(models: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
-class Reader:
-    """A model that reads what it hears."""
+class DigitRecogniser:
+    """Recognises with one model: closed vocabulary of digits, or greedily."""
 
     def __init__(self, model: Path) -> None:
         from transformers import AutoTokenizer
@@ -147,49 +148,49 @@ class Reader:
         self._digits = [torch.tensor(tokenizer(word, add_special_tokens=False).input_ids) for word in DIGITS]
 
     def text(self, samples: np.ndarray) -> str:
-        """Greedily, every letter open."""
+        """Greedy decoding with an open vocabulary, normalised."""
         return normalise(self._engine.recognise([samples])[0].text)
 
-    def digits(self, sitting: Sitting, paces: Sequence[float]) -> list[str]:
-        """The likeliest of the ten words in each place."""
-        costs = np.mean([self._costs(sitting, pace) for pace in paces], axis=0)
-        return [DIGITS[place] for place in costs.argmin(axis=1)]
+    def digits(self, sitting: Sitting, speeds: Sequence[float]) -> list[str]:
+        """The most likely of the ten words for each recording."""
+        costs = np.mean([self._costs(sitting, speed) for speed in speeds], axis=0)  # (n_recordings, 10)
+        return [DIGITS[index] for index in costs.argmin(axis=1)]
 
-    def _costs(self, sitting: Sitting, pace: float) -> np.ndarray:
-        """`(n_places, 10)` negative log likelihood of each word over all of its alignments.
+    def _costs(self, sitting: Sitting, speed: float) -> np.ndarray:
+        """`(n_recordings, 10)` negative log-likelihood of each word over all of its alignments.
 
-        At most `NO_ALIGNMENT`: a fast digit can have fewer frames than a word has letters.
+        At most `MAX_COST`: a fast digit can have fewer frames than a word has letters.
         """
-        samples = sitting.samples if pace == 1 else change_speed(sitting.samples, pace, SAMPLE_RATE_HZ)
+        samples = sitting.samples if speed == 1 else change_speed(sitting.samples, speed, SAMPLE_RATE_HZ)
         (frames,) = self._engine.log_posteriors(self._engine.log_mel([samples]))
-        heard = torch.from_numpy(frames)[:, None]  # (n_output_frames, 1, n_symbols)
+        posteriors = torch.from_numpy(frames)[:, None]  # (n_output_frames, 1, n_symbols)
         per_sample = len(frames) / len(sitting.samples)
-        places = [heard[round(start * per_sample) : round(end * per_sample)] for start, end in sitting.places]
-        costs = np.array([[self._cost(place, word) for word in self._digits] for place in places])
-        return np.minimum(costs, NO_ALIGNMENT)
+        parts = [posteriors[round(start * per_sample) : round(end * per_sample)] for start, end in sitting.spans]
+        costs = np.array([[self._cost(part, word) for word in self._digits] for part in parts])
+        return np.minimum(costs, MAX_COST)
 
-    def _cost(self, heard: torch.Tensor, word: torch.Tensor) -> float:
-        lengths = torch.tensor([len(heard)]), torch.tensor([len(word)])
-        return float(ctc_loss(heard, word[None], *lengths, blank=self._engine.blank, reduction="sum"))
+    def _cost(self, posteriors: torch.Tensor, word: torch.Tensor) -> float:
+        lengths = torch.tensor([len(posteriors)]), torch.tensor([len(word)])
+        return float(ctc_loss(posteriors, word[None], *lengths, blank=self._engine.blank, reduction="sum"))
 
-    def right(self, sittings: Iterable[Sitting], paces: Sequence[float]) -> float:
-        """Share of the recordings in which the digit was told."""
+    def accuracy(self, sittings: Iterable[Sitting], speeds: Sequence[float]) -> float:
+        """Share of the recordings whose digit is recognised."""
         return statistics.mean(
-            told == recording.text
+            recognised == recording.text
             for sitting in sittings
-            for told, recording in zip(self.digits(sitting, paces), sitting.recordings, strict=True)
+            for recognised, recording in zip(self.digits(sitting, speeds), sitting.recordings, strict=True)
         )
 
-    def errors(self, spoken: Iterable[Said | Sitting]) -> ErrorCounts:
+    def errors(self, spoken: Iterable[SpokenUtterance | Sitting]) -> ErrorCounts:
         return total(word_errors(s.text, self.text(s.samples)) for s in spoken)
 
 
 def run(speech: Path, folder: Path) -> Iterator[Fold]:
-    """Train and score, one fold after the other."""
+    """Train and score the folds one after the other."""
     spoken = load(speech)
     speakers = sorted({s.speaker for s in of(spoken, ISOLATED)})
     string_speakers = sorted({s.speaker for s in of(spoken, STRINGS)})
-    common = fine_tuned(folder / "sentences", BASE, Studio(SEED).sentences(spoken), SENTENCE_RECIPE)
+    common = fine_tuned(folder / "sentences", BASE, DigitAugmenter(SEED).sentences(spoken), SENTENCE_RECIPE)
     for number, speaker in enumerate(speakers):
         began = processor_seconds()
         left_out = {speaker, *string_speakers[number :: len(speakers)]}
@@ -197,28 +198,28 @@ def run(speech: Path, folder: Path) -> Iterator[Fold]:
             fine_tuned(
                 folder / speaker / f"take-{take}",
                 common,
-                Studio(SEED + 1 + take).digits(spoken, left_out),
+                DigitAugmenter(SEED + 1 + take).digits(spoken, left_out),
                 DIGIT_RECIPE | {"seed": SEED + take},
             )
             for take in range(TAKES)
         ]
-        model = mean_of(takes, folder / speaker / "model")
+        model = average_weights(takes, folder / speaker / "model")
         train_s = processor_seconds() - began
-        reader, digits = Reader(model), [s for s in of(spoken, ISOLATED) if s.speaker == speaker]
+        recogniser, digits = DigitRecogniser(model), [s for s in of(spoken, ISOLATED) if s.speaker == speaker]
         sittings, alone = (
             list(scored_sittings(digits, n, np.random.default_rng([SEED, 2]))) for n in (SCORED_DIGITS, 1)
         )
         yield Fold(
             left_out=speaker,
             digits=len(digits),
-            right=reader.right(sittings, PACES),
-            right_once=reader.right(sittings, [1.0]),
-            right_alone=reader.right(alone, [1.0]),
+            right=recogniser.accuracy(sittings, SPEEDS),
+            right_once=recogniser.accuracy(sittings, [1.0]),
+            right_alone=recogniser.accuracy(alone, [1.0]),
             written=total(
-                word_errors(" ".join(r.text for r in s.recordings), reader.text(s.samples)) for s in sittings
+                word_errors(" ".join(r.text for r in s.recordings), recogniser.text(s.samples)) for s in sittings
             ),
-            strings=reader.errors([s for s in of(spoken, STRINGS) if s.speaker in left_out]),
-            read={name: reader.errors(of(spoken, name)).rate for name in READ},
+            strings=recogniser.errors([s for s in of(spoken, STRINGS) if s.speaker in left_out]),
+            read={name: recogniser.errors(of(spoken, name)).rate for name in READ},
             train_s=train_s,
         )
         shutil.rmtree(folder / speaker)
@@ -235,10 +236,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for fold in run(Path(speech), Path(folder)):
             print(
-                f"{fold.left_out} left out: {100 * fold.right:.1f} % of {fold.digits} digits right,"
-                f" {100 * fold.right_once:.1f} % heard once, {100 * fold.right_alone:.1f} % each alone;"
+                f"{fold.left_out} left out: {100 * fold.right:.1f} % of {fold.digits} digits correct,"
+                f" {100 * fold.right_once:.1f} % at one speed, {100 * fold.right_alone:.1f} % each alone;"
                 f" {100 * fold.written.rate:.1f} % WER with open vocabulary; WER {wers(fold.read)};"
-                f" {STRINGS[:-1]} {100 * fold.strings.rate:.1f} % of {fold.strings.length} words in voices left out",
+                f" {STRINGS[:-1]} {100 * fold.strings.rate:.1f} % of {fold.strings.length} words of speakers left out",
                 flush=True,
             )
             folds.append(fold)
@@ -254,7 +255,7 @@ def main() -> None:
         processor_s=processor_seconds(),
     )
     print(
-        f"on average {100 * found.right:.1f} % right, {100 * found.right_once:.1f} % heard once,"
+        f"on average {100 * found.right:.1f} % correct, {100 * found.right_once:.1f} % at one speed,"
         f" {100 * found.right_alone:.1f} % each alone;"
         f" {100 * found.written_wer:.1f} % WER with open vocabulary;"
         f" WER {wers(found.read)}; {STRINGS[:-1]} {100 * found.strings_wer:.1f} %;"

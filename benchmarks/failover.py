@@ -1,9 +1,9 @@
-"""A worker of live captions is killed: how long until captions go on.
+"""Failover of live captions: time to recovery after a worker is killed.
 
-One session at real time, two workers of each component; a dead worker is missed after 2 s. The one that has the session
-is killed with SIGKILL in the middle of speech, one component after the other. The stream goes on when a caption comes
-out of sound that was heard after the kill. librdkafka's mock cluster then makes a group wait its session limit less 1 s
-for members that may come back; real brokers (`KAFKA_BOOTSTRAP`) go on when those that live have answered.
+One session in real time, two workers of each component, a session timeout of 2 s. The worker that owns the session gets
+SIGKILL in the middle of speech, one component after the other. Recovery is the first caption of audio captured after
+the kill. On a rebalance librdkafka's mock cluster waits the session timeout less 1 s for members that may return; real
+brokers (`KAFKA_BOOTSTRAP`) continue as soon as the live members have rejoined.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.streaming import COMPONENTS, Reader, feed, speech, start_workers
-from benchmarks.support.harness import BASE, Report, Row, report, run
+from benchmarks.support.harness import BASE, Report, Row, make_report, run
 from benchmarks.support.kafka_brokers import brokers
 
 SETTLE_S = 16.0  # between two kills
@@ -28,20 +28,22 @@ CONFIG = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}
 
 
 def owner(pair: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-    """The one of a component's workers that has the session, by its own figures."""
+    """The worker that owns the session, by its metrics."""
     for worker in pair:
         port = str(worker.args[-1]).rpartition("=")[2]  # type: ignore[index]
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             figures = answer.read().decode()
         if re.search(r"^airscript_stream_sessions\{.*\} 1\.0$", figures, re.MULTILINE):
             return worker
-    raise RuntimeError("nobody has the session")
+    raise RuntimeError("no worker owns the session")
 
 
 def recovery_s(reader: Reader, session: str, killed_at: float) -> float:
-    """From a kill to the first caption, settled or not, of what was heard after it."""
-    said = [*reader.captions.get(session, {}).values(), *reader.partials.get(session, [])]
-    return min((at - killed_at for at, caption in said if caption["captured_at"] >= killed_at), default=float("inf"))
+    """Seconds from a kill to the first caption, final or partial, of audio captured after it."""
+    captions = [*reader.captions.get(session, {}).values(), *reader.partials.get(session, [])]
+    return min(
+        (at - killed_at for at, caption in captions if caption["captured_at"] >= killed_at), default=float("inf")
+    )
 
 
 def measure() -> Report:
@@ -76,14 +78,14 @@ def measure() -> Report:
             reader.close()
     taken = {name: recovery_s(reader, session, at) for name, at in killed.items()}
     slowest = max(taken.values())
-    return report(
+    return make_report(
         "failover",
-        "from the kill of a worker to the first caption of later sound",
+        "from the kill of a worker to the first caption of later audio",
         "1/s",
         "slowest",
         ("confluent-kafka",),
         [Row(name, took, (took, took), 1 / took, slowest / took) for name, took in taken.items()],
-        [f"the session came to its end: {'yes' if has_ended else 'no'}", "bar: 5 s"],
+        [f"the session completed: {'yes' if has_ended else 'no'}", "bar: 5 s"],
     )
 
 

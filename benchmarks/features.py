@@ -1,8 +1,8 @@
 """Log-mel features on one core, in times real time, beside every public extractor that computes them.
 
-The audio is synthetic: shaped noise in utterances of 2 to 20 seconds, since the arithmetic does not depend on what is
-said. Each contender gets the same waveforms and its own favourite way of being called. Where there is a GPU, ours runs
-on it too, from waveforms in main memory to features there.
+The audio is noise in utterances of 2 to 20 seconds: the cost does not depend on the content. All contenders get the
+same waveforms, each by its recommended call. With a GPU, ours runs there too, from waveforms in main memory to features
+in main memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.support.harness import Report, processor_seconds, race, report, run
+from benchmarks.support.harness import Report, make_report, processor_seconds, run, time_interleaved
 from tasks.audio import SAMPLE_RATE_HZ
 
 REPEATS = 7
@@ -35,17 +35,17 @@ def measure() -> Report:
     seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE_HZ
     with threadpool_limits(1):
         contenders = {name: partial(extract, waveforms) for name, extract in extractors().items()}
-        rows = race(contenders, PEER, seconds, REPEATS, processor_seconds)
+        rows = time_interleaved(contenders, PEER, seconds, REPEATS, processor_seconds)
     notes = [
         "processor seconds of one thread",
-        "transformers' Whisper extractor pads each utterance to 30 s: the audio counted is what was given",
+        "transformers' Whisper extractor pads each utterance to 30 s: only the audio without padding is counted",
     ]
     if torch.cuda.is_available():
-        rows += race(on_gpu(waveforms), "airscript parakeet, GPU", seconds, REPEATS)
-        notes.append(f"GPU: seconds of the clock on {torch.cuda.get_device_name()}, beside each other only")
+        rows += time_interleaved(on_gpu(waveforms), "airscript parakeet, GPU", seconds, REPEATS)
+        notes.append(f"GPU: wall-clock seconds on {torch.cuda.get_device_name()}, comparable with each other only")
     else:
         notes.append("no GPU here")
-    return report(
+    return make_report(
         "features",
         f"10 ms, 80 mels unless it says otherwise, {len(waveforms)} utterances, {seconds:.0f} s of audio",
         "x real time",
@@ -57,7 +57,7 @@ def measure() -> Report:
 
 
 def on_gpu(waveforms: list[np.ndarray]) -> dict[str, Callable[[], object]]:
-    """Ours on the GPU; copying the features back waits for all of it."""
+    """Ours on the GPU. Copying the features back synchronises."""
     from tasks.features.config import FeaturesConfig, parakeet, wav2vec2_bert, whisper
     from tasks.features.logmel import LogMel
 

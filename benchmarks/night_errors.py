@@ -1,8 +1,8 @@
-"""What a night gets wrong on human speech: words, speakers, and the words of each speaker.
+"""Errors of a night on human speech: WER, DER, and cpWER (the words of each speaker).
 
-Programmes are made of `AIRSCRIPT_SPEECH`: the talks of `diarization/`, the readings of `sentences/long`, and what each
-reader of `sentences/audiobook` says, with pauses. They pass through a night's own steps, and what was published is
-scored. `--model NAME=DIR` and `--diarizer DIR` choose who recognises and who tells speakers apart.
+The programmes are made from `AIRSCRIPT_SPEECH`: the talks of `diarization/`, the readings of `sentences/long`, and the
+utterances of each reader of `sentences/audiobook`, joined with pauses. They pass through the night's own steps, and the
+published transcripts are scored. `--model NAME=DIR` and `--diarizer DIR` choose model and diarizer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.support.harness import BASE, Report, Row, command_line, deliver, report
+from benchmarks.support.harness import BASE, Report, Row, argument_parser, make_report, print_and_save
 from benchmarks.support.night_steps import transcribe
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
@@ -41,18 +41,18 @@ NOBODY = "?"
 
 @dataclass(frozen=True)
 class Programme:
-    """What is known of one programme."""
+    """The references of a programme."""
 
     folder: str
     text: str = ""
-    """Normalised, in order; empty where it is not known."""
+    """Normalised reference text; empty if unknown."""
     texts: Mapping[str, str] = field(default_factory=dict)
-    """The same by speaker."""
+    """The same, by speaker."""
     rttm: Path | None = None
 
 
 def fill(inbox: Path, speech: Path) -> dict[str, Programme]:
-    """Programmes by name, and their media in the inbox."""
+    """Write the programmes' media to the inbox; returns the references by name."""
     import soundfile
 
     found: dict[str, Programme] = {}
@@ -69,30 +69,29 @@ def fill(inbox: Path, speech: Path) -> dict[str, Programme]:
         folder = str(Path(row["path"]).parent)
         if folder == "sentences/long":
             shutil.copy(speech / row["path"], inbox)
-            verses = [verse.partition("|")[2] for verse in row["text"].splitlines()[1:]]  # the first is its number
+            verses = [verse.partition("|")[2] for verse in row["text"].splitlines()[1:]]  # the first line is a number
             found[Path(row["path"]).stem] = Programme(folder, normalise(" ".join(verses)))
         elif folder == "sentences/audiobook":
             readers[row["speaker"]].append(row)
     pause = np.zeros(int(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
     for name, rows in readers.items():
-        heard = [soundfile.read(speech / row["path"], dtype="float32")[0] for row in rows]
-        soundfile.write(
-            inbox / f"{name}.flac", np.concatenate([part for h in heard for part in (h, pause)]), SAMPLE_RATE_HZ
-        )
+        waveforms = [soundfile.read(speech / row["path"], dtype="float32")[0] for row in rows]
+        joined = np.concatenate([part for waveform in waveforms for part in (waveform, pause)])  # (n_samples,)
+        soundfile.write(inbox / f"{name}.flac", joined, SAMPLE_RATE_HZ)
         found[name] = Programme("sentences/audiobook", normalise(" ".join(row["text"] for row in rows)))
     return found
 
 
-def by_speaker(said: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Everybody's words in order, normalised, of pairs of speaker and words."""
+def by_speaker(utterances: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The normalised text of each speaker, from pairs of speaker and text in order."""
     texts: dict[str, list[str]] = defaultdict(list)
-    for speaker, text in said:
+    for speaker, text in utterances:
         texts[speaker].append(text)
     return {speaker: normalise(" ".join(parts)) for speaker, parts in texts.items()}
 
 
 def scores(transcripts: Path, programmes: Mapping[str, Programme]) -> list[str]:
-    """A line for each folder of speech."""
+    """The error rates on each folder of speech, one line each."""
     by_folder: dict[str, list[tuple[Programme, Transcript]]] = defaultdict(list)
     for manifest in transcripts.glob(f"*/*/{MANIFEST_NAME}"):
         transcript = published_transcript(manifest.as_uri())[1]
@@ -102,19 +101,19 @@ def scores(transcripts: Path, programmes: Mapping[str, Programme]) -> list[str]:
 
 
 def measures(rows: list[tuple[Programme, Transcript]]) -> Iterator[str]:
-    """WER, cpWER, DER and the number of speakers, as far as the truth is known."""
+    """WER, cpWER, DER and the number of speakers, as far as there are references."""
     if any(programme.text for programme, _ in rows):
         yield f"WER {_percent(total(word_errors(p.text, normalise(t.text)) for p, t in rows).rate)}"
     if any(programme.texts for programme, _ in rows):
-        told = ((p, by_speaker((word.speaker or NOBODY, word.text) for word in t.words)) for p, t in rows)
-        yield f"cpWER {_percent(total(speaker_word_errors(p.texts, heard) for p, heard in told).rate)}"
+        hypotheses = ((p, by_speaker((word.speaker or NOBODY, word.text) for word in t.words)) for p, t in rows)
+        yield f"cpWER {_percent(total(speaker_word_errors(p.texts, texts) for p, texts in hypotheses).rate)}"
     talks = [(p.rttm, annotation_of(turns(t))) for p, t in rows if p.rttm]
     if talks:
         yield str(diarization_errors((read_rttm(rttm), answer, scored_part(rttm)) for rttm, answer in talks))
 
 
 def scored_part(rttm: Path) -> Timeline | None:
-    """What its UEM says; all of it without one."""
+    """The scored part by the UEM file; None, for all of it, without one."""
     uem = rttm.with_suffix(".uem")
     return read_uem(uem) if uem.exists() else None
 
@@ -138,8 +137,8 @@ def measure(models: Mapping[str, Path], diarizer: str) -> Report:
             took_s = time.perf_counter() - began
             rate = 3600 * recognised.metrics["audio_hours"] / took_s
             rows.append(Row(name, took_s, (took_s, took_s), rate, rate / rows[0].rate if rows else 1.0))
-            notes += [f"{name}, {told}" for told in scores(Path(folder) / name / "transcripts", programmes)]
-    return report(
+            notes += [f"{name}, {line}" for line in scores(Path(folder) / name / "transcripts", programmes)]
+    return make_report(
         "night_errors",
         f"{len(programmes)} programmes of human speech, from files to published transcripts; diarizer {diarizer}",
         "x real time",
@@ -151,13 +150,13 @@ def measure(models: Mapping[str, Path], diarizer: str) -> Report:
 
 
 def main() -> None:
-    parser = command_line(__doc__ or "")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="score this one too")
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="also score this model")
     parser.add_argument("--diarizer", default="embedded", help="embedded, a folder or a hub name")
     options = parser.parse_args()
     others = (pair.partition("=") for pair in options.model)
     result = measure({"base": BASE} | {name: Path(folder) for name, _, folder in others}, options.diarizer)
-    deliver(result, options.json)
+    print_and_save(result, options.json)
 
 
 if __name__ == "__main__":

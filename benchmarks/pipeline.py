@@ -1,8 +1,8 @@
-"""The corpus' whole step, from media to shards: audio hours an hour of one core, stage by stage and as a whole.
+"""The corpus pipeline from media to shards: audio hours per core-hour, by stage and as a whole.
 
-One file each of FLAC, MP3, AAC and WAV, 48 kHz stereo, passes through the functions of the corpus steps: decode and
-resample (`tasks.media`), log-mel (`tasks.features`), and the shards' writer. Beside them, over the same files, the
-public extractors, fed by PyAV with FFmpeg's own resampler; they write nothing.
+One file each of FLAC, MP3, AAC and WAV, 48 kHz stereo, passes through the functions of the corpus steps: decoding and
+resampling (`tasks.media`), log-mel (`tasks.features`), and the shard writer. For comparison, on the same files: the
+public extractors with PyAV and FFmpeg's own resampler; they write nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.features import Extractor, extractors
-from benchmarks.support.harness import Report, Row, processor_seconds, race, report, run
+from benchmarks.support.harness import Report, Row, make_report, processor_seconds, run, time_interleaved
 from benchmarks.support.media_files import RATE_HZ, write_media
 from tasks.audio import SAMPLE_RATE_HZ
 
 SECONDS = 60
 REPEATS = 5
-FILES = 16  # that workers share
+FILES = 16  # shared by the workers
 DECODE, WHOLE, THEIRS = "decode alone", "airscript", "transformers"
 ONE, TWO = "airscript, one worker", "airscript, two workers"
 LOSSY = ("mp3", "m4a")
@@ -37,17 +37,17 @@ def measure() -> Report:
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         paths = write_media(Path(folder), SECONDS)
         for kind, path in paths.items():
-            found = race(contenders(path, Path(folder)), DECODE, SECONDS, REPEATS, processor_seconds)
+            found = time_interleaved(contenders(path, Path(folder)), DECODE, SECONDS, REPEATS, processor_seconds)
             rows += [replace(row, name=f"{kind}: {row.name}") for row in found]
             notes.append(_verdict(kind, {row.name: row for row in found}))
         quantities = shard_bytes(paths["m4a"], Path(folder))
-    with tempfile.TemporaryDirectory() as folder:  # outside the limit: here everybody may have all cores
+    with tempfile.TemporaryDirectory() as folder:  # outside of threadpool_limits: all cores for all contenders
         paths = write_media(Path(folder), SECONDS)
         for kind in LOSSY:
             found = on_all_cores(paths[kind], Path(folder))
             rows += [replace(row, name=f"{kind}, all cores: {row.name}") for row in found]
             notes.append(_verdict_on_all_cores(kind, {row.name: row for row in found}))
-    return report(
+    return make_report(
         "pipeline",
         f"{SECONDS} s of 48 kHz stereo to shards of 80 mels at 10 ms, one thread",
         "audio h a core-hour",
@@ -56,15 +56,15 @@ def measure() -> Report:
         rows,
         [
             *notes,
-            "processor seconds; on all cores, seconds of the clock",
-            "ratios to decoding alone of the same file",
+            "processor seconds; on all cores, wall-clock seconds",
+            "ratios to decoding the same file",
         ],
         quantities,
     )
 
 
 def contenders(path: Path, folder: Path) -> dict[str, Callable[[], object]]:
-    """The stages alone, the whole, and the peers over one file."""
+    """The stages, the whole pipeline, and the peers on one file."""
     import soxr
 
     from benchmarks.support.corpus_steps import CorpusSteps
@@ -92,7 +92,7 @@ def contenders(path: Path, folder: Path) -> dict[str, Callable[[], object]]:
 
 
 def decode(path: Path) -> None:
-    """What nobody can do without."""
+    """Decode only, which every contender has to."""
     import av
 
     with av.open(path) as container:
@@ -101,7 +101,7 @@ def decode(path: Path) -> None:
 
 
 def decode_and_resample(path: Path) -> list[np.ndarray]:
-    """As it is mostly done: FFmpeg mixes and resamples. Utterances of `(n_samples,)` float32."""
+    """The usual way: FFmpeg downmixes and resamples. Utterances of `(n_samples,)` float32."""
     import av
 
     from benchmarks.support.corpus_steps import UTTERANCE_S
@@ -114,7 +114,7 @@ def decode_and_resample(path: Path) -> list[np.ndarray]:
 
 
 def peers(path: Path, extractors: dict[str, Extractor]) -> dict[str, Callable[[], object]]:
-    """The public extractors, each in its own favourite way of being called."""
+    """The public extractors, each by its recommended call."""
 
     def fed(extract: Extractor) -> Callable[[], object]:
         return lambda: extract(decode_and_resample(path))
@@ -127,18 +127,18 @@ def peers(path: Path, extractors: dict[str, Extractor]) -> dict[str, Callable[[]
 
 
 def on_all_cores(path: Path, folder: Path) -> list[Row]:
-    """One file many times, by the clock: the step with a worker a core, beside single loops as scripts have them."""
+    """One file many times, in wall-clock time: the pipeline with one worker a core, beside single loops of a script."""
     from benchmarks.support.corpus_steps import work
 
     folders = [folder / "one", folder / "two"]
-    for place in folders:
-        place.mkdir(exist_ok=True)
+    for each in folders:
+        each.mkdir(exist_ok=True)
     with ProcessPoolExecutor(1, get_context("spawn")) as first, ProcessPoolExecutor(1, get_context("spawn")) as second:
 
         def two() -> None:
             half = [path] * (FILES // 2)
             for task in [
-                pool.submit(work, place, half, SECONDS) for pool, place in zip((first, second), folders, strict=True)
+                pool.submit(work, each, half, SECONDS) for pool, each in zip((first, second), folders, strict=True)
             ]:
                 task.result()
 
@@ -148,7 +148,7 @@ def on_all_cores(path: Path, folder: Path) -> list[Row]:
             ONE: lambda: first.submit(work, folders[0], [path] * FILES, SECONDS).result(),
             TWO: two,
         }
-        return race(contenders, DECODE, SECONDS * FILES, REPEATS)
+        return time_interleaved(contenders, DECODE, SECONDS * FILES, REPEATS)
 
 
 def decode_all(path: Path) -> None:
@@ -157,14 +157,14 @@ def decode_all(path: Path) -> None:
 
 
 def extract_all(path: Path) -> None:
-    """FFmpeg's resampler and transformers' extractor, with the threads that they take by themselves."""
+    """FFmpeg's resampler and transformers' extractor, with their default threads."""
     extract = extractors()["transformers parakeet"]
     for _ in range(FILES):
         extract(decode_and_resample(path))
 
 
 def shard_bytes(path: Path, folder: Path) -> dict[str, float]:
-    """What an hour of audio takes in a shard."""
+    """The size of an hour of audio in a shard."""
     from benchmarks.support.corpus_steps import CorpusSteps
 
     steps = CorpusSteps(folder)

@@ -1,10 +1,10 @@
-"""What a corpus of many hours costs: core-hours, GPU-hours, bytes and pods, from the figures of `benchmarks.pipeline`.
+"""The cost of a large corpus in core-hours, GPU-hours, bytes and pods, from the figures of `benchmarks.pipeline`.
 
     python -m benchmarks.pipeline --json pipeline.json
     python -m benchmarks.projection --json pipeline.json [--features features.json] [--hours 10000] [--format m4a]
 
-Without `--json` the pipeline is measured first. GPU-hours come from `benchmarks.features --json` of a machine with a
-GPU. Nothing is assumed but what stands in `Assumptions`; a start of a pod is none of the figures.
+Without `--json` the pipeline is measured first. GPU-hours come from `benchmarks.features --json` on a machine with a
+GPU. The only assumptions are in `Assumptions`; the start of pods is not included.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ STEPS = 2  # prepare-corpus and extract-features: a pod each for every shard
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is not measured."""
+    """The inputs that are not measured."""
 
     hours: float = 10_000.0  # of media
-    shards: int = 800  # the most that one scan makes; a shard should have about 1 GB
-    speech_share: float = 1.0  # of the media that ends in utterances
-    kind: str = "m4a"  # of the media; one of the benchmark's
+    shards: int = 800  # maximum of one scan; a shard should have about 1 GB
+    speech_share: float = 1.0  # of the media that becomes utterances
+    kind: str = "m4a"  # format of the media, one of the benchmark's
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What it comes to."""
+    """The projected cost."""
 
     core_hours: float
     gpu_hours: float | None
-    """Of log-mel alone, instead of its part of the core-hours; None where no GPU was measured."""
+    """For log-mel, instead of its part of the core-hours; None if no GPU was measured."""
     shard_bytes: float
     feature_bytes: float
     pods: int
     pod_minutes: float
-    """Of one core, for one shard's both pods together."""
+    """Minutes of one core for both pods of a shard."""
 
 
 def project(pipeline: dict[str, Any], assumptions: Assumptions, features: dict[str, Any] | None = None) -> Projection:
-    """`pipeline`, `features`: the benchmarks' JSON. Raises ValueError when the pipeline's lacks the kind of media."""
+    """Project from the benchmarks' JSON. Raises ValueError if `pipeline` lacks the kind of media."""
     rates = {row["name"]: row["rate"] for row in pipeline["rows"]}
     name = f"{assumptions.kind}: airscript, audio kept"
     if name not in rates:
@@ -65,7 +65,7 @@ def project(pipeline: dict[str, Any], assumptions: Assumptions, features: dict[s
 
 
 def show(projection: Projection, assumptions: Assumptions, machine: dict[str, Any]) -> None:
-    """The table for people."""
+    """Print the projection as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -107,10 +107,10 @@ def _measured() -> dict[str, Any]:
     from dataclasses import asdict
 
     from benchmarks.pipeline import measure
-    from benchmarks.support.harness import show as show_report
+    from benchmarks.support.harness import print_report
 
     found = measure()
-    show_report(found)
+    print_report(found)
     return asdict(found)
 
 

@@ -1,8 +1,8 @@
-"""Airflow with a hundred to eight hundred mapped shards on PostgreSQL: seconds a task, and the scheduler's memory.
+"""Airflow with 100 to 800 mapped shards on PostgreSQL: seconds per task, and the scheduler's memory.
 
-The steps do nothing, so what is measured is Airflow's scheduler, its executor and our launcher: the local runtime, and
-a DAG made by the same step factory as ours. A scheduler that keeps up takes as long for a task among eight hundred as
-for one among a hundred. `AIRSCRIPT_SHARDS=100,400` runs fewer.
+The steps do nothing, so that only Airflow's scheduler, its executor and our local operator are measured, with a DAG
+from our step factory. A scheduler that scales takes as long for a task among 800 as among 100.
+`AIRSCRIPT_SHARDS=100,400` runs fewer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from benchmarks.support.airflow_services import airflow
-from benchmarks.support.harness import Report, Row, report, run
+from benchmarks.support.harness import Report, Row, make_report, run
 from dags.common.settings import Settings
 from local.airflow_api import AirflowApi
 from local.ports import free_port
@@ -31,7 +31,7 @@ from local.services import Services
 from local.settings import Installation
 
 SIZES = tuple(int(size) for size in os.environ.get("AIRSCRIPT_SHARDS", "100,400,800").split(","))
-LIMIT_S = 7200
+TIMEOUT_S = 7200
 DAG_ID = "shards"
 DAG = f'''
 from airflow.sdk import DAG, Param, task_group
@@ -61,13 +61,13 @@ open(path, "w").write(json.dumps(receipt))
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of its own; gives Airflow's connection."""
+    """Run a PostgreSQL server; yields Airflow's connection string."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     initdb = shutil.which("initdb") or (str(binaries[-1] / "initdb") if binaries else "")
     if not initdb:
         sys.exit("benchmarks.scheduling needs PostgreSQL's programs (Debian: apt-get install postgresql)")
     server, port, data = Path(initdb).with_name("postgres"), free_port(), folder / "data"
-    # It refuses to run as root.
+    # PostgreSQL refuses to run as root.
     user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
     if user:
         shutil.chown(folder, "postgres")
@@ -90,7 +90,7 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class OnPostgres(Installation):
-    """A laptop whose Airflow has another database, another DAG and a worker that does nothing."""
+    """An installation with another database, another DAG and a worker that does nothing."""
 
     database: str = ""
 
@@ -105,7 +105,7 @@ class OnPostgres(Installation):
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its length from the first shard to the last, and what the scheduler took."""
+    """A run: seconds from its first shard to its last, and peak memory."""
 
     shards: int
     seconds: float
@@ -116,7 +116,7 @@ class Run:
 def follow(api: AirflowApi, services: Services, shards: int) -> Run:
     began, peaks = time.monotonic(), {"scheduler": 0.0, "api-server": 0.0}
     dag_run = api.trigger(DAG_ID, {"shards": shards})
-    while time.monotonic() - began < LIMIT_S:
+    while time.monotonic() - began < TIMEOUT_S:
         for name in peaks:
             resident = psutil.Process(services.records()[name].pid).memory_info().rss / 2**20
             peaks[name] = max(peaks[name], resident)
@@ -142,8 +142,8 @@ def measure() -> Report:
         (home / "worker").write_text(WORKER.format(python=sys.executable))
         (home / "worker").chmod(0o755)
         with postgres(Path(cluster)) as database:
-            places = Settings.from_environment({"AIRSCRIPT_HOME": folder})
-            installation = OnPostgres(home, free_port(), free_port(), places, "", database=database)
+            settings = Settings.from_environment({"AIRSCRIPT_HOME": folder})
+            installation = OnPostgres(home, free_port(), free_port(), settings, "", database=database)
             runs = []
             with airflow(installation, DAG_ID) as (api, services):
                 for shards in SIZES:
@@ -161,13 +161,13 @@ def measure() -> Report:
         )
         for found in runs
     ]
-    notes = [f"{parallelism} tasks at a time, each a process of Airflow's and one of ours"]
+    notes = [f"{parallelism} parallel tasks, each with a process of Airflow's and one of ours"]
     notes += [
         f"{found.shards} shards: {found.seconds / found.shards:.2f} s a task; scheduler {found.scheduler_mib:.0f} MiB,"
         f" API server {found.api_mib:.0f} MiB at most"
         for found in runs
     ]
-    return report(
+    return make_report(
         "scheduling",
         "a run's mapped tasks, steps that do nothing, PostgreSQL",
         "tasks a second",

@@ -1,7 +1,7 @@
-"""From `docker run` to a step's first line of work in the worker image, beside the bare interpreter in the same image.
+"""Start-up time from `docker run` to a step's first log line, beside the bare interpreter in the same image.
 
-The image is there already and its root file system is read-only, as in a pod. What a cluster adds (a node, a pull, a
-sandbox) is not in it. `AIRSCRIPT_CPU_IMAGE` names another image than `airscript/worker-cpu` of this version.
+The image is already pulled and its root file system is read-only, as in a pod. What a cluster adds (a node, a pull, a
+pod sandbox) is not included. `AIRSCRIPT_CPU_IMAGE` names another image than `airscript/worker-cpu` of this version.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks.support.harness import Report, race, report, run
+from benchmarks.support.harness import Report, make_report, run, time_interleaved
 
 IMAGE = os.environ.get("AIRSCRIPT_CPU_IMAGE") or f"airscript/worker-cpu:{version('airscript')}"
 RUN = ("docker", "run", "--rm", "--read-only", "--tmpfs", "/scratch:uid=10001", "--env", "AIRSCRIPT_LOG_FORMAT=json")
@@ -26,19 +26,19 @@ STEPS = {
 REPEATS = 5
 
 
-def bare() -> None:
+def start_interpreter() -> None:
     subprocess.run([*RUN, IMAGE, "-c", "pass"], check=True)
 
 
-def started(step: str) -> Callable[[], None]:
-    """Runs the step on input that is not there: that it says so is its first line of work."""
+def start_step(step: str) -> Callable[[], None]:
+    """A function that runs the step on a missing input: its error is the step's first log line."""
     program, *flags = STEPS[step]
     words = ["-m", program, step, *flags, "--output=file:///scratch/out"]
 
     def call() -> None:
         done = subprocess.run([*RUN, IMAGE, *words], capture_output=True, text=True, check=False)
-        said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        assert any(line["event"] in ("step failed", "step starts") for line in said), done.stdout + done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        assert any(line["event"] in ("step failed", "step starts") for line in lines), done.stdout + done.stderr
 
     return call
 
@@ -47,10 +47,11 @@ def measure() -> Report:
     size = subprocess.run(
         ["docker", "image", "inspect", "--format", "{{.Size}}", IMAGE], check=True, capture_output=True, text=True
     )
-    contenders = {"python -c pass": bare, **{step: started(step) for step in STEPS}}
-    rows = race(contenders, peer="python -c pass", work=1.0, repeats=REPEATS)
+    contenders = {"python -c pass": start_interpreter, **{step: start_step(step) for step in STEPS}}
+    rows = time_interleaved(contenders, peer="python -c pass", work=1.0, repeats=REPEATS)
     notes = [f"{IMAGE}: {int(size.stdout) / 1e9:.2f} GB unpacked"]
-    return report("step_start", "start of a step in its image", "starts a second", "python -c pass", (), rows, notes)
+    what = "start of a step in its image"
+    return make_report("step_start", what, "starts a second", "python -c pass", (), rows, notes)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Live captions at real time: how long after the end of a word it is committed, and what a session costs.
+"""Live captions in real time: the latency of words, cost per session, and WER beside the batch path.
 
     python -m benchmarks.streaming [--sessions 1 2 4 8] [--seconds 60] [--model DIR] [--json FILE]
 
-One worker of each component, each a process; the brokers are `KAFKA_BOOTSTRAP`'s, or librdkafka's mock cluster in this
-process. Sessions are synthetic speech, fed at real time in blocks of 200 ms. A word's latency runs from the moment when
-its last sound was fed to the arrival of its caption at a reader. The batch path hears the same audio for comparison.
+One worker process of each component; brokers from `KAFKA_BOOTSTRAP`, or librdkafka's mock cluster in this process.
+Sessions are synthetic speech, sent in real time in blocks of 200 ms. A word's latency is the time from sending its last
+sample to receiving its final caption. For comparison the batch path recognises the same audio.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from tasks.audio import SAMPLE_RATE_HZ
 
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
 BLOCK_MS = 200
-START_S = 120.0
-DRAIN_S = 60.0
+START_TIMEOUT_S = 120.0
+DRAIN_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What one session hears."""
+    """The audio and reference text of a session."""
 
     samples: np.ndarray
     rate_hz: int
@@ -48,7 +48,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class LiveRow:
-    """One number of sessions."""
+    """The results for one number of parallel sessions."""
 
     sessions: int
     words: int
@@ -56,14 +56,14 @@ class LiveRow:
     p95_s: float
     worst_s: float
     partial_p50_s: float
-    """Until the first word of an utterance is seen in a partial caption: the age of its audio then."""
+    """Median age of a partial caption's last word when it is received."""
     cores_per_session: float
     memory_mib_per_session: float
-    """What the workers together hold, over the sessions."""
+    """Memory of all workers divided by the number of sessions."""
     wer: float
     batch_wer: float
     complete: bool
-    """Whether every session came to its end in time."""
+    """Whether every session finished in time."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class LiveReport:
     brokers: str
     rows: list[LiveRow]
     memory_mib: dict[str, float]
-    """Of each worker at the end, what it shares with others counted in part (PSS)."""
+    """Memory of each worker at the end (PSS)."""
 
 
 def speech(seed: int, seconds: float) -> Spoken:
-    """About so many seconds of the demo's news: an anchor, and a reporter now and then."""
+    """About `seconds` of the demo's news: an anchor and sometimes a reporter."""
     from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
     from local.demo.synthesis.grammar import Side
     from local.demo.synthesis.script import Kind, write_script
@@ -93,7 +93,7 @@ def speech(seed: int, seconds: float) -> Spoken:
 
 
 def batch_text(spoken: Spoken, engine: Any) -> str:
-    """What the batch path makes of it: speech activity, chunks cut at pauses, the same engine."""
+    """The hypothesis of the batch path: speech activity, chunks cut at pauses, the same engine."""
     import soxr
 
     from tasks.media.chunks import chunks
@@ -106,7 +106,7 @@ def batch_text(spoken: Spoken, engine: Any) -> str:
 
 
 def feed(spoken: Spoken, session: str, began: list[float]) -> None:
-    """At real time; notes when it began."""
+    """Send the audio in real time; appends the start time to `began`."""
     from tasks import kafka
     from tasks.streaming.runtime.messages import AudioBlock, pcm
 
@@ -130,7 +130,7 @@ def feed(spoken: Spoken, session: str, began: list[float]) -> None:
 
 
 class Reader:
-    """Everything that comes out, with its time of arrival."""
+    """Consumes all captions, with the time at which each is received."""
 
     def __init__(self) -> None:
         from confluent_kafka import TopicPartition
@@ -154,11 +154,11 @@ class Reader:
             if message is None or message.error():
                 continue
             now, session = time.time(), (message.key() or b"").decode()
-            said = json.loads(message.value() or b"{}")
+            caption = json.loads(message.value() or b"{}")
             if message.topic() == "captions.final":
-                self.captions.setdefault(session, {}).setdefault(said["sequence"], (now, said))
+                self.captions.setdefault(session, {}).setdefault(caption["sequence"], (now, caption))
             elif message.topic() == "captions.partial":
-                self.partials.setdefault(session, []).append((now, said))
+                self.partials.setdefault(session, []).append((now, caption))
             else:
                 self.ended.add(session)
 
@@ -169,7 +169,7 @@ class Reader:
 
 
 def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], engine: Any) -> LiveRow:
-    """Feed `n` sessions at once."""
+    """Run `n` sessions in parallel."""
     from training.scoring.errors import total, word_errors
     from training.scoring.normaliser import normalise
 
@@ -182,10 +182,10 @@ def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], en
     started = time.monotonic()
     for thread in threads:
         thread.start()
-        time.sleep(0.37)  # channels do not breathe together
+        time.sleep(0.37)  # so that the sessions' pauses do not coincide
     for thread in threads:
         thread.join()
-    deadline = time.monotonic() + DRAIN_S
+    deadline = time.monotonic() + DRAIN_TIMEOUT_S
     while not set(names) <= reader.ended and time.monotonic() < deadline:
         time.sleep(0.1)
     used_s, took_s = sum(_cpu_s(worker) for worker in workers) - before_s, time.monotonic() - started
@@ -194,14 +194,14 @@ def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], en
     for number, name in enumerate(names):
         origin = began[number][0]
         captions = [caption for _, caption in sorted(reader.captions.get(name, {}).items())]
-        latencies += [at - origin - word["end_ms"] / 1000 for at, said in captions for word in said["words"]]
+        latencies += [at - origin - word["end_ms"] / 1000 for at, caption in captions for word in caption["words"]]
         firsts += [
-            at - origin - said["words"][-1]["end_ms"] / 1000
-            for at, said in reader.partials.get(name, [])
-            if said["words"]
+            at - origin - partial["words"][-1]["end_ms"] / 1000
+            for at, partial in reader.partials.get(name, [])
+            if partial["words"]
         ]
         reference = normalise(spoken[number].text)
-        errors.append(word_errors(reference, normalise(" ".join(said["text"] for _, said in captions))))
+        errors.append(word_errors(reference, normalise(" ".join(caption["text"] for _, caption in captions))))
         batch_errors.append(word_errors(reference, normalise(batch_text(spoken[number], engine))))
     latencies.sort()
     return LiveRow(
@@ -233,7 +233,7 @@ def _memory_mib(worker: subprocess.Popen[bytes]) -> float:
 
 
 def start_workers(folder: Path, model: Path, suffix: str = "") -> list[subprocess.Popen[bytes]]:
-    """One of each, when all of them have their partitions. `suffix`: of their logs' names."""
+    """Start one worker of each component and wait for their partitions. `suffix`: of the logs' names."""
     flags = {
         "features": [f"--model={model}"],
         "recognise": [f"--model={model}"],
@@ -244,7 +244,7 @@ def start_workers(folder: Path, model: Path, suffix: str = "") -> list[subproces
         log = (folder / f"{name}{suffix}.log").open("wb")
         command = [sys.executable, "-m", "tasks", "stream", name, *flags.get(name, []), f"--metrics-port={free_port()}"]
         workers.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}))
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     for name in COMPONENTS:
         while b"partitions assigned" not in (folder / f"{name}{suffix}.log").read_bytes():
             if time.monotonic() > deadline:
@@ -272,7 +272,7 @@ def show(result: LiveReport) -> None:
     table = Table(*columns, title=f"{result.seconds:g} s at real time, {result.model}")
     for row in result.rows:
         table.add_row(
-            f"{row.sessions}{'' if row.complete else ' (not through)'}",
+            f"{row.sessions}{'' if row.complete else ' (incomplete)'}",
             str(row.words),
             f"{row.p50_s:.2f}",
             f"{row.p95_s:.2f}",

@@ -1,9 +1,9 @@
-"""Audio hours trained in an hour: our loop, and transformers' `Trainer` as its recipes use it.
+"""Training throughput in audio hours an hour: our loop, and transformers' `Trainer` as its recipes use it.
 
-Both fine-tune the repository's base model over one epoch of the same dataset, with the same optimizer and as many audio
-seconds in a batch on average. Ours reads Parquet from disk and cuts batches of like length from the shuffled shards;
-the recipe has everything in memory, shuffles utterances, and pads each batch to its longest. Features are noise and
-texts random letters: what is measured does not look at them. Lengths are spread as those of captions.
+Both fine-tune the repository's base model for one epoch on the same dataset, with the same optimizer and on average as
+many audio seconds a batch. Ours reads Parquet from disk and cuts length-bucketed batches from the shuffled shards; the
+recipe has all data in memory, shuffles utterances, and pads each batch to its longest. Features are noise and texts
+random letters, which does not affect the speed. Lengths are distributed like those of captions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.support.harness import BASE, Report, race, report, run
+from benchmarks.support.harness import BASE, Report, make_report, run, time_interleaved
 from tasks import storage
 from tasks.contract.arguments import PresetName
 from tasks.dataset.schema import RowWriter, dataset_schema
@@ -43,7 +43,7 @@ OURS, PEER = "airscript", "transformers Trainer"
 
 
 def write_dataset(path: Path, model: AcousticModel) -> float:
-    """One shard of one split; returns its audio seconds."""
+    """Write a shard; returns its seconds of audio."""
     rng = np.random.default_rng(0)
     config = model.features
     durations = np.clip(np.exp(rng.normal(np.log(MEDIAN_S), SPREAD, UTTERANCES)), 1.0, LONGEST_S).round(2)
@@ -69,7 +69,7 @@ def write_dataset(path: Path, model: AcousticModel) -> float:
 
 
 class Ours:
-    """One epoch with the loop of the train step, without validations."""
+    """One epoch with the training loop of the train step, without validation."""
 
     def __init__(self, model: AcousticModel, material: IndexedSplit, folder: Path) -> None:
         self._model, self._material, self._folder = model, material, folder
@@ -101,7 +101,7 @@ class Ours:
 
 
 def recipe_epoch(rows: list[TrainingUtterance], batch_size: int, folder: Path) -> Callable[[], object]:
-    """One epoch of the plain recipe, over utterances that lie in memory: it need not even read them."""
+    """A function that trains one epoch by the plain recipe, on utterances in memory."""
     from transformers import AutoModelForCTC, AutoTokenizer, TrainingArguments
     from transformers import Trainer as TransformersTrainer
 
@@ -148,9 +148,9 @@ def measure() -> Report:
         batch_size = max(1, round(UTTERANCES / ours.n_batches))
         rows_in_memory = [row for group in range(len(material.reader.groups)) for row in material.reader.read(group)]
         contenders = {OURS: ours, PEER: recipe_epoch(rows_in_memory, batch_size, folder)}
-        rows = race(contenders, PEER, audio_s, REPEATS)
+        rows = time_interleaved(contenders, PEER, audio_s, REPEATS)
     waiting = np.median(ours.waiting_shares[1:])
-    return report(
+    return make_report(
         "training",
         f"Fine-tuning over {audio_s / 60:.0f} minutes in {UTTERANCES} utterances of {MEDIAN_S:g} s at the median",
         "audio hours an hour",
@@ -160,7 +160,7 @@ def measure() -> Report:
         [
             f"batches of at most {BATCH_SECONDS:g} s with padding, {ours.n_batches} in an epoch; the recipe takes"
             f" {batch_size} utterances at a time, as many as ours on average",
-            f"{len(material.index)} of {UTTERANCES} utterances were taken; {torch.get_num_threads()} threads",
+            f"{len(material.index)} of {UTTERANCES} utterances were used; {torch.get_num_threads()} threads",
             f"{OURS} waited for data {100 * waiting:.2f} % of the time",
         ],
     )

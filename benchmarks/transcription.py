@@ -1,9 +1,9 @@
-"""A programme from its file to published transcripts, beside faster-whisper transcribing it and nothing else, and with
-speakers beside a sequence of the same parts: transcribe, align, diarize, one after another.
+"""From a media file to published transcripts: beside faster-whisper, which only transcribes; with speakers, beside the
+same parts in sequence: transcribe, align, diarize.
 
-All contenders have the same weights (a Whisper of random weights that always says as much: see `dummy_whisper.py`), the same
-audio, int8, and all cores. Each is a fresh process every time, as a script or a pod is: Python, its libraries and its
-models are loaded anew.
+All contenders have the same weights (a Whisper that emits a fixed text: see `support/dummy_whisper.py`), the same
+audio, int8, and all cores. Every run is a new process, like a script or a pod, so it includes loading Python, the
+libraries and the models.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.support import dummy_whisper, night_steps
-from benchmarks.support.harness import BASE, Report, race, report, run
+from benchmarks.support.harness import BASE, Report, make_report, run, time_interleaved
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization import EMBEDDED
 
@@ -37,7 +37,7 @@ PROGRAMME, MODEL = Path("inbox", "programme.aac"), "converted"
 
 
 def make_programme(path: Path, minutes: int) -> None:
-    """Synthetic voices that talk with pauses, as AAC in 48 kHz stereo: two minutes, repeated."""
+    """Write synthetic speech with pauses as AAC in 48 kHz stereo: two minutes, repeated."""
     import random
 
     import av
@@ -48,11 +48,11 @@ def make_programme(path: Path, minutes: int) -> None:
 
     rng = random.Random(0)
     text = "The council has voted for a new bridge over the river, and the work is to begin in the spring."
-    said: list[np.ndarray] = []
-    while sum(map(len, said)) < 120 * RATE_HZ:
+    pieces: list[np.ndarray] = []
+    while sum(map(len, pieces)) < 120 * RATE_HZ:
         spoken = soxr.resample(speak(text, random_voice(VoiceSet.BASE_TRAINING, rng)), ESPEAK_RATE_HZ, RATE_HZ)
-        said += [spoken, np.zeros(int(rng.uniform(0.3, 1.5) * RATE_HZ), dtype=np.float32)]
-    samples = np.concatenate(said)[: 120 * RATE_HZ].reshape(-1, RATE_HZ)
+        pieces += [spoken, np.zeros(int(rng.uniform(0.3, 1.5) * RATE_HZ), dtype=np.float32)]
+    samples = np.concatenate(pieces)[: 120 * RATE_HZ].reshape(-1, RATE_HZ)  # (n_seconds, RATE_HZ)
     part = path.with_suffix(".part")
     with av.open(part, "w", format="adts") as container:
         stream = container.add_stream("aac", rate=RATE_HZ, layout="stereo")
@@ -64,21 +64,21 @@ def make_programme(path: Path, minutes: int) -> None:
     encoded = part.read_bytes()
     with path.open("wb") as sink:
         for _ in range(minutes // 2):
-            sink.write(encoded)  # frames of ADTS may follow each other as they like
+            sink.write(encoded)  # ADTS streams can be concatenated
     part.unlink()
 
 
 def airscript(media: Path, model: Path, diarizer: str = "") -> None:
-    """The steps of a night; with a diarizer, speakers are told apart beside recognition."""
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `tasks.command` has it
-    with tempfile.TemporaryDirectory() as folder, trusting():
+    """The steps of a night; with a diarizer, diarization runs in parallel with recognition."""
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `tasks.command` sets it
+    with tempfile.TemporaryDirectory() as folder, without_gap_check():
         recognised, published = night_steps.transcribe(media.parent, Path(folder), model, diarizer)
-    assert not recognised.counts["suspect"], "what is decoded again has no equal on the other side"
+    assert not recognised.counts["suspect"], "the peers do not decode suspect chunks again"
     assert sum(published.counts.values()) == 1
 
 
 def faster_whisper(media: Path, model: Path, word_times: bool) -> list[Segment]:
-    """Its batched pipeline as it comes, less the download."""
+    """faster-whisper's batched pipeline with its defaults, without the download."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     whisper = WhisperModel(str(model), device="cpu", compute_type="int8", local_files_only=True)
@@ -86,9 +86,9 @@ def faster_whisper(media: Path, model: Path, word_times: bool) -> list[Segment]:
     return list(segments)
 
 
-def one_after_the_other(media: Path, model: Path, aligner: Path, diarizer: str = "") -> object:
-    """The sequence of WhisperX from the same parts: transcribe all of it, then align all of it with a CTC model, then
-    tell speakers apart in all of it, if a diarizer is named."""
+def in_sequence(media: Path, model: Path, aligner: Path, diarizer: str = "") -> object:
+    """WhisperX's sequence from the same parts: transcribe all, then align all with a CTC model, then, with a diarizer,
+    diarize all."""
     from faster_whisper.audio import decode_audio
 
     from tasks.recognition import beam
@@ -101,13 +101,13 @@ def one_after_the_other(media: Path, model: Path, aligner: Path, diarizer: str =
         samples = audio[int(segment.start * SAMPLE_RATE_HZ) : int(segment.end * SAMPLE_RATE_HZ)]
         (log_posteriors,) = ctc.log_posteriors(ctc.log_mel([samples]))
         text = [1 + ord(c) % 30 for c in segment.text]
-        kept = [a for a, b in pairwise([*text, 0]) if a != b]  # as many symbols as letters, whichever they are
+        kept = [a for a, b in pairwise([*text, 0]) if a != b]  # about as many symbols as letters; which does not matter
         found += beam.align([log_posteriors], [kept], ctc.blank)
-    return found, told_apart(audio, diarizer) if diarizer else None
+    return found, diarize(audio, diarizer) if diarizer else None
 
 
-def told_apart(audio: np.ndarray, diarizer: str) -> object:
-    """The speakers of `(n_samples,)` at 16 kHz."""
+def diarize(audio: np.ndarray, diarizer: str) -> object:
+    """Diarize `(n_samples,)` at 16 kHz."""
     from tasks import diarization
     from tasks.diarization.diarizer import load_diarizer
     from tasks.transcripts.spans import Span
@@ -119,35 +119,35 @@ def told_apart(audio: np.ndarray, diarizer: str) -> object:
 
 
 @contextlib.contextmanager
-def trusting() -> Iterator[None]:
-    """Random attention puts words anywhere, which the gate takes for speech passed over: that sign is not looked at."""
+def without_gap_check() -> Iterator[None]:
+    """Disable the quality gate's check for skipped speech: with random attention, word times are arbitrary."""
     with mock.patch("tasks.night.decoding.longest_uncovered_ms", return_value=0):
         yield
 
 
 def contenders(folder: Path) -> dict[str, Callable[[], object]]:
-    """Over the programme and the model that `measure` has put into `folder`."""
+    """The contenders, on the programme and the model that `measure` has written to `folder`."""
     media, model = folder / PROGRAMME, folder / MODEL
     return {
         "airscript, from the file to nine formats": partial(airscript, media, model),
         PEER: partial(faster_whisper, media, model, word_times=False),
         "faster-whisper batched, with word times": partial(faster_whisper, media, model, word_times=True),
-        "transcribe, then align (as WhisperX does)": partial(one_after_the_other, media, model, BASE),
+        "transcribe, then align (as WhisperX does)": partial(in_sequence, media, model, BASE),
         "airscript, with speakers": partial(airscript, media, model, EMBEDDED),
-        "transcribe, then align, then diarize": partial(one_after_the_other, media, model, BASE, EMBEDDED),
+        "transcribe, then align, then diarize": partial(in_sequence, media, model, BASE, EMBEDDED),
     }
 
 
-def in_a_fresh_process(folder: Path, name: str) -> None:
-    """One contender, once. Raises `RuntimeError` when it fails."""
-    process = get_context("spawn").Process(target=compete, args=(folder, name))
+def run_in_new_process(folder: Path, name: str) -> None:
+    """Run a contender once. Raises `RuntimeError` if it fails."""
+    process = get_context("spawn").Process(target=run_contender, args=(folder, name))
     process.start()
     process.join()
     if process.exitcode:
-        raise RuntimeError(f"{name}: ended with {process.exitcode}")
+        raise RuntimeError(f"{name}: failed with {process.exitcode}")
 
 
-def compete(folder: Path, name: str) -> None:
+def run_contender(folder: Path, name: str) -> None:
     contenders(folder)[name]()
 
 
@@ -161,14 +161,14 @@ def measure() -> Report:
         from tasks.recognition.whisper import convert_to_ctranslate2
 
         (folder / MODEL).symlink_to(convert_to_ctranslate2(folder / "whisper"))
-        rows = race(
-            {name: partial(in_a_fresh_process, folder, name) for name in contenders(folder)},
+        rows = time_interleaved(
+            {name: partial(run_in_new_process, folder, name) for name in contenders(folder)},
             PEER,
             60 * MINUTES,
             REPEATS,
             warm_up=0,
         )
-    return report(
+    return make_report(
         "transcription",
         f"one programme of {MINUTES} minutes, AAC; Whisper {dummy_whisper.SMALL.name} of random weights, int8, beam 5",
         "x real time",
@@ -176,9 +176,9 @@ def measure() -> Report:
         ("faster-whisper", "ctranslate2", "av", "transformers", "torch"),
         rows,
         [
-            f"random weights that say {dummy_whisper.N_WORDS} words in every window: for speed only",
-            "speakers are told apart only where it says so, by the embedded diarizer on both sides",
-            "of the quality gate one sign, speech passed over, is not looked at: random attention puts words anywhere",
+            f"random weights that emit {dummy_whisper.N_WORDS} words in every window: for speed only",
+            "diarization only where stated, with the embedded diarizer on both sides",
+            "without the quality gate's check for skipped speech: with random attention, word times are arbitrary",
         ],
     )
 

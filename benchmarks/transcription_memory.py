@@ -1,6 +1,6 @@
-"""Peak memory of a night's steps on one programme of four hours, beside that on one of ten minutes.
+"""Peak memory of a night's steps on a programme of four hours, beside that on one of ten minutes.
 
-Each step runs in a process of its own, with the base CTC model and the embedded diarizer in the repository.
+Each step runs in its own process, with the repository's base CTC model and embedded diarizer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.support.harness import BASE, Report, Row, report, run, step_peak_mib
+from benchmarks.support.harness import BASE, Report, Row, make_report, run, step_peak_mib
 from benchmarks.transcription import make_programme
 from tasks.step import load_result
 
@@ -17,7 +17,7 @@ SHORT_MINUTES, LONG_MINUTES = 10, 240
 
 
 def peak_mib(minutes: int, folder: Path) -> dict[str, float]:
-    """Peak memory of each step and its children on one programme of so many minutes."""
+    """Peak memory in MiB of each step with its descendants, on one programme of `minutes`."""
     inbox, transcripts = folder / "inbox", (folder / "transcripts").as_uri()
     inbox.mkdir(parents=True)
     make_programme(inbox / "programme.aac", minutes)
@@ -59,7 +59,7 @@ def measure() -> Report:
     notes = [
         f"{name}: {short[name]:,.0f} → {long[name]:,.0f} MiB, {long[name] / short[name]:.2f} times" for name in long
     ]
-    return report(
+    return make_report(
         "transcription_memory",
         "all steps on one programme, 48 kHz stereo AAC, base CTC model, embedded diarizer",
         "x real time",

@@ -1,6 +1,6 @@
-"""How far recognised words are from where they were said, on synthetic speech whose word times espeak-ng tells.
+"""Accuracy of word start times, on synthetic speech with the true word times from espeak-ng.
 
-The words that are recognised right are compared; the model is the base in the repository, or the one given.
+Only correctly recognised words are compared. The model is the repository's base model, or that of `--model`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Event(ctypes.Structure):
 
 @dataclass(frozen=True)
 class SpokenText:
-    """`(n_samples,)` at 16 kHz, and where each word begins."""
+    """Speech `(n_samples,)` at 16 kHz, with the start time of each word."""
 
     samples: np.ndarray
     words: list[str]
@@ -48,31 +48,31 @@ class SpokenText:
 
 
 def speak_with_times(text: str, seed: int) -> SpokenText:
-    """One voice saying `text`."""
+    """Speak `text` in a random voice."""
     import soxr
 
     from local.demo.synthesis import espeak
     from local.demo.synthesis.voices import VoiceSet, random_voice
 
     starts: dict[int, int] = {}
-    library, _, standing = espeak._engine()
+    library, _, original = espeak.engine()
     signature = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(Event))
 
-    def listen(samples: int | None, n_samples: int, events: ctypes._Pointer[Event]) -> int:
+    def collect_events(samples: int | None, n_samples: int, events: ctypes._Pointer[Event]) -> int:
         for index in range(10_000):
             event = events[index]
             if event.type == 0:
                 break
             if event.type == WORD_EVENT:
                 starts.setdefault(event.text_position - 1, event.audio_position)
-        return int(standing(samples, n_samples, None))
+        return int(original(samples, n_samples, None))
 
-    listener = signature(listen)
-    library.espeak_SetSynthCallback(listener)
+    callback = signature(collect_events)
+    library.espeak_SetSynthCallback(callback)
     try:
         samples = espeak.speak(text, random_voice(VoiceSet.BASE_TRAINING, random.Random(seed)))
     finally:
-        library.espeak_SetSynthCallback(standing)
+        library.espeak_SetSynthCallback(original)
     found = [(match.group(), starts.get(match.start())) for match in re.finditer(r"[a-z']+", text.lower())]
     kept = [(word, start) for word, start in found if start is not None]
     resampled = soxr.resample(samples, espeak.ESPEAK_RATE_HZ, SAMPLE_RATE_HZ).astype(np.float32)
@@ -80,7 +80,7 @@ def speak_with_times(text: str, seed: int) -> SpokenText:
 
 
 def sentences(n: int) -> list[str]:
-    """Such as the base model was trained on, but none of those."""
+    """Sentences like those of the base model's training, with another seed."""
     from local.demo.synthesis.sentences import SentenceGenerator
 
     generator = SentenceGenerator(seed=20261122)
@@ -88,15 +88,15 @@ def sentences(n: int) -> list[str]:
 
 
 def deviations_ms(model: Path, n: int = UTTERANCES) -> np.ndarray:
-    """Recognised start minus true start of each word that was recognised right, `(n_words,)`."""
+    """Recognised start minus true start of each correctly recognised word, `(n_words,)`."""
     from tasks.recognition import load_engine
 
     spoken = [speak_with_times(text, seed) for seed, text in enumerate(sentences(n))]
     found = load_engine(model, "cpu").recognise([utterance.samples for utterance in spoken])
     deviations = []
     for utterance, recognition in zip(spoken, found, strict=True):
-        heard = [re.sub(r"[^a-z']", "", word.text.lower()) for word in recognition.words]
-        matcher = difflib.SequenceMatcher(None, utterance.words, heard, autojunk=False)
+        recognised = [re.sub(r"[^a-z']", "", word.text.lower()) for word in recognition.words]
+        matcher = difflib.SequenceMatcher(None, utterance.words, recognised, autojunk=False)
         for block in matcher.get_matching_blocks():
             deviations += [
                 recognition.words[block.b + k].start_ms - utterance.starts_ms[block.a + k] for k in range(block.size)

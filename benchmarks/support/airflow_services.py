@@ -1,4 +1,4 @@
-"""A whole Airflow for a benchmark, as a laptop has it, without MLflow."""
+"""An Airflow for a benchmark, with the services of `make up` except MLflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local.status_table import StatusTable
 
 @contextmanager
 def airflow(installation: Installation, dag_id: str) -> Iterator[tuple[AirflowApi, Services]]:
-    """Started, healthy and with `dag_id` unpaused; stopped at the end."""
+    """Start Airflow, wait for its health and unpause `dag_id`; stop it at the end."""
     services = Services(installation, names=AIRFLOW_SERVICES)
     try:
         with StatusTable(Console(stderr=True)) as table:

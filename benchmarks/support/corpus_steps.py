@@ -1,4 +1,4 @@
-"""What the benchmarks measure of the corpus pipeline: its own functions, in the order in which a medium passes them."""
+"""The corpus pipeline's own functions, in the order of processing, for the benchmarks that measure it."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ UTTERANCE_S = 10
 
 
 class CorpusSteps:
-    """prepare-corpus and extract-features on one thread, without captions and receipts."""
+    """prepare-corpus and extract-features on one thread, without captions and receipts. Writes shards to `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: for the shards."""
         torch.set_num_threads(1)
         self._shard, self._prepared = folder / "shard.parquet", folder / "prepared.parquet"
         self._extract = LogMel(parakeet())
 
     def utterances(self, path: Path, seconds: int) -> Iterator[np.ndarray]:
-        """Decoded, mixed, resampled and cut: `(n_samples,)` each."""
+        """Decode, downmix, resample and cut: `(n_samples,)` each."""
         cuts = [CutUtterance(at * 1000, (at + UTTERANCE_S) * 1000, "") for at in range(0, seconds, UTTERANCE_S)]
         with open_audio(path) as audio:
             for _, samples in Slicer(cuts).slice(audio):
                 yield samples
 
     def features(self, waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
-        """`(n_frames, n_mels)` float16 each."""
+        """Features of each waveform, `(n_frames, n_mels)` float16."""
         return [found.to(torch.float16).numpy() for found in self._extract(list(waveforms))]
 
     def write(self, features: Iterable[np.ndarray], audio: Iterable[bytes] = ()) -> int:
-        """A shard, with audio or without. Returns its bytes."""
+        """Write a shard, with or without audio. Returns its size in bytes."""
         kept = list(audio)
         schema = dataset_schema(self._extract.config.n_features, with_audio=bool(kept))
         with RowWriter(self._shard, schema, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES) as writer:
@@ -54,11 +53,11 @@ class CorpusSteps:
         return self._shard.stat().st_size
 
     def whole(self, path: Path, seconds: int) -> int:
-        """From a medium to a shard of features. Returns its bytes."""
+        """Process a file to a shard of features. Returns its size in bytes."""
         return self.write(self.features(self.utterances(path, seconds)))
 
     def whole_with_audio(self, path: Path, seconds: int) -> int:
-        """As the two steps do it: the audio goes through FLAC and a file between them, and is kept."""
+        """The same as the two steps do it, with audio as FLAC and a file between them. Returns the shard's size."""
         with RowWriter(self._prepared, PREPARED, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES) as writer:
             for number, samples in enumerate(self.utterances(path, seconds)):
                 pcm = flac.to_pcm(samples)
@@ -78,7 +77,7 @@ def _steps(folder: Path) -> CorpusSteps:
 
 
 def work(folder: Path, paths: list[Path], seconds: int) -> None:
-    """Every file once, in a process of a pool."""
+    """Process every file once; run in a pool's process."""
     with threadpool_limits(1):
         for path in paths:
             _steps(folder).whole(path, seconds)

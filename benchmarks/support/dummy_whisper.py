@@ -1,9 +1,9 @@
-"""A Whisper of random weights in any size, that says the same number of words in every window it hears.
+"""A Whisper of any size with random weights that emits the same fixed text for every window.
 
-No trained Whisper can be had offline. A random one emits tokens until the limit, which no trained one does, and how
-many depends on who calls it. This one knows its text by heart: the embedding of each place in the text is that of the
-token to be said there, so that every window gets the same words, confidently, and then the end. What it costs to hear
-and to say them is what it costs with trained weights.
+Benchmarks run offline, without a trained Whisper. One with purely random weights emits tokens up to the limit, unlike a
+trained one, and how many depends on the caller. Here the embedding of each decoder position is that of the token to be
+emitted there, so every window gets the same words with high confidence, then the end token. Encoding and decoding cost
+the same as with trained weights.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
-N_WORDS = 75  # in a window of 30 s: people say 60 to 90
+N_WORDS = 75  # in a window of 30 s; people speak 60 to 90
 PROMPT = 4  # <|startoftranscript|>, language, task, <|notimestamps|>
-CERTAINTY = 40.0
+LOGIT_SCALE = 40.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ SMALL = Size("small", 768, 12, 12)
 
 
 def save(folder: Path, size: Size) -> None:
-    """Write the model, its tokenizer and its feature extractor as transformers does."""
+    """Write the model, its tokenizer and its feature extractor in transformers' format."""
     import torch
     from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
@@ -58,10 +58,10 @@ def save(folder: Path, size: Size) -> None:
         decoder = model.model.decoder
         tokens = torch.randn(config.vocab_size, size.width) / size.width**0.5
         decoder.embed_tokens.weight.copy_(tokens)
-        # A token said at position p comes out of the logits at p - 1.
-        said = [ids[word] for word in _words()[:N_WORDS]] + [end] * (config.max_target_positions - N_WORDS)
-        places = tokens[torch.tensor([end] * (PROMPT - 1) + said)[: config.max_target_positions]]
-        decoder.embed_positions.weight.copy_(CERTAINTY * places)
+        # The token at position p comes from the logits at p - 1.
+        text = [ids[word] for word in _words()[:N_WORDS]] + [end] * (config.max_target_positions - N_WORDS)
+        positions = tokens[torch.tensor([end] * (PROMPT - 1) + text)[: config.max_target_positions]]  # (n, width)
+        decoder.embed_positions.weight.copy_(LOGIT_SCALE * positions)
     model.generation_config = GenerationConfig(
         suppress_tokens=[],
         begin_suppress_tokens=[],
@@ -77,19 +77,19 @@ def save(folder: Path, size: Size) -> None:
 
 
 def _words() -> list[str]:
-    """Words of three letters with the mark of a space before them, as a byte-level alphabet writes it."""
+    """Words of three letters with a leading space, as byte-level BPE writes it."""
     letters = itertools.product(string.ascii_lowercase, "aeiou", string.ascii_lowercase)
     return ["Ġ" + "".join(word) for word in letters][::37]
 
 
 def _save_tokenizer(folder: Path) -> dict[str, int]:
-    """The special tokens of large-v3 in their places; of its words only as many as are said."""
+    """Save a tokenizer with the special tokens of large-v3 at their ids, but only the words that are emitted."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
     known = sorted(pre_tokenizers.ByteLevel.alphabet()) + _words()
     known += [f"Ġunused{number}" for number in range(50_256 - len(known))]
-    known.append("")  # by this token CTranslate2 tells a multilingual model
+    known.append("")  # CTranslate2 recognises a multilingual model by this token
     tokenizer = Tokenizer(models.BPE(vocab={text: number for number, text in enumerate(known)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

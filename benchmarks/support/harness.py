@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine, versions, medians of interleaved repeats, memory, and the table."""
+"""The benchmark harness: hardware and versions, medians of interleaved repeats, memory, table and JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-BASE = Path(__file__).parents[2] / "local" / "demo" / "base_model" / "weights"  # the model that the repository carries
+BASE = Path(__file__).parents[2] / "local" / "demo" / "base_model" / "weights"  # the model in the repository
 SAMPLE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The hardware and the interpreter that a figure belongs to."""
+    """The hardware and Python version of a measurement."""
 
     processor: str
     cores: int
@@ -33,20 +33,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender: its median and, where the benchmark has a unit of work, its rate."""
+    """A contender's result: its median time and its rate in units of work."""
 
     name: str
     median_s: float
     spread_s: tuple[float, float]
     rate: float
-    """Units of work a second (audio seconds a second is "times real time")."""
+    """Units of work a second (audio seconds a second are "times real time")."""
     ratio: float
-    """This rate over the peer's, from pairs of neighbouring repeats."""
+    """This rate over the peer's: the median over pairs of adjacent repeats."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a benchmark prints and, with `--json`, writes."""
+    """The result of a benchmark."""
 
     benchmark: str
     what: str
@@ -58,11 +58,11 @@ class Report:
     peak_memory_mib: float
     notes: list[str] = field(default_factory=list)
     quantities: dict[str, float] = field(default_factory=dict)
-    """What else was counted, by name and unit."""
+    """Other measured quantities, by name with unit."""
 
 
 def this_machine() -> Machine:
-    """Read from the operating system."""
+    """Describe this machine."""
     cpuinfo = Path("/proc/cpuinfo")
     models = (
         [line.split(":")[1] for line in cpuinfo.read_text().splitlines() if "model name" in line]
@@ -79,26 +79,26 @@ def this_machine() -> Machine:
 
 
 def processor_seconds() -> float:
-    """What this process and the children it has waited for have used of all cores together: a core-hour is 3600 of
-    them. Unlike the time of day, it does not count while others have the core."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+    """Processor time of this process and the children it has waited for: 3600 are a core-hour. Unlike wall-clock time
+    it does not depend on other load."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def step_peak_mib(*arguments: str) -> float:
-    """Run one step in its own process and return the peak memory of it and all its children together, in MiB.
+    """Run a step in its own process and return the peak memory of it and all its descendants, in MiB.
 
-    What processes share is counted once (PSS), and it is looked at ten times a second: shorter peaks are missed.
-    getrusage's peaks are no measure: a process inherits the one of whoever started it.
+    Shared memory is counted once (PSS). It is sampled ten times a second, so shorter peaks are missed. getrusage's peak
+    is not usable: a process inherits that of its parent.
     """
     process = subprocess.Popen([sys.executable, "-m", "tasks", *arguments], stdout=subprocess.PIPE, text=True)
     peak = 0
     while process.poll() is None:
         peak = max(peak, _memory_of_tree(process.pid))
         time.sleep(SAMPLE_EVERY_S)
-    told, _ = process.communicate()
+    output, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{arguments[0]} ended with {process.returncode}: {told[-2000:]}")
+        raise RuntimeError(f"{arguments[0]} failed with {process.returncode}: {output[-2000:]}")
     return peak / 2**20
 
 
@@ -114,7 +114,7 @@ def _memory_of_tree(pid: int) -> int:
     return used
 
 
-def race(
+def time_interleaved(
     contenders: Mapping[str, Callable[[], object]],
     peer: str,
     work: float,
@@ -122,9 +122,9 @@ def race(
     clock: Callable[[], float] = time.perf_counter,
     warm_up: int = 1,
 ) -> list[Row]:
-    """Time the contenders in turn, A B C A B C …, so that a machine that slows down slows all of them.
+    """Time the contenders in turn, A B C A B C …, so that changes in the machine's load affect all alike.
 
-    `work` is how many units one call does. `warm_up` rounds are run first and not counted.
+    `work`: units of work in one call. `warm_up`: rounds that are run first and not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for counted in range(-warm_up, repeats):
@@ -145,7 +145,7 @@ def race(
     ]
 
 
-def report(
+def make_report(
     benchmark: str,
     what: str,
     unit: str,
@@ -155,7 +155,7 @@ def report(
     notes: list[str],
     quantities: dict[str, float] | None = None,
 ) -> Report:
-    """A report about this process on this machine."""
+    """A report with this machine, the packages' versions and this process's peak memory."""
     return Report(
         benchmark=benchmark,
         what=what,
@@ -170,8 +170,8 @@ def report(
     )
 
 
-def show(result: Report) -> None:
-    """Print a report as a table for people."""
+def print_report(result: Report) -> None:
+    """Print a report as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -194,20 +194,20 @@ def show(result: Report) -> None:
 
 
 def run(description: str, measure: Callable[[], Report]) -> None:
-    """The command line of a benchmark without flags of its own: measure, print, and write JSON if asked."""
-    options = command_line(description).parse_args()
-    deliver(measure(), options.json)
+    """The command line of a benchmark without its own flags: measure, print, and write JSON if requested."""
+    options = argument_parser(description).parse_args()
+    print_and_save(measure(), options.json)
 
 
-def command_line(description: str) -> argparse.ArgumentParser:
-    """With the flag that all have."""
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the flag that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="also write the report here")
     return parser
 
 
-def deliver(result: Report, path: Path | None) -> None:
+def print_and_save(result: Report, path: Path | None) -> None:
     """Print a report, and write it as JSON if a path is given."""
-    show(result)
+    print_report(result)
     if path:
         path.write_text(json.dumps(asdict(result), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Free ports, and brokers to work with, for whatever benchmarks and tests start on this machine."""
+"""Kafka brokers for benchmarks and tests: those of `KAFKA_BOOTSTRAP`, or a mock cluster."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def brokers() -> AbstractContextManager[str]:
 def mock_cluster() -> Iterator[str]:
     """librdkafka's mock cluster (`rdkafka_mock.h`): one broker in this process that speaks the real protocol over TCP.
 
-    Its C interface, unlike the setting `test.mock.num.brokers`, lets a new group begin at once. By itself it waits
-    3 s, in which members with a shorter session limit are thrown out again and again.
+    Its C interface, unlike the setting `test.mock.num.brokers`, can shorten the initial rebalance delay of a group. The
+    default of 3 s evicts members with a shorter session timeout again and again.
     """
     from confluent_kafka import cimpl
 
-    library = ctypes.CDLL(cimpl.__file__)  # finds what the extension is linked with
+    library = ctypes.CDLL(cimpl.__file__)  # resolves librdkafka's symbols, which the extension is linked with
     pointer, text = ctypes.c_void_p, ctypes.c_char_p
     for name, result, arguments in (
         ("rd_kafka_conf_new", pointer, []),
@@ -39,7 +39,7 @@ def mock_cluster() -> Iterator[str]:
         function.restype, function.argtypes = result, arguments
     config = library.rd_kafka_conf_new()
     library.rd_kafka_conf_set(config, b"log_level", b"0", None, 0)
-    client = library.rd_kafka_new(0, config, None, 0)  # 0: a producer; it takes the config
+    client = library.rd_kafka_new(0, config, None, 0)  # 0: a producer; it takes ownership of the config
     cluster = library.rd_kafka_mock_cluster_new(client, 1)
     library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 100)
     try:

@@ -1,4 +1,4 @@
-"""Media to measure with: a made-up voice over noise, in stereo, in the formats that archives hold."""
+"""Media for benchmarks: a synthetic voice over noise, in stereo, in the usual archive formats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 RATE_HZ = 48_000
-# File name: FFmpeg's encoder and its bit rate. What a broadcaster archives, except that it archives hours.
+# File name: FFmpeg's encoder and bit rate.
 FORMATS = {
     "programme.flac": ("flac", 0),
     "programme.mp3": ("libmp3lame", 192_000),
@@ -18,20 +18,20 @@ FORMATS = {
 
 
 def voice_over_noise(seconds: int, seed: int = 0) -> np.ndarray:
-    """Overtones of a gliding pitch, in syllables and phrases, over noise that differs left and right: `(2, n_samples)`
-    int16 at 48 kHz. The voice says the same again every ten seconds."""
+    """Harmonics of a gliding pitch, in syllables and phrases, over noise that differs left and right: `(2, n_samples)`
+    int16 at 48 kHz. The voice repeats every ten seconds."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(10 * RATE_HZ) / RATE_HZ
     phase = 2 * np.pi * np.cumsum(140 + 40 * np.sin(2 * np.pi * 0.7 * time_s)) / RATE_HZ
     voice = sum(np.sin(k * phase) / k for k in range(1, 25))
     syllables = np.maximum(0, np.sin(2 * np.pi * 3.3 * time_s)) * (np.sin(2 * np.pi * 0.1 * time_s) > -0.7)
     noise = rng.standard_normal((2, seconds * RATE_HZ), dtype=np.float32) * 0.01
-    said = np.resize((0.12 * voice * syllables).astype(np.float32), seconds * RATE_HZ)
-    return (np.clip(said + noise, -1, 1) * 32767).astype(np.int16)
+    speech = np.resize((0.12 * voice * syllables).astype(np.float32), seconds * RATE_HZ)  # (n_samples,)
+    return (np.clip(speech + noise, -1, 1) * 32767).astype(np.int16)  # (2, n_samples)
 
 
 def write_media(folder: Path, seconds: int) -> dict[str, Path]:
-    """One file for each of `FORMATS`, by its ending."""
+    """Write one file for each of `FORMATS`; returns their paths by suffix."""
     import av
     from av.audio.stream import AudioStream
 

@@ -1,4 +1,4 @@
-"""The steps of a night, one after the other in this process, for benchmarks that have no use for Airflow."""
+"""The steps of a night, one after the other in this process, for benchmarks without Airflow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.step import run_step
 
 
 def transcribe(inbox: Path, root: Path, model: Path, diarizer: str = "") -> tuple[Receipt, Receipt]:
-    """plan-night, prepare-media, recognise and, beside it, diarize if a diarizer is named, publish; all below `root`.
+    """Run plan-night, prepare-media, recognise (in parallel with diarize, if a diarizer is given) and publish.
 
-    Returns the receipts of recognise and publish. All is one batch.
+    All media are one batch; all outputs are below `root`. Returns the receipts of recognise and publish.
     """
 
     def step(name: str, **arguments: Any) -> Receipt:
@@ -28,15 +28,15 @@ def transcribe(inbox: Path, root: Path, model: Path, diarizer: str = "") -> tupl
         inbox=inbox.as_uri(),
         transcripts=transcripts,
         model=str(model),
-        diarizer=diarizer or str(model),  # resolved, and not run
+        diarizer=diarizer or str(model),  # resolved but not run
         batches=1,
         settle_s=0,
     )
     (batch,) = plan.items
     prepared = step("prepare-media", batch=batch.uri).result
     receipt = root / "diarize.json"
-    beside = None
-    if diarizer:  # a process of its own, as in a night
+    parallel = None
+    if diarizer:  # in its own process, as in a night
         definition = STEPS["diarize"]
         arguments = definition.arguments(
             output=(root / "diarize").as_uri(),
@@ -44,11 +44,11 @@ def transcribe(inbox: Path, root: Path, model: Path, diarizer: str = "") -> tupl
             prepared=prepared,
             diarizer=plan.labels["diarizer"],
         )
-        beside = subprocess.Popen([sys.executable, *definition.command(to_argv(arguments))])
+        parallel = subprocess.Popen([sys.executable, *definition.command(to_argv(arguments))])
     recognised = step("recognise", prepared=prepared, model=plan.labels["model"])
     diarized = ""
-    if beside:
-        beside.wait()
+    if parallel:
+        parallel.wait()
         diarized = Receipt.model_validate_json(receipt.read_bytes()).result
     published = step(
         "publish",

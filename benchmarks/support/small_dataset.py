@@ -1,4 +1,4 @@
-"""A dataset made in memory, in the corpus' layout, for benchmarks that train."""
+"""Writes a small dataset in the layout of assemble-dataset, for benchmarks that train."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEATURES, CONFIG = "parakeet-80-20ms", parakeet(hop_samples=320)
 
 
 @dataclass(frozen=True)
-class Said:
+class SpokenUtterance:
     """An utterance; each speaker is a programme."""
 
     speaker: str
@@ -30,11 +30,11 @@ class Said:
     samples: np.ndarray
     """`(n_samples,)` float32 at 16 kHz."""
     path: str = ""
-    """Where it is from, within its corpus."""
+    """The path of the recording within its corpus."""
 
 
-def write_dataset(folder: Path, splits: Mapping[Split, Iterable[Said]], *, with_audio: bool = False) -> str:
-    """One shard a split; returns the URI of the manifest."""
+def write_dataset(folder: Path, splits: Mapping[Split, Iterable[SpokenUtterance]], *, with_audio: bool = False) -> str:
+    """Write one shard for each split; returns the URI of the manifest."""
     folder.mkdir(parents=True)
     shards: dict[Split, tuple[Shard, ...]] = {}
     kept: dict[Split, Tally] = {}
@@ -46,10 +46,10 @@ def write_dataset(folder: Path, splits: Mapping[Split, Iterable[Said]], *, with_
         with RowWriter(
             path, dataset_schema(CONFIG.n_features, with_audio=with_audio), max_rows=64, max_bytes=1 << 30
         ) as writer:
-            for said, row in _rows(split, utterances, with_audio):
+            for utterance, row in _rows(split, utterances, with_audio):
                 writer.write(row)
-                speakers.add(said.speaker)
-                n_samples += len(said.samples)
+                speakers.add(utterance.speaker)
+                n_samples += len(utterance.samples)
                 n_rows += 1
         shards[split] = (
             Shard(
@@ -82,21 +82,23 @@ def write_dataset(folder: Path, splits: Mapping[Split, Iterable[Said]], *, with_
     return uri
 
 
-def _rows(split: Split, utterances: Iterable[Said], with_audio: bool) -> Iterator[tuple[Said, dict[str, object]]]:
+def _rows(
+    split: Split, utterances: Iterable[SpokenUtterance], with_audio: bool
+) -> Iterator[tuple[SpokenUtterance, dict[str, object]]]:
     logmel = LogMel(CONFIG)
-    for number, said in enumerate(utterances, 1):
-        pcm = flac.to_pcm(said.samples)
-        heard = flac.to_float(pcm)  # what the corpus' steps would read back
+    for number, utterance in enumerate(utterances, 1):
+        pcm = flac.to_pcm(utterance.samples)
+        decoded = flac.to_float(pcm)  # as the corpus steps would read it back, (n_samples,)
         yield (
-            said,
+            utterance,
             {
                 "utterance_id": f"{split}-{number:06d}",
-                "programme_id": said.speaker,
-                "speaker": said.speaker,
-                "text": said.text,
+                "programme_id": utterance.speaker,
+                "speaker": utterance.speaker,
+                "text": utterance.text,
                 "duration_s": len(pcm) / SAMPLE_RATE_HZ,
                 "sample_rate_hz": SAMPLE_RATE_HZ,
-                "input_features": logmel([heard])[0].numpy().astype(np.float16),
+                "input_features": logmel([decoded])[0].numpy().astype(np.float16),
                 "features_config": FEATURES,
                 "sha256": flac.digest(pcm),
             }

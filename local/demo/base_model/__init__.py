@@ -1,1 +1,1 @@
-"""The base model of the demo: a small Parakeet CTC, trained ahead on synthetic speech."""
+"""The demo's base model: a small Parakeet CTC, pre-trained on synthetic speech."""

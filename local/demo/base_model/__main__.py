@@ -1,7 +1,9 @@
-"""Makes the base model: `python -m local.demo.base_model --pool DIR --run DIR --weights local/demo/base_model/weights`.
+"""Trains the base model.
 
-A process synthesises speech into the pool while data-parallel workers train on what is there. Both
-are resumed by the same command: the pool from its last shard, the training from its last checkpoint.
+    python -m local.demo.base_model --pool DIR --run DIR --weights local/demo/base_model/weights
+
+One process synthesises speech into the pool while data-parallel workers train on the shards that exist. The same
+command resumes both: the pool after its last shard, training from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -14,23 +16,23 @@ from typing import Annotated
 import typer
 
 from local.demo.base_model.pool import fill, write_validation
-from local.demo.base_model.trainer import Plan, train
+from local.demo.base_model.trainer import RENDEZVOUS_NAME, Plan, train
 
 
 def main(
-    pool: Annotated[Path, typer.Option(help="where the synthetic utterances lie, about 22 MB a shard")],
-    run: Annotated[Path, typer.Option(help="checkpoint and progress.jsonl of this run")],
+    pool: Annotated[Path, typer.Option(help="folder of the synthetic utterances, about 22 MB a shard")],
+    run: Annotated[Path, typer.Option(help="folder of the run's checkpoint and progress.jsonl")],
     weights: Annotated[Path, typer.Option(help="folder of the exported model")],
-    minutes: Annotated[float, typer.Option(help="of training, pool filling included")] = 70.0,
+    minutes: Annotated[float, typer.Option(help="minutes of training, including those for filling the pool")] = 70.0,
     workers: Annotated[int, typer.Option(help="data-parallel processes, one thread each")] = 2,
-    shards: Annotated[int, typer.Option(help="of 240 utterances, about 23 minutes of speech each")] = 80,
-    batch_seconds: Annotated[float, typer.Option(help="of speech in a worker's batch")] = 12.0,
+    shards: Annotated[int, typer.Option(help="shards of 240 utterances, about 23 minutes of speech each")] = 80,
+    batch_seconds: Annotated[float, typer.Option(help="seconds of speech in a worker's batch")] = 12.0,
     peak_lr: float = 3e-3,
     validate_every_minutes: float = 6.0,
     seed: int = 1,
 ) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    (run / "meeting-point").unlink(missing_ok=True)
+    (run / RENDEZVOUS_NAME).unlink(missing_ok=True)
     write_validation(pool, seed)
     plan = Plan(
         pool=pool.resolve(),

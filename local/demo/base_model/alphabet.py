@@ -1,7 +1,7 @@
-"""The characters the base model writes, and its tokenizer.
+"""The base model's output characters, and its tokenizer.
 
-Letters, apostrophe, space and the three marks that prosody tells apart. Capitals, digits and every
-other mark belong to what comes after recognition.
+Letters, apostrophe, space and the three punctuation marks that prosody distinguishes. Capitals, digits and other marks
+are left to post-processing.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _IDS = {character: index for index, character in enumerate(SYMBOLS)}
 
 
 def encode(text: str) -> list[int]:
-    """Label ids of a text that holds only `CHARACTERS`; raises KeyError at the first that is none."""
+    """Label ids of a text; raises KeyError for a character that is not in `CHARACTERS`."""
     return [_IDS[character] for character in text]
 
 
 def n_ctc_frames(labels: list[int]) -> int:
-    """The fewest frames CTC needs for the labels: a blank must part two equal neighbours."""
+    """The minimum number of frames that CTC needs: one a label, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
 def make_tokenizer() -> ParakeetTokenizer:
-    """One token a character; text is lower-cased, and CTC decoding joins repeats and drops the blank."""
+    """A character tokenizer. It lower-cases text; decoding collapses repeats and removes blanks (CTC)."""
     from tokenizers import Tokenizer, decoders, models, normalizers
     from transformers import ParakeetTokenizer
 

@@ -1,4 +1,4 @@
-"""The base model's shape, and how it is kept: a folder that transformers loads offline."""
+"""The base model's architecture, and its export to a folder that transformers loads offline."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from local.demo.base_model.pool import FEATURES
 if TYPE_CHECKING:
     from transformers import ParakeetForCTC
 
-SUBSAMPLING = 2  # 25 frames a second: at 8 times and a 10 ms hop, characters do not fit in their frames
+SUBSAMPLING = 2  # 25 output frames a second; with 8 and a 10 ms hop there are fewer frames than characters
 
 
 def make_model(hidden_size: int = 176, n_layers: int = 4) -> ParakeetForCTC:
-    """A Parakeet of 3.2 M parameters with random weights.
+    """A Parakeet CTC of 3.2 M parameters with random weights.
 
-    32 channels in the subsampling convolutions: transformers' default of 256 is four to six times
-    slower. No dropout: the pool's variety regularises enough.
+    32 channels in the subsampling convolutions: transformers' default of 256 is four to six times slower. No dropout:
+    the pool's variety regularises enough.
     """
     from transformers import ParakeetCTCConfig, ParakeetEncoderConfig, ParakeetForCTC
 
@@ -43,7 +43,7 @@ def make_model(hidden_size: int = 176, n_layers: int = 4) -> ParakeetForCTC:
 
 
 def export(model: ParakeetForCTC, folder: Path) -> None:
-    """Weights (float16), configuration, tokenizer and extractor, for `from_pretrained(folder)` offline."""
+    """Save float16 weights, configuration, tokenizer and feature extractor for `from_pretrained(folder)`."""
     from transformers import ParakeetFeatureExtractor, ParakeetForCTC, ParakeetProcessor
 
     half = ParakeetForCTC(model.config)
@@ -59,4 +59,5 @@ def export(model: ParakeetForCTC, folder: Path) -> None:
     )
     processor = ParakeetProcessor(extractor, make_tokenizer(), blank_token=BLANK, decoder_type="ctc")
     processor.save_pretrained(folder)
-    extractor.save_pretrained(folder)  # preprocessor_config.json: the processor writes it into its own file
+    # Writes preprocessor_config.json, which the processor only includes in its own file.
+    extractor.save_pretrained(folder)

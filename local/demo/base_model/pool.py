@@ -1,7 +1,7 @@
-"""A pool of synthetic utterances on disk: one process fills it, the trainer reads what is there.
+"""A pool of synthetic utterances on disk, filled by one process and read by the trainer.
 
-A shard is one `.npz`: float16 features of many utterances end to end, their label ids likewise, and
-where each begins. Shards appear whole (written aside, then renamed).
+A shard is an `.npz` file: the float16 features of many utterances concatenated, their label ids likewise, and the
+length of each. Shards are written atomically (to a temporary file, then renamed).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ FEATURES = parakeet(hop_samples=320)  # 20 ms
 SHARD_UTTERANCES = 240
 VERSIONS = 2  # augmented versions of each synthesised utterance
 MAX_SECONDS = 16.0
-SILENT_SHARE = 0.02  # utterances of noise or music alone, whose text is empty
+NONSPEECH_SHARE = 0.02  # utterances of noise or music alone, with an empty text
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What the trainer sees of one: features `(n_frames, n_mels)` float16 and label ids `(n_labels,)`."""
+    """A training example: features `(n_frames, n_mels)` float16 and label ids `(n_labels,)`."""
 
     features: np.ndarray
     labels: np.ndarray
@@ -43,7 +43,7 @@ class Utterance:
 
 
 class UtteranceSource:
-    """Utterances in the voices of a set, clean or augmented. Deterministic by seed."""
+    """Utterances in the voices of a set, clean or augmented. Deterministic for a seed."""
 
     def __init__(self, voice_set: VoiceSet, seed: int, bank: SoundBank) -> None:
         self._voice_set = voice_set
@@ -52,9 +52,9 @@ class UtteranceSource:
         self._augmenter = Augmenter(bank, np.random.default_rng(self._rng.randrange(2**32)))
 
     def speech(self, stretch: float = 1.0) -> Iterator[tuple[np.ndarray, str]]:
-        """Endless pairs of 16 kHz speech and its text; one in eight has two speakers.
+        """Endless pairs of speech `(n_samples,)` at 16 kHz and its text; one in eight has two speakers.
 
-        `stretch` bounds the resampling that shifts pitch, formants and pace together: 1.15 is 15 %
+        `stretch` limits the random resampling, which shifts pitch, formants and pace together: 1.15 is up to 15 %
         either way.
         """
         while True:
@@ -71,18 +71,18 @@ class UtteranceSource:
                 yield speech, " ".join(texts)
 
     def augmented(self) -> Iterator[tuple[np.ndarray, str]]:
-        """Endless pairs for training: each utterance in `VERSIONS` versions, and some that hold no speech."""
+        """Endless pairs for training: each utterance in `VERSIONS` augmented versions, and some without speech."""
         for speech, text in self.speech(stretch=1.15):
             for _ in range(VERSIONS):
                 factor = 1.08 ** self._rng.uniform(-1, 1)
-                moved = soxr.resample(speech, SAMPLE_RATE_HZ * factor, SAMPLE_RATE_HZ, quality="MQ")
-                yield self._augmenter.waveform(moved), text
-            if self._rng.random() < SILENT_SHARE * VERSIONS:
+                resampled = soxr.resample(speech, SAMPLE_RATE_HZ * factor, SAMPLE_RATE_HZ, quality="MQ")
+                yield self._augmenter.waveform(resampled), text
+            if self._rng.random() < NONSPEECH_SHARE * VERSIONS:
                 yield self._augmenter.background_only(int(self._rng.uniform(1, 8) * SAMPLE_RATE_HZ)), ""
 
 
 def write_shard(path: Path, spoken: list[tuple[np.ndarray, str]]) -> None:
-    """Features and labels of pairs of waveform and text."""
+    """Compute features and labels of pairs of waveform and text, and write them."""
     import torch
 
     from tasks.features.logmel import LogMel
@@ -90,8 +90,8 @@ def write_shard(path: Path, spoken: list[tuple[np.ndarray, str]]) -> None:
     torch.set_num_threads(1)
     features = [f.numpy().astype(np.float16) for f in LogMel(FEATURES)([waveform for waveform, _ in spoken])]
     labels = [np.array(encode(text), dtype=np.uint8) for _, text in spoken]
-    aside = path.with_suffix(".part")
-    with aside.open("wb") as file:
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
         np.savez(
             file,
             features=np.concatenate(features),
@@ -99,7 +99,7 @@ def write_shard(path: Path, spoken: list[tuple[np.ndarray, str]]) -> None:
             labels=np.concatenate(labels),
             n_labels=np.array([len(ids) for ids in labels]),
         )
-    aside.rename(path)
+    partial.rename(path)
 
 
 def read_shard(path: Path) -> list[Utterance]:
@@ -110,9 +110,9 @@ def read_shard(path: Path) -> list[Utterance]:
 
 
 def fill(pool: Path, seed: int, n_shards: int) -> None:
-    """Write the training shards that are missing, in order, until `n_shards` stand or the parent is gone.
+    """Write the missing training shards in order, until there are `n_shards` or the parent process has ended.
 
-    Each shard has a seed of its own, so an interrupted pool goes on where it stopped.
+    Each shard has its own seed, so an interrupted pool is resumed.
     """
     pool.mkdir(parents=True, exist_ok=True)
     parent = os.getppid()
@@ -127,11 +127,11 @@ def fill(pool: Path, seed: int, n_shards: int) -> None:
 
 
 def write_validation(pool: Path, seed: int, n_utterances: int = 80) -> tuple[Path, Path]:
-    """Two shards in unseen voices, with unseen sentences: as synthesised, and with noise and rooms."""
+    """Write two shards with unseen voices and sentences, one clean, one augmented. Returns their paths."""
     pool.mkdir(parents=True, exist_ok=True)
     clean, noisy = pool / "validation-clean.npz", pool / "validation-noisy.npz"
     if not (clean.exists() and noisy.exists()):
-        bank = SoundBank.make(seed + 1)  # not the training's rooms and sounds
+        bank = SoundBank.make(seed + 1)  # other rooms and sounds than in training
         source = UtteranceSource(VoiceSet.BASE_VALIDATION, seed, bank)
         pairs = [pair for _, pair in zip(range(n_utterances), source.speech(), strict=False)]
         augmenter = Augmenter(bank, np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""Trains the base model for a given time: data-parallel workers, cosine decay over the clock."""
+"""Trains the base model for a given time: data-parallel workers, cosine decay over wall-clock time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 WARMUP_STEPS = 100
 FINAL_LR_SHARE = 0.01
-SPEC_AUGMENT_FROM = 0.15  # of the time; alignments form first
-SILENCE_FROM = 0.15  # likewise: before blanks are learned, an empty text outweighs every other loss
-AVERAGE_DECAY = 0.999  # of the exponential moving average that is validated and exported
+SPEC_AUGMENT_FROM = 0.15  # share of the time; alignments must form first
+NONSPEECH_FROM = 0.15  # likewise: before blanks are learned, the loss of an empty text outweighs all others
+AVERAGE_DECAY = 0.999  # of the exponential moving average of the weights, which is validated and exported
+RENDEZVOUS_NAME = "rendezvous"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One training run. What does not change its course when resumed stands in the command line alone."""
+    """The parameters of a training run."""
 
     pool: Path
     run: Path
@@ -53,18 +54,18 @@ class Progress:
 
 
 def learning_rate(step: int, share: float, peak: float) -> float:
-    """Linear warm-up over steps, then a cosine over the share of the time that has passed."""
+    """Linear warm-up over steps, then a cosine over the elapsed share of the time."""
     cosine = 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     return peak * min(1.0, (step + 1) / WARMUP_STEPS) * max(cosine, FINAL_LR_SHARE)
 
 
 def train(rank: int, plan: Plan) -> None:
-    """One worker of a run. Worker 0 keeps the clock, validates, writes checkpoints and exports."""
+    """Run one worker. Worker 0 keeps the time, validates, writes checkpoints and exports."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.manual_seed(plan.seed)
-    meeting_point = plan.run / "meeting-point"
-    dist.init_process_group("gloo", init_method=f"file://{meeting_point}", rank=rank, world_size=plan.n_workers)
+    rendezvous = plan.run / RENDEZVOUS_NAME
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=plan.n_workers)
     model = make_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.peak_lr, betas=(0.9, 0.98), fused=True)
     average = make_model()
@@ -87,9 +88,9 @@ def train(rank: int, plan: Plan) -> None:
     share = progress.elapsed_s / plan.train_s
     while share < 1.0:
         batch = next(batches)
-        if share < SILENCE_FROM:
+        if share < NONSPEECH_FROM:
             batch = [u for u in batch if len(u.labels)] or batch
-        features, mask, labels = collate(batch)
+        features, mask, labels = collate(batch)  # (batch, n_frames, n_mels), (batch, n_frames), (batch, n_labels)
         if share > SPEC_AUGMENT_FROM:
             features = spec_augment(features, rng)
         model.train()
@@ -97,7 +98,7 @@ def train(rank: int, plan: Plan) -> None:
         loss.backward()
         elapsed_s = time.monotonic() - began
         audio_s = sum(u.duration_s for u in batch)
-        clock_s, all_audio_s, mean_loss = _reduce(model, [elapsed_s * (rank == 0), audio_s, loss.item()])
+        clock_s, all_audio_s, loss_over_workers = _reduce(model, [elapsed_s * (rank == 0), audio_s, loss.item()])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, share, plan.peak_lr)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -106,11 +107,11 @@ def train(rank: int, plan: Plan) -> None:
         progress.step += 1
         progress.audio_s += all_audio_s
         progress.elapsed_s = clock_s
-        share = clock_s / plan.train_s  # the same in every worker, so all leave the loop together
+        share = clock_s / plan.train_s  # equal in all workers, so that they leave the loop together
         if rank:
             continue
         _average_into(average, model, progress.step)
-        loss_sum, loss_steps = loss_sum + mean_loss / plan.n_workers, loss_steps + 1
+        loss_sum, loss_steps = loss_sum + loss_over_workers / plan.n_workers, loss_steps + 1
         if clock_s - validated_s >= plan.validate_every_s or share >= 1.0:
             _validate(plan, model, average, optimizer, progress, loss_sum / loss_steps)
             loss_sum, loss_steps = 0.0, 0
@@ -119,7 +120,7 @@ def train(rank: int, plan: Plan) -> None:
 
 
 def _reduce(model: torch.nn.Module, numbers: list[float]) -> list[float]:
-    """Averages all gradients over the workers in one message, and sums `numbers` beside them."""
+    """Average all gradients over the workers, in place, and return the sums of `numbers`, in one all-reduce."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     message = torch.cat([g.flatten() for g in gradients] + [torch.tensor(numbers)])
     dist.all_reduce(message)
@@ -135,8 +136,8 @@ def _reduce(model: torch.nn.Module, numbers: list[float]) -> list[float]:
 def _average_into(average: torch.nn.Module, model: torch.nn.Module, step: int) -> None:
     weight = 1 - min(AVERAGE_DECAY, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
-    for kept, seen in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(seen)  # batch norm's running statistics are an average already
+    for averaged, current in zip(average.buffers(), model.buffers(), strict=True):
+        averaged.copy_(current)  # batch norm's running statistics are averages already
 
 
 def _validate(
@@ -147,7 +148,7 @@ def _validate(
     progress: Progress,
     loss: float,
 ) -> None:
-    """Word error rates on unseen voices and sentences, one line in `progress.jsonl`, checkpoint, best export."""
+    """Log the WER on unseen voices and sentences to `progress.jsonl`, export the best model, write a checkpoint."""
     tokenizer = make_tokenizer()
     clean = word_error_rate(average, tokenizer, read_shard(plan.pool / "validation-clean.npz"))
     noisy = word_error_rate(average, tokenizer, read_shard(plan.pool / "validation-noisy.npz"))
@@ -167,7 +168,7 @@ def _validate(
         progress.best_wer = clean + noisy
         export(average, plan.weights)
         write_card(plan.run, plan.weights)
-    aside = plan.run / "checkpoint.part"
+    partial = plan.run / "checkpoint.part"
     torch.save(
         {
             "model": model.state_dict(),
@@ -175,14 +176,14 @@ def _validate(
             "optimizer": optimizer.state_dict(),
             "progress": asdict(progress),
         },
-        aside,
+        partial,
     )
-    aside.rename(plan.run / "checkpoint.pt")
+    partial.rename(plan.run / "checkpoint.pt")
 
 
 @torch.inference_mode()
 def word_error_rate(model: ParakeetForCTC, tokenizer: ParakeetTokenizer, utterances: list[Utterance]) -> float:
-    """Greedy word error rate, punctuation apart."""
+    """WER of greedy decoding, ignoring punctuation."""
     import jiwer
 
     model.eval()

@@ -1,4 +1,4 @@
-"""How the embedded diarizer's weights are made: `python -m local.demo.diarizer`.
+"""Training of the embedded diarizer: `python -m local.demo.diarizer`.
 
-Voices → crops for the embedding network, mixtures for the segmentation network → weights → thresholds.
+Voices → crops for the embedding network, mixtures for the segmentation network → weights → clustering threshold.
 """

@@ -1,7 +1,7 @@
-"""Makes a diarizer's weights: `python -m local.demo.diarizer --weights DIR [--speech DIR --start DIR]`.
+"""Trains a diarizer: `python -m local.demo.diarizer --weights DIR [--speech DIR --start DIR]`.
 
-Without `--speech` everything is made up: synthetic voices, rooms and noises. With it the networks learn from the named
-human speakers of a folder's `train_pack`. Steps and seed decide the result, not the clock.
+Without `--speech` all data are synthetic: voices, rooms and noises. With it the networks learn from the named human
+speakers of the folder's `train_pack`. The result depends on steps and seed, not on time.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from local.demo.synthesis.voices import VoiceSet
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization.embedded import EmbeddedConfig, load_networks, make_embedding, make_segmentation, save_embedded
 
-# Nobody of train_pack, nor of the scored talks. The last are all of them, and some more.
+# No speaker of train_pack or of the scored talks. The last entry has the speakers of the first three and more.
 HUMAN_VALIDATION = ("sentences/second_language", "sentences/audiobook", "sentences/an4", "sentences/")
-LEAST_S = 8.0  # of speech, to take part in a talk
+MIN_SPEECH_S = 8.0  # of a speaker who takes part in a talk
 
 
 def main(
     weights: Annotated[Path, typer.Option(help="folder to write")],
     speech: Annotated[Path | None, typer.Option(help="folder of human recordings with a manifest.jsonl")] = None,
-    start: Annotated[Path | None, typer.Option(help="weights to begin with; random without")] = None,
-    embedding_steps: Annotated[int, typer.Option(help="of 64 crops")] = 700,
-    segmentation_steps: Annotated[int, typer.Option(help="of 24 windows")] = 450,
+    start: Annotated[Path | None, typer.Option(help="initial weights; random if not given")] = None,
+    embedding_steps: Annotated[int, typer.Option(help="steps of 64 crops")] = 700,
+    segmentation_steps: Annotated[int, typer.Option(help="steps of 24 windows")] = 450,
     seed: int = 1,
 ) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     began = time.monotonic()
-    learned, unheard = voices(speech, seed)
+    training, validation = speaker_sets(speech, seed)
     bank = SoundBank.make(seed)
     config = EmbeddedConfig()
     embedding, segmentation = load_networks(start, config) if start else (make_embedding(config), None)
     run = Run(
-        n_speakers=len(learned),
-        hours=sum(map(hours, learned)),
+        n_speakers=len(training),
+        hours=sum(map(hours, training)),
         embedding_steps=embedding_steps,
         segmentation_steps=segmentation_steps,
         seed=seed,
@@ -58,21 +58,21 @@ def main(
     def log(network: str, step: int, seconds: float, loss: float) -> None:
         typer.echo(json.dumps({"network": network, "step": step, "seconds": round(seconds), "loss": round(loss, 3)}))
 
-    train_embedding(embedding, learned, bank, embedding_steps, seed, log)
+    train_embedding(embedding, training, bank, embedding_steps, seed, log)
     segmentation = segmentation or make_segmentation(embedding, config)
-    train_segmentation(segmentation, learned, bank, segmentation_steps, seed, log)
-    tuned = tune(embedding, segmentation, config, talks(unheard, SoundBank.make(seed + 1), seed, N_TALKS))
+    train_segmentation(segmentation, training, bank, segmentation_steps, seed, log)
+    tuned = tune(embedding, segmentation, config, talks(validation, SoundBank.make(seed + 1), seed, N_TALKS))
     save_embedded(embedding, segmentation, tuned.config, weights)
     write_card(replace(run, seconds=time.monotonic() - began), tuned, weights)
-    typer.echo(f"DER {100 * tuned.errors.rate:.1f} % on talks of unheard voices, threshold {tuned.config.threshold}")
+    typer.echo(f"DER {100 * tuned.errors.rate:.1f} % on talks of unseen speakers, threshold {tuned.config.threshold}")
 
 
-def voices(speech: Path | None, seed: int) -> tuple[list[Speaker], list[list[Speaker]]]:
-    """Speakers to learn from, and groups of others, to talk with each other for the threshold."""
+def speaker_sets(speech: Path | None, seed: int) -> tuple[list[Speaker], list[list[Speaker]]]:
+    """Training speakers, and groups of other speakers whose talks tune the threshold."""
     if speech:
         groups = [human_speakers(speech, (folder,)) for folder in HUMAN_VALIDATION]
-        unheard = [[person for person in group if person.speech_s >= LEAST_S] for group in groups]
-        return human_speakers(speech, stretches=STRETCHES), unheard
+        validation = [[speaker for speaker in group if speaker.speech_s >= MIN_SPEECH_S] for group in groups]
+        return human_speakers(speech, stretches=STRETCHES), validation
     return synthetic_speakers(VoiceSet.BASE_TRAINING, seed), [synthetic_speakers(VoiceSet.BASE_VALIDATION, seed)]
 
 

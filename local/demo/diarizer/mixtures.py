@@ -1,4 +1,4 @@
-"""What the networks hear while they learn: crops of one speaker, and windows in which several take turns."""
+"""Training data of the networks: crops of one speaker, and windows in which several take turns."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from local.demo.diarizer.speakers import FRAME_SAMPLES, Speaker
 from local.demo.synthesis.augmentation import SoundBank, level
 from tasks.audio import SAMPLE_RATE_HZ
 
-N_SPEAKERS = (0.04, 0.22, 0.46, 0.28)  # share of windows with none, one, two, three
-OVERLAP_SHARE = 0.22  # of the turns that begin before the one before them has ended
-TOGETHER_SHARE = 0.08  # of the windows in which everybody talks all the time
+N_SPEAKERS = (0.04, 0.22, 0.46, 0.28)  # share of windows with 0, 1, 2 and 3 speakers
+OVERLAP_SHARE = 0.22  # of turns that begin before the previous one has ended
+FULL_OVERLAP_SHARE = 0.08  # of windows in which all speakers talk all the time
 MIN_TURN_S, MAX_TURN_S = 0.5, 6.0
 
 
 @dataclass(frozen=True)
 class Window:
-    """A mixture: `(n_samples,)` float32, and who speaks in each 10 ms, `(n_frames, n_speakers)` bool."""
+    """A mixture `(n_samples,)` float32, and who speaks in each 10 ms, `(n_frames, n_speakers)` bool."""
 
     samples: np.ndarray
     activity: np.ndarray
 
 
 class Mixer:
-    """Endless variety from a few speakers. Deterministic by its generator."""
+    """Random mixtures of a set of speakers. Deterministic for its generator."""
 
     def __init__(self, speakers: Sequence[Speaker], bank: SoundBank, rng: np.random.Generator) -> None:
         self._speakers, self._bank, self._rng = speakers, bank, rng
 
     def crop(self, speaker: int, n_samples: int) -> np.ndarray:
-        """Speech of one speaker through some channel, `(n_samples,)` float32."""
+        """Speech of one speaker through a random channel, `(n_samples,)` float32."""
         samples = self.channel(self._passage(self._speakers[speaker], n_samples)[0])
         return self.finish(samples, clean_share=0.3)
 
     def window(self, n_samples: int, n_speakers: int) -> Window:
-        """Speakers by turns, some over each other, with pauses; at most `n_speakers` of them."""
+        """Turns of at most `n_speakers` speakers, with pauses and overlaps."""
         rng = self._rng
         n_frames = n_samples // FRAME_SAMPLES
         n = min(int(rng.choice(len(N_SPEAKERS), p=N_SPEAKERS)), n_speakers)
         activity = np.zeros((n_frames, n_speakers), dtype=bool)
         tracks = np.zeros((n, n_samples), dtype=np.float32)
         cast = [self._speakers[i] for i in rng.choice(len(self._speakers), size=n, replace=False)]
-        if n and rng.random() < TOGETHER_SHARE:
+        if n and rng.random() < FULL_OVERLAP_SHARE:
             for index in range(n):
                 self._place(cast[index], tracks[index], activity[:, index], 0, n_frames)
         elif n:
@@ -62,7 +62,7 @@ class Mixer:
         return Window(self.finish(np.sum(voices, axis=0) if n else np.zeros(n_samples, np.float32), 0.25), activity)
 
     def _place(self, speaker: Speaker, track: np.ndarray, active: np.ndarray, start: int, end: int) -> None:
-        """Let a speaker talk from frame `start` to `end`, as far as that lies in the window and the recording goes."""
+        """Add a speaker's speech from frame `start` to `end`, clipped to the window, to `track` and `active`."""
         start, end = max(start, 0), min(end, len(active))
         if end - start < 10:
             return
@@ -71,7 +71,7 @@ class Mixer:
         active[start : start + len(speech)] |= speech
 
     def _passage(self, speaker: Speaker, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-        """Speech of a speaker, `(n_samples,)` float32, and where in it he speaks; recordings follow one another."""
+        """Concatenated speech of a speaker, `(n_samples,)` float32, and its speech activity, `(n_frames,)` bool."""
         n_frames, pieces, speaking, got = n_samples // FRAME_SAMPLES, [], [], 0
         while got < n_frames:
             chosen = speaker.recordings[self._rng.integers(len(speaker.recordings))]
@@ -87,7 +87,7 @@ class Mixer:
         return np.pad(samples, (0, n_samples - len(samples))), np.concatenate(speaking)
 
     def channel(self, speech: np.ndarray) -> np.ndarray:
-        """A room and a microphone of one's own: one filter, its tail cut off."""
+        """`speech` through a random room and microphone, as one filter; same length."""
         rng = self._rng
         has_room, has_tilt = rng.random() < 0.4, rng.random() < 0.5
         if not (has_room or has_tilt):
@@ -101,7 +101,7 @@ class Mixer:
         return np.asarray(irfft(spectrum, n_fft)[: len(speech)], dtype=np.float32)
 
     def finish(self, speech: np.ndarray, clean_share: float) -> np.ndarray:
-        """Sound beneath, and a level."""
+        """Add background sound, except in `clean_share` of the cases, and set a random level."""
         rng = self._rng
         if rng.random() >= clean_share or not speech.any():
             clip = self._bank.sounds[rng.integers(len(self._bank.sounds))]
@@ -112,7 +112,7 @@ class Mixer:
 
 
 def tilted(n_bins: int, rng: np.random.Generator) -> np.ndarray:
-    """Gains `(n_bins,)` float32 of a microphone: a band with soft edges and a slope."""
+    """A microphone's gains `(n_bins,)` float32: a pass band with soft edges and a slope."""
     high_hz, low_hz, slope_db = rng.uniform(3400, 9000), rng.uniform(20, 250), rng.uniform(-8, 8)
     hz = np.linspace(0, SAMPLE_RATE_HZ / 2, 512)
     gains = 1 / (1 + (hz / high_hz) ** 10) / (1 + (low_hz / np.maximum(hz, 1)) ** 4)

@@ -1,4 +1,4 @@
-"""Whom the networks learn from: speakers with recordings, and where in them somebody speaks."""
+"""The speakers to train on: their recordings and the speech activity in them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from local.demo.synthesis.sentences import SentenceGenerator
 from local.demo.synthesis.voices import ACCENTS, VoiceSet, variants
 from tasks.audio import SAMPLE_RATE_HZ
 
-FRAME_SAMPLES = 160  # speech is known by 10 ms
-QUIET_DB = -35.0  # below a recording's loud parts: nobody speaks
-SHORTEST_PAUSE_FRAMES = 25
+FRAME_SAMPLES = 160  # speech activity has a resolution of 10 ms
+SPEECH_THRESHOLD_DB = -35.0  # relative to a recording's loud parts
+MIN_PAUSE_FRAMES = 25
 SCORED = "diarization/"
-LOUD = 0.1  # root mean square to which recordings are brought
-# Resampling moves formants, pitch and pace together: each of these makes another person of a voice.
+TARGET_RMS = 0.1  # of the speech in every recording
+# Resampling shifts formants, pitch and pace together, so each factor makes another speaker of a voice.
 STRETCHES = (0.84, 0.92, 1.0, 1.09, 1.19)
 
 
@@ -32,7 +32,7 @@ class Recording:
     samples: np.ndarray
     """`(n_samples,)` float16 at 16 kHz."""
     speech: np.ndarray
-    """`(n_frames,)` bool, one each 10 ms; short pauses count as speech."""
+    """`(n_frames,)` bool, one for each 10 ms; short pauses count as speech."""
 
 
 @dataclass(frozen=True)
@@ -46,28 +46,28 @@ class Speaker:
 
 
 def recording(samples: np.ndarray) -> Recording:
-    """A recording brought to one loudness. Speech is what is less than 35 dB below its loud parts."""
+    """A recording normalised to `TARGET_RMS`. Speech: frames less than 35 dB below the loud parts."""
     n_frames = len(samples) // FRAME_SAMPLES
     frames = samples[: n_frames * FRAME_SAMPLES].reshape(n_frames, FRAME_SAMPLES)
     power = np.square(frames, dtype=np.float64).mean(axis=1)
     loud = np.quantile(power, 0.9) + 1e-12
-    speech = closed(power > loud * 10 ** (QUIET_DB / 10))
-    gain = LOUD / np.sqrt(power[speech].mean() + 1e-12)
+    speech = fill_short_pauses(power > loud * 10 ** (SPEECH_THRESHOLD_DB / 10))
+    gain = TARGET_RMS / np.sqrt(power[speech].mean() + 1e-12)
     return Recording(np.clip(samples * gain, -4, 4).astype(np.float16), speech)
 
 
-def closed(speech: np.ndarray, shortest: int = SHORTEST_PAUSE_FRAMES) -> np.ndarray:
-    """`speech` with pauses shorter than `shortest` frames filled, `(n_frames,)` bool."""
+def fill_short_pauses(speech: np.ndarray, min_frames: int = MIN_PAUSE_FRAMES) -> np.ndarray:
+    """`speech` with pauses shorter than `min_frames` filled, `(n_frames,)` bool."""
     filled = speech.copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[True], speech, [True]]).astype(np.int8)))
     for start, end in zip(edges[0::2], edges[1::2], strict=True):
-        if start > 0 and end < len(speech) and end - start < shortest:
+        if start > 0 and end < len(speech) and end - start < min_frames:
             filled[start:end] = True
     return filled
 
 
 def synthetic_speakers(voice_set: VoiceSet, seed: int, n_utterances: int = 4) -> list[Speaker]:
-    """Every vocal tract of a set, stretched to several people; each with an accent, a pitch and a pace of its own."""
+    """Speakers from every vocal tract of a set and every stretch, each with its own accent, pitch and pace."""
     rng = random.Random(f"diarization/{voice_set}/{seed}")
     sentences = SentenceGenerator(rng.randrange(2**32))
     speakers = []
@@ -94,9 +94,9 @@ def synthetic_speakers(voice_set: VoiceSet, seed: int, n_utterances: int = 4) ->
 def human_speakers(
     speech: Path, folders: tuple[str, ...] = ("train_pack",), stretches: tuple[float, ...] = (1.0,)
 ) -> list[Speaker]:
-    """The named speakers of a folder of recordings with a `manifest.jsonl`, each stretched to several people.
+    """The named speakers of a folder of recordings with a `manifest.jsonl`, one for each of `stretches`.
 
-    Whoever talks in the scored recordings below `diarization/` is nobody to learn from.
+    Speakers of the scored recordings below `diarization/` are excluded.
     """
     import soundfile
 
@@ -104,17 +104,17 @@ def human_speakers(
     scored = {name for row in rows if row["path"].startswith(SCORED) for name in names(row["speaker"])}
     by_speaker: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        known = isinstance(row["speaker"], str) and not row["speaker"].endswith(":unknown")
-        wanted = row["path"].startswith(folders) and row["sample_rate"] == SAMPLE_RATE_HZ
-        if known and wanted and row["speaker"] not in scored:
+        is_named = isinstance(row["speaker"], str) and not row["speaker"].endswith(":unknown")
+        is_selected = row["path"].startswith(folders) and row["sample_rate"] == SAMPLE_RATE_HZ
+        if is_named and is_selected and row["speaker"] not in scored:
             by_speaker[row["speaker"]].append(row["path"])
     speakers = []
     for name, paths in sorted(by_speaker.items()):
-        heard = [soundfile.read(speech / path, dtype="float32")[0] for path in sorted(paths)]
+        waveforms = [soundfile.read(speech / path, dtype="float32")[0] for path in sorted(paths)]
         for stretch in stretches:
             made = tuple(
                 recording(soxr.resample(samples, SAMPLE_RATE_HZ * stretch, SAMPLE_RATE_HZ, quality="MQ"))
-                for samples in heard
+                for samples in waveforms
                 if len(samples) > SAMPLE_RATE_HZ
             )
             if made:
@@ -123,5 +123,5 @@ def human_speakers(
 
 
 def names(speaker: str | list[str]) -> list[str]:
-    """Who is heard in a recording: a talk has several."""
+    """The speakers of a recording; a talk has several."""
     return [speaker] if isinstance(speaker, str) else speaker

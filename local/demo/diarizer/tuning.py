@@ -1,4 +1,4 @@
-"""The distance at which two voices are one speaker: the one with the lowest DER on talks of speakers never heard."""
+"""Tunes the clustering threshold, the distance below which two voices are one speaker, on talks of unseen speakers."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ THRESHOLDS = tuple(round(0.3 + 0.05 * n, 2) for n in range(15))
 
 @dataclass(frozen=True)
 class Tuned:
-    """The chosen configuration, and what it makes of the talks."""
+    """The chosen configuration and its result on the talks."""
 
     config: EmbeddedConfig
     errors: SpeakerErrors
     right_counts: int
-    """Talks in which the number of speakers is right."""
+    """Talks with the correct number of speakers."""
 
 
 def tune(
-    embedding: EmbeddingNetwork, segmentation: SegmentationNetwork, config: EmbeddedConfig, heard: Sequence[Window]
+    embedding: EmbeddingNetwork, segmentation: SegmentationNetwork, config: EmbeddedConfig, windows: Sequence[Window]
 ) -> Tuned:
-    """Try every threshold; the networks run once. Within a point of the lowest DER the number of speakers counts."""
+    """Choose, among the thresholds within a point of the lowest DER, the one with most correct speaker counts.
+
+    The networks run only once.
+    """
     pipeline = pipeline_of(embedding, segmentation, config)
-    pipeline.training = True  # upstream keeps what the networks said with the file
+    pipeline.training = True  # pyannote then caches the networks' outputs in the file
     pipeline.segmentation_batch_size, pipeline.embedding_batch_size = 8, 24
     files = [
         {"waveform": torch.from_numpy(window.samples)[None], "sample_rate": SAMPLE_RATE_HZ, "uri": str(number)}
-        for number, window in enumerate(heard)
+        for number, window in enumerate(windows)
     ]
     found: dict[float, tuple[SpeakerErrors, int]] = {}
     for threshold in THRESHOLDS:
@@ -48,10 +51,10 @@ def tune(
         parameters["clustering"]["threshold"] = threshold
         pipeline.instantiate(parameters)
         errors, right = SpeakerErrors(), 0
-        for file, window in zip(files, heard, strict=True):
-            answer: Any = pipeline(file)  # a DiarizeOutput; upstream says less
-            errors += speaker_errors(reference_of(window), answer.speaker_diarization)
-            right += len(answer.speaker_diarization.labels()) == int(window.activity.any(axis=0).sum())
+        for file, window in zip(files, windows, strict=True):
+            output: Any = pipeline(file)  # a DiarizeOutput, which pyannote does not declare
+            errors += speaker_errors(reference_of(window), output.speaker_diarization)
+            right += len(output.speaker_diarization.labels()) == int(window.activity.any(axis=0).sum())
         found[threshold] = (errors, right)
     best = min(errors.rate for errors, _ in found.values())
     near = {threshold: right for threshold, (errors, right) in found.items() if errors.rate <= best + 0.01}
@@ -60,7 +63,7 @@ def tune(
 
 
 def reference_of(window: Window) -> Annotation:
-    """Who really speaks in a mixture."""
+    """The reference turns of a mixture."""
     annotation = Annotation()
     for speaker in range(window.activity.shape[1]):
         padded = np.concatenate([[0], window.activity[:, speaker].astype(np.int8), [0]])

@@ -1,4 +1,4 @@
-"""Makes the demo's channel: `python -m local.demo.synthesis --archive DIR --inbox DIR --references DIR`."""
+"""Synthesises the demo's channel: `python -m local.demo.synthesis --archive DIR --inbox DIR --references DIR`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from local.demo.synthesis.channel import make_channel
 
 
 def main(
-    archive: Annotated[Path, typer.Option(help="folder for programmes with captions beside them")],
+    archive: Annotated[Path, typer.Option(help="folder for programmes with captions")],
     inbox: Annotated[Path, typer.Option(help="folder for new programmes, without captions")],
-    references: Annotated[Path, typer.Option(help="folder for the inbox's texts and turns")],
-    minutes: Annotated[float, typer.Option(help="of archive; the inbox always holds ten files")] = 35.0,
+    references: Annotated[Path, typer.Option(help="folder for the inbox's reference texts and speaker turns")],
+    minutes: Annotated[float, typer.Option(help="minutes of archive; the inbox always has ten files")] = 35.0,
     seed: int = 1,
 ) -> None:
     columns = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn())

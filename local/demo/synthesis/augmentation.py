@@ -1,7 +1,7 @@
-"""What happens to a voice on its way to a microphone and an archive, on waveforms of 16 kHz.
+"""Acoustic augmentation of 16 kHz waveforms: rooms, noise, music, babble, band limits and levels.
 
-Variety of voices is what limits a model trained on synthetic speech. Resampling shifts formants,
-pitch and pace together, so each synthetic vocal tract becomes many.
+The variety of voices limits a model trained on synthetic speech. Resampling shifts formants, pitch and pace together,
+so that each synthetic vocal tract becomes many.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CLIP_SECONDS = 20
 
 @dataclass(frozen=True)
 class SoundBank:
-    """Rooms to convolve with and sounds to lay beneath speech; it takes seconds to make and serves many."""
+    """Room impulse responses and background sounds, `(n_samples,)` each. Takes seconds to make, so it is shared."""
 
     rooms: tuple[np.ndarray, ...]
     sounds: tuple[np.ndarray, ...]
@@ -32,15 +32,15 @@ class SoundBank:
 
 
 class Augmenter:
-    """Random room, noise, band and level. Deterministic by its generator."""
+    """Applies a random room, background, band limit and level. Deterministic for its generator."""
 
     def __init__(self, bank: SoundBank, rng: np.random.Generator) -> None:
         self._bank = bank
         self._rng = rng
-        self._speech: list[np.ndarray] = []  # lately heard, mixed to babble
+        self._speech: list[np.ndarray] = []  # recent utterances, to be mixed to babble
 
     def waveform(self, speech: np.ndarray) -> np.ndarray:
-        """One more version of an utterance, `(n_samples,)` float32 in -1..1; the length may grow by silence."""
+        """An augmented version of an utterance, `(n_samples,)` float32 in -1..1; silence may be added at both ends."""
         rng = self._rng
         self._remember(speech)
         lead, tail = rng.integers(0, int(0.4 * SAMPLE_RATE_HZ), size=2)
@@ -57,7 +57,7 @@ class Augmenter:
         return level(signal, rng)
 
     def background_only(self, n_samples: int) -> np.ndarray:
-        """Music or noise without anyone speaking."""
+        """Music or noise without speech, `(n_samples,)` float32."""
         return level(self._background(n_samples, 0.1, snr_db=0.0, babble=False), self._rng)
 
     def _background(self, n_samples: int, speech_rms: float, snr_db: float, babble: bool = True) -> np.ndarray:
@@ -78,7 +78,7 @@ class Augmenter:
 
 
 def room(rng: np.random.Generator) -> np.ndarray:
-    """An impulse response: the direct sound, then noise that decays by 60 dB in the reverberation time."""
+    """A room impulse response: the direct sound, then noise that decays by 60 dB within the reverberation time."""
     reverberation_s = rng.uniform(0.08, 0.6)
     n_samples = int(reverberation_s * SAMPLE_RATE_HZ)
     tail = rng.standard_normal(n_samples) * 10 ** (-3 * np.arange(n_samples) / n_samples)
@@ -88,7 +88,7 @@ def room(rng: np.random.Generator) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, seconds: float, slope: float) -> np.ndarray:
-    """Noise whose power falls with frequency to the power of `slope`: 0 is white, 1 pink, 2 brown."""
+    """Noise with a power density of 1 / frequency ** `slope`: 0 is white, 1 pink, 2 brown."""
     n_samples = int(seconds * SAMPLE_RATE_HZ)
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     spectrum *= np.maximum(np.arange(len(spectrum)), 20.0) ** (-slope / 2)
@@ -98,7 +98,7 @@ def noise(rng: np.random.Generator, seconds: float, slope: float) -> np.ndarray:
 
 
 def music(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Chords of a random scale, plucked or held, over a bass and perhaps a drum."""
+    """Chords of a random scale, plucked or sustained, some with drums."""
     n_samples = int(seconds * SAMPLE_RATE_HZ)
     out = np.zeros(n_samples, dtype=np.float64)
     beat = int(SAMPLE_RATE_HZ * rng.uniform(0.25, 0.7))
@@ -126,13 +126,13 @@ def music(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def level(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random loudness that never clips."""
+    """Scale to a random peak level below clipping."""
     peak = float(np.abs(signal).max()) or 1.0
     return np.asarray(signal * (rng.uniform(0.1, 0.95) / peak), dtype=np.float32)
 
 
 def _band_limit(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A telephone, an old tape, a tilted equaliser: gains over frequency with soft edges."""
+    """A random band-pass with soft edges and a spectral tilt, like a telephone, an old tape or an equaliser."""
     n_fft = 1 << (len(signal) - 1).bit_length()
     hz = np.linspace(0, SAMPLE_RATE_HZ / 2, n_fft // 2 + 1)
     high_hz, low_hz = rng.uniform(3000, 7500), rng.uniform(20, 350)

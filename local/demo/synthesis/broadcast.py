@@ -1,4 +1,4 @@
-"""From a script to sound: the lines spoken one after another, with what lies beneath them."""
+"""From a script to audio: the lines spoken one after another, over a bed of music or noise."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from local.demo.synthesis.script import Kind, Line, Script
 from tasks.audio import SAMPLE_RATE_HZ
 
 PEAK = 0.7
-SILENCE = 0.004  # what is quieter at either end of a line is cut off
+SILENCE = 0.004  # amplitude below which the ends of a line are trimmed
 FADE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class SpokenLine:
-    """A line with the time of its first and last sound."""
+    """A line with the times of its speech."""
 
     line: Line
     start_ms: int
@@ -28,7 +28,7 @@ class SpokenLine:
 
 @dataclass(frozen=True)
 class Broadcast:
-    """A programme as heard: stereo `(n_samples, 2)` float32 at `ESPEAK_RATE_HZ`, and when each line is said."""
+    """A programme's audio, stereo `(n_samples, 2)` float32 at `ESPEAK_RATE_HZ`, and the times of its lines."""
 
     script: Script
     samples: np.ndarray
@@ -41,7 +41,7 @@ class Broadcast:
 
 @dataclass(frozen=True)
 class Bed:
-    """What lies beneath: how far below the speech, and how long it plays alone at the start."""
+    """A background bed: music or noise, its SNR, and how long it plays before the first line."""
 
     music: bool
     snr_db: float
@@ -52,13 +52,13 @@ BEDS = {
     Kind.HEADLINES: Bed(music=True, snr_db=27, intro_s=0.8),
     Kind.NEWS: Bed(music=False, snr_db=32, intro_s=0.5),
     Kind.WEATHER: Bed(music=True, snr_db=25, intro_s=2.0),
-    Kind.SPORT: Bed(music=False, snr_db=22, intro_s=1.0),  # the crowd
+    Kind.SPORT: Bed(music=False, snr_db=22, intro_s=1.0),  # crowd noise
     Kind.TALK: Bed(music=False, snr_db=30, intro_s=0.6),
 }
 
 
 def perform(script: Script, rng: np.random.Generator) -> Broadcast:
-    """Speak a script. Deterministic for a fresh process: espeak-ng's state outlives an utterance."""
+    """Speak a script. Deterministic only in a fresh process: espeak-ng keeps state between utterances."""
     bed = BEDS[script.kind]
     pieces, spoken = [np.zeros(round(bed.intro_s * ESPEAK_RATE_HZ), dtype=np.float32)], []
     position = len(pieces[0])
@@ -71,20 +71,20 @@ def perform(script: Script, rng: np.random.Generator) -> Broadcast:
         pieces += [speech, pause]
         position += len(pause)
     voice = np.concatenate(pieces)
-    beneath = _beneath(len(voice), bed, rng)
-    beneath *= 0.12 * 10 ** (-bed.snr_db / 20) / _rms(beneath)
-    samples = voice[:, None] + beneath
+    background = _background(len(voice), bed, rng)
+    background *= 0.12 * 10 ** (-bed.snr_db / 20) / _rms(background)
+    samples = voice[:, None] + background  # (n_samples, 2)
     return Broadcast(script, (samples * (PEAK / np.abs(samples).max())).astype(np.float32), tuple(spoken))
 
 
 def interlude(seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Music in which nobody speaks, stereo `(n_samples, 2)`."""
-    sound = _beneath(round(seconds * ESPEAK_RATE_HZ), Bed(music=True, snr_db=0, intro_s=0), rng)
+    """Music without speech, stereo `(n_samples, 2)`."""
+    sound = _background(round(seconds * ESPEAK_RATE_HZ), Bed(music=True, snr_db=0, intro_s=0), rng)
     return np.asarray(sound * (PEAK / np.abs(sound).max()), dtype=np.float32)
 
 
-def _beneath(n_samples: int, bed: Bed, rng: np.random.Generator) -> np.ndarray:
-    """Music or noise, faded in and out, its right channel a little behind the left: `(n_samples, 2)`."""
+def _background(n_samples: int, bed: Bed, rng: np.random.Generator) -> np.ndarray:
+    """Music or noise with fades, the right channel slightly delayed: `(n_samples, 2)`."""
     seconds = 24.0
     if bed.music:
         loop = augmentation.music(rng, seconds)

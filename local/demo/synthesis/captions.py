@@ -1,4 +1,4 @@
-"""Captions of a broadcast as a broadcaster keeps them, and its turns as RTTM."""
+"""Captions of a broadcast in a broadcaster's formats, and its speaker turns as RTTM."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pysubs2
 from local.demo.synthesis.broadcast import Broadcast
 
 LINE_CHARACTERS = 42
-LEAD_MS, LINGER_MS = 60, 120  # a cue appears a little before its words and stays a little after
+LEAD_MS, LINGER_MS = 60, 120  # a cue starts before its words and ends after them
 
 
 def write_captions(path: Path, broadcast: Broadcast) -> None:
-    """One cue a sentence (`.srt`, `.vtt`), or the plain text, a sentence a line (`.txt`)."""
+    """Write one cue a sentence (`.srt`, `.vtt`), or plain text with one sentence a line (`.txt`)."""
     if path.suffix == ".txt":
         path.write_text("".join(f"{spoken.line.text}\n" for spoken in broadcast.lines))
         return
@@ -28,7 +28,7 @@ def write_captions(path: Path, broadcast: Broadcast) -> None:
 
 
 def rttm(broadcast: Broadcast) -> str:
-    """The speakers' turns in NIST's RTTM: neighbouring lines of one speaker are one turn."""
+    """The speaker turns in NIST's RTTM; consecutive lines of one speaker are one turn."""
     turns: list[list[int]] = []
     names: list[str] = []
     for index, spoken in enumerate(broadcast.lines):

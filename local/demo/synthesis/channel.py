@@ -1,7 +1,6 @@
-"""The demo's small channel: an archive with captions, an inbox without, and references apart.
+"""The demo's small channel: an archive with captions, an inbox without, and the inbox's references.
 
-Archive and inbox share neither a sentence nor a voice. Everything is deterministic by seed, as long
-as it is made in one fresh process.
+Archive and inbox share no sentence and no voice. Everything is deterministic for a seed if made in one fresh process.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from local.demo.synthesis.grammar import Side
 from local.demo.synthesis.media_file import Encoding, write_media
 from local.demo.synthesis.script import Kind, Script, write_script
 
-VERSION = 2  # raised when the same arguments would make other files
+VERSION = 2  # incremented when the same arguments give other files
 ARCHIVE_BEGINS = date(2026, 3, 2)
 INBOX_DATE = date(2026, 3, 23)
 BROKEN_STEM = "late-film.mp4"
@@ -32,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in the week's schedule: what is shown, for how long, and how it is kept."""
+    """A slot in the week's schedule: a programme, its duration, encoding and caption format."""
 
     title: str
     kind: Kind
@@ -64,7 +63,7 @@ INBOX_DAY = (
 
 @dataclass(frozen=True)
 class Channel:
-    """What was made; written as `channel.json` beside the references when all else is complete."""
+    """The finished channel, written last, as `channel.json` beside the references."""
 
     version: int
     seed: int
@@ -76,7 +75,7 @@ class Channel:
 
 
 def plan(side: Side, seed: int, archive_minutes: float) -> list[tuple[Slot, Script]]:
-    """The programmes of a side, as written. The archive runs day after day until its minutes are full."""
+    """The scripts of a side. The archive's schedule is repeated day by day until it has enough minutes."""
     rng = random.Random(f"channel/{seed}/{side}")
     slots, day = (ARCHIVE_WEEK, ARCHIVE_BEGINS) if side is Side.ARCHIVE else (INBOX_DAY, INBOX_DATE)
     planned: list[tuple[Slot, Script]] = []
@@ -96,11 +95,11 @@ def plan(side: Side, seed: int, archive_minutes: float) -> list[tuple[Slot, Scri
 def make_channel(
     archive: Path, inbox: Path, references: Path, archive_minutes: float, seed: int, progress: Progress
 ) -> Channel:
-    """Write the whole channel, or return what an earlier call with the same arguments made."""
+    """Write the whole channel, or return the one that an earlier call with the same arguments wrote."""
     marker = references / "channel.json"
-    made = _already_made(marker, archive, inbox, archive_minutes, seed)
-    if made:
-        return made
+    existing = _existing_channel(marker, archive, inbox, archive_minutes, seed)
+    if existing:
+        return existing
     for folder in (archive, inbox, references):
         folder.mkdir(parents=True, exist_ok=True)
     marker.unlink(missing_ok=True)
@@ -137,7 +136,7 @@ def make_channel(
     return channel
 
 
-def _already_made(marker: Path, archive: Path, inbox: Path, archive_minutes: float, seed: int) -> Channel | None:
+def _existing_channel(marker: Path, archive: Path, inbox: Path, archive_minutes: float, seed: int) -> Channel | None:
     if not marker.exists():
         return None
     fields = json.loads(marker.read_text())
@@ -149,7 +148,7 @@ def _already_made(marker: Path, archive: Path, inbox: Path, archive_minutes: flo
 
 
 def _write_reference(references: Path, broadcast: Broadcast) -> None:
-    """The text, the lines with their times and speakers, and the speakers' turns as RTTM."""
+    """Write the text, the lines with times and speakers, and the speaker turns as RTTM."""
     name = broadcast.script.name
     (references / f"{name}.txt").write_text(broadcast.script.text + "\n")
     lines = [
@@ -167,7 +166,7 @@ def _write_reference(references: Path, broadcast: Broadcast) -> None:
 
 
 def _write_oddities(inbox: Path, references: Path, rng: np.random.Generator) -> list[str]:
-    """What every inbox holds some day: music in which nobody speaks, and a file that is no audio."""
+    """Write the edge cases that every inbox has some day: music without speech, and a file that is not media."""
     silent = f"{INBOX_DATE.isoformat()}_interlude"
     write_media(inbox / f"{silent}.mp3", interlude(INTERLUDE_SECONDS, rng), Encoding(".mp3", 44_100, 2))
     (references / f"{silent}.txt").write_text("")

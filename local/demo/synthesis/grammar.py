@@ -1,9 +1,9 @@
-"""Sentences of a small channel's programmes: news, weather, sport and talk, in written form.
+"""Sentences of the channel's programmes (news, weather, sport, talk) in written form, from a template grammar.
 
-A template holds slots in braces; a slot is filled from its list, whose entries may hold slots again.
-Numbers are spelled out, so the words that are written are the words that are spoken.
+A slot in braces is filled from its list in the lexicon, whose entries may contain slots. Numbers are spelled out, so
+that the written words are the spoken ones.
 
-Every sentence belongs to one side by its own hash: the archive's sentences and the inbox's never meet.
+The hash of a sentence assigns it to archive or inbox, so that the two share none.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Side(StrEnum):
 
 
 def side_of(sentence: str) -> Side:
-    """Whose sentence it is, by its words alone."""
+    """The side of a sentence, which depends only on its words."""
     words = " ".join(re.findall(r"[a-z']+", sentence.lower()))
     digest = hashlib.sha256(words.encode()).digest()
     return Side.INBOX if digest[0] % INBOX_SHARE == 0 else Side.ARCHIVE
 
 
 def sentence(slot: str, side: Side, rng: random.Random) -> str:
-    """One sentence of a kind that belongs to the side, with its capital and its mark."""
+    """A random sentence of the slot that belongs to the side, capitalised and punctuated."""
     for _ in range(1000):
         text = _ARTICLE.sub(_article, _expand("{" + slot + "}", rng))
         if side_of(text) is side:
             return text[0].upper() + text[1:]
-    raise ValueError(f"grammar: {slot!r} has hardly a sentence for the {side}; give it more entries")
+    raise ValueError(f"grammar: {slot!r} has too few sentences for the {side}; add entries to the lexicon")
 
 
 def _article(match: re.Match[str]) -> str:

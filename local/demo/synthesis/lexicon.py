@@ -1,4 +1,4 @@
-"""The channel's words: lists that the grammar's slots are filled from. Spoken as written, without digits."""
+"""The lexicon of the grammar: the entries of each slot. Spoken as written, without digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _items(text: str) -> tuple[str, ...]:
-    """Entries between commas."""
+    """Entries separated by commas."""
     return tuple(" ".join(item.split()) for item in text.split(","))
 
 

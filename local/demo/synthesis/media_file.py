@@ -1,4 +1,4 @@
-"""Writes sound as the containers a broadcaster's archive holds."""
+"""Writes audio in the containers of a broadcaster's archive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import soxr
 
 from local.demo.synthesis.espeak import ESPEAK_RATE_HZ
 
-PICTURE_SIZE = (128, 72)  # width, height of the MP4's grey picture, one frame a second
+PICTURE_SIZE = (128, 72)  # width and height of the MP4's grey video, one frame a second
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _Codec:
     options: tuple[tuple[str, str], ...] = ()
 
 
-# The encoders' quick settings: at their own, they cost three times as long as everything else together.
+# Fast encoder settings: the defaults take three times as long as everything else together.
 _CODECS = {
     ".wav": _Codec("pcm_s16le"),
     ".mp3": _Codec("libmp3lame", 64_000, (("compression_level", "7"),)),
@@ -40,15 +40,15 @@ _CODECS = {
 
 
 def write_media(path: Path, samples: np.ndarray, encoding: Encoding) -> None:
-    """Encode stereo samples `(n_samples, 2)` at espeak-ng's rate. An MP4 gets a picture, as programmes have."""
+    """Encode stereo samples `(n_samples, 2)` at espeak-ng's rate. An MP4 gets a video stream, like real programmes."""
     if encoding.n_channels == 1:
         samples = samples.mean(axis=1, keepdims=True)
-    resampled = soxr.resample(samples, ESPEAK_RATE_HZ, encoding.sample_rate_hz, quality="MQ")
+    resampled = soxr.resample(samples, ESPEAK_RATE_HZ, encoding.sample_rate_hz, quality="MQ")  # (n_samples, n_channels)
     pcm = (np.clip(resampled, -1, 1) * 32_767).astype(np.int16)
     layout = "mono" if encoding.n_channels == 1 else "stereo"
     codec = _CODECS[encoding.suffix]
-    aside = path.with_name(path.name + ".part")
-    with av.open(str(aside), "w", format=encoding.suffix[1:]) as container:
+    partial = path.with_name(path.name + ".part")
+    with av.open(str(partial), "w", format=encoding.suffix[1:]) as container:
         picture = _picture(container) if encoding.suffix == ".mp4" else None
         sound = container.add_stream(
             codec.name, rate=encoding.sample_rate_hz, layout=layout, options=dict(codec.options)
@@ -56,7 +56,7 @@ def write_media(path: Path, samples: np.ndarray, encoding: Encoding) -> None:
         assert isinstance(sound, av.AudioStream)
         if codec.bits_per_second_per_channel:
             sound.bit_rate = codec.bits_per_second_per_channel * encoding.n_channels
-        step = encoding.sample_rate_hz  # a second at a time, so that sound and picture interleave
+        step = encoding.sample_rate_hz  # one second at a time, so that audio and video are interleaved
         for second, start in enumerate(range(0, len(pcm), step)):
             block = np.ascontiguousarray(pcm[start : start + step]).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout=layout)
@@ -68,7 +68,7 @@ def write_media(path: Path, samples: np.ndarray, encoding: Encoding) -> None:
         container.mux(sound.encode(None))
         if picture is not None:
             container.mux(picture.encode(None))
-    aside.rename(path)
+    partial.rename(path)
 
 
 def _picture(container: av.container.OutputContainer) -> av.VideoStream:

@@ -1,4 +1,4 @@
-"""What is said on the channel: scripts of programmes, before anyone speaks them."""
+"""The scripts of the channel's programmes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """One sentence in written form, and who says it."""
+    """A sentence in written form and its speaker."""
 
     speaker: str
     text: str
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Script:
-    """A programme as written: its name without suffix, its lines in order, and the voice of each speaker."""
+    """A programme's script: its name without suffix, its lines in order, and the voice of each speaker."""
 
     name: str
     kind: Kind
@@ -41,7 +41,7 @@ class Script:
         return " ".join(line.text for line in self.lines)
 
 
-SECONDS_PER_LINE = 4.6  # as measured over all kinds, pauses included
+SECONDS_PER_LINE = 4.6  # measured over all kinds, with pauses
 
 _SPEAKERS = {
     Kind.HEADLINES: ("anchor",),
@@ -53,7 +53,7 @@ _SPEAKERS = {
 
 
 def write_script(name: str, kind: Kind, side: Side, target_s: float, rng: random.Random) -> Script:
-    """A programme of about `target_s` seconds, in sentences and voices of its side."""
+    """Write a script of about `target_s` seconds with sentences and voices of the side."""
     n_lines = max(2, round(target_s / SECONDS_PER_LINE))
     speakers = _SPEAKERS[kind]
     if kind is Kind.TALK and rng.random() < 0.5:
@@ -66,9 +66,9 @@ def write_script(name: str, kind: Kind, side: Side, target_s: float, rng: random
         case Kind.TALK:
             lines = _talk(side, n_lines, speakers, rng)
         case Kind.WEATHER:
-            lines = _alone("weather", side, n_lines, speakers[0], rng)
+            lines = _monologue("weather", side, n_lines, speakers[0], rng)
         case Kind.HEADLINES:
-            lines = _alone("news", side, n_lines, speakers[0], rng)
+            lines = _monologue("news", side, n_lines, speakers[0], rng)
     return Script(name=name, kind=kind, lines=tuple(lines), cast=_cast(speakers, side, rng))
 
 
@@ -87,13 +87,13 @@ def _cast(speakers: tuple[str, ...], side: Side, rng: random.Random) -> dict[str
     }
 
 
-def _alone(slot: str, side: Side, n_lines: int, speaker: str, rng: random.Random) -> list[Line]:
+def _monologue(slot: str, side: Side, n_lines: int, speaker: str, rng: random.Random) -> list[Line]:
     slots = [f"{slot}_opening", *[slot] * (n_lines - 2), f"{slot}_closing"]
     return [Line(speaker, sentence(s, side, rng)) for s in slots]
 
 
 def _news(side: Side, n_lines: int, speakers: tuple[str, ...], rng: random.Random) -> list[Line]:
-    """The anchor reads; now and then a question goes to the reporter, who answers in two or three sentences."""
+    """The anchor reads; sometimes the reporter answers a question in two or three sentences."""
     anchor, reporter = speakers
     lines = [Line(anchor, sentence("news_opening", side, rng))]
     while len(lines) < n_lines - 1:
@@ -105,7 +105,7 @@ def _news(side: Side, n_lines: int, speakers: tuple[str, ...], rng: random.Rando
 
 
 def _sport(side: Side, n_lines: int, speakers: tuple[str, ...], rng: random.Random) -> list[Line]:
-    """Presenter and commentator relieve each other every few sentences."""
+    """Presenter and commentator alternate every few sentences."""
     lines = [Line(speakers[0], sentence("sport_opening", side, rng))]
     turn = 0
     while len(lines) < n_lines - 1:
@@ -115,7 +115,7 @@ def _sport(side: Side, n_lines: int, speakers: tuple[str, ...], rng: random.Rand
 
 
 def _talk(side: Side, n_lines: int, speakers: tuple[str, ...], rng: random.Random) -> list[Line]:
-    """The host asks, a guest answers, somebody reacts."""
+    """The host asks, a guest answers, sometimes somebody reacts."""
     host, *guests = speakers
     lines = [Line(host, sentence("talk_opening", side, rng))]
     turn = 0

@@ -1,7 +1,7 @@
-"""Sentences of a wide vocabulary for the base model: grammar from templates, words by frequency.
+"""Sentences with a wide vocabulary for the base model: grammar from templates, words sampled by frequency.
 
-They mean nothing. What the acoustic model needs from them is many different words in many different
-neighbourhoods, with the little words as frequent as they are in English.
+They are meaningless. The acoustic model needs many different words in many contexts, with function words as frequent
+as in English.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from itertools import accumulate
 from local.demo.synthesis.numerals import cardinal, ordinal, year
 
 VOCABULARY_WORDS = 40_000
-N_FUNCTION_WORDS = 150  # the most frequent words, which the templates bring by themselves
-FLATTENING = 0.55  # frequencies to this power: rare words come often enough to be learned
+N_FUNCTION_WORDS = 150  # the most frequent words, which the templates contain themselves
+FLATTENING = 0.55  # exponent on the frequencies, so that rare words are frequent enough to be learned
 
-# W is a word by flattened frequency, C one by its plain frequency, N a number, O an ordinal, Y a year,
-# T a time of day.
+# W: a word by flattened frequency; C: a word by plain frequency; P: a noun phrase; N: a number; O: an ordinal; Y: a
+# year; T: a time of day.
 NOUN_PHRASES = (
     "the W",
     "the W W",
@@ -150,7 +150,7 @@ RUNS = ("C C C C C", "C C W C C", "W C C", "C W C C C C", "W W W", "N N N", "C C
 
 @cache
 def vocabulary() -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """English words in descending order of frequency, and their frequencies."""
+    """English words in descending order of frequency, with their frequencies."""
     import wordfreq
 
     spoken = re.compile(r"[aio]|[a-z]{2,}('[a-z]{1,2})?")
@@ -160,7 +160,7 @@ def vocabulary() -> tuple[tuple[str, ...], tuple[float, ...]]:
 
 
 class SentenceGenerator:
-    """Endless sentences in the model's characters: lower case, apostrophe and `. , ?`. Deterministic by seed."""
+    """Random sentences in the model's characters: lower case, apostrophe and `. , ?`. Deterministic for a seed."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"sentences/{seed}")

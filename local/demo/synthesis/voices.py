@@ -1,7 +1,7 @@
-"""Who speaks where: four sets of voices that share no speaker.
+"""Four disjoint sets of voices: training and validation of the base model, archive and inbox of the channel.
 
-A set owns variants (the files of espeak-ng's `voices/!v`, each another vocal tract), so two sets
-never share one, whatever accent, pitch or rate goes with it.
+A set consists of variants (files of espeak-ng's `voices/!v`, each a different vocal tract). Two sets share no variant,
+whatever the accent, pitch or rate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ACCENTS = (
     "en-us-nyc",
     "en-029",  # Caribbean
 )
-CHANNEL_ACCENT = "en-us"  # a small channel's people come from one place
+CHANNEL_ACCENT = "en-us"  # the speakers of a small channel come from one region
 
 
 class VoiceSet(StrEnum):
@@ -48,12 +48,12 @@ CHANNEL_ARCHIVE = (
 )
 CHANNEL_INBOX = ("Andrea", "Mike", "Michael", "f4", "linda", "m3", "miguel", "pablo")
 
-# Whispering, metallic or droning on purpose: no broadcaster would let them read the news.
+# Whispered, metallic or droning on purpose, unlike any newsreader.
 UNUSED = ("Demonic", "UniRobot", "anikaRobot", "caleb", "croak", "whisper", "whisperf")
 
 
 def variants(voice_set: VoiceSet) -> tuple[str, ...]:
-    """The vocal tracts of a set, sorted; base training takes every one that no other set has."""
+    """The variants of a set, sorted; base training has all that no other set uses."""
     chosen = {
         VoiceSet.BASE_VALIDATION: BASE_VALIDATION,
         VoiceSet.CHANNEL_ARCHIVE: CHANNEL_ARCHIVE,
@@ -63,12 +63,12 @@ def variants(voice_set: VoiceSet) -> tuple[str, ...]:
         return chosen[voice_set]
     taken = {name for names in chosen.values() for name in names}
     installed = installed_variants()
-    spaced = {name for name in installed if " " in name}  # a voice's name may hold no space
+    spaced = {name for name in installed if " " in name}  # espeak-ng's voice names may not contain spaces
     return tuple(sorted(installed - taken - spaced - set(UNUSED)))
 
 
 def random_voice(voice_set: VoiceSet, rng: random.Random) -> Voice:
-    """A voice of the set: any accent, any of its vocal tracts, pitch and pace around an ordinary speaker's."""
+    """A random voice of the set: any accent and variant, with an ordinary speaker's range of pitch and pace."""
     return Voice(
         accent=rng.choice(ACCENTS),
         variant=rng.choice(variants(voice_set)),

@@ -1,4 +1,4 @@
-"""The characters, the tokenizer and CTC's arithmetic."""
+"""The characters, the tokenizer and the frames that CTC needs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_the_tokenizer_agrees_with_encode_and_decodes_to_the_text(text: str) -> 
     assert tokenizer.decode(ids, group_tokens=False) == text
 
 
-def test_decoding_joins_repeats_and_drops_blanks() -> None:
+def test_decoding_collapses_repeats_and_removes_blanks() -> None:
     tokenizer = make_tokenizer()
     h, e, l, o = encode("helo")  # noqa: E741
     frames = [BLANK_ID, h, h, BLANK_ID, e, l, l, BLANK_ID, l, o, o, BLANK_ID]
     assert tokenizer.decode(frames) == "hello"
 
 
-def test_capitals_are_lowered_and_what_is_no_character_is_unknown() -> None:
+def test_capitals_are_lowered_and_other_characters_are_unknown() -> None:
     tokenizer = make_tokenizer()
     assert tokenizer("Hello").input_ids == encode("hello")
     assert SYMBOLS.index("<unk>") in tokenizer("a 1").input_ids
@@ -38,8 +38,8 @@ def test_capitals_are_lowered_and_what_is_no_character_is_unknown() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=12))
-def test_the_fewest_frames_are_those_that_torch_accepts(labels: list[int]) -> None:
-    """CTC's loss is finite with as many frames as `n_ctc_frames` says and infinite with one less."""
+def test_the_minimum_number_of_frames_agrees_with_torch(labels: list[int]) -> None:
+    """The CTC loss is finite with `n_ctc_frames` frames and infinite with one less."""
     assert torch.isfinite(_ctc_loss(labels, n_ctc_frames(labels)))
     assert torch.isinf(_ctc_loss(labels, n_ctc_frames(labels) - 1))
 

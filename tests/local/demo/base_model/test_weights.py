@@ -1,4 +1,4 @@
-"""The model that lies in the repository: it loads offline, is small, and understands a voice it never heard."""
+"""The weights in the repository: they load offline, are small, and recognise an unseen voice."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def waveforms() -> list[np.ndarray]:
     return [soxr.resample(speak(text, voice), ESPEAK_RATE_HZ, FEATURES.sample_rate_hz) for text in SENTENCES]
 
 
-def test_the_folder_stays_small_and_says_how_it_was_made() -> None:
+def test_the_folder_stays_small_and_has_a_card() -> None:
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) <= MAX_BYTES
     assert "python -m local.demo.base_model" in (WEIGHTS / "README.md").read_text()
 
 
-def test_it_loads_offline_with_a_processor_whose_features_are_ours(waveforms: list[np.ndarray]) -> None:
+def test_it_loads_offline_and_its_processor_computes_our_features(waveforms: list[np.ndarray]) -> None:
     from transformers import ParakeetForCTC, ParakeetProcessor
 
     model = ParakeetForCTC.from_pretrained(WEIGHTS, dtype=torch.float32).eval()
@@ -53,7 +53,7 @@ def test_it_loads_offline_with_a_processor_whose_features_are_ours(waveforms: li
     assert any("the" in text.split() for text in texts)
 
 
-def test_it_understands_common_words_in_an_unheard_voice(waveforms: list[np.ndarray]) -> None:
+def test_it_recognises_common_words_in_an_unseen_voice(waveforms: list[np.ndarray]) -> None:
     from transformers import ParakeetForCTC, ParakeetTokenizer
 
     model = ParakeetForCTC.from_pretrained(WEIGHTS, dtype=torch.float32)
@@ -78,14 +78,14 @@ def test_an_export_keeps_the_weights_to_half_precision(tmp_path: Path) -> None:
     assert (extractor["hop_length"], extractor["feature_size"]) == (FEATURES.hop_samples, FEATURES.n_mels)
 
 
-def test_the_model_writes_one_frame_for_every_two() -> None:
+def test_the_model_has_one_output_frame_for_every_two() -> None:
     model = make_model(hidden_size=32, n_layers=1).eval()
     with torch.inference_mode():
         logits = model(input_features=torch.randn(1, 101, 80), attention_mask=torch.ones(1, 101).bool()).logits
     assert logits.shape[1] == -(-101 // SUBSAMPLING)
 
 
-def test_the_learning_rate_rises_then_falls_with_the_clock() -> None:
+def test_the_learning_rate_rises_then_falls_with_the_elapsed_time() -> None:
     assert learning_rate(0, 0.0, 1.0) == pytest.approx(0.01)
     assert learning_rate(500, 0.0, 1.0) == 1.0
     rates = [learning_rate(500, share / 10, 1.0) for share in range(11)]

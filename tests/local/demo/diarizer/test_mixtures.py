@@ -8,7 +8,14 @@ import pytest
 import soundfile
 
 from local.demo.diarizer.mixtures import Mixer
-from local.demo.diarizer.speakers import FRAME_SAMPLES, Speaker, closed, human_speakers, recording, synthetic_speakers
+from local.demo.diarizer.speakers import (
+    FRAME_SAMPLES,
+    Speaker,
+    fill_short_pauses,
+    human_speakers,
+    recording,
+    synthetic_speakers,
+)
 from local.demo.synthesis.augmentation import SoundBank
 from local.demo.synthesis.voices import VoiceSet, variants
 from tasks.audio import SAMPLE_RATE_HZ
@@ -25,7 +32,7 @@ def bank() -> SoundBank:
 
 @pytest.fixture(scope="module")
 def speakers() -> list[Speaker]:
-    """Three "people" who only hum, each a tone of their own."""
+    """Three "speakers", each a tone."""
     return [Speaker(f"{hz}", (recording(tone(hz)),)) for hz in (300.0, 900.0, 2700.0)]
 
 
@@ -38,13 +45,13 @@ def test_speech_is_what_is_loud_enough() -> None:
     assert float(np.sqrt(np.square(loud).mean())) == pytest.approx(0.1, rel=0.02)
 
 
-def test_short_pauses_are_filled_but_not_the_ends() -> None:
+def test_short_pauses_are_filled_except_at_the_ends() -> None:
     speech = np.array([0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0], dtype=bool)
-    assert closed(speech, 3).astype(int).tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0]
+    assert fill_short_pauses(speech, 3).astype(int).tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0]
 
 
-def test_labels_say_who_is_heard(speakers: list[Speaker], bank: SoundBank) -> None:
-    """In every frame the tones in the mixture are those of the speakers that the labels name."""
+def test_labels_agree_with_the_audio(speakers: list[Speaker], bank: SoundBank) -> None:
+    """In every frame the mixture has the tones of the labelled speakers."""
     mixer = Mixer(speakers, bank, np.random.default_rng(3))
     agreed = compared = 0
     for _ in range(12):
@@ -52,17 +59,17 @@ def test_labels_say_who_is_heard(speakers: list[Speaker], bank: SoundBank) -> No
         assert window.samples.shape == (160_000,)
         assert window.activity.shape == (1000, 3)
         spectra = np.abs(np.fft.rfft(window.samples.reshape(-1, 10 * FRAME_SAMPLES) * np.hanning(10 * FRAME_SAMPLES)))
-        heard = spectra[:, [30, 90, 270]]  # bins of 10 Hz
-        loud = (heard > 0.05 * np.abs(spectra).max()).sum(axis=1)
+        tones = spectra[:, [30, 90, 270]]  # (n_frames, n_speakers), bins of 10 Hz
+        loud = (tones > 0.05 * np.abs(spectra).max()).sum(axis=1)
         labelled = window.activity.reshape(100, 10, 3).mean(axis=1)
-        clear = ((labelled == 0) | (labelled == 1)).all(axis=1)  # nobody begins or ends in it
+        clear = ((labelled == 0) | (labelled == 1)).all(axis=1)  # frames in which no turn starts or ends
         agreed += int((loud[clear] == labelled[clear].sum(axis=1)).sum())
         compared += int(clear.sum())
     assert compared > 800
     assert agreed > 0.9 * compared
 
 
-def test_windows_hold_none_to_three_and_sometimes_two_at_once(speakers: list[Speaker], bank: SoundBank) -> None:
+def test_windows_have_0_to_3_speakers_and_some_overlap(speakers: list[Speaker], bank: SoundBank) -> None:
     mixer = Mixer(speakers, bank, np.random.default_rng(4))
     windows = [mixer.window(10 * SAMPLE_RATE_HZ, 3) for _ in range(80)]
     counts = {int(window.activity.any(axis=0).sum()) for window in windows}
@@ -71,7 +78,7 @@ def test_windows_hold_none_to_three_and_sometimes_two_at_once(speakers: list[Spe
     assert all(np.abs(window.samples).max() <= 1 for window in windows)
 
 
-def test_the_seed_decides(speakers: list[Speaker], bank: SoundBank) -> None:
+def test_mixtures_are_deterministic_for_a_seed(speakers: list[Speaker], bank: SoundBank) -> None:
     one, same, other = (Mixer(speakers, bank, np.random.default_rng(seed)) for seed in (5, 5, 6))
     first, second, third = (mixer.window(4 * SAMPLE_RATE_HZ, 3).samples for mixer in (one, same, other))
     assert np.array_equal(first, second)
@@ -79,7 +86,7 @@ def test_the_seed_decides(speakers: list[Speaker], bank: SoundBank) -> None:
     assert np.array_equal(one.crop(1, 8_000), same.crop(1, 8_000))
 
 
-def test_synthetic_people(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthetic_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.demo.diarizer.speakers.variants", lambda _: variants(VoiceSet.BASE_VALIDATION)[:2])
     people = synthetic_speakers(VoiceSet.BASE_VALIDATION, seed=1, n_utterances=2)
     assert len({person.name for person in people}) == len(people) == 10
@@ -87,13 +94,13 @@ def test_synthetic_people(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(utterance.speech.mean() > 0.7 for person in people for utterance in person.recordings)
 
 
-def test_human_people_are_those_of_the_folder(speech) -> None:  # type: ignore[no-untyped-def]
+def test_human_speakers_are_those_of_the_folder(speech) -> None:  # type: ignore[no-untyped-def]
     people = human_speakers(speech, ("sentences/audiobook",))
     assert len(people) == 7
     assert sum(len(person.recordings) for person in people) == 7
 
 
-def test_nobody_who_is_scored_is_learned_from(tmp_path: Path) -> None:
+def test_scored_and_unnamed_speakers_are_excluded(tmp_path: Path) -> None:
     rows = [
         ("train_pack/a.wav", "ann"),
         ("train_pack/b.wav", "bob"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from local.demo.diarizer.speakers import FRAME_SAMPLES, Speaker, recording
-from local.demo.diarizer.talks import LONG_EVERY, N_SCENES, SCENE_S, everything, talk, talks
+from local.demo.diarizer.talks import LONG_EVERY, N_SCENES, SCENE_S, all_speech, talk, talks
 from local.demo.synthesis.augmentation import SoundBank
 from tasks.audio import SAMPLE_RATE_HZ
 
@@ -18,7 +18,7 @@ def bank() -> SoundBank:
 
 @pytest.fixture(scope="module")
 def people() -> list[Speaker]:
-    """Five who hiss, for 9 to 25 s each in recordings of 3 to 5 s."""
+    """Five "speakers" of white noise, 9 to 25 s each in recordings of 3 to 5 s."""
     rng = np.random.default_rng(1)
 
     def hiss(seconds: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def people() -> list[Speaker]:
     return [Speaker(f"{n}", tuple(recording(hiss(s)) for s in each)) for n, each in enumerate(lengths)]
 
 
-def test_one_to_four_by_turns(people: list[Speaker], bank: SoundBank) -> None:
+def test_talks_have_one_to_four_speakers_in_turns(people: list[Speaker], bank: SoundBank) -> None:
     made = talks([people], bank, 1, N_TALKS)
     assert {int(window.activity.any(axis=0).sum()) for window in made} == {1, 2, 3, 4}
     for number, window in enumerate(made):
@@ -41,21 +41,21 @@ def test_one_to_four_by_turns(people: list[Speaker], bank: SoundBank) -> None:
     assert np.median(overlap) < 0.05
 
 
-def test_nothing_is_heard_twice(people: list[Speaker], bank: SoundBank) -> None:
-    """Nobody talks for longer than his recordings are."""
+def test_no_speech_is_repeated(people: list[Speaker], bank: SoundBank) -> None:
+    """No speaker talks for longer than their recordings are."""
     longest = max(person.speech_s for person in people)
     for number in range(N_TALKS):
         window = talk(people, bank, np.random.default_rng(number))
         assert window.activity.sum(axis=0).max() * FRAME_SAMPLES / SAMPLE_RATE_HZ <= longest
-    samples, speech = everything(people[0], np.random.default_rng(1))
+    samples, speech = all_speech(people[0], np.random.default_rng(1))
     assert len(speech) == 900
     assert len(samples) == 900 * FRAME_SAMPLES
     thirds = samples.reshape(3, -1)
     assert not any(np.array_equal(thirds[n], thirds[n - 1]) for n in range(3))
 
 
-def test_groups_take_turns_and_the_seed_decides(people: list[Speaker], bank: SoundBank) -> None:
-    """Who is alone in a group talks alone."""
+def test_groups_alternate_and_talks_are_deterministic_for_a_seed(people: list[Speaker], bank: SoundBank) -> None:
+    """A group of one gives monologues."""
     made = talks([people, people[:1]], bank, 3, 6)
     assert len(made[0].samples) > SCENE_S * SAMPLE_RATE_HZ, "four scenes"
     assert all(window.activity.shape[1] == 1 for window in made[1::2])

@@ -29,8 +29,8 @@ from tasks.diarization.networks import FRAME_SAMPLES, N_WINDOW_FRAMES
 CONFIG = EmbeddedConfig(channels=8, dimension=6, hidden=8, layers=1)
 
 
-def test_the_best_order_of_speakers_counts() -> None:
-    """Against trying every order by hand."""
+def test_the_best_permutation_of_speakers_counts() -> None:
+    """Against a brute-force search over permutations."""
     torch.manual_seed(1)
     powerset = Powerset(3, 2)
     predicted = torch.randn(4, 30, 7).log_softmax(-1)
@@ -51,7 +51,7 @@ def test_the_best_order_of_speakers_counts() -> None:
     )
 
 
-def test_the_margin_asks_for_more() -> None:
+def test_the_margin_raises_the_loss() -> None:
     cosines = torch.tensor([[0.9, 0.1, -0.3], [0.2, 0.8, 0.1]])
     labels = torch.tensor([0, 1])
     plain = torch.nn.functional.cross_entropy(trainer.SCALE * cosines, labels)
@@ -59,9 +59,9 @@ def test_the_margin_asks_for_more() -> None:
     assert angular_loss(cosines, labels, 0.3) > plain
 
 
-def test_targets_are_read_in_the_middle_of_each_frame() -> None:
+def test_targets_are_read_at_the_centre_of_each_frame() -> None:
     activity = np.zeros((1000, 3), dtype=bool)
-    activity[100:, 1] = True  # from the first second on
+    activity[100:, 1] = True  # after the first second
     window = Window(np.zeros(160_000, np.float32), activity)
     found = targets([window])
     assert found.shape == (1, N_WINDOW_FRAMES, 3)
@@ -86,10 +86,10 @@ def bank() -> SoundBank:
     return SoundBank(rooms=(np.array([1, 0, 0.1], np.float32),), sounds=(noise,))
 
 
-def test_networks_learn_and_are_kept(
+def test_networks_are_trained_tuned_and_saved(
     hummers: list[Speaker], bank: SoundBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Small ones, from random weights, a few steps each; then the threshold, the folder and its card."""
+    """Small networks from random weights, a few steps each; then the threshold, the folder and its card."""
     monkeypatch.setattr(trainer, "CROPS", 16)
     monkeypatch.setattr(trainer, "WINDOWS", 4)
     monkeypatch.setattr(trainer, "WARMUP_STEPS", 2)
@@ -109,7 +109,7 @@ def test_networks_learn_and_are_kept(
     learned = {name: value.clone() for name, value in embedding.state_dict().items()}
     segmentation = make_segmentation(embedding, CONFIG)
     train_segmentation(segmentation, hummers, bank, 24, 1, log)
-    assert all(torch.equal(value, learned[name]) for name, value in embedding.state_dict().items()), "it only looks"
+    assert all(torch.equal(value, learned[name]) for name, value in embedding.state_dict().items()), "frozen"
     assert all(found[-1] < found[0] for found in losses.values()), losses
 
     tuned = tune(embedding, segmentation, CONFIG, talks([hummers], bank, seed=1, n=2))

@@ -1,4 +1,4 @@
-"""Augmented speech is still that speech: finite, within range, no shorter, and the same for the same seed."""
+"""Augmented speech is finite, within range, not truncated, and deterministic for a seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tone(seconds: float) -> np.ndarray:
     return (0.3 * np.sin(2 * np.pi * 440 * samples / SAMPLE_RATE_HZ)).astype(np.float32)
 
 
-def test_versions_differ_stay_in_range_and_never_lose_the_end(bank: SoundBank) -> None:
+def test_versions_differ_stay_in_range_and_are_not_truncated(bank: SoundBank) -> None:
     augmenter = Augmenter(bank, np.random.default_rng(2))
     speech = tone(1.5)
     versions = [augmenter.waveform(speech) for _ in range(60)]  # enough for every branch, babble included
@@ -41,13 +41,13 @@ def test_the_same_seed_gives_the_same_sound(bank: SoundBank) -> None:
         np.testing.assert_array_equal(one.waveform(tone(0.8)), other.waveform(tone(0.8)))
 
 
-def test_a_background_has_the_length_that_was_asked_for(bank: SoundBank) -> None:
+def test_a_background_has_the_requested_length(bank: SoundBank) -> None:
     augmenter = Augmenter(bank, np.random.default_rng(4))
     for n_samples in (1, 16_000, 80_000):
         assert augmenter.background_only(n_samples).shape == (n_samples,)
 
 
-def test_noise_has_the_slope_it_was_given() -> None:
+def test_noise_has_the_requested_slope() -> None:
     rng = np.random.default_rng(5)
     for slope in (0.0, 1.0, 2.0):
         power = np.abs(np.fft.rfft(augmentation.noise(rng, 4, slope))) ** 2
@@ -55,6 +55,6 @@ def test_noise_has_the_slope_it_was_given() -> None:
         assert np.log2(low / high) / 3 == pytest.approx(slope, abs=0.15)
 
 
-def test_music_has_notes(bank: SoundBank) -> None:
+def test_music_has_tones(bank: SoundBank) -> None:
     spectrum = np.abs(np.fft.rfft(augmentation.music(np.random.default_rng(6), 4.0)))
     assert spectrum.max() > 50 * np.median(spectrum)

@@ -1,4 +1,4 @@
-"""The channel: what is planned, what a small one looks like on disk, and that it comes out the same again."""
+"""The channel: its plan, the files of a small one, and determinism."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def _make(root: Path, seed: int = 3) -> Channel:
 
 def test_archive_and_inbox_share_no_sentence_no_voice_and_no_day() -> None:
     archive, inbox = (plan(side, seed=1, archive_minutes=35) for side in Side)
-    said = [{line.text for _, script in side for line in script.lines} for side in (archive, inbox)]
-    assert not said[0] & said[1]
+    texts = [{line.text for _, script in side for line in script.lines} for side in (archive, inbox)]
+    assert not texts[0] & texts[1]
     voices = [{voice.variant for _, script in side for voice in script.cast.values()} for side in (archive, inbox)]
     assert voices[0] <= set(variants(VoiceSet.CHANNEL_ARCHIVE))
     assert voices[1] <= set(variants(VoiceSet.CHANNEL_INBOX))
@@ -57,7 +57,7 @@ def test_archive_and_inbox_share_no_sentence_no_voice_and_no_day() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_most_words_of_the_inbox_are_known_from_the_archive() -> None:
+def test_most_words_of_the_inbox_occur_in_the_archive() -> None:
     words = []
     for side in Side:
         texts = (script.text for _, script in plan(side, seed=1, archive_minutes=35))
@@ -98,7 +98,9 @@ def test_each_programme_has_its_captions_and_the_inbox_has_none(made: tuple[Path
 
 
 @pytest.mark.parametrize(("name", "rate_hz", "n_channels"), [("news.mp4", 44_100, 2), ("weather.wav", 16_000, 1)])
-def test_the_media_is_what_it_says(made: tuple[Path, Channel], name: str, rate_hz: int, n_channels: int) -> None:
+def test_media_have_the_planned_format_and_length(
+    made: tuple[Path, Channel], name: str, rate_hz: int, n_channels: int
+) -> None:
     root, _ = made
     with av.open(str(root / "archive" / f"2026-03-02_{name}")) as container:
         stream = container.streams.audio[0]
@@ -110,7 +112,7 @@ def test_the_media_is_what_it_says(made: tuple[Path, Channel], name: str, rate_h
     assert 0 <= 1000 * n_samples / rate_hz - last_ms < 1500
 
 
-def test_captions_hold_the_words_in_order_without_overlap(made: tuple[Path, Channel]) -> None:
+def test_cues_are_in_order_and_do_not_overlap(made: tuple[Path, Channel]) -> None:
     root, _ = made
     cues = pysubs2.load(str(root / "archive" / "2026-03-02_news.srt"))
     assert len(cues) >= 5
@@ -119,7 +121,7 @@ def test_captions_hold_the_words_in_order_without_overlap(made: tuple[Path, Chan
     assert all(len(line) <= 42 for cue in cues for line in cue.plaintext.split("\n"))
 
 
-def test_references_agree_with_each_other(made: tuple[Path, Channel]) -> None:
+def test_references_are_consistent(made: tuple[Path, Channel]) -> None:
     root, _ = made
     stem = root / "references" / "2026-03-23_talk"
     document = json.loads(stem.with_suffix(".json").read_text())
@@ -134,17 +136,17 @@ def test_references_agree_with_each_other(made: tuple[Path, Channel]) -> None:
     assert not list((root / "references").glob("*late-film*"))
 
 
-def test_the_broken_file_is_no_audio(made: tuple[Path, Channel]) -> None:
+def test_the_broken_file_cannot_be_opened(made: tuple[Path, Channel]) -> None:
     root, _ = made
     with pytest.raises(av.error.InvalidDataError):
         av.open(str(root / "inbox" / "2026-03-23_late-film.mp4"))
 
 
-def test_made_once_it_is_not_made_again_until_something_is_missing(
+def test_an_existing_channel_is_reused_unless_the_arguments_differ(
     made: tuple[Path, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, first = made
-    monkeypatch.setattr(channel, "perform", None)  # any work would fail
+    monkeypatch.setattr(channel, "perform", None)  # synthesis would fail
     assert _make(root) == first
     with pytest.raises(TypeError):
         _make(root, seed=4)
@@ -162,7 +164,7 @@ print(digest.hexdigest())
 """
 
 
-def test_two_fresh_processes_make_the_same_sound() -> None:
+def test_two_fresh_processes_synthesise_the_same_audio() -> None:
     digests = [
         subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True).stdout
         for _ in range(2)

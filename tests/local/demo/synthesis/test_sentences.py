@@ -1,4 +1,4 @@
-"""Sentences stay in the model's characters, numbers in words, and the channel's two sides apart."""
+"""Sentences use only the model's characters, numbers are words, and the channel's two sides share no sentence."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_cardinals(number: int, words: str) -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 999_998))
-def test_every_number_has_its_own_words(number: int) -> None:
+def test_every_number_has_different_words(number: int) -> None:
     assert cardinal(number) != cardinal(number + 1)
     assert set(cardinal(number)) <= set(CHARACTERS)
 
@@ -80,7 +80,7 @@ def test_ordinals_and_years() -> None:
     assert year(1900) == "nineteen hundred"
 
 
-def test_base_sentences_are_deterministic_wide_and_writable() -> None:
+def test_base_sentences_are_deterministic_varied_and_in_the_alphabet() -> None:
     generator, again, other = SentenceGenerator(7), SentenceGenerator(7), SentenceGenerator(8)
     sentences = [generator.sentence() for _ in range(3000)]
     assert sentences == [again.sentence() for _ in range(3000)]
@@ -105,12 +105,12 @@ def test_archive_and_inbox_share_no_sentence(slot: str) -> None:
         assert all(side_of(s) is side for s in sentences)
 
 
-def test_sides_follow_the_words_not_the_marks() -> None:
+def test_the_side_ignores_case_and_punctuation() -> None:
     assert side_of("Good evening, from Selby.") is side_of("good evening from selby")
 
 
 @pytest.mark.parametrize("slot", PROGRAMME_SLOTS)
-def test_channel_sentences_are_written_as_captions_are(slot: str) -> None:
+def test_channel_sentences_are_capitalised_and_punctuated(slot: str) -> None:
     rng = random.Random(slot)
     for _ in range(200):
         text = sentence(slot, Side.ARCHIVE, rng)
@@ -127,7 +127,7 @@ def test_every_slot_of_the_lexicon_is_filled_and_used() -> None:
     assert set(LEXICON) - asked == set(PROGRAMME_SLOTS)
 
 
-def test_the_channel_speaks_several_hundred_words() -> None:
+def test_the_channels_vocabulary_has_several_hundred_words() -> None:
     rng = random.Random(5)
     texts = (sentence(slot, Side.ARCHIVE, rng) for slot in PROGRAMME_SLOTS for _ in range(150))
     assert 500 < len({word for text in texts for word in re.findall(r"[a-z']+", text.lower())}) < 1500

@@ -1,4 +1,4 @@
-"""The sets of voices share no speaker, and every voice in them speaks."""
+"""The sets of voices share no variant, and every voice produces speech."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, SynthesisError, Voice, s
 from local.demo.synthesis.voices import ACCENTS, VoiceSet, random_voice, variants
 
 
-def test_no_two_sets_share_a_vocal_tract() -> None:
+def test_no_two_sets_share_a_variant() -> None:
     for one, other in combinations(VoiceSet, 2):
         assert not set(variants(one)) & set(variants(other)), (one, other)
 
@@ -22,7 +22,7 @@ def test_base_training_has_most_of_them() -> None:
 
 
 @pytest.mark.parametrize("accent", ACCENTS)
-def test_every_accent_speaks(accent: str) -> None:
+def test_every_accent_produces_speech(accent: str) -> None:
     speech = speak("good evening", Voice(accent, "m3"))
     assert speech.dtype == np.float32
     assert 0.4 < len(speech) / ESPEAK_RATE_HZ < 2.5
@@ -30,12 +30,12 @@ def test_every_accent_speaks(accent: str) -> None:
 
 
 @pytest.mark.parametrize("voice_set", [VoiceSet.BASE_VALIDATION, VoiceSet.CHANNEL_ARCHIVE, VoiceSet.CHANNEL_INBOX])
-def test_every_vocal_tract_is_installed(voice_set: VoiceSet) -> None:
+def test_every_variant_is_installed(voice_set: VoiceSet) -> None:
     for variant in variants(voice_set):
         assert np.abs(speak("rain", Voice("en-us", variant))).max() > 0.02, variant
 
 
-def test_voices_differ_and_pace_and_pitch_are_heard() -> None:
+def test_voices_differ_in_pace_and_pitch() -> None:
     text = "the harbour was quiet"
     slow, fast = (speak(text, Voice("en-us", "m3", words_per_minute=rate)) for rate in (120, 190))
     assert len(slow) > 1.2 * len(fast)
