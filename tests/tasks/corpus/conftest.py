@@ -1,4 +1,4 @@
-"""A tiny corpus made on the spot, and its steps as the command line runs them."""
+"""A tiny generated corpus, and its steps as run from the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.contract import STEPS, Receipt
 from tasks.progress import no_progress
 from tasks.step import run_step
 
-settings.register_profile("no-deadline", deadline=None)  # a busy machine is no failure
+settings.register_profile("no-deadline", deadline=None)  # machines may be busy
 settings.load_profile("no-deadline")
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -25,7 +25,7 @@ CUE_S, GAP_S = 2.4, 0.2
 
 
 def sound(seconds: float, seed: int) -> bytes:
-    """A WAV of a tone in noise: nothing is said, but every seed sounds different."""
+    """A WAV of a tone in noise, without speech, different for every seed."""
     t = np.arange(round(seconds * 16_000)) / 16_000
     samples = 0.2 * np.sin(2 * np.pi * (150 + 7 * seed) * t) + 0.05 * np.random.default_rng(seed).standard_normal(
         len(t)
@@ -36,7 +36,7 @@ def sound(seconds: float, seed: int) -> bytes:
 
 
 def captions(seconds: float, word: str = "evening", delay_s: float = 0.0) -> bytes:
-    """SubRip cues over the whole time, from `delay_s` on."""
+    """SubRip cues over the whole duration, shifted by `delay_s`."""
     cues = []
     for number in range(int(seconds / (CUE_S + GAP_S))):
         start = delay_s + number * (CUE_S + GAP_S)
@@ -56,7 +56,7 @@ class Pipeline:
         return storage.join(self.root, "media")
 
     def add(self, name: str, seconds: float = 12.0, seed: int = 0) -> None:
-        """One more programme with captions."""
+        """Add a programme with captions."""
         storage.write(storage.join(self.media, f"{name}.wav"), sound(seconds, seed))
         storage.write(storage.join(self.media, f"{name}.srt"), captions(seconds))
 
@@ -78,7 +78,7 @@ class Pipeline:
         return self.step("assemble-dataset", scan=scan.result, extracted=tuple(r.result for r in extracted))
 
     def run(self) -> Receipt:
-        """The whole chain: assemble-dataset's receipt."""
+        """Run all steps. Returns the receipt of assemble-dataset."""
         scan = self.scan()
         return self.assemble(scan, self.extract(self.prepare(scan)))
 
@@ -95,13 +95,13 @@ def pipeline(storage_root: str) -> Pipeline:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Pipeline:
-    """For what depends on files alone."""
+    """For tests that depend on local files."""
     return Pipeline(tmp_path.as_uri())
 
 
 @pytest.fixture
 def bucket(s3: str) -> Pipeline:
-    """For what depends on S3 alone."""
+    """For tests that depend on S3."""
     return Pipeline(s3)
 
 

@@ -1,4 +1,4 @@
-"""A configuration is a value: it survives JSON, and its digest follows its numbers alone."""
+"""Feature configurations are values: round trip through JSON, and digests of their parameters."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.family}-{c.hop_samples}-{c.n_mels}")
-def test_json_brings_back_an_equal_configuration_with_the_same_digest(config: FeaturesConfig) -> None:
+def test_json_round_trip_keeps_configuration_and_digest(config: FeaturesConfig) -> None:
     read = FeaturesConfig.from_json(config.to_json())
     assert read == config
     assert read.digest == config.digest
     assert isinstance(read.family, FeatureFamily)
 
 
-def test_digests_differ_where_any_number_differs() -> None:
+def test_digests_differ_if_any_parameter_differs() -> None:
     assert len({config.digest for config in CONFIGS}) == len(CONFIGS)
     config = parakeet(320)
     for field in dataclasses.fields(config):
@@ -51,12 +51,12 @@ def test_the_digest_is_of_the_canonical_json() -> None:
 def test_frames_by_family(n_samples: int) -> None:
     assert parakeet(320).n_frames(n_samples) == n_samples // 320
     assert whisper().n_frames(n_samples) == 3000
-    n_whole = len(range(0, n_samples - 399, 160))  # those that fit into it
+    n_whole = len(range(0, n_samples - 399, 160))  # frames that fit completely
     assert kaldi().n_frames(n_samples) == n_whole
     assert wav2vec2_bert().n_frames(n_samples) == n_whole // 2
 
 
-def test_two_frames_in_one_are_half_as_many_and_twice_as_wide() -> None:
+def test_stacking_halves_the_frames_and_doubles_their_width() -> None:
     config = wav2vec2_bert()
     assert (config.n_features, config.frame_rate_hz) == (160, 50.0)
     assert (parakeet().n_features, parakeet().frame_rate_hz) == (80, 100.0)
@@ -72,7 +72,7 @@ def test_two_frames_in_one_are_half_as_many_and_twice_as_wide() -> None:
         ({"family": "wavelet"}, "wavelet"),
     ],
 )
-def test_impossible_numbers_are_refused(change: dict[str, object], message: str) -> None:
+def test_invalid_parameters_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(parakeet(), **change)  # type: ignore[arg-type]
 

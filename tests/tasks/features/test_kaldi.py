@@ -11,11 +11,11 @@ import soundfile
 from tasks.features.config import kaldi
 from tasks.features.logmel import LogMel
 
-NEAR = 11.0  # natural logarithms of power below a frame's loudest: 48 dB
+NEAR = 11.0  # natural log of power below a frame's maximum: 48 dB
 
 
 def read_archive(path: Path) -> np.ndarray:
-    """The one matrix of a Kaldi text archive, `(n_frames, n_columns)`."""
+    """The single matrix of a Kaldi text archive, `(n_frames, n_columns)`."""
     text = path.read_text()
     rows = text[text.index("[") + 1 : text.index("]")].strip().splitlines()
     return np.array([[float(value) for value in row.split()] for row in rows])
@@ -25,12 +25,11 @@ def read_archive(path: Path) -> np.ndarray:
     ("name", "n_mels", "first_column"), [("test", 23, 0), ("test-40", 40, 0), ("test-with-energy", 23, 1)]
 )
 def test_a_swept_tone_has_the_values_of_kaldi(name: str, n_mels: int, first_column: int, speech: Path) -> None:
-    """Where a filter hears the tone, to the last digits that the archive holds. Far from it, a filter hears what single
-    precision leaves of the tone, in Kaldi's arithmetic and not in ours; kaldi-native-fbank is 0.03 off there too.
+    """Near the tone, equal to the last digits in the archive. Filters far from it contain rounding errors of Kaldi's
+    single precision, which ours do not; kaldi-native-fbank differs by 0.03 there too.
 
     The archive with energy has it in its first column, which we do not compute. Not comparable by definition are the
-    archives without snipped edges (frames around their centre, mirrored ends) and the MFCC (a cosine transform of
-    these values).
+    archives without snipped edges (centred frames, reflected ends) and the MFCC (a cosine transform of these values).
     """
     folder = speech / "reference_features" / "kaldi"
     waveform, _ = soundfile.read(folder / "test.wav", dtype="float32")
@@ -38,8 +37,8 @@ def test_a_swept_tone_has_the_values_of_kaldi(name: str, n_mels: int, first_colu
     (ours,) = LogMel(kaldi(n_mels))([waveform])
     assert ours.shape == reference.shape
     difference = np.abs(ours.numpy() - reference)
-    heard = reference > reference.max(axis=1, keepdims=True) - NEAR
-    assert heard.mean() > 0.1
-    assert difference[heard].max() < 1e-3
+    near = reference > reference.max(axis=1, keepdims=True) - NEAR
+    assert near.mean() > 0.1
+    assert difference[near].max() < 1e-3
     assert np.median(difference) < 1e-4
     assert difference.max() < 0.04

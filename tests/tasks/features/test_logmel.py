@@ -1,4 +1,4 @@
-"""Our features against transformers' extractors, on signals made here and on real speech."""
+"""Our features against transformers' extractors, on synthetic signals and real speech."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 
 
 def voice_like(n_samples: int, seed: int = 0) -> np.ndarray:
-    """A gliding tone with overtones, syllables of loudness and a little noise: something with structure."""
+    """A gliding tone with overtones, a syllabic envelope and a little noise."""
     rng = np.random.default_rng(seed)
     seconds = np.arange(n_samples) / RATE_HZ
     phase = 2 * np.pi * np.cumsum(120 + 40 * np.sin(2 * np.pi * 0.7 * seconds)) / RATE_HZ
@@ -46,7 +46,7 @@ CLIPS = (  # read books with next to nothing above the speech, a noisy meeting, 
 EDGES = [30 * RATE_HZ - 201, 30 * RATE_HZ - 199, 30 * RATE_HZ - 41, 30 * RATE_HZ - 1, 30 * RATE_HZ, 30 * RATE_HZ + 1]
 
 Reference = Callable[[list[np.ndarray]], list[np.ndarray]]
-"""transformers' own features of waveforms, `(n_frames, n_features)` each, without what its mask hides."""
+"""transformers' features of waveforms, `(n_frames, n_features)` each, without masked frames."""
 
 
 def parakeet_reference(hop_samples: int, n_mels: int = 80) -> Reference:
@@ -118,7 +118,7 @@ def test_thirty_seconds_and_a_sample_more_or_less_equal_the_reference(
 
 @pytest.mark.parametrize("hop_samples", [160, 320])
 def test_parakeet_before_normalisation_equals_the_reference_on_silence_too(hop_samples: int) -> None:
-    """Normalised silence is rounding noise over rounding noise in the reference; before it, all is comparable."""
+    """Normalised silence is a ratio of rounding errors in the reference; before normalisation it is comparable."""
     extractor = ParakeetFeatureExtractor(hop_length=hop_samples)
     silence = np.zeros(RATE_HZ, dtype=np.float32)
     (ours,) = LogMel(parakeet(hop_samples, per_feature_norm=False))([silence])
@@ -141,11 +141,13 @@ def test_wav2vec2_bert_equals_the_reference_on_silence(n_samples: int) -> None:
     assert np.abs(bert_reference()(silence)[0]).max() < 0.01
 
 
-def test_wav2vec2_bert_pairs_what_the_reference_pairs() -> None:
-    """Up to two frames, and one more that has no partner: the reference pads it, and its mask hides the pair."""
+def test_wav2vec2_bert_stacks_the_same_frames_as_the_reference() -> None:
+    """Also with an odd number of frames: the reference pads the last one, and its mask hides the pair."""
     lengths = [240, 400, 559, 880, 1039, 1040, 1200, 1359, 1360]
     waveforms = [voice_like(n) for n in lengths]
-    config = dataclasses.replace(wav2vec2_bert(), per_feature_norm=False)  # of two frames, it is mostly rounding
+    config = dataclasses.replace(
+        wav2vec2_bert(), per_feature_norm=False
+    )  # with two frames, it is mostly rounding error
     for ours, waveform in zip(LogMel(config)(waveforms), waveforms, strict=True):
         (theirs,) = bert_reference(normalised=False)([waveform])
         assert ours.shape == theirs.shape
@@ -165,7 +167,7 @@ def test_whisper_equals_the_reference_on_silence_and_in_a_batch(n_mels: int) -> 
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=list(REFERENCES))
-def test_an_utterance_has_the_same_features_alone_and_in_any_company(config: FeaturesConfig) -> None:
+def test_features_do_not_depend_on_the_batch(config: FeaturesConfig) -> None:
     extract = LogMel(config)
     for alone, together in zip(BATCH, extract(BATCH), strict=True):
         torch.testing.assert_close(extract([alone])[0], together, atol=1e-5, rtol=0)
@@ -182,21 +184,21 @@ def test_every_length_has_its_frames_and_no_value_is_nan(config: FeaturesConfig,
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("config", CONFIGS, ids=list(REFERENCES))
-def test_a_gpu_finds_the_same(config: FeaturesConfig) -> None:
+def test_gpu_features_equal_cpu_features(config: FeaturesConfig) -> None:
     for there, here in zip(LogMel(config, "cuda")(BATCH), LogMel(config)(BATCH), strict=True):
         assert there.is_cuda
         torch.testing.assert_close(there.cpu(), here, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("config", [parakeet(), wav2vec2_bert()], ids=["parakeet", "wav2vec2-bert"])
-def test_one_sample_and_nothing_at_all_have_no_frame(config: FeaturesConfig) -> None:
-    """Here Parakeet's reference has frames that its mask hides, and wav2vec2-BERT's fails below 240 samples."""
+def test_one_sample_and_no_samples_have_no_frame(config: FeaturesConfig) -> None:
+    """Parakeet's reference has masked frames here, and wav2vec2-BERT's fails below 240 samples."""
     assert LogMel(config)([]) == []
     empty, one = LogMel(config)([np.zeros(0, np.float32), np.ones(1, np.float32)])
     assert empty.shape == one.shape == (0, config.n_features)
 
 
-def test_whisper_hears_silence_in_nothing() -> None:
+def test_whisper_features_of_no_samples_are_those_of_silence() -> None:
     (nothing,) = LogMel(whisper())([np.zeros(0, np.float32)])
     assert torch.isfinite(nothing).all()
 
@@ -215,7 +217,7 @@ def test_stereo_is_refused() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(gain_db=st.floats(-20, 20), n_frames=st.integers(2, 60))
-def test_normalised_features_do_not_know_the_gain(gain_db: float, n_frames: int) -> None:
+def test_normalised_features_do_not_depend_on_gain(gain_db: float, n_frames: int) -> None:
     logs = torch.from_numpy(voice_like(n_frames * 80).reshape(n_frames, 80)) * 100
     louder = logs + gain_db * float(np.log(10)) / 10
     torch.testing.assert_close(per_feature_norm(louder), per_feature_norm(logs), atol=2e-3, rtol=0)

@@ -1,4 +1,4 @@
-"""Mel filters against transformers' and against values that MATLAB computed."""
+"""Mel filters against transformers and against values computed by MATLAB."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_kaldis_filters(n_mels: int) -> None:
 
 
 @pytest.mark.parametrize("number", ["001", "017", "033", "049", "065", "097"])
-def test_slaneys_filters_are_those_of_matlab(number: str, speech: Path) -> None:
-    """`fft2melmx` of the Auditory Toolbox, at other rates, sizes and tops than any model's (librosa's test data). It
-    fills the upper half of the spectrum with zeros, which we do not have."""
+def test_slaneys_filters_equal_matlabs(number: str, speech: Path) -> None:
+    """`fft2melmx` of the Auditory Toolbox, at other rates, sizes and upper limits than any model's (librosa's test
+    data). It fills the upper half of the spectrum with zeros, which we leave out."""
     reference = scipy.io.loadmat(
         speech / "reference_features" / "mel_filters" / f"feature-melfb-{number}.mat", squeeze_me=True
     )
@@ -59,7 +59,7 @@ def test_slaneys_filters_are_those_of_matlab(number: str, speech: Path) -> None:
     assert not reference["wts"][:, n_bins:].any()
 
 
-def test_slaneys_scale_is_that_of_matlab(speech: Path) -> None:
+def test_slaneys_scale_equals_matlabs(speech: Path) -> None:
     folder = speech / "reference_features" / "mel_filters"
     to_mel = scipy.io.loadmat(folder / "feature-hz_to_mel-001.mat", squeeze_me=True)
     to_hz = scipy.io.loadmat(folder / "feature-mel_to_hz-001.mat", squeeze_me=True)
@@ -67,7 +67,7 @@ def test_slaneys_scale_is_that_of_matlab(speech: Path) -> None:
     assert mel_to_hz(to_hz["f"]) == pytest.approx(float(to_hz["result"]), abs=1e-12)
 
 
-def test_slaneys_scale_there_and_back() -> None:
+def test_slaneys_scale_round_trip() -> None:
     hz = np.linspace(0, 24_000, 1_001)
     np.testing.assert_allclose(mel_to_hz(hz_to_mel(hz)), hz, atol=1e-9)
     assert (np.diff(hz_to_mel(hz)) > 0).all()

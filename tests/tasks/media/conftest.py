@@ -1,4 +1,4 @@
-"""Hypothesis measures time; the machines that run these tests are shared."""
+"""Hypothesis without deadlines: these tests run on shared machines."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MARK_EVERY_S, MARK_S, MARK_HZ = 1.0, 0.05, 1000.0
 
 
 def marked(duration_s: float, rate_hz: int = RATE_HZ, seed: int = 0) -> np.ndarray:
-    """Faint noise with a loud beep at every full second, so that a lost or moved second is seen."""
+    """Faint noise with a loud beep at every full second, so that lost or shifted seconds show."""
     n_samples = round(duration_s * rate_hz)
     time_s = np.arange(n_samples) / rate_hz
     noise = np.random.default_rng(seed).standard_normal(n_samples) * 1e-3
@@ -26,7 +26,7 @@ def marked(duration_s: float, rate_hz: int = RATE_HZ, seed: int = 0) -> np.ndarr
 
 
 def marks_s(samples: np.ndarray, rate_hz: int = 16_000) -> list[float]:
-    """Where the beeps begin."""
+    """Start times of the beeps."""
     n_step = rate_hz // 200
     level = np.abs(samples[: len(samples) // n_step * n_step]).reshape(-1, n_step).max(axis=1)
     loud = level > 0.1
@@ -35,7 +35,7 @@ def marks_s(samples: np.ndarray, rate_hz: int = 16_000) -> list[float]:
 
 @dataclass
 class Track:
-    """One audio track to be encoded. `samples` is `(n_channels, n_samples)`, float32."""
+    """An audio track to encode. `samples` is `(n_channels, n_samples)`, float32."""
 
     samples: np.ndarray
     codec: str = "pcm_s16le"
@@ -58,7 +58,7 @@ def encode(
     video: bool = False,
     frame_rate: Fraction = Fraction(25),
 ) -> bytes:
-    """A medium with these tracks; with `video`, a small black picture at 25 frames a second beside them."""
+    """Encode these tracks; with `video`, also a small black picture at 25 frames a second."""
     tracks = [tracks] if isinstance(tracks, Track) else list(tracks)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
@@ -132,7 +132,7 @@ def frame_of(samples: np.ndarray, sample_format: str, layout: str, rate_hz: int,
 def wav(
     samples: np.ndarray, rate_hz: int = 16_000, *, claimed_bytes: int | None = None, bits: int = 16, channels: int = 0
 ) -> bytes:
-    """A RIFF WAVE file written by hand; `claimed_bytes` is what its data chunk says. `(n_channels, n_samples)`."""
+    """A RIFF WAVE file written by hand; `claimed_bytes`: the length in its data chunk. `(n_channels, n_samples)`."""
     n_channels = channels or len(samples)
     data = (samples.T * 32767).astype("<i2").tobytes()
     claimed = len(data) if claimed_bytes is None else claimed_bytes
@@ -146,7 +146,7 @@ def wav(
 
 
 def rf64(samples: np.ndarray, rate_hz: int, claimed_samples: int) -> bytes:
-    """A WAV of more than 4 GB, so it says, with 64 bit lengths."""
+    """A WAV with 64-bit lengths, which declares more than 4 GB."""
     data = (samples.T * 32767).astype("<i2").tobytes()
     claimed_bytes = min(claimed_samples * 2 * len(samples), 2**64 - 1)
     ds64 = struct.pack("<QQQI", 2**63, claimed_bytes, min(claimed_samples, 2**64 - 1), 0)
@@ -173,7 +173,7 @@ def caf(samples: np.ndarray, labels: tuple[int, ...], rate_hz: int = RATE_HZ) ->
 
 
 def with_total_samples(flac: bytes, n_samples: int) -> bytes:
-    """A FLAC file whose header claims so many samples (36 bits)."""
+    """A FLAC file whose header declares `n_samples` (36 bits)."""
     patched = bytearray(flac)
     patched[21] = (patched[21] & 0xF0) | (n_samples >> 32 & 0xF)
     patched[22:26] = (n_samples & 0xFFFFFFFF).to_bytes(4, "big")
@@ -181,7 +181,7 @@ def with_total_samples(flac: bytes, n_samples: int) -> bytes:
 
 
 def flipped(data: bytes, n_bits: int, seed: int, *, keep: int = 0) -> bytes:
-    """`data` with so many bits turned over, none of them in the first `keep` bytes."""
+    """`data` with `n_bits` flipped, none of them in the first `keep` bytes."""
     random = np.random.default_rng(seed)
     damaged = bytearray(data)
     for at in random.integers(keep, len(data), n_bits):

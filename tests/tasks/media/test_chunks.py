@@ -36,7 +36,7 @@ def test_chunks_cover_all_speech_within_the_limit(segments: list[SpeechSegment],
         parts = [c for c in found if c.start_ms < segment.end_ms and c.end_ms > segment.start_ms]
         covered = sum(min(c.end_ms, segment.end_ms) - max(c.start_ms, segment.start_ms) for c in parts)
         assert covered == segment.duration_ms
-    # What is no speech comes in only where neighbours are joined.
+    # Non-speech is included only where neighbours are joined.
     assert sum(c.duration_ms for c in found) <= sum(s.duration_ms for s in segments) + join_ms * len(segments)
 
 
@@ -57,16 +57,16 @@ def test_neighbours_are_joined_while_they_fit():
 def test_a_long_segment_is_cut_where_it_is_cheapest():
     pauses = (Pause(3000, -50.0), Pause(7000, -60.0), Pause(9000, -20.0), Pause(14_000, -70.0))
     assert list(chunks([SpeechSegment(0, 15_000, pauses)], max_ms=10_000)) == [Chunk(0, 7000), Chunk(7000, 15_000)]
-    # Without any place to cut it is cut all the same.
+    # Without a pause it is cut at the limit.
     assert [c.duration_ms for c in chunks([SpeechSegment(0, 25_000)], max_ms=10_000)] == [10_000, 10_000, 5000]
 
 
-def test_room_is_filled_up_to_a_pause_where_that_is_asked_for():
+def test_fill_cuts_a_segment_at_a_pause_to_use_the_room():
     pauses = (Pause(7000, -40.0), Pause(9000, -60.0), Pause(9800, -50.0), Pause(12_000, -70.0))
     segments = [SpeechSegment(0, 4000), SpeechSegment(4500, 13_000, pauses)]
     assert list(chunks(segments, max_ms=10_000)) == [Chunk(0, 4000), Chunk(4500, 13_000)]
     assert list(chunks(segments, max_ms=10_000, fill=True)) == [Chunk(0, 9000), Chunk(9000, 13_000)]
-    # Little room, or none with a pause in it, is left as it is.
+    # Not if there is little room, or no pause in it.
     little = [SpeechSegment(0, 8000), SpeechSegment(8100, 13_000, (Pause(9900, -70.0),))]
     assert list(chunks(little, max_ms=10_000, fill=True)) == [Chunk(0, 8000), Chunk(8100, 13_000)]
     assert list(chunks([SpeechSegment(0, 4000), SpeechSegment(4500, 13_000)], max_ms=10_000, fill=True)) == [
@@ -75,13 +75,13 @@ def test_room_is_filled_up_to_a_pause_where_that_is_asked_for():
     ]
 
 
-def test_a_limit_that_holds_nothing_is_refused():
+def test_a_limit_of_zero_is_refused():
     with pytest.raises(ValueError, match="max_ms must be positive"):
         list(chunks([], max_ms=0))
 
 
 def test_cuts_in_running_speech_fall_between_words(speech: Path):
-    """Read sentences without a pause between them, over noise 15 dB below: cuts meet (almost) no speech."""
+    """Read sentences without pauses between them, with noise 15 dB below: cuts hit (almost) no speech."""
     parts = []
     for path in sorted((speech / "sentences" / "audiobook").glob("*.flac"))[::4]:
         sentence = load_audio(path)

@@ -40,7 +40,7 @@ def test_silence_and_nothing():
 
 
 @given(cuts=st.lists(st.integers(0, 3 * RATE_HZ), max_size=6))
-def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]):
+def test_the_result_does_not_depend_on_block_sizes(cuts: list[int]):
     samples = np.random.default_rng(2).standard_normal(3 * RATE_HZ) * np.linspace(0.001, 0.3, 3 * RATE_HZ)
     whole, parts = metered(samples), metered(samples, *cuts)
     for name in ("rms_dbfs", "gated_dbfs", "peak_dbfs"):

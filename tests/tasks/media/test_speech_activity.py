@@ -29,7 +29,7 @@ def level(samples: np.ndarray, rms: float = SPEECH_RMS) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def sentences(speech: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Sentences of many speakers with two seconds between them, and where speech is loud enough to count.
+    """Sentences of many speakers with two seconds between them, and a mask of where speech is loud enough to count.
 
     Both `(n_samples,)`. Speech is what is less than 25 dB below the loudest fifth of its sentence.
     """
@@ -114,8 +114,8 @@ def test_silence_has_no_speech_and_costs_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @given(cuts=st.lists(st.integers(0, 3 * RATE_HZ), max_size=5))
-def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]):
-    """Noise that is shaped like syllables, for want of a voice."""
+def test_the_result_does_not_depend_on_block_sizes(cuts: list[int]):
+    """Noise with the envelope of syllables, in place of a voice."""
     random = np.random.default_rng(5)
     time_s = np.arange(3 * RATE_HZ) / RATE_HZ
     buzz = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 9))
@@ -131,7 +131,7 @@ def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]):
 
 
 def test_the_network_agrees_with_faster_whispers_own(sentences):
-    """Apart from the last window, whose end its code overwrites."""
+    """Except for the last window, whose end faster-whisper overwrites."""
     from faster_whisper.vad import get_vad_model
 
     samples = sentences[0][: 20 * RATE_HZ // 512 * 512]
@@ -163,7 +163,7 @@ def test_segments_are_ordered_apart_inside_and_complete(probabilities: list[floa
         assert all(a.at_ms < b.at_ms for a, b in pairwise(segment.pauses))
     for before, after in pairwise(segments):
         assert before.end_ms < after.start_ms
-    # Two certain windows in a row are always inside a segment.
+    # Two windows with certain speech in a row are always inside a segment.
     for window, (a, b) in enumerate(pairwise(probabilities)):
         if a >= OPTIONS.threshold and b >= OPTIONS.threshold:
             assert any(s.start_ms <= window * WINDOW_MS and (window + 2) * WINDOW_MS <= s.end_ms for s in segments)
@@ -173,10 +173,10 @@ def test_padding_and_hangover():
     # 10 windows of silence, 5 of speech, 20 of silence.
     (segment,) = segmented([0.0] * 10 + [1.0] * 5 + [0.0] * 20)
     assert (segment.start_ms, segment.end_ms) == (10 * 32 - 96, 15 * 32 + 96)
-    # Silence of 9 windows is too short to end it; of 11 with padding of 3 either side is not.
+    # 9 windows of silence are too short to end it; 11, with padding of 3 on either side, are not.
     assert len(segmented([1.0] * 5 + [0.0] * 9 + [1.0] * 5)) == 1
     assert len(segmented([1.0] * 5 + [0.0] * 11 + [1.0] * 5)) == 2
-    # One window alone is a click.
+    # A single window is a click.
     assert segmented([0.0] * 10 + [1.0] + [0.0] * 20) == []
 
 

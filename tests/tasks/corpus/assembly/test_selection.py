@@ -1,4 +1,4 @@
-"""What is selected, repeats and leaks, on rows made up."""
+"""Selection, duplicates and leaks, on synthetic rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows_with(
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), CODES, st.booleans()), max_size=12))
-def test_one_copy_of_each_sound_stays_the_held_out_one(made: list[tuple[int, int, bool]]) -> None:
+def test_one_copy_of_each_audio_is_kept_preferably_held_out(made: list[tuple[int, int, bool]]) -> None:
     sounds, splits, candidates = ([row[column] for row in made] for column in range(3))
     rows = rows_with(sounds, list(range(len(made))), splits)
     among = np.array(candidates, bool)
@@ -61,8 +61,8 @@ def test_leaks_are_found_wherever_they_are(made: list[tuple[int, int, int]]) -> 
     assert set(leaking_audio(rows, np.ones(len(rows), bool)).tolist()) == in_two_splits(sounds)
 
 
-def test_of_two_copies_the_one_whose_caption_matches_stays() -> None:
-    """Also when the other is held out, or would have come first."""
+def test_of_two_copies_the_one_with_a_matching_caption_is_kept() -> None:
+    """Even if the other one is held out or comes first."""
     test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
     rows = rows_with([1, 1, 1, 2], [1, 2, 3, 4], [test, train, train, train], [0.9, 0.1, 0.2, 0.50001])
     selection = select(rows, max_match_error=0.5)
@@ -71,8 +71,8 @@ def test_of_two_copies_the_one_whose_caption_matches_stays() -> None:
     assert selection.kept.tolist() == [False, True, False, False]
 
 
-def test_a_programme_that_lies_there_twice_is_taken_once() -> None:
-    """Its captions are cut otherwise, so no utterance is the same; the copy that is held out stays."""
+def test_a_programme_that_occurs_twice_is_used_once() -> None:
+    """Its captions are cut differently, so no utterance is equal; the held-out copy is kept."""
     test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
     rows = rows_with(
         sounds=[1, 2, 3, 4, 5],
@@ -87,7 +87,7 @@ def test_a_programme_that_lies_there_twice_is_taken_once() -> None:
     assert len(leaking_audio(rows, selection.kept)) == 0
 
 
-def test_a_copy_without_a_caption_that_matches_keeps_no_other_out() -> None:
+def test_a_copy_with_a_mismatched_caption_displaces_no_other() -> None:
     test, train = SPLIT_CODES[Split.TEST], SPLIT_CODES[Split.TRAIN]
     rows = rows_with([1, 2], [10, 20], [test, train], errors=[0.9, 0.1], programme_sounds=[7, 7])
     assert select(rows, max_match_error=0.5).kept.tolist() == [False, True]

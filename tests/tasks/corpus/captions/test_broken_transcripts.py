@@ -1,4 +1,4 @@
-"""Transcripts as they really come: one table of formats and what is wrong with them, and what is cut from each.
+"""Transcripts as found in practice: a table of formats and defects, and what is cut from each.
 
 The programme has twelve seconds; every good transcript says "good evening." from 1 s to 4 s and "here is the news."
 from 6 s to 9 s, and the utterances are padded by a tenth of a second.
@@ -54,7 +54,7 @@ def srt(*cues: tuple[str, str, str]) -> str:
     return "\n".join(f"{n}\n{a} --> {b}\n{text}\n" for n, (a, b, text) in enumerate(cues, start=1))
 
 
-# Name: file, what is kept, reasons of what is dropped, reason of the programme's warning.
+# Name: file, kept rows, reasons of dropped rows, reason of the programme's warning.
 GOOD = (BOTH, set(), None)
 TABLE: dict[str, tuple[str, bytes, tuple[list[tuple[int, int, str]], set[Reason], Reason | None]]] = {
     "srt": ("show.srt", SRT.encode(), GOOD),
@@ -181,7 +181,7 @@ Row = tuple[int, int, str]
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[Row]], dict[str, list[ItemOutcome]]]:
-    """Every case as a programme of one corpus: the rows and the outcomes of each, by the number of its folder."""
+    """Every case as a programme of one corpus: its rows and outcomes, by the number of its folder."""
     pipeline = Pipeline(tmp_path_factory.mktemp("corpus").as_uri())
     for number, (file, data, _) in enumerate(TABLE.values()):
         for name, content in (("show.wav", sound(12.0, seed=0)), (file, data)):
@@ -201,7 +201,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[R
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_each_gives_what_can_be_used_and_says_what_cannot(name: str, prepared) -> None:
+def test_usable_parts_are_kept_and_problems_reported(name: str, prepared) -> None:
     rows, outcomes = prepared
     programme_id = f"{list(TABLE).index(name)}.show"
     _, _, (kept, reasons, warning) = TABLE[name]

@@ -1,4 +1,4 @@
-"""Caption readers: the formats, their bad habits, and what is said about what cannot be read."""
+"""Caption readers: the formats, their quirks, and error messages."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_ebu_tt_counts_from_the_start_of_the_programme() -> None:
     assert times(parse_ttml(from_zero)[0]) == [(2.0, 3.48, "Hello.", "")]
 
 
-def test_a_ttml_document_opens_nothing_else() -> None:
+def test_ttml_resolves_no_external_entities() -> None:
     document = b"""<!DOCTYPE tt [<!ENTITY secret SYSTEM "file:///etc/hostname">]>
       <tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="1s" end="2s">x &secret; y</p></div></body></tt>"""
     cues, _ = parse_ttml(document)
@@ -121,7 +121,7 @@ def test_a_ttml_document_opens_nothing_else() -> None:
     ),
     st.sampled_from(["srt", "vtt"]),
 )
-def test_reads_what_pysubs2_writes(cues: list[tuple[int, int, str]], kind: str) -> None:
+def test_reads_the_output_of_pysubs2(cues: list[tuple[int, int, str]], kind: str) -> None:
     subtitles = pysubs2.SSAFile()
     for start_ms, duration_ms, text in sorted(cues):
         subtitles.append(pysubs2.SSAEvent(start=start_ms, end=start_ms + duration_ms, text=text))
@@ -140,7 +140,7 @@ def test_western_european_is_the_last_resort() -> None:
     assert decode_text("Déjà vu – “café”".encode("cp1252")) == "Déjà vu – “café”"
 
 
-def test_turkish_of_windows_keeps_its_letters(storage_root: str) -> None:
+def test_windows_1254_keeps_turkish_letters(storage_root: str) -> None:
     uri = storage.join(storage_root, "a.srt")
     storage.write(uri, "00:01,000 --> 00:04,000\nKırmızı kapı, iyi yıllar İzmir".encode("cp1254"))
     (cue,) = read_transcript(uri, "tr-TR").supervisions
@@ -172,27 +172,27 @@ TWO_CUES = "1\n00:00:01,000 --> 00:00:04,000\n- Are you coming?\n\n- Yes.\n\n2\n
 
 
 @pytest.mark.parametrize("text", [TWO_CUES, TWO_CUES.replace("\n", "\n\n")])
-def test_an_empty_line_inside_a_subrip_cue_costs_no_words(text: str) -> None:
+def test_an_empty_line_inside_a_subrip_cue_loses_no_words(text: str) -> None:
     cues, problems = parse_subtitles(text)
     assert [cue.text for cue in cues] == ["- Are you coming?\n- Yes.", "Good."]
     assert problems == []
 
 
 def test_automatic_captions_whose_first_line_is_a_space() -> None:
-    """As YouTube writes them: a cue of new words, then the same for a moment with a line of space below."""
-    said = ["hello world", "next line", "third one", "the last"]
+    """As YouTube writes them: a cue of new words, then the same briefly with a blank line below."""
+    spoken = ["hello world", "next line", "third one", "the last"]
     blocks, before = [], " "
-    for n, line in enumerate(said):
+    for n, line in enumerate(spoken):
         first, _, rest = line.partition(" ")
         blocks.append(f"00:0{n}.000 --> 00:0{n}.990 align:start\n{before}\n{first}<00:0{n}.500><c> {rest}</c>\n")
         blocks.append(f"00:0{n}.990 --> 00:0{n + 1}.000 align:start\n{line}\n \n")
         before = line
     cues, problems = parse_subtitles("\n".join(["WEBVTT\nKind: captions\n", *blocks]))
-    assert [(cue.start_s, cue.text) for cue in unroll(cues)] == list(enumerate(said))
+    assert [(cue.start_s, cue.text) for cue in unroll(cues)] == list(enumerate(spoken))
     assert problems == []
 
 
-def test_lines_of_webvtt_that_belong_to_no_cue_are_told() -> None:
+def test_webvtt_lines_outside_cues_are_reported() -> None:
     cues, problems = parse_subtitles(
         "WEBVTT\n\n00:01.000 --> 00:02.000\nOne.\n\nLost.\n\nid\n00:02.000 --> 00:03.000\nTwo."
     )
@@ -225,7 +225,7 @@ def test_any_bytes_are_ttml_or_refused(data: bytes) -> None:
         assert all(cue.end_s is not None and cue.start_s < cue.end_s for cue in cues)
 
 
-def test_roll_up_captions_are_spoken_once() -> None:
+def test_roll_up_captions_are_read_once() -> None:
     lines = ["one two", "three four", "five six", "seven eight", "nine ten", "eleven"]
     scrolled = [Supervision(start_s=0.0, end_s=1.0, text=lines[0])]
     for n, (a, b) in enumerate(itertools.pairwise(lines), start=1):
@@ -233,14 +233,14 @@ def test_roll_up_captions_are_spoken_once() -> None:
     assert [cue.text for cue in unroll(scrolled)] == lines
 
 
-def test_what_is_said_twice_stays_twice() -> None:
+def test_lines_spoken_twice_are_kept_twice() -> None:
     texts = ["Yes.", "Yes.", "And now", "the weather", "from the north", "to the south"]
     cues = [Supervision(start_s=n, end_s=n + 1.0, text=text) for n, text in enumerate(texts)]
     assert unroll(cues) == cues
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "reason", "told"),
+    ("name", "data", "reason", "message"),
     [
         ("a.srt", b"no times here", Reason.TRANSCRIPT_UNREADABLE, "line 1"),
         ("a.ttml", b"<tt xmlns='http://www.w3.org/ns/ttml'>\n<body>", Reason.TRANSCRIPT_UNREADABLE, "line 2"),
@@ -252,7 +252,7 @@ def test_what_is_said_twice_stays_twice() -> None:
     ],
 )
 def test_broken_transcripts_name_file_reason_and_next_step(
-    storage_root: str, name: str, data: bytes, reason: Reason, told: str
+    storage_root: str, name: str, data: bytes, reason: Reason, message: str
 ) -> None:
     uri = storage.join(storage_root, name)
     storage.write(uri, data)
@@ -261,7 +261,7 @@ def test_broken_transcripts_name_file_reason_and_next_step(
     assert raised.value.reason is reason
     assert raised.value.subject == uri
     assert raised.value.next_step
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_plain_text_has_no_times(storage_root: str) -> None:
@@ -274,14 +274,14 @@ def test_plain_text_has_no_times(storage_root: str) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("run", ["<a", "<v ", "{\\", "&#", " "])
-def test_a_long_line_takes_no_time_to_speak_of(run: str) -> None:
-    """Quadratic, this would take hours."""
+def test_long_lines_are_parsed_in_linear_time(run: str) -> None:
+    """In quadratic time, this would take hours."""
     cues, _ = parse_subtitles(f"1\n00:00:01,000 --> 00:00:02,000\ngood{run * 100_000}evening\n")
     assert cues[0].text.endswith("evening")
 
 
 @pytest.mark.timeout(60)
-def test_a_cue_of_many_lines_takes_no_time_to_speak_of() -> None:
+def test_cues_of_many_lines_are_parsed_in_linear_time() -> None:
     text = "\n".join("a" * 200_000 + "b")
     cues = [Supervision(start_s=n, end_s=n + 1, text=text) for n in range(5)]
     assert [cue.text for cue in unroll(cues)] == [text] * 5

@@ -1,4 +1,4 @@
-"""JSON Lines manifests: NeMo's shape, lhotse's cuts, and lines that are neither."""
+"""JSON Lines manifests: NeMo entries, lhotse cuts, and invalid lines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_nemo(name: str) -> None:
     ]
 
 
-def test_lhotse_cuts_as_lhotse_writes_them(tmp_path: Path) -> None:
+def test_cuts_written_by_lhotse(tmp_path: Path) -> None:
     lhotse = pytest.importorskip("lhotse")
     source = lhotse.audio.AudioSource(type="file", channels=[0], source="media/show.mp4")
     recording = lhotse.Recording(
@@ -78,7 +78,7 @@ def test_lhotse_cuts_as_lhotse_writes_them(tmp_path: Path) -> None:
         7,
     ],
 )
-def test_other_lines_are_named(record: object) -> None:
+def test_invalid_lines_are_reported(record: object) -> None:
     good = {"audio_filepath": "b.wav", "text": "x"}
     (problem, entry) = entries(record, good)
     assert isinstance(problem, TranscriptProblem)
@@ -86,7 +86,7 @@ def test_other_lines_are_named(record: object) -> None:
     assert isinstance(entry, ManifestEntry)
 
 
-def test_broken_json_and_deep_nesting_are_named() -> None:
+def test_broken_json_and_deep_nesting_are_reported() -> None:
     file = io.BytesIO(b'{"audio_filepath"\n' + b"[" * 100_000 + b"\n\n")
     assert [p.line for p in read_entries(file, "m.jsonl") if isinstance(p, TranscriptProblem)] == [1, 2]
 
@@ -99,7 +99,7 @@ def test_a_small_gzip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
     assert "a line of more than" in problem.message
 
 
-def test_a_gzip_cut_short_and_one_of_two_members() -> None:
+def test_a_truncated_gzip_and_one_of_two_members() -> None:
     line = b'{"audio_filepath": "a.wav", "text": "x"}\n'
     two = gzip.compress(line) + gzip.compress(line)
     assert [type(e) for e in read_entries(io.BytesIO(two), "m.jsonl.gz")] == [ManifestEntry, ManifestEntry]

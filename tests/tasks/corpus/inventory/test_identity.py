@@ -1,4 +1,4 @@
-"""Names from paths: safe, readable where they can be, and never two alike."""
+"""Programme ids from paths: safe, readable if possible, and unique."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def test_extensions(path: str, stem: str, extension: str) -> None:
         ("a/news.mp4", ("a/news.mp4", "a/news")),
     ],
 )
-def test_whose_transcript_it_may_be(stem: str, stems: tuple[str, ...]) -> None:
+def test_media_stems_of_a_transcript(stem: str, stems: tuple[str, ...]) -> None:
     assert stems_of_transcript(stem, "en") == stems
 
 
-def test_a_plain_path_is_its_own_name() -> None:
+def test_a_plain_path_is_its_own_id() -> None:
     assert programme_id("news/2026/evening_1", is_encoded=True) == "news.2026.evening_1"
 
 
-def test_an_odd_one_keeps_what_can_be_read() -> None:
+def test_other_paths_keep_their_readable_part() -> None:
     assert re.fullmatch(r"news-Gunun-Ozeti-[0-9a-f]{16}", programme_id("news/Günün Özeti!", is_encoded=False))
 
 
 @given(file_names, file_names)
-def test_names_are_safe_and_differ(one: bytes, other: bytes) -> None:
+def test_ids_are_safe_and_unique(one: bytes, other: bytes) -> None:
     names = [programme_id(stem_of(name), is_encoded=True) for name in (one, other)]
     assert all(SAFE.fullmatch(name) for name in names)
     assert (names[0] == names[1]) == (one == other)

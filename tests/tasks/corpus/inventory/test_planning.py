@@ -53,7 +53,7 @@ def test_one_more_programme_touches_one_shard(weights: list[int], n_shards: int,
     np.testing.assert_array_equal(np.delete(after, place), before)
 
 
-def test_what_was_deleted_is_made_up_for() -> None:
+def test_shards_are_rebalanced_after_deletions() -> None:
     weights = np.full(10_000, 7)
     before = assign_shards(weights, fresh(10_000), 10)
     left = ~((before == 3) & (np.arange(10_000) % 3 > 0))
@@ -61,7 +61,7 @@ def test_what_was_deleted_is_made_up_for() -> None:
     loads = np.bincount(after, weights=weights[left], minlength=10)
     assert loads.max() <= loads.mean() * (1 + TOLERANCE)
     moved = (after != before[left]).sum()
-    assert moved <= 1000  # no more than the hole
+    assert moved <= 1000  # no more than the gap
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_was_deleted_is_made_up_for() -> None:
         (100.0, 0, 12),
         (2000.0, 0, 236),
         (10_000.0, 0, 800),
-        (110.0, 12, 12),  # a little more touches no shard that it need not
+        (110.0, 12, 12),  # slightly more data keeps the shards
         (200.0, 12, 24),
         (50.0, 12, 6),
         (0.5, 2, 4),
@@ -96,12 +96,12 @@ def test_every_split_gets_its_share_and_at_least_one(n: int, expected: tuple[int
     assert tuple((splits == code).sum() for code in (TRAIN, VALIDATION, TEST)) == expected
 
 
-def test_no_share_no_programme() -> None:
+def test_a_split_without_a_share_is_empty() -> None:
     assert set(assign_splits(hashes(50), fresh(50), 0.0, 0.0)) == {TRAIN}
 
 
 @given(st.integers(1, 80), st.integers(1, 20), st.integers(0, 5))
-def test_a_group_stays_together_and_a_decision_stands(n: int, n_groups: int, seed: int) -> None:
+def test_groups_stay_together_and_keep_their_split(n: int, n_groups: int, seed: int) -> None:
     groups = hashes(n_groups, seed)[np.random.default_rng(seed).integers(0, n_groups, n)]
     before = assign_splits(groups, fresh(n), 0.2, 0.2)
     for group in np.unique(groups):

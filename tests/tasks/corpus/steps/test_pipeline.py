@@ -1,4 +1,4 @@
-"""scan → prepare → extract → assemble on a tiny corpus: what comes out, and that it comes out the same."""
+"""scan → prepare → extract → assemble on a tiny corpus: correct and reproducible results."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_whole_chain(pipeline) -> None:
     assert again.labels == assembled.labels
 
 
-def test_datasets_reads_the_shards_as_they_stand(pipeline) -> None:
+def test_the_datasets_library_reads_the_shards(pipeline) -> None:
     datasets = pytest.importorskip("datasets")
     fill(pipeline)
     manifest, _ = load_manifest(pipeline.run().labels["manifest"])
@@ -143,9 +143,9 @@ def test_every_millisecond_is_kept_or_dropped_with_a_reason(folder) -> None:
         Reason.ALPHABET, Reason.TRANSCRIPT_EMPTY, Reason.CHARACTER_RATE
     }  # fmt: skip
     assert account.media == Tally(count=N_PROGRAMMES, ms=N_PROGRAMMES * 12_000)
-    told = [o for o in outcomes(prepared).values() if "@" in o.item]
-    assert sum(round(o.duration_s * 1000) for o in told) == sum(t.ms for t in dropped)
-    assert all(o.outcome is Outcome.REJECTED and o.reason and o.detail for o in told)
+    found = [o for o in outcomes(prepared).values() if "@" in o.item]
+    assert sum(round(o.duration_s * 1000) for o in found) == sum(t.ms for t in dropped)
+    assert all(o.outcome is Outcome.REJECTED and o.reason and o.detail for o in found)
 
 
 def test_one_bad_file_never_fails_a_shard(folder) -> None:
@@ -187,7 +187,7 @@ def test_one_bad_file_never_fails_a_shard(folder) -> None:
     assert sum(found[f"news.2026-03-{n + 1:02d}"].outcome is Outcome.DONE for n in range(N_PROGRAMMES)) == N_PROGRAMMES
 
 
-def test_a_shard_without_a_single_utterance_is_no_fault(folder, captions) -> None:
+def test_a_shard_without_utterances_is_not_an_error(folder, captions) -> None:
     fill(folder)
     storage.write(storage.join(folder.media, "huge.wav"), b"no audio" * 1_000_000)
     storage.write(storage.join(folder.media, "huge.srt"), captions(4.0))
@@ -219,7 +219,7 @@ def test_a_medium_that_changed_after_the_scan_is_not_used(folder) -> None:
     assert found["news.2026-03-02"].outcome is Outcome.FAILED
 
 
-def test_repeats_are_dropped_wherever_they_lie_and_the_held_out_copy_stays(folder) -> None:
+def test_duplicates_are_dropped_and_the_held_out_copy_is_kept(folder) -> None:
     for number in range(9):
         folder.add(f"p{number}", seed=number % 3)  # three programmes, three times each
     assembled = folder.run()
@@ -249,13 +249,13 @@ def test_a_programme_in_two_splits_is_refused(folder) -> None:
     storage.write(leaked, leaked_lines.encode())
     shards = [first.uri, leaked, *(item.uri for item in others)]
     prepared = [folder.step("prepare-corpus", shard=shard) for shard in shards]
-    # The second copy's rows are all repeats; dropping them must not hide the leak.
+    # All rows of the second copy are duplicates; dropping them must not hide the leak.
     extracted = folder.extract(prepared)
     with pytest.raises(InputRejected, match=r"more than one split: news\.2026"):
         folder.assemble(scan, extracted)
 
 
-def test_shards_made_differently_do_not_make_a_dataset(folder) -> None:
+def test_shards_made_with_other_arguments_are_refused(folder) -> None:
     fill(folder)
     scan = folder.scan()
     one, other = folder.prepare(scan)
@@ -264,7 +264,7 @@ def test_shards_made_differently_do_not_make_a_dataset(folder) -> None:
         folder.assemble(scan, mixed)
 
 
-def test_wrong_arguments_are_named(folder) -> None:
+def test_invalid_arguments_are_reported(folder) -> None:
     fill(folder)
     scan = folder.scan()
     with pytest.raises(Misconfigured, match="--language=xx"):
@@ -275,7 +275,7 @@ def test_wrong_arguments_are_named(folder) -> None:
 
 @pytest.mark.slow  # thirty processes
 def test_kill_9_at_thirty_random_moments_then_the_same_bytes(folder) -> None:
-    """Ten kills of each step that makes bytes, at a moment within the time that the step takes, then a restart."""
+    """Kill each step that writes data ten times at a random moment, then restart it."""
     fill(folder)
     scan = folder.scan(shards=1)
     (prepared,) = folder.prepare(scan)
@@ -286,7 +286,7 @@ def test_kill_9_at_thirty_random_moments_then_the_same_bytes(folder) -> None:
         "extract-features": (extracted, {"prepared": prepared.result}),
         "assemble-dataset": (assembled, {"scan": scan.result, "extracted": (extracted.result,)}),
     }
-    # Its server has the libraries loaded and forks: a step starts at once, and dies in the midst of its work.
+    # The fork server has the libraries loaded, so a step starts at once and is killed in the middle of its work.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(
         ["torch", *(STEPS[name].module for name in arguments), "tasks.corpus.utterances.programme"]
@@ -303,7 +303,7 @@ def test_kill_9_at_thirty_random_moments_then_the_same_bytes(folder) -> None:
             process.kill()
             process.join()
             n_killed += process.exitcode == -signal.SIGKILL
-            if process.exitcode == 0:  # it was quicker: begin anew, and kill it sooner
+            if process.exitcode == 0:  # it finished first: start again, and kill it sooner
                 longest_s *= 0.7
                 for item in list(storage.list_objects(output)):
                     storage.delete(item.uri)
@@ -312,14 +312,14 @@ def test_kill_9_at_thirty_random_moments_then_the_same_bytes(folder) -> None:
 
 def contents(receipt: Receipt) -> dict[str, str]:
     outputs = load_result(receipt.result).outputs
-    return {name: artifact.sha256 for name, artifact in outputs.items() if name != LOCATIONS}  # other addresses
+    return {name: artifact.sha256 for name, artifact in outputs.items() if name != LOCATIONS}  # contains URIs
 
 
 @pytest.mark.parametrize("seconds", [3.0, 40.0])
-def test_a_file_that_crashes_the_decoder_costs_its_own_programme(
+def test_a_file_that_crashes_the_decoder_loses_only_its_programme(
     folder, seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """However small it is."""
+    """Whatever its size."""
     decoder = tmp_path / "decoder"
     decoder.write_text(
         f"#!{sys.executable}\n"
@@ -346,8 +346,8 @@ def test_a_file_that_crashes_the_decoder_costs_its_own_programme(
     assert sum(receipt.counts["programmes_used"] for receipt in prepared) == N_PROGRAMMES
 
 
-def test_a_programme_in_another_language_is_not_believed_its_captions(folder, captions) -> None:
-    """English captions of German speech are a translation. A track without a tag is taken."""
+def test_a_programme_in_another_language_is_rejected(folder, captions) -> None:
+    """English captions of German speech are a translation. A track without a tag is used."""
     from tests.tasks.media.making import Track, encode, marked
 
     fill(folder)
@@ -370,7 +370,7 @@ def test_a_programme_in_another_language_is_not_believed_its_captions(folder, ca
     assert len(media) == N_PROGRAMMES + 2
 
 
-def test_one_channel_or_the_audio_description_when_asked(folder, captions) -> None:
+def test_selecting_a_channel_or_the_audio_description(folder, captions) -> None:
     from tests.tasks.media.making import Track, encode, marked
 
     programme = Track(np.stack([marked(6.0), marked(6.0, seed=1)]), "flac", tags={"language": "eng"})

@@ -1,4 +1,4 @@
-"""scan-corpus on a folder and on S3: pairing, what is left out, stability, hostile names."""
+"""scan-corpus on a folder and on S3: pairing, exclusions, stability, hostile names."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_pairs_media_with_the_best_transcript_of_their_name(pipeline) -> None:
     assert scan.counts["other_objects"] == 2
 
 
-def test_captions_go_before_a_synopsis(folder) -> None:
-    """A text without times says nothing that captions with a language in their name do not say better."""
+def test_captions_are_preferred_to_a_synopsis(folder) -> None:
+    """Captions with a language in their name are preferred to text without times."""
     put(folder, "talk.mp4", "talk.en.srt", "talk.txt")
     assert programmes(folder.scan())["talk"].transcript.endswith("talk.en.srt")
 
 
-def test_hidden_files_are_no_programmes(pipeline) -> None:
+def test_hidden_files_are_ignored(pipeline) -> None:
     put(pipeline, "news.mp4", "news.srt", "._news.mp4", "._news.srt", ".trash/old.mp4", ".trash/old.srt")
     scan = pipeline.scan()
     assert set(programmes(scan)) == {"news"}

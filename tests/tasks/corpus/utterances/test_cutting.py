@@ -46,23 +46,23 @@ def test_manifests_are_not_joined() -> None:
 @pytest.mark.parametrize(
     "second",
     [
-        cue(4.0, 6.0),  # a second of silence between
-        cue(3.0, 13.5),  # longer than the longest join
+        cue(4.0, 6.0),  # a second of silence in between
+        cue(3.0, 13.5),  # longer than the join duration
         cue(3.0, 5.0, speaker="ben"),
     ],
 )
-def test_what_does_not_belong_together_is_not_joined(second: Supervision) -> None:
+def test_captions_that_are_not_joined(second: Supervision) -> None:
     kept, _ = cut([cue(1, 3, speaker="ann"), second], RULES, join=True)
     assert len(kept) == 2
 
 
-def test_a_long_join_ends_with_its_sentence() -> None:
+def test_a_long_utterance_ends_at_a_sentence() -> None:
     cues = [cue(0, 4, "one two three"), cue(4, 8, "four five six."), cue(8, 11, "seven eight nine")]
     kept, _ = cut(cues, RULES, join=True)
     assert [u.text for u in kept] == ["one two three four five six.", "seven eight nine"]
 
 
-def test_a_dropped_caption_parts_its_neighbours() -> None:
+def test_neighbours_of_a_dropped_caption_are_not_joined() -> None:
     kept, dropped = cut([cue(0, 2), cue(2, 2.5, "in 1987"), cue(2.5, 5)], RULES, join=True)
     assert spans(kept) == [(0, 2100), (2400, 5100)]
     assert [d.reason for d in dropped] == [Reason.ALPHABET]
@@ -87,21 +87,21 @@ def test_reasons(supervision: Supervision, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("join", [True, False])
-def test_cues_over_each_other_are_not_taken_twice(join: bool) -> None:
+def test_overlapping_cues_are_dropped(join: bool) -> None:
     lone, two, at_once = cue(0, 2, "all alone here"), cue(4, 6, "one of two"), cue(4.5, 7, "the other one")
     kept, dropped = cut([lone, two, at_once, two, cue(9, 11), cue(9, 11)], RULES, join=join)
     assert [u.text for u in kept] == ["all alone here", "some words here"]
     assert sorted(d.reason for d in dropped) == [Reason.DUPLICATE, Reason.DUPLICATE, Reason.OVERLAP, Reason.OVERLAP]
 
 
-def test_many_cues_over_one_stretch_give_no_more_than_the_stretch() -> None:
+def test_many_overlapping_cues_do_not_exceed_their_span() -> None:
     cues = [cue(n * 0.02, n * 0.02 + 5, f"word number {'abcdefghij'[n % 10]}") for n in range(300)]
     kept, dropped = cut([*cues, cue(20, 22)], RULES, join=False)
     assert spans(kept) == [(19_900, 22_100)]
     assert {d.reason for d in dropped} == {Reason.OVERLAP}
 
 
-def test_of_lines_without_times_one_is_taken() -> None:
+def test_of_lines_without_times_one_is_used() -> None:
     kept, dropped = cut([cue(0, None)] * 3, RULES, join=False)
     assert len(kept) == 1
     assert [d.reason for d in dropped] == [Reason.DUPLICATE] * 2
@@ -114,7 +114,7 @@ def test_a_small_overlap_is_cut_in_the_middle() -> None:
     assert spans(kept) == [(900, 2900), (2900, 5100)]
 
 
-def test_a_caption_that_never_ends_hides_no_other() -> None:
+def test_an_endless_caption_does_not_displace_others() -> None:
     kept, dropped = cut([cue(0, 60, "a logo"), cue(1, 3), cue(5, 7)], RULES, join=True)
     assert spans(kept) == [(900, 3100), (4900, 7100)]
     assert [d.reason for d in dropped] == [Reason.TOO_LONG]
@@ -147,7 +147,7 @@ def test_every_word_is_kept_or_dropped_once(cues: list[Supervision], join: bool)
 
 
 @given(cue_lists)
-def test_kept_utterances_keep_the_rules(cues: list[Supervision]) -> None:
+def test_kept_utterances_satisfy_the_rules(cues: list[Supervision]) -> None:
     kept, dropped = cut(cues, RULES, join=True)
     for utterance in kept:
         assert utterance.start_ms >= 0

@@ -1,4 +1,4 @@
-"""Texts in the wrong language are told by their commonest words, and no text of the right one is."""
+"""Text in the wrong language is detected by its most common words; text in the right one never is."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_language_is_itself(language: str) -> None:
 
 @pytest.mark.parametrize("language", sorted(set(SENTENCES) - {"en"}))
 def test_other_languages_in_an_english_corpus(language: str) -> None:
-    """As the English normaliser leaves them: without their accents."""
+    """As left by the English normaliser: without accents."""
     normalise = normaliser_for("en")
     assert [other_language(normalise(text), "en") for text in SENTENCES[language]] == [language, language]
 
@@ -63,7 +63,7 @@ def test_other_languages_in_an_english_corpus(language: str) -> None:
     "text",
     ["", "yes", "bon appetit", "la la la la", "mamma mia", "el nino", "de niro, de vito, van gogh", "los angeles"],
 )
-def test_names_and_loans_are_no_evidence(text: str) -> None:
+def test_names_and_loanwords_are_not_evidence(text: str) -> None:
     assert other_language(text, "en") == ""
 
 
@@ -71,7 +71,7 @@ def test_every_alphabet_has_its_words() -> None:
     assert set(COMMON) == set(LETTERS)
 
 
-def test_no_english_speech_is_taken_for_another_language(speech: Path) -> None:
+def test_english_speech_is_not_mistaken_for_another_language(speech: Path) -> None:
     normalise = normaliser_for("en")
     clips = map(json.loads, (speech / "manifest.jsonl").read_text().splitlines())
     texts = [clip["text"] for clip in clips if (clip["lang"] or "").startswith("en") and clip["text"]]

@@ -33,24 +33,24 @@ def outcomes(receipt: Receipt) -> list[ItemOutcome]:
 
 
 @pytest.mark.parametrize(
-    ("caption", "heard", "error", "word_errors"),
+    ("caption", "hypothesis", "error", "word_errors"),
     [
-        ("good evening.", "Good evening!", 0.0, 0),  # case and marks are the normaliser's
+        ("good evening.", "Good evening!", 0.0, 0),  # the normaliser handles case and punctuation
         ("good evening, it is ten.", "good evening it is ten", 0.0, 0),
         ("good evening", "", 1.0, 2),
         ("good evening", "good morning", 3 / 12, 1),
         ("it's", "its", 1 / 4, 1),  # an apostrophe is a letter of its word
-        ("no", "no no no no", 9 / 2, 3),  # much more was said than the caption says
+        ("no", "no no no no", 9 / 2, 3),  # the hypothesis is much longer than the caption
     ],
 )
-def test_what_an_error_is(caption: str, heard: str, error: float, word_errors: int) -> None:
-    found = match(caption, heard, ENGLISH)
+def test_match_errors(caption: str, hypothesis: str, error: float, word_errors: int) -> None:
+    found = match(caption, hypothesis, ENGLISH)
     assert found.error == pytest.approx(error)
     assert found.word_errors == word_errors
 
 
 @given(st.text("abc .,?", max_size=30), st.text("abc .,?", max_size=30))
-def test_errors_are_a_distance(a: str, b: str) -> None:
+def test_edit_distance_is_a_metric(a: str, b: str) -> None:
     """And the same as jiwer's, which scoring uses."""
     import jiwer
 
@@ -63,7 +63,7 @@ def test_errors_are_a_distance(a: str, b: str) -> None:
 
 
 class Parrot:
-    """An engine that says how long each chunk is, and takes four seconds at most."""
+    """An engine whose text is the length of each chunk, with chunks of four seconds at most."""
 
     name, max_chunk_s = "parrot", 4.0
 
@@ -74,14 +74,14 @@ class Parrot:
 
 
 @given(st.lists(st.integers(0, 20 * 16_000), max_size=5))
-def test_long_utterances_are_heard_in_parts_that_lack_nothing(lengths: list[int]) -> None:
+def test_long_utterances_are_recognised_in_complete_parts(lengths: list[int]) -> None:
     found = recognise_utterances(Parrot(), [np.zeros(length, np.float32) for length in lengths], "sv")
     assert [sum(int(word.text) for word in recognition.words) for recognition in found] == lengths
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A real Parakeet, small, of random weights: it hears something in everything, and always the same."""
+    """A small Parakeet with random weights: it recognises something in any audio, deterministically."""
     import torch
 
     from local.demo.base_model.model import export, make_model
@@ -99,7 +99,7 @@ def corpus(folder):
     return folder
 
 
-def test_every_utterance_gets_an_error_and_the_bound_decides(corpus, model: str) -> None:
+def test_every_utterance_gets_an_error_and_the_threshold_decides(corpus, model: str) -> None:
     scan = corpus.scan()
     prepared = corpus.prepare(scan)
     matched = [corpus.step("match-captions", prepared=receipt.result, model=model) for receipt in prepared]
@@ -109,7 +109,7 @@ def test_every_utterance_gets_an_error_and_the_bound_decides(corpus, model: str)
     assert [row["utterance_id"] for row in rows] == [row["utterance_id"] for row in captions]
     for row, caption in zip(rows, captions, strict=True):
         assert row["match_error"] == pytest.approx(match(caption["text"], row["heard"], ENGLISH).error)
-        assert row["match_error"] > 0.3  # nothing is said in these tones
+        assert row["match_error"] > 0.3  # the tones contain no speech
     assert matched[0].labels["model_version"].startswith("folder-")
 
     extracted = [
@@ -147,7 +147,7 @@ def test_every_utterance_gets_an_error_and_the_bound_decides(corpus, model: str)
     assert lenient.counts["utterances"] == len(rows)
 
 
-def test_without_a_match_nothing_is_dropped_for_it(corpus) -> None:
+def test_without_matching_no_caption_is_dropped(corpus) -> None:
     manifest, _ = load_manifest(corpus.run().labels["manifest"])
     assert manifest.matched_by == ()
     assert "assemble-dataset" not in manifest.account.dropped
@@ -155,7 +155,7 @@ def test_without_a_match_nothing_is_dropped_for_it(corpus) -> None:
     assert sum(errors) == manifest.kept[Split.TRAIN].count
 
 
-def test_matches_of_another_shard_and_shards_half_matched_are_refused(corpus, model: str) -> None:
+def test_matches_of_another_shard_and_partly_matched_datasets_are_refused(corpus, model: str) -> None:
     scan = corpus.scan()
     one, other = corpus.prepare(scan)
     matched = corpus.step("match-captions", prepared=one.result, model=model)
@@ -166,9 +166,9 @@ def test_matches_of_another_shard_and_shards_half_matched_are_refused(corpus, mo
         corpus.assemble(scan, [half, *corpus.extract([other])])
 
 
-def test_a_model_that_is_not_there_is_named(corpus, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_missing_model_is_reported(corpus, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)  # MLflow leaves it behind in a process
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)  # MLflow sets it for the process
     (prepared, *_) = corpus.prepare(corpus.scan())
     with pytest.raises(InputRejected) as raised:
         corpus.step("match-captions", prepared=prepared.result, model="models:/acoustic-model@champion")

@@ -1,4 +1,4 @@
-"""prepare-corpus, a programme at a time: whose fault is what, and what is left of damaged and overlapping material."""
+"""prepare-corpus, one programme at a time: causes of failures, damaged and overlapping material."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_long_name_in_another_script_is_prepared(bucket) -> None:
     assert prepared.counts["programmes_used"] == 1
 
 
-def test_a_file_without_rights_costs_itself_alone(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_loses_only_itself(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.add("good")
     folder.add("secret", seed=1)
     whole = storage.open_reader
@@ -51,15 +51,15 @@ def test_a_file_without_rights_costs_itself_alone(folder, monkeypatch: pytest.Mo
     assert prepared.counts["rejected:unreadable"] == 1
 
 
-def test_a_fault_of_the_machine_is_no_programmes_fault(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_faults_are_not_blamed_on_a_programme(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.add("good")
     monkeypatch.setattr(storage, "read_bytes", lambda uri: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
     with pytest.raises(StepError, match="I/O error"):
         folder.prepare(folder.scan(shards=1))
 
 
-def test_what_a_fault_of_the_moment_cost_is_tried_again(folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel takes the decoder of one programme for want of memory: the next run has it, and that one stays."""
+def test_programmes_lost_to_a_transient_fault_are_retried(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel kills one programme's decoder for lack of memory: the next run uses it, and is cached."""
     folder.add("first")
     folder.add("second", seed=1)
     scan = folder.scan(shards=1)
@@ -78,7 +78,7 @@ def test_what_a_fault_of_the_moment_cost_is_tried_again(folder, monkeypatch: pyt
     assert folder.prepare(scan)[0].status is Status.CACHED
 
 
-def test_what_is_too_large_is_not_even_copied(bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_not_copied(bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.add("large")
     monkeypatch.setattr(storage, "local_copy", None)
     monkeypatch.setattr("tasks.media.limits.MediaLimits", partial(MediaLimits, max_bytes=1000))
@@ -91,7 +91,7 @@ def put(pipeline, name: str, medium: bytes, transcript: bytes) -> None:
     storage.write(storage.join(pipeline.media, name.rpartition(".")[0] + ".srt"), transcript)
 
 
-def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
+def test_captions_beyond_a_truncated_end_are_not_blamed(folder) -> None:
     whole = sound(60.0, 0)
     put(folder, "nearly.wav", whole[: len(whole) * 93 // 100], captions(60.0))
     put(folder, "half.wav", whole[: len(whole) // 2], captions(60.0))
@@ -113,7 +113,7 @@ def test_captions_behind_a_broken_end_are_not_to_blame(folder) -> None:
 
 
 def test_utterances_over_lost_audio_are_dropped(folder) -> None:
-    """A twentieth of the packets is destroyed: what is kept holds next to none of the silence put in for it."""
+    """A twentieth of the packets is destroyed: kept utterances contain hardly any of the silence inserted for it."""
     noise = np.random.default_rng(0).standard_normal((1, 48_000 * 60)).astype(np.float32) * 0.1
     medium = bytearray(encode("mp4", Track(noise, "aac", bit_rate=64_000)))
     at, n_bytes = len(medium) * 4 // 10, len(medium) // 20
@@ -132,7 +132,7 @@ def test_utterances_over_lost_audio_are_dropped(folder) -> None:
 
 
 def twins(folder) -> None:
-    """One programme under many names, its captions 60 ms later each time: no utterance is the same to the sample."""
+    """One programme under many names, its captions shifted by 60 ms each time, so that no utterance is equal."""
     for number in range(5):
         put(folder, f"twin-{number}.wav", sound(12.0, 0), captions(12.0, delay_s=0.06 * number))
         put(folder, f"other-{number}.wav", sound(12.0, number + 1), captions(12.0))
@@ -151,7 +151,7 @@ def test_a_programme_under_two_names_does_not_leak(folder) -> None:
 
 
 def test_a_dataset_that_leaks_is_refused(folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever let the copies through: here, a selection that drops nothing."""
+    """Whatever the cause of the leak: here, a selection that drops nothing."""
     twins(folder)
 
     def everything(rows: selection.Rows, max_match_error: float) -> selection.Selection:

@@ -1,4 +1,4 @@
-"""Cutting a stream is the same as cutting an array, however the stream comes in blocks."""
+"""Slicing a stream equals slicing the whole array, whatever the block sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_equals_slices_of_the_whole(block_lengths: list[int], times: list[tuple[
         np.testing.assert_array_equal(samples, whole[start:end])
 
 
-def test_blocks_are_let_go_when_no_utterance_needs_them() -> None:
+def test_blocks_are_released_when_no_utterance_needs_them() -> None:
     blocks = [np.zeros(16_000, np.float32) for _ in range(200)]
     references = [weakref.ref(block) for block in blocks]
     most_alive = 0

@@ -32,9 +32,9 @@ def test_tracks_languages_dispositions_and_titles():
     assert probe.header_duration_s == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.parametrize(("told", "language"), [("English", "en"), ("mul", None), ("qaa", None)])
-def test_a_name_is_a_language_and_several_are_none(told: str, language: str | None):
-    (track,) = probe_media(encode("matroska", Track(MONO, "flac", tags={"language": told}))).tracks
+@pytest.mark.parametrize(("tag", "language"), [("English", "en"), ("mul", None), ("qaa", None)])
+def test_language_names_are_read_and_special_codes_ignored(tag: str, language: str | None):
+    (track,) = probe_media(encode("matroska", Track(MONO, "flac", tags={"language": tag}))).tracks
     assert track.language == language
 
 
@@ -46,7 +46,7 @@ def test_start_timecode_and_mono_tracks(container: str):
     assert [track.n_channels for track in probe.tracks] == [1, 1, 1, 1]
 
 
-def test_duration_from_a_bit_rate_is_no_claim():
+def test_a_duration_estimated_from_the_bit_rate_is_not_trusted():
     exact, estimated = encode("mp3", Track(STEREO, "libmp3lame")), encode("adts", Track(STEREO, "aac"))
     assert not probe_media(exact).duration_is_estimate
     assert probe_media(exact).header_duration_of(0) == pytest.approx(1.0, abs=0.1)
@@ -54,15 +54,15 @@ def test_duration_from_a_bit_rate_is_no_claim():
     assert probe_media(estimated).header_duration_of(0) is None
 
 
-def test_tags_that_are_not_utf8_do_not_stop_it():
+def test_tags_that_are_not_utf8_are_tolerated():
     media = encode("mp4", Track(STEREO, "aac"), tags={"title": "Caf\u00e9 \u00fcber alles"})
     latin = media.replace("Café über alles".encode(), "Café über alles".encode("latin-1").ljust(17, b"\xff"))
     assert latin != media
     assert len(probe_media(latin).tracks) == 1
 
 
-def test_channel_orders_of_their_own_do_not_crash():
-    """The order right, left aborts PyAV 18.1, when FFmpeg's layout is left to it."""
+def test_custom_channel_orders_do_not_crash():
+    """The order right, left makes PyAV 18.1 abort unless its layout object is replaced."""
     probe = probe_media(caf(STEREO, (2, 1)))
     assert probe.tracks[0].channel_names == ("FR", "FL")
 
@@ -79,7 +79,7 @@ def test_channel_orders_of_their_own_do_not_crash():
         (wav(MONO, 0), Reason.DAMAGED),
     ],
 )
-def test_what_is_no_medium_is_rejected(media: bytes, reason: Reason):
+def test_files_that_are_not_media_are_rejected(media: bytes, reason: Reason):
     with pytest.raises(MediaRejected) as rejected:
         probe_media(media)
     assert rejected.value.reason is reason

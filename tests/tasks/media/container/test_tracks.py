@@ -47,7 +47,12 @@ GERMAN, ENGLISH, FRENCH = (track(language=language) for language in ("ger", "eng
         ([FRENCH, GERMAN], {"languages": ("en",)}, (0,), ChoiceReason.FIRST),
         ([GERMAN, track(dispositions=("default",))], {}, (1,), ChoiceReason.DEFAULT_DISPOSITION),
         ([DESCRIPTION, ENGLISH], {"languages": ("en",)}, (1,), ChoiceReason.LANGUAGE),
-        ([DESCRIPTION, FRENCH], {"languages": ("en",)}, (1,), ChoiceReason.FIRST),  # never, though the language fits
+        (
+            [DESCRIPTION, FRENCH],
+            {"languages": ("en",)},
+            (1,),
+            ChoiceReason.FIRST,
+        ),  # never, although its language matches
         ([ENGLISH, DESCRIPTION], {"audio_description": True}, (1,), ChoiceReason.FIRST),
         ([track(title="International sound"), track()], {}, (1,), ChoiceReason.FIRST),
         ([track(dispositions=("comment", "default")), track()], {}, (1,), ChoiceReason.FIRST),
@@ -72,14 +77,14 @@ def test_choice(tracks: list[TrackInfo], policy: dict, chosen: tuple[int, ...], 
         ("mxf", [mono()] * 8, {"channel": 0}, (0,)),  # two languages without tags, one by one
         ("mxf", [mono()] * 8, {"channel": 1}, (1,)),
         ("mxf", [mono()] * 8, {"channel": 5}, (5,)),
-        ("mxf", [mono(language="ger"), mono(language="eng")], {}, (0,)),  # two languages are no stereo pair
+        ("mxf", [mono(language="ger"), mono(language="eng")], {}, (0,)),  # two languages are not a stereo pair
         ("mxf", [mono(language="ger"), mono(language="ger"), mono(language="eng")], {"languages": ("eng",)}, (2,)),
         ("mxf", [mono(), mono(sample_rate_hz=44_100)], {}, (0,)),
         ("matroska", [mono()] * 2, {}, (0,)),  # two languages without tags, more likely
         ("mxf", [track(codec="pcm_s24le"), mono()], {}, (0,)),
     ],
 )
-def test_mono_tracks_that_belong_together(container: str, tracks: list[TrackInfo], policy: dict, chosen: tuple):
+def test_grouping_of_mono_tracks(container: str, tracks: list[TrackInfo], policy: dict, chosen: tuple):
     assert choose_tracks(probe(*tracks, container=container), TrackPolicy(**policy)).tracks == chosen
 
 
@@ -96,7 +101,7 @@ def test_mono_tracks_that_belong_together(container: str, tracks: list[TrackInfo
         ([track(sample_rate_hz=1)], {}, Reason.UNSUPPORTED_CODEC),
     ],
 )
-def test_nothing_to_choose(tracks: list[TrackInfo], policy: dict, reason: Reason):
+def test_no_track_to_choose(tracks: list[TrackInfo], policy: dict, reason: Reason):
     with pytest.raises(MediaRejected) as rejected:
         choose_tracks(probe(*tracks), TrackPolicy(**policy))
     assert rejected.value.reason is reason
@@ -123,9 +128,9 @@ def test_language_tags(a: str, b: str, same: bool):
 
 
 @pytest.mark.parametrize(
-    ("told", "tag"),
+    ("value", "tag"),
     [("ENG", "eng"), ("en-GB", "en-gb"), ("English", "en"), (" tr ", "tr"), ("mul", None), ("und", None),
      ("und-Latn", None), ("qaa", None), ("qtz", None), ("que", "que"), ("Klingon", None), ("", None)],
 )  # fmt: skip
-def test_what_names_no_language_is_no_other_language(told: str, tag: str | None):
-    assert language_tag(told) == tag
+def test_tags_that_name_no_language(value: str, tag: str | None):
+    assert language_tag(value) == tag

@@ -8,7 +8,7 @@ from tasks.media.decoding.block_buffer import BlockBuffer
 
 
 def frame(samples: np.ndarray, sample_format: str) -> av.AudioFrame:
-    """Of `(n_channels, n_samples)`."""
+    """A frame of `(n_channels, n_samples)`."""
     made = samples if sample_format.endswith("p") else np.ascontiguousarray(samples.T).reshape(1, -1)
     layout = {1: "mono", 2: "stereo"}[len(samples)]
     return av.AudioFrame.from_ndarray(np.ascontiguousarray(made), format=sample_format, layout=layout)
@@ -16,7 +16,7 @@ def frame(samples: np.ndarray, sample_format: str) -> av.AudioFrame:
 
 @pytest.mark.parametrize("sample_format", ["s16", "s16p", "flt", "fltp"])
 @pytest.mark.parametrize("n_frame", [100, 1024, 50_000])
-def test_blocks_are_the_frames_one_after_the_other(sample_format: str, n_frame: int) -> None:
+def test_a_block_is_the_concatenation_of_its_frames(sample_format: str, n_frame: int) -> None:
     rng = np.random.default_rng(0)
     samples = rng.integers(-(2**15), 2**15, (2, 7 * n_frame)).astype(np.float32) / 2**15
     coded = samples if "flt" in sample_format else (samples * 2**15).astype(np.int16)
@@ -30,7 +30,7 @@ def test_blocks_are_the_frames_one_after_the_other(sample_format: str, n_frame: 
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), samples)
 
 
-def test_a_block_that_is_looked_at_is_not_written_over() -> None:
+def test_a_block_in_use_is_not_overwritten() -> None:
     buffer = BlockBuffer("fltp", 1, 1024)
     blocks = []
     for value in range(3):  # a packet with audio for several blocks
@@ -39,7 +39,7 @@ def test_a_block_that_is_looked_at_is_not_written_over() -> None:
     assert [np.unique(block).tolist() for block in blocks] == [[0.0], [1.0], [2.0]]
 
 
-def test_memory_is_used_again() -> None:
+def test_memory_is_reused() -> None:
     buffer = BlockBuffer("fltp", 1, 1024)
     buffer.push(frame(np.zeros((1, 512), np.float32), "fltp"), 512)
     first = buffer.take()
@@ -48,5 +48,5 @@ def test_memory_is_used_again() -> None:
     assert np.shares_memory(first, buffer.take())
 
 
-def test_nothing_is_no_block() -> None:
+def test_an_empty_buffer_gives_an_empty_block() -> None:
     assert BlockBuffer("s16", 2, 1024).take().shape == (2, 0)

@@ -1,4 +1,4 @@
-"""Damaged media: what is lost is counted, what is left keeps its time, and nothing crashes or goes unnoticed."""
+"""Damaged media: losses are counted, the rest keeps its time, and nothing crashes or goes unnoticed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def media() -> dict[str, bytes]:
 
 
 def outcome(medium: bytes, limits: MediaLimits | None = None) -> tuple[Outcome, Reason | None, AudioFindings | None]:
-    """What becomes of it. Anything but an outcome is raised, and fails the test."""
+    """The outcome of decoding `medium`. Any other exception fails the test."""
     try:
         with open_audio(medium, limits=limits) as audio:
             n_samples = sum(len(block) for block in audio)
@@ -48,7 +48,7 @@ def outcome(medium: bytes, limits: MediaLimits | None = None) -> tuple[Outcome, 
 
 
 @pytest.mark.parametrize("name", CODINGS)
-def test_whole_media_are_done(name: str, media: dict[str, bytes]):
+def test_intact_media_are_done(name: str, media: dict[str, bytes]):
     assert outcome(media[name])[:2] == (Outcome.DONE, None)
 
 
@@ -57,38 +57,38 @@ def test_whole_media_are_done(name: str, media: dict[str, bytes]):
 def test_truncation_at_each_tenth(name: str, tenths: int, media: dict[str, bytes]):
     cut = media[name][: len(media[name]) * tenths // 10]
     what, reason, findings = outcome(cut)
-    if name in ("m4a", "mov"):  # their index stands at the end
+    if name in ("m4a", "mov"):  # their index is at the end
         assert (what, reason) == (Outcome.REJECTED, Reason.TRUNCATED)
         return
     assert findings is not None
     assert findings.duration_s == pytest.approx(DURATION_S * tenths / 10, abs=1.5)
     if name not in ("aac", "ts", "opus"):
         assert findings.duration_s + findings.missing_s == pytest.approx(DURATION_S, abs=0.05)
-    if name in ("aac", "ts", "opus"):  # nothing in them says how long they should be
+    if name in ("aac", "ts", "opus"):  # they declare no length
         assert what in (Outcome.DONE, Outcome.DONE_WITH_WARNINGS)
-    else:  # a tenth may be lost, and no more
+    else:  # at most a tenth may be lost
         assert reason is Reason.TRUNCATED
         assert what is Outcome.REJECTED or tenths == 9
         assert outcome(cut, PATIENT)[:2] == (Outcome.DONE_WITH_WARNINGS, Reason.TRUNCATED)
 
 
 @pytest.mark.parametrize("name", ["flac", "m4a", "mka", "opus", "mp3", "ts"])
-def test_a_destroyed_stretch_keeps_its_place(name: str, media: dict[str, bytes]):
-    """A tenth of the bytes is overwritten with zeros. The beeps after it stay where they were."""
+def test_audio_after_a_destroyed_span_keeps_its_time(name: str, media: dict[str, bytes]):
+    """A tenth of the bytes is overwritten with zeros. The beeps after it keep their times."""
     medium = bytearray(media[name])
     at, n_bytes = len(medium) * 4 // 10, len(medium) // 10
     medium[at : at + n_bytes] = bytes(n_bytes)
     with open_audio(bytes(medium), limits=PATIENT) as audio:
         samples = np.concatenate(list(audio))
     findings = audio.findings
-    # Ogg pages are a second of sound, Matroska's clusters five: they go as a whole.
+    # Ogg pages hold a second of audio, Matroska clusters five: they are lost as a whole.
     assert findings.lost_s == pytest.approx(1.2, abs={"opus": 2.0, "mka": 5.0}.get(name, 0.4))
     assert findings.gaps >= 1
     assert outcome_of("medium", findings).outcome is Outcome.DONE_WITH_WARNINGS
     late = [mark for mark in marks_s(samples) if mark > DURATION_S - 1.5]
     off = [abs(mark - round(mark)) for mark in late]
     assert late
-    # Bare MP3 frames have no time stamps: how long the hole was is reckoned from its bytes.
+    # Raw MP3 frames have no timestamps: the length of the gap is estimated from its bytes.
     assert max(off) < (0.15 if name == "mp3" else 0.06)
 
 
@@ -104,7 +104,7 @@ def test_too_much_damage_is_rejected(media: dict[str, bytes]):
 
 
 def test_single_frames_are_counted(media: dict[str, bytes]):
-    """Checksums tell: without them, FFmpeg would play the noise of a damaged FLAC frame."""
+    """Detected by checksums: without them, FFmpeg would decode a damaged FLAC frame to noise."""
     _, _, findings = outcome(flipped(media["flac"], 8, 3, keep=2000), PATIENT)
     assert findings is not None
     assert findings.gaps >= 1
@@ -114,7 +114,7 @@ def test_single_frames_are_counted(media: dict[str, bytes]):
 
 
 def test_two_transport_streams_one_after_the_other():
-    """The second one's clock begins anew. Nothing is lost, and nothing is put between them."""
+    """The second one's clock starts again. Nothing is lost or inserted."""
     first, second = (encode("mpegts", Track(np.stack([marked(3.0)] * 2), "mp2", starts_at_s=s)) for s in (5.0, 0.0))
     with open_audio(first + second) as audio:
         samples = np.concatenate(list(audio))
@@ -123,8 +123,8 @@ def test_two_transport_streams_one_after_the_other():
     assert marks_s(samples) == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], abs=0.06)
 
 
-def test_a_recording_with_a_hole():
-    """A stretch of the transport stream is missing altogether; its clock tells."""
+def test_a_recording_with_a_gap():
+    """A span of the transport stream is missing; detected by its clock."""
     stream = encode("mpegts", Track(np.stack([marked(9.0)] * 2), "mp2"))
     a, b = (len(stream) * part // 9 // 188 * 188 for part in (3, 6))
     with open_audio(stream[:a] + stream[b:], limits=PATIENT) as audio:
@@ -140,8 +140,8 @@ MONO = marked(2.0, 16_000)[None]
 
 
 @pytest.mark.parametrize("claimed", CLAIMS)
-def test_headers_that_lie_about_length_reserve_nothing(claimed: int):
-    """RIFF holds 32 bits of bytes, FLAC 36 of samples, RF64 64."""
+def test_wrong_lengths_in_headers_do_not_allocate_memory(claimed: int):
+    """RIFF has a 32-bit byte count, FLAC a 36-bit sample count, RF64 64-bit counts."""
     flac = encode("flac", Track(MONO, "flac", 16_000))
     for medium in (
         wav(MONO, 16_000, claimed_bytes=2 * claimed),
@@ -149,9 +149,9 @@ def test_headers_that_lie_about_length_reserve_nothing(claimed: int):
         with_total_samples(flac, min(claimed, (1 << 36) - 1)),
     ):
         what, reason, findings = outcome(medium)
-        if what is Outcome.REJECTED:  # a claim of nothing is believed, and one that is negative for FFmpeg is not
+        if what is Outcome.REJECTED:  # a declared length of 0 is trusted, one that is negative for FFmpeg is not
             believed = {Reason.EMPTY: claimed <= 1, Reason.DAMAGED: claimed >= (1 << 63) - 1}
-            believed[Reason.TRUNCATED] = claimed == 1 << 16  # twice the bytes that are there, as of half a copy
+            believed[Reason.TRUNCATED] = claimed == 1 << 16  # twice the actual bytes, like half a copy
             assert reason is not None
             assert believed[reason]
             continue
@@ -161,7 +161,7 @@ def test_headers_that_lie_about_length_reserve_nothing(claimed: int):
             assert findings.duration_s == pytest.approx(2.0, abs=0.01)
 
 
-def test_a_header_that_lies_is_reported():
+def test_a_wrong_header_duration_is_reported():
     flac = encode("flac", Track(MONO, "flac", 16_000))
     what, reason, findings = outcome(with_total_samples(flac, 16_000 * 3600))
     assert (what, reason) == (Outcome.DONE_WITH_WARNINGS, Reason.HEADER_MISMATCH)
@@ -179,8 +179,8 @@ def test_a_wav_that_is_still_being_copied():
     assert outcome(medium, PATIENT)[:2] == (Outcome.DONE_WITH_WARNINGS, Reason.TRUNCATED)
 
 
-def test_a_wrong_duration_alone_rejects_nothing():
-    """Whole packets to the end, or an end that no programme has: a header that lies, not a copy that broke off."""
+def test_a_wrong_duration_alone_does_not_reject():
+    """Complete packets up to the end, or an implausible duration: a wrong header, not a truncated copy."""
     flac = with_total_samples(encode("flac", Track(MONO, "flac", 16_000)), 16_000 * 60)
     assert outcome(flac)[:2] == (Outcome.DONE_WITH_WARNINGS, Reason.HEADER_MISMATCH)
     what, reason, findings = outcome(with_total_samples(flac[:-100], (1 << 36) - 1), PATIENT)
@@ -190,7 +190,7 @@ def test_a_wrong_duration_alone_rejects_nothing():
     assert findings.missing_s == 0
 
 
-def test_what_is_lost_is_told_with_its_place(media: dict[str, bytes]):
+def test_lost_spans_are_reported_with_their_times(media: dict[str, bytes]):
     medium = bytearray(media["m4a"])
     at, n_bytes = len(medium) * 4 // 10, len(medium) // 10
     medium[at : at + n_bytes] = bytes(n_bytes)

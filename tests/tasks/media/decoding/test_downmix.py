@@ -49,13 +49,13 @@ def test_opposite_phases_do_not_cancel(gain: float):
     assert mixer.cancelling_s == pytest.approx(4.0)
 
 
-def test_two_voices_on_two_channels_are_both_heard():
+def test_voices_on_two_channels_are_both_in_the_mix():
     left, right = voice(1), voice(2)
     mixed = mix(np.stack([left, right]))
     np.testing.assert_allclose(mixed, (left + right) / 2, atol=1e-6)
 
 
-def test_the_phase_may_turn_inside_a_programme():
+def test_the_phase_may_invert_inside_a_programme():
     straight, turned = np.stack([voice(1), voice(1)]), np.stack([voice(2), -voice(2)])
     mixed = mix(straight, turned, straight)
     for part, expected in zip(np.split(mixed, 3), (voice(1), voice(2), voice(1)), strict=True):
@@ -63,18 +63,20 @@ def test_the_phase_may_turn_inside_a_programme():
 
 
 def test_a_change_of_weights_makes_no_click():
-    """A steady tone in both channels, then in one: the step of the waveform stays that of the tone."""
+    """A steady tone in both channels, then in one: the waveform has no larger steps than the tone."""
     tone = (0.3 * np.sin(2 * np.pi * 100 * np.arange(4 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     both, left = np.stack([tone, tone]), np.stack([tone, np.zeros_like(tone)])
     mixed = mix(*[both] * 3, *[left] * 30)
     assert np.abs(np.diff(mixed)).max() < 1.5 * np.abs(np.diff(tone)).max()
-    assert power_db(mixed[-RATE_HZ:]) == pytest.approx(power_db(tone), abs=0.1)  # left alone, in the end
+    assert power_db(mixed[-RATE_HZ:]) == pytest.approx(
+        power_db(tone), abs=0.1
+    )  # the other channel is left out in the end
 
 
 def test_surround_keeps_the_dialogue_in_the_centre():
     names = ("FL", "FR", "FC", "LFE", "BL", "BR")
     effects = [voice(seed, level=0.05) for seed in range(1, 7)]
-    effects[2], effects[3] = voice(0, level=0.1), voice(9, level=0.5)  # dialogue, and a loud bass
+    effects[2], effects[3] = voice(0, level=0.1), voice(9, level=0.5)  # dialogue, and a loud LFE channel
     mixed = mix(np.stack(effects), names=names)
     assert np.corrcoef(mixed, effects[2])[0, 1] > 0.8
     assert abs(np.corrcoef(mixed, effects[3])[0, 1]) < 0.02
@@ -88,8 +90,8 @@ def test_stereo_in_a_surround_track():
 
 
 @pytest.mark.parametrize("first", [0, 2, 4])
-def test_channels_without_places_are_pairs(first: int):
-    """Eight channels of a recorder: the first pair that is live, nothing else."""
+def test_channels_without_positions_are_pairs(first: int):
+    """Eight channels of a recorder: only the first live pair is used."""
     block = np.zeros((8, 4 * RATE_HZ), np.float32)
     block[first], block[first + 1] = voice(1), voice(1)
     block[6] = voice(5)
@@ -102,7 +104,7 @@ def test_one_channel_when_asked():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
-def test_what_is_no_sound_is_repaired(bad: float):
+def test_invalid_samples_are_replaced(bad: float):
     block = np.stack([voice(1), voice(2)])
     block[0, 100:200] = bad
     mixer = Downmixer(2, RATE_HZ)

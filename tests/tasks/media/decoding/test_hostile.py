@@ -1,4 +1,4 @@
-"""What becomes of broken, odd and misleading media: one table of collected files, one of generated ones.
+"""Outcomes of broken, unusual and misleading media: a table of collected files, and one of generated files.
 
 Playlists, addresses, devices and odd names are in `test_safety.py`; what exactly a damaged medium loses is in
 `test_damage.py`.
@@ -96,7 +96,7 @@ TABLE: dict[str, tuple[Outcome, Reason | None, float]] = {
 }
 
 
-# What may be wrong with a medium of which any bit may be wrong.
+# Possible outcomes of a medium with arbitrary bit errors.
 ANY_DAMAGE = {
     (DONE, None),
     (SILENT, Reason.SILENCE),
@@ -109,34 +109,45 @@ ANY_DAMAGE = {
         )
     ),
 }  # fmt: skip
-EMPTY, NOT_MEDIA, BROKEN = (REJECTED, Reason.EMPTY), (REJECTED, Reason.NOT_MEDIA), (REJECTED, Reason.DAMAGED)
-CUT_SHORT, UNSUPPORTED = (WARNED, Reason.TRUNCATED), (REJECTED, Reason.UNSUPPORTED_CODEC)
-LIES = (WARNED, Reason.HEADER_MISMATCH)
+EMPTY, NOT_MEDIA, DAMAGED = (REJECTED, Reason.EMPTY), (REJECTED, Reason.NOT_MEDIA), (REJECTED, Reason.DAMAGED)
+END_MISSING, UNSUPPORTED = (WARNED, Reason.TRUNCATED), (REJECTED, Reason.UNSUPPORTED_CODEC)
+WRONG_HEADER = (WARNED, Reason.HEADER_MISMATCH)
 
-GONE = (REJECTED, Reason.TRUNCATED)
+MOSTLY_MISSING = (REJECTED, Reason.TRUNCATED)
 
-# Container, codec: what a truncation comes to at any tenth. Of the first tenth a broken last frame is too much.
+# Container, codec: outcomes of truncation at any tenth. In the first tenth, a broken last frame is too large a share.
 TRUNCATED = {
-    ("wav", "pcm_s16le"): {GONE},
-    ("flac", "flac"): {GONE, LIES},  # cut inside a frame, or between two
-    ("mp3", "libmp3lame"): {GONE},
-    ("mp4", "aac"): {GONE},  # its index stands at the end, as MOV's does
-    ("mov", "pcm_s24le"): {GONE},
-    ("adts", "aac"): {(WARNED, Reason.DAMAGED), (DONE, None)},  # nothing in it says how long it should be
+    ("wav", "pcm_s16le"): {MOSTLY_MISSING},
+    ("flac", "flac"): {MOSTLY_MISSING, WRONG_HEADER},  # cut inside a frame, or between two
+    ("mp3", "libmp3lame"): {MOSTLY_MISSING},
+    ("mp4", "aac"): {MOSTLY_MISSING},  # its index is at the end, as in MOV
+    ("mov", "pcm_s24le"): {MOSTLY_MISSING},
+    ("adts", "aac"): {(WARNED, Reason.DAMAGED), (DONE, None)},  # it declares no length
     ("mpegts", "mp2"): {(WARNED, Reason.DAMAGED), (DONE, None)},
-    ("ogg", "libopus"): {(WARNED, Reason.DAMAGED), (DONE, None), BROKEN},
-    ("matroska", "ac3"): {GONE},
+    ("ogg", "libopus"): {(WARNED, Reason.DAMAGED), (DONE, None), DAMAGED},
+    ("matroska", "ac3"): {MOSTLY_MISSING},
 }
-NEARLY_WHOLE = {CUT_SHORT}  # beside those, where a tenth is missing and no more
-FLIPS = [3 * 4**seed for seed in range(6)]  # bits turned over
-CLAIMS = [0, 1, 1 << 16, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 36) - 1, 1 << 48, (1 << 63) - 1, 1 << 63]  # samples
+NEARLY_WHOLE = {END_MISSING}  # in addition, if at most a tenth is missing
+FLIPS = [3 * 4**seed for seed in range(6)]  # number of flipped bits
+DECLARED_LENGTHS = [
+    0,
+    1,
+    1 << 16,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 32,
+    (1 << 36) - 1,
+    1 << 48,
+    (1 << 63) - 1,
+    1 << 63,
+]  # samples
 MONO = marked(2.0, 16_000)[None]
 
 Outcomes = set[tuple[Outcome, Reason | None]]
 
 
 def generated() -> Iterator[tuple[str, bytes, Outcomes]]:
-    """Name, medium, and the outcomes of which it must have one."""
+    """Name, medium, and its allowed outcomes."""
     yield "no bytes", b"", {EMPTY}
     yield "one zero", b"\0", {NOT_MEDIA}
     yield "a megabyte of zeros", bytes(1 << 20), {NOT_MEDIA}
@@ -144,30 +155,30 @@ def generated() -> Iterator[tuple[str, bytes, Outcomes]]:
         medium = encode(container, Track(np.stack([marked(6.0)] * 2), codec, bit_rate=128_000))
         name = f"{container} {codec}"
         for tenths in range(1, 10):
-            allowed = cut | (NEARLY_WHOLE if tenths == 9 and GONE in cut else set())
+            allowed = cut | (NEARLY_WHOLE if tenths == 9 and MOSTLY_MISSING in cut else set())
             yield f"{name}, the first {tenths}0 %", medium[: len(medium) * tenths // 10], allowed
         for seed, n_bits in enumerate(FLIPS):
             yield f"{name}, {n_bits} bits turned", flipped(medium, n_bits, seed), ANY_DAMAGE
         yield f"{name}, zeros after its header", medium[:1000] + bytes(200_000), ANY_DAMAGE - {(DONE, None)}
     flac = encode("flac", Track(MONO, "flac", 16_000))
-    for claim in CLAIMS:
+    for claim in DECLARED_LENGTHS:
         little = claim <= 1
         huge = claim >= (1 << 63) - 1  # negative for FFmpeg
-        short = claim == 1 << 16  # what a RIFF of 32 bits can say at all
+        short = claim == 1 << 16  # representable in 32-bit RIFF
         yield (
             f"wav that claims {claim} samples",
             wav(MONO, 16_000, claimed_bytes=2 * claim),
-            ({(DONE, None), (SILENT, Reason.SILENCE)} if little else {GONE} if short else {(DONE, None)}),
+            ({(DONE, None), (SILENT, Reason.SILENCE)} if little else {MOSTLY_MISSING} if short else {(DONE, None)}),
         )
         yield (
             f"rf64 that claims {claim} samples",
             rf64(MONO, 16_000, claim),
-            ({EMPTY, (SILENT, Reason.SILENCE)} if little else {BROKEN} if huge else {LIES}),
+            ({EMPTY, (SILENT, Reason.SILENCE)} if little else {DAMAGED} if huge else {WRONG_HEADER}),
         )
         claimed = with_total_samples(flac, min(claim, (1 << 36) - 1))
-        yield f"flac that claims {claim} samples", claimed, {(DONE, None)} if claim == 0 else {LIES}
+        yield f"flac that claims {claim} samples", claimed, {(DONE, None)} if claim == 0 else {WRONG_HEADER}
     for rate_hz, n_channels, expected in (
-        (0, 1, BROKEN), (1, 1, UNSUPPORTED), (2**31 - 1, 1, UNSUPPORTED), (2**32 - 1, 1, BROKEN),
+        (0, 1, DAMAGED), (1, 1, UNSUPPORTED), (2**31 - 1, 1, UNSUPPORTED), (2**32 - 1, 1, DAMAGED),
         (16_000, 65_535, UNSUPPORTED), (16_000, 0, UNSUPPORTED),
     ):  # fmt: skip
         medium = bytearray(wav(MONO, 16_000))
@@ -186,7 +197,7 @@ LIMITS = MediaLimits(wall_clock_s=60.0, max_duration_s=3600.0, memory_bytes=256 
 
 @pytest.mark.slow  # 190 processes
 def test_every_generated_medium_ends_in_its_outcome(decoder: IsolatedDecoder, tmp_path: Path):
-    """In a process of its own, within its limits. What is wrong with the table is told at once for all of it."""
+    """In an isolated process with limits. All deviations from the table are reported together."""
     open_media = partial(decoder.open_audio, limits=LIMITS)
     wrong: dict[str, object] = {}
     names = set()
@@ -204,7 +215,7 @@ def test_every_generated_medium_ends_in_its_outcome(decoder: IsolatedDecoder, tm
 
 
 def test_hours_of_silence(decoder: IsolatedDecoder, tmp_path: Path):
-    """Three hours of zeros, of which the disk holds none."""
+    """Three hours of zeros in a sparse file."""
     path = tmp_path / "silence.wav"
     with path.open("wb") as file:
         file.write(wav(np.zeros((1, 0), np.float32), claimed_bytes=3 * 3600 * 32_000))
@@ -236,7 +247,7 @@ def test_each_ends_in_its_outcome(name: str, speech: Path):
 
 
 @pytest.mark.parametrize("name", ["not-speech/big_buck_bunny_small.mp4", "fuzz/flac_64a18b4b38.flac"])
-def test_a_process_of_its_own_comes_to_the_same(name: str, decoder: IsolatedDecoder, speech: Path):
+def test_an_isolated_process_gives_the_same_outcome(name: str, decoder: IsolatedDecoder, speech: Path):
     expected, reason, duration_s = TABLE[name]
     found = outcome(speech / "hostile" / name, decoder.open_audio)
     assert found == (expected, reason, pytest.approx(duration_s, abs=0.002))

@@ -28,7 +28,7 @@ STEREO = np.stack([marked(12.0), marked(12.0, seed=1)])
 def open_isolated(
     path: Path, policy: TrackPolicy | None = None, limits: MediaLimits | None = None
 ) -> Iterator[IsolatedAudio]:
-    """A decoder for one medium alone."""
+    """A decoder for a single medium."""
     with IsolatedDecoder() as decoder, decoder.open_audio(path, policy, limits) as audio:
         yield audio
 
@@ -48,7 +48,7 @@ def rejection(path: Path, limits: MediaLimits | None = None) -> MediaRejected:
 
 
 def acting_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let the process that should decode run `script` instead; `output` is where its answers go."""
+    """Make the decode process run `script` instead of decoding; it answers on `output`."""
     child = tmp_path / "child"
     lines = [f"#!{sys.executable}", "import os, signal, sys, time", "from tasks.media.decoding import isolated_child"]
     lines += ["def act(media, request, output):", f"    {script}", "isolated_child.send_decoded = act"]
@@ -59,7 +59,7 @@ def acting_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def children() -> list[str]:
-    """Processes of this one that are alive or not yet taken in; but for those that multiprocessing keeps."""
+    """Child processes that are alive or not reaped, except those of multiprocessing."""
     tasks = Path(f"/proc/{os.getpid()}/task")
     pids = [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
     return [pid for pid in pids if "multiprocessing" not in (Path("/proc") / pid / "cmdline").read_text()]
@@ -82,7 +82,7 @@ def test_reading_may_stop_early(path: Path):
     assert not children()
 
 
-def test_rejections_cross_over(path: Path, tmp_path: Path):
+def test_rejections_reach_the_caller(path: Path, tmp_path: Path):
     empty = tmp_path / "empty.wav"
     empty.write_bytes(b"")
     assert rejection(empty).reason is Reason.EMPTY
@@ -98,7 +98,7 @@ def test_memory_is_limited(path: Path):
 
 
 def test_memory_does_not_grow_with_duration(tmp_path: Path):
-    """Half an hour, 115 MB as float32, within 48 MB above what lies idle."""
+    """Half an hour, 115 MB as float32, within 48 MB above idle memory."""
     path = tmp_path / "long.wav"
     minute = wav(np.random.default_rng(0).standard_normal((1, 60 * 16_000)) * 0.05, claimed_bytes=30 * 60 * 32_000)
     with path.open("wb") as file:
@@ -125,7 +125,7 @@ def test_memory_does_not_grow_with_duration(tmp_path: Path):
         ("os.write(2, b'x' * (1 << 20)); os.abort()", Reason.DECODE_ERROR, "SIGABRT"),
     ],
 )
-def test_a_child_that_dies_or_babbles(
+def test_a_child_that_dies_or_sends_garbage(
     script: str, reason: Reason, words: str, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     acting_as(script, monkeypatch, tmp_path)
@@ -135,8 +135,8 @@ def test_a_child_that_dies_or_babbles(
     assert not children()
 
 
-def test_one_that_hangs_is_killed_with_all_that_it_started(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    length_s = str(10**6 + os.getpid())  # by which it is known
+def test_a_hanging_child_is_killed_with_its_descendants(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    length_s = str(10**6 + os.getpid())  # unique, to find the process by
     acting_as(f"__import__('subprocess').Popen(['sleep', '{length_s}']); time.sleep(1000)", monkeypatch, tmp_path)
     monkeypatch.setattr(isolated, "ANSWER_GRACE_S", 1.0)
     rejected = rejection(path, MediaLimits(wall_clock_s=1.0))
@@ -180,7 +180,7 @@ def test_no_descriptors_are_left_open(path: Path):
 def test_one_decoder_serves_many_media_and_outlives_those_that_crash(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """The third of a second that Python takes to start is paid once; a crash costs one medium."""
+    """Python's start-up of a third of a second is paid once; a crash costs one medium."""
     fault = "os.kill(os.getpid(), signal.SIGSEGV) if media.read(1) == b'!' else (media.seek(0), decode(*given))"
     fault = f"given = media, request, output; {fault}"
     acting_as(fault, monkeypatch, tmp_path)
@@ -202,7 +202,7 @@ def test_one_decoder_serves_many_media_and_outlives_those_that_crash(
     assert not children()
 
 
-def test_a_decoder_that_died_in_idleness_is_started_again(path: Path):
+def test_a_decoder_that_died_while_idle_is_restarted(path: Path):
     with IsolatedDecoder() as decoder:
         for _ in range(2):
             with decoder.open_audio(path) as audio:
@@ -214,14 +214,14 @@ def test_a_decoder_that_died_in_idleness_is_started_again(path: Path):
     assert not children()
 
 
-def test_a_decoder_that_cannot_start_is_no_fault_of_the_medium(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_decoder_that_cannot_start_is_not_blamed_on_the_medium(path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(isolated.sys, "executable", "/bin/false")
     with pytest.raises(ChildProcessError), open_isolated(path):
         pass
 
 
-def test_nothing_decodes_on_for_a_caller_that_was_killed(path: Path, tmp_path: Path):
-    """`kill -9` of a step while it decodes: its decoder and the process that decodes end too."""
+def test_decoding_ends_when_the_caller_is_killed(path: Path, tmp_path: Path):
+    """`kill -9` of a step while it decodes also ends the fork server and the decode process."""
     code = (
         "import os, sys, time\n"
         "from tasks.media.decoding.isolated import IsolatedDecoder\n"
@@ -244,7 +244,7 @@ def test_nothing_decodes_on_for_a_caller_that_was_killed(path: Path, tmp_path: P
 
 
 def is_alive(pid: str) -> bool:
-    """Whether it runs. Nobody may have taken in what is left of it."""
+    """Whether it runs. A zombie counts as ended."""
     try:
         return "State:\tZ" not in (Path("/proc") / pid / "status").read_text()
     except OSError:

@@ -11,8 +11,8 @@ from tasks.media.decoding.mono import MAX_LAG_S, MonoTrack, SampleQueue, TrackMi
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=30))
-def test_a_queue_keeps_every_samples_time(steps: list[tuple[int, int]]):
-    """Sample number n comes out at place n, or is silence there when it came too late."""
+def test_a_queue_keeps_the_time_of_every_sample(steps: list[tuple[int, int]]):
+    """Sample n comes out at position n, or is replaced by silence if it came too late."""
     queue = SampleQueue()
     pushed, out = 0, np.zeros(0, np.float32)
     for n_push, n_take in steps:
@@ -23,12 +23,12 @@ def test_a_queue_keeps_every_samples_time(steps: list[tuple[int, int]]):
         out = np.concatenate([out, taken])
     places = np.arange(len(out)) + 1
     assert ((out == places) | (out == 0)).all()
-    # Whatever had come in time is there.
+    # All samples that came in time are there.
     assert queue.n_samples == max(0, pushed - len(out))
 
 
-def test_hours_of_silence_before_a_late_track_do_not_wait_in_memory():
-    """One packet brings them all."""
+def test_hours_of_silence_before_a_late_track_are_not_buffered():
+    """A single packet yields all of them."""
     second = np.zeros(100, np.float32)
     late = SimpleNamespace(feed=lambda packet: (second for _ in range(7200)), finish=lambda: ())
     other = SimpleNamespace(feed=lambda packet: (), finish=lambda: ())

@@ -36,7 +36,7 @@ CODINGS = [
 
 
 @pytest.mark.parametrize(("container", "codec"), CODINGS)
-def test_every_coding_keeps_sound_and_time(container: str, codec: str):
+def test_every_codec_keeps_audio_and_time(container: str, codec: str):
     rate_hz = 44_100 if container == "flv" else RATE_HZ
     media = encode(container, Track(np.stack([marked(3.0, rate_hz)] * 2), codec, rate_hz, bit_rate=128_000))
     samples, findings = decoded(media)
@@ -51,7 +51,7 @@ def test_every_coding_keeps_sound_and_time(container: str, codec: str):
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000])
-def test_resampling_equals_soxr_at_once(rate_hz: int):
+def test_streaming_equals_resampling_in_one_call(rate_hz: int):
     source = np.random.default_rng(0).standard_normal(rate_hz * 10).astype(np.float32) * 0.1
     buffer = io.BytesIO()
     soundfile.write(buffer, source, rate_hz, format="WAV", subtype="FLOAT")
@@ -67,7 +67,7 @@ def test_pcm_at_the_target_rate_is_exact():
     np.testing.assert_array_equal(decoded(buffer.getvalue())[0], source / np.float32(32768))
 
 
-def test_a_track_that_begins_late_is_preceded_by_silence():
+def test_a_track_that_starts_late_is_preceded_by_silence():
     late = Track(STEREO, "aac", starts_at_s=1.5)
     samples, findings = decoded(encode("matroska", [late], video=True))
     assert findings.starts_at_s == pytest.approx(1.5, abs=0.03)
@@ -76,8 +76,8 @@ def test_a_track_that_begins_late_is_preceded_by_silence():
     assert np.abs(samples[: 16_000 * 14 // 10]).max() < 1e-3
 
 
-def test_a_track_that_begins_after_a_long_while_keeps_its_place():
-    """Commentary to the second half: its captions count from the medium's begin."""
+def test_a_track_that_starts_very_late_keeps_its_time():
+    """Commentary on the second half: its captions count from the start of the medium."""
     commentary = Track(STEREO, "flac", starts_at_s=2700.0)
     medium = encode("matroska", [Track(STEREO, "flac"), commentary])
     tracemalloc.start()
@@ -94,15 +94,15 @@ def test_a_track_that_begins_after_a_long_while_keeps_its_place():
     assert audio.findings.clock_resets == 1
 
 
-def test_a_container_that_begins_late_does_not():
-    """A transport stream's clock starts anywhere."""
+def test_a_container_that_starts_late_is_not():
+    """A transport stream's clock starts at an arbitrary value."""
     samples, findings = decoded(encode("mpegts", [Track(STEREO, "mp2", starts_at_s=5.0)]))
     assert len(samples) / 16_000 == pytest.approx(3.0, abs=0.1)
     assert findings.starts_at_s == 0.0
 
 
 def test_eight_channels_do_not_crash():
-    """`AudioFrame.to_ndarray()` of PyAV 18.1 does, for eight planes."""
+    """`AudioFrame.to_ndarray()` of PyAV 18.1 crashes on eight planes."""
     silent = np.zeros((5, STEREO.shape[1]), np.float32)
     samples, findings = decoded(encode("mp4", Track(np.concatenate([STEREO, STEREO[:1], silent]), "aac")))
     assert findings.source_channels == (8,)
@@ -110,9 +110,9 @@ def test_eight_channels_do_not_crash():
 
 
 @pytest.mark.parametrize("labels", [(2, 1), (3, 1, 2, 4)])
-def test_channel_orders_of_their_own_do_not_crash(labels: tuple[int, ...]):
+def test_custom_channel_orders_do_not_crash(labels: tuple[int, ...]):
     samples, _ = decoded(caf(np.stack([STEREO[0]] * len(labels)), labels))
-    gc.collect()  # where PyAV 18.1 frees a layout twice, when left to it
+    gc.collect()  # here PyAV 18.1 would free the layout twice
     assert len(marks_s(samples)) == 3
 
 
@@ -151,7 +151,7 @@ def test_the_policy_picks_track_and_channel():
 
 
 def test_rate_and_channels_may_change_inside_a_stream():
-    """MPEG layer 2 has no header for the whole: two recordings one after the other are one stream."""
+    """MPEG layer 2 has no file header: two concatenated recordings are one stream."""
     first = encode("mp2", Track(np.stack([marked(2.0, 48_000)] * 2), "mp2", 48_000))
     second = encode("mp2", Track(marked(2.0, 24_000)[None], "mp2", 24_000))
     samples, findings = decoded(first + second)
@@ -160,7 +160,7 @@ def test_rate_and_channels_may_change_inside_a_stream():
     assert marks_s(samples) == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.08)
 
 
-def test_sources_of_every_kind_give_the_same(tmp_path: Path):
+def test_paths_bytes_and_files_give_the_same(tmp_path: Path):
     media = encode("flac", Track(STEREO, "flac"))
     path = tmp_path / "a.flac"
     path.write_bytes(media)
@@ -171,7 +171,7 @@ def test_sources_of_every_kind_give_the_same(tmp_path: Path):
         assert not file.closed
 
 
-def test_limits_stop_it_where_they_are_passed():
+def test_limits_stop_decoding():
     media = encode("flac", Track(np.tile(STEREO, 4), "flac"))
     with pytest.raises(MediaRejected) as rejected:
         load_audio(media, limits=MediaLimits(max_duration_s=5.0))
@@ -198,7 +198,7 @@ def test_reading_may_stop_early():
 
 
 def test_memory_does_not_grow_with_duration():
-    """NumPy's arrays; FFmpeg's own memory is seen by `test_isolated.py`."""
+    """Of NumPy arrays; `test_isolated.py` measures FFmpeg's memory too."""
     tracemalloc.start()
     peaks = []
     for repeats in (5, 50):

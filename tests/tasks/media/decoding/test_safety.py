@@ -1,4 +1,4 @@
-"""Nothing but the given bytes is read: no address, no other file, no device, whatever a file or its name says."""
+"""Only the given bytes are read: no URL, other file or device, whatever the content or name of a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPOKEN = wav(marked(1.0, 16_000)[None], 16_000)
 
 
 class Listener:
-    """A server that counts who calls."""
+    """A server that counts connections."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -54,7 +54,7 @@ def listener() -> Iterator[Listener]:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file beside the medium that must not be read. Its access time is from long ago."""
+    """A file beside the medium that must not be read. Its access time is in the past."""
     path = tmp_path / "secret.wav"
     path.write_bytes(SPOKEN)
     os.utime(path, (1, path.stat().st_mtime))
@@ -83,7 +83,7 @@ DISGUISES: dict[str, Callable[[str, Path], str]] = {
 
 @pytest.mark.parametrize("name", DISGUISES)
 @pytest.mark.parametrize("suffix", [".wav", ".m3u8"])
-def test_a_file_that_only_points_elsewhere_is_rejected(
+def test_a_file_that_only_refers_to_others_is_rejected(
     name: str, suffix: str, listener: Listener, secret: Path, tmp_path: Path
 ):
     media = tmp_path / f"programme{suffix}"
@@ -96,10 +96,10 @@ def test_a_file_that_only_points_elsewhere_is_rejected(
 
 
 @pytest.mark.parametrize("name", DISGUISES)
-def test_ffmpeg_itself_follows_nothing(
+def test_ffmpeg_itself_follows_no_reference(
     name: str, listener: Listener, secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The same without our own look at the file, and with formats that point elsewhere: no protocol is left."""
+    """Without our own check, and with playlist formats enabled: no protocol is left to follow them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tasks.media.container.source.REMOTE_REFERENCE", formats.re.compile(b"(?!)"))
     monkeypatch.setattr(
@@ -113,8 +113,8 @@ def test_ffmpeg_itself_follows_nothing(
     assert secret.stat().st_atime == 1
 
 
-def test_the_listener_and_the_secret_would_notice(listener: Listener, secret: Path):
-    """What the tests above rely on."""
+def test_the_listener_and_the_secret_detect_access(listener: Listener, secret: Path):
+    """The assumption of the tests above."""
     socket.create_connection(listener.address.split(":")).close()
     while not listener.calls:
         pass
@@ -123,14 +123,14 @@ def test_the_listener_and_the_secret_would_notice(listener: Listener, secret: Pa
         pytest.skip("this file system keeps no access times")
 
 
-def test_an_mp4_whose_sound_lies_in_another_file(secret: Path, tmp_path: Path):
+def test_an_mp4_whose_audio_is_in_another_file(secret: Path, tmp_path: Path):
     """A MOV data reference ("alis", "url ") to a file beside it is not followed."""
     inside = encode("mov", Track(marked(1.0)[None], "pcm_s16le"))
     at = inside.index(b"url ")
-    outside = inside[: at + 4] + b"\0\0\0\0" + inside[at + 8 :]  # the flag that says "in this file" is taken away
+    outside = inside[: at + 4] + b"\0\0\0\0" + inside[at + 8 :]  # clear the flag for "in this file"
     media = tmp_path / "reference.mov"
     media.write_bytes(outside)
-    samples = load_audio(media)  # its own bytes, then
+    samples = load_audio(media)  # its own bytes
     assert len(samples) == 16_000
     assert secret.stat().st_atime == 1
 
@@ -138,7 +138,7 @@ def test_an_mp4_whose_sound_lies_in_another_file(secret: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     "address", ["http://{}/a.wav", "tcp://{}", "rtp://{}", "concat:{}|b", "pipe:0", "-", "file:a.wav"]
 )
-def test_an_address_is_taken_for_a_path(address: str, listener: Listener):
+def test_a_url_is_treated_as_a_path(address: str, listener: Listener):
     with pytest.raises(MediaRejected) as rejected:
         probe_media(address.format(listener.address))
     assert rejected.value.reason is Reason.UNREADABLE
@@ -146,7 +146,7 @@ def test_an_address_is_taken_for_a_path(address: str, listener: Listener):
 
 
 def test_devices_pipes_and_folders_are_not_read(tmp_path: Path):
-    os.mkfifo(tmp_path / "pipe.wav")  # nobody writes into it: a reader would wait for ever
+    os.mkfifo(tmp_path / "pipe.wav")  # without a writer, so that a reader would block forever
     (tmp_path / "device.wav").symlink_to("/dev/zero")
     for path in (
         "/dev/zero",
@@ -181,10 +181,10 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_a_name_is_only_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_names_are_never_interpreted(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / name).write_bytes(SPOKEN)
     monkeypatch.chdir(tmp_path)
-    for path in (tmp_path / name, name):  # a bare name too, as an option would be
+    for path in (tmp_path / name, name):  # also as a bare name, like an option
         assert len(load_audio(path)) == 16_000
 
 
@@ -194,9 +194,9 @@ def test_a_file_that_is_too_large_is_not_read():
     assert rejected.value.reason is Reason.TOO_LARGE
 
 
-def test_a_fault_of_the_storage_is_not_the_files(tmp_path: Path):
+def test_storage_errors_are_not_blamed_on_the_file(tmp_path: Path):
     class Failing:
-        """A file on storage that goes away."""
+        """A file on storage that fails."""
 
         def __init__(self) -> None:
             self.file = (tmp_path / "a.wav").open("rb")
