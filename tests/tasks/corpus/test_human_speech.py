@@ -1,4 +1,4 @@
-"""Clips of human speech with plain text beside them: trimmed to the speech, and not into it."""
+"""Clips of human speech with plain text: trimmed to the speech without cutting into it."""
 
 from __future__ import annotations
 

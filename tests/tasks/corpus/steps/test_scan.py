@@ -74,7 +74,7 @@ def test_media_without_a_transcript_stay_in_the_inventory(pipeline) -> None:
     assert scan.counts["left_out"] == 2
 
 
-def test_of_several_renditions_the_largest_is_taken(pipeline) -> None:
+def test_of_several_renditions_the_largest_is_used(pipeline) -> None:
     put(pipeline, "show.srt", "show.mp3")
     put(pipeline, "show.mxf", data=b"much more")
     scan = pipeline.scan()
@@ -82,7 +82,7 @@ def test_of_several_renditions_the_largest_is_taken(pipeline) -> None:
     assert outcomes(scan) == {"show": Reason.DUPLICATE}
 
 
-def test_a_manifest_speaks_for_many_media(pipeline) -> None:
+def test_a_manifest_may_describe_many_media(pipeline) -> None:
     put(pipeline, "set/audio/a.wav", "set/audio/b.wav", "set/audio/b.srt", "c.wav")
     lines = [
         {"audio_filepath": "audio/a.wav", "duration": 2, "text": "hello"},
@@ -101,7 +101,7 @@ def test_a_manifest_speaks_for_many_media(pipeline) -> None:
         "c": ["from the root"],
     }
     assert scan.counts["manifest_problems"] == 2
-    # A changed manifest touches only those that it says something new about.
+    # A changed manifest affects only the programmes whose entries changed.
     put(pipeline, "set/manifest.jsonl", data="\n".join(map(json.dumps, lines[:5])).encode())
     assert programmes(pipeline.scan()) == found
 
@@ -119,7 +119,7 @@ def test_each_split_gets_a_programme_and_keeps_it(pipeline) -> None:
     assert {name: asked_otherwise[name].split for name in after} == after
 
 
-def test_who_is_away_for_a_scan_comes_back_into_its_split(folder) -> None:
+def test_a_programme_absent_for_a_scan_returns_to_its_split(folder) -> None:
     for number in range(8):
         put(folder, f"p{number}.wav", f"p{number}.txt")
     splits = {name: p.split for name, p in programmes(folder.scan()).items()}
@@ -135,7 +135,7 @@ def test_who_is_away_for_a_scan_comes_back_into_its_split(folder) -> None:
     assert {name: found[name].split for name in splits} == splits
 
 
-def test_who_is_away_for_a_scan_comes_back_into_its_shard(folder) -> None:
+def test_a_programme_absent_for_a_scan_returns_to_its_shard(folder) -> None:
     for number in range(12):
         put(folder, f"p{number}.wav", f"p{number}.txt")
     before = folder.scan(shards=4)
@@ -160,7 +160,7 @@ def test_two_languages_of_one_listing_hold_out_the_same_programmes(folder) -> No
     assert again == english
 
 
-def test_a_day_goes_whole_into_one_split(folder) -> None:
+def test_a_day_is_in_one_split(folder) -> None:
     for day in range(1, 29):
         put(folder, *(f"{show}/2026-02-{day:02d}.{e}" for show in ("news", "sport") for e in ("wav", "txt")))
     found = programmes(folder.scan())
@@ -199,7 +199,7 @@ def test_two_scans_from_scratch_give_the_same_shards(pipeline, make_pipeline) ->
     ("files", "reason"),
     [((), Reason.NO_INPUT), (("a.txt",), Reason.NO_INPUT), (("a.wav", "b.txt"), Reason.NO_TRANSCRIPT)],
 )
-def test_nothing_to_do_is_said_with_the_prefix_and_the_next_step(pipeline, files, reason) -> None:
+def test_an_empty_corpus_is_reported_with_the_prefix_and_the_next_step(pipeline, files, reason) -> None:
     put(pipeline, *files)
     with pytest.raises(InputRejected) as raised:
         pipeline.scan()
@@ -241,7 +241,7 @@ def test_eight_thousand_hostile_names(tmp_path: Path, folder) -> None:
 
 
 def test_the_number_of_shards_follows_the_hours(folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Left empty: a small corpus has few; as much as makes 20 GB has 20, and a little more changes one alone."""
+    """By default a small corpus has few shards and one of 20 GB has 20; slightly more data changes only one."""
     names = [f"{number:03d}" for number in range(60)]
     put(folder, *(f"{name}.{kind}" for name in names for kind in ("mp3", "srt")))
     assert folder.scan(shards=None).counts["shards"] == 4
@@ -256,7 +256,7 @@ def test_the_number_of_shards_follows_the_hours(folder, monkeypatch: pytest.Monk
     assert len(content[1] - content[0]) == 1
 
 
-def test_an_odd_key_in_s3_costs_itself_alone(bucket, s3: str, s3_endpoint: str) -> None:
+def test_an_unusual_s3_key_loses_only_itself(bucket, s3: str, s3_endpoint: str) -> None:
     bucket.add("good")
     odd = ["good.wav/", "a//b.wav", "a//b.srt", "./x.wav", "x\x01.srt", "x\x01.wav", "set//manifest.jsonl"]
     for name in odd:
