@@ -86,14 +86,14 @@ class TranscriptPublished(Fact):
 
     TOPIC = "transcript.published"
 
-    programme: str
+    programme: str = Field(description="message key")
     media: str = Field(description="URI of the transcribed media file")
     transcript: str = Field(description="URI of the folder with all formats and manifest.json")
     transcript_key: str = Field(description="identity of the transcript, 64 hexadecimal digits")
-    model: str
+    model: str = Field(description="version of the recogniser")
     outcome: Outcome
-    language: str = ""
-    duration_s: float = 0.0
+    language: str = Field("", description="BCP 47, or und; empty: unknown")
+    duration_s: float = Field(0.0, description="duration of the media")
 
     @property
     def key(self) -> str:
@@ -105,11 +105,11 @@ class TranscriptFailed(Fact):
 
     TOPIC = "transcript.failed"
 
-    programme: str
-    media: str
+    programme: str = Field(description="message key")
+    media: str = Field(description="URI of the media file")
     outcome: Outcome
-    reason: Reason | None = None
-    detail: str = ""
+    reason: Reason | None = Field(default=None, description="from the closed list of reasons")
+    detail: str = Field("", description="explanation for people")
 
     @property
     def key(self) -> str:
@@ -121,11 +121,11 @@ class ModelPromoted(Fact):
 
     TOPIC = "model.promoted"
 
-    name: str
-    version: str
+    name: str = Field(description="registered model, the message key")
+    version: str = Field(description="version that is champion now")
     before: str = Field(description="previous champion's version; empty: there was none")
-    decided_by: str
-    because: str
+    decided_by: str = Field(description="rule, or a person's name")
+    because: str = Field(description="reason for the decision")
 
     @property
     def key(self) -> str:

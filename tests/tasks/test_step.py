@@ -38,14 +38,14 @@ from tasks.step import StepContext, StepOutput, load_result, output_uri, run_ste
 
 
 class ProbeArguments(StepArguments):
-    """Arguments of a step that only tests have."""
+    """Arguments of a step for tests."""
 
     text: str = Field("hello", description="what to write")
 
 
 @dataclass
 class Probe:
-    """A step made of a function, counting its runs."""
+    """A step made of a function, with a count of its runs."""
 
     work: Callable[[ProbeArguments, StepContext], StepOutput]
     VERSION: int = 1
@@ -99,7 +99,7 @@ def test_the_result_lists_outputs_with_size_and_digest(probe: Probe, storage_roo
 
 
 @pytest.mark.parametrize("change", ["argument", "input", "version"])
-def test_what_decides_the_output_decides_the_key(probe: Probe, storage_root: str, change: str) -> None:
+def test_whatever_determines_the_output_is_in_the_key(probe: Probe, storage_root: str, change: str) -> None:
     before = run(storage_root)
     if change == "input":
         probe.source = {"media": "0123"}
@@ -111,7 +111,7 @@ def test_what_decides_the_output_decides_the_key(probe: Probe, storage_root: str
     assert storage.exists(before.result)
 
 
-def test_where_it_is_written_and_reported_does_not_decide_the_key(probe: Probe, storage_root: str) -> None:
+def test_output_and_receipt_uris_are_not_in_the_key(probe: Probe, storage_root: str) -> None:
     one = run(f"{storage_root}/one")
     two = run(f"{storage_root}/two")
     assert load_result(one.result).key == load_result(two.result).key
@@ -181,7 +181,7 @@ def test_after_a_failure_the_step_runs_again(probe: Probe, storage_root: str) ->
     assert run(storage_root).status is Status.DONE
 
 
-def test_what_a_fault_spoiled_is_tried_again_and_serves_meanwhile(probe: Probe, storage_root: str) -> None:
+def test_a_result_with_retryable_items_is_usable_but_not_cached(probe: Probe, storage_root: str) -> None:
     def spoiled(arguments: ProbeArguments, context: StepContext) -> StepOutput:
         context.publish("text.txt", f"half {probe.runs}".encode())
         return StepOutput(n_retryable=1)
@@ -200,8 +200,8 @@ def test_what_a_fault_spoiled_is_tried_again_and_serves_meanwhile(probe: Probe, 
     assert probe.runs == 3
 
 
-def test_a_whole_result_wins_over_a_spoiled_one(probe: Probe, storage_root: str) -> None:
-    """Another attempt was whole while this one's item failed."""
+def test_a_complete_result_wins_over_one_with_retryable_items(probe: Probe, storage_root: str) -> None:
+    """Another attempt completes while an item of this one fails."""
 
     def overtaken(arguments: ProbeArguments, context: StepContext) -> StepOutput:
         probe.work = write_text

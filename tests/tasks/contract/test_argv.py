@@ -1,4 +1,4 @@
-"""Argument models survive the way through an argument vector, whatever is in them."""
+"""Argument models survive a round trip through an argument vector."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Everything(StepArguments):
         yes=st.booleans(),
     )
 )
-def test_there_and_back(arguments: Everything) -> None:
+def test_round_trip(arguments: Everything) -> None:
     assert from_argv(Everything, to_argv(arguments), "probe") == arguments
 
 

@@ -1,4 +1,4 @@
-"""Events to and from other systems."""
+"""Events exchanged with other systems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_schemas_in_the_docs_are_these_models(event: type[Event]) -> None:
     assert (SCHEMAS / name).read_text() == text, "run: python -m tasks.contract.events docs/schemas"
 
 
-def test_what_is_said_twice_is_one_event() -> None:
+def test_a_repeated_event_has_the_same_id() -> None:
     first, later = arrived(), arrived(produced_at=datetime(2026, 3, 24, tzinfo=UTC))
     assert first.event_id == later.event_id
     assert first.event_id != arrived(etag="abd").event_id
@@ -52,12 +52,12 @@ def test_events_survive_json_and_newer_writers() -> None:
         {"sha256": "short"},
     ],
 )
-def test_what_breaks_the_contract_is_refused(change: dict[str, object]) -> None:
+def test_invalid_events_are_rejected(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         arrived(**change)
 
 
-def test_a_session_is_a_name_that_topics_and_folders_take() -> None:
+def test_session_names_are_valid_in_topics_and_folders() -> None:
     for name in ("../up", "", "A", "a" * 65, "a/b"):
         with pytest.raises(ValidationError):
             CaptionFinal(session=name, sequence=0, start_ms=0, end_ms=0, text="", words=(), captured_at=0)
