@@ -1,13 +1,13 @@
-"""Finding an acoustic model by its URI, and bringing it to this machine.
+"""Finding an acoustic model by its URI and fetching it to a local folder.
 
     models:/acoustic-model@champion   an alias in MLflow's registry
     models:/acoustic-model/3          a registered version
-    …/result.json                     what a train step left
+    …/result.json                     the model of a train step
     file:///folder, s3://bucket/key   a folder in transformers' or CTranslate2's layout
     owner/name                        a model of the Hugging Face hub, or its local copy
 
-`resolve` is cheap and says which version is meant; `fetch` gives a local folder. Neither imports torch or
-transformers.
+`resolve` (`reference`) pins the exact version and is cheap; `fetch` (`fetching`) copies it to a local folder. Neither
+imports torch or transformers.
 """
 
 from tasks.models.fetching import fetch

@@ -1,4 +1,4 @@
-"""A model as a local folder."""
+"""Fetching a model to a local folder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tasks.step import load_result, output_uri
 
 
 def fetch(reference: ModelReference, scratch: Path) -> Path:
-    """A local folder with the model, to be read only.
+    """Fetch a model. Returns a local folder, to be read only.
 
-    A folder on this machine is returned as it is. Anything else is copied once into a folder named by its digest,
-    under `AIRSCRIPT_MODEL_CACHE` where that is set (many steps on one host), else under `scratch`. The copy appears
-    whole, so processes may share the cache.
+    A local folder is returned as it is. Anything else is copied once into a folder named by its digest, under
+    `AIRSCRIPT_MODEL_CACHE` if that is set (many steps on one host), else under `scratch`. The copy is renamed into
+    place when it is complete, so that processes may share the cache.
     """
     uri = reference.uri
     if uri.startswith(REGISTERED):
-        return _registered(reference, scratch)
+        return _fetch_registered(reference, scratch)
     if uri.endswith("/" + RESULT_NAME):
         result = load_result(uri)
         objects = {
@@ -33,20 +33,20 @@ def fetch(reference: ModelReference, scratch: Path) -> Path:
         }
         return _copy(objects, reference, scratch)
     if uri.startswith(("file://", "s3://")):
-        return _folder(uri, reference, scratch)
+        return _fetch_folder(uri, reference, scratch)
     from huggingface_hub import snapshot_download
 
     name, _, revision = uri.partition("@")
     return Path(snapshot_download(name, revision=revision))
 
 
-def _registered(reference: ModelReference, scratch: Path) -> Path:
+def _fetch_registered(reference: ModelReference, scratch: Path) -> Path:
     location = find_version(reference.uri).location
     if location.startswith("/"):
         location = storage.file_uri(location)
     if location.startswith(("file://", "s3://")):
-        return _inside(_folder(location, reference, scratch), reference)
-    # Where its server offers it, MLflow 3.17 takes artifacts straight from S3 and unpacks what is named .gz.
+        return _artifact_folder(_fetch_folder(location, reference, scratch), reference)
+    # If its server offers it, MLflow 3.17 downloads artifacts directly from S3 and decompresses files named .gz.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     from mlflow.artifacts import download_artifacts
 
@@ -54,13 +54,13 @@ def _registered(reference: ModelReference, scratch: Path) -> Path:
     if not target.exists():
         partial = _partial(target)
         partial.mkdir(parents=True)
-        _appear(Path(download_artifacts(artifact_uri=location, dst_path=str(partial))), target)
+        _rename_into_place(Path(download_artifacts(artifact_uri=location, dst_path=str(partial))), target)
         shutil.rmtree(partial, ignore_errors=True)
-    return _inside(target, reference)
+    return _artifact_folder(target, reference)
 
 
-def _inside(folder: Path, reference: ModelReference) -> Path:
-    """Where in an MLflow model the folder is that was logged as `artifacts={"model": …}`."""
+def _artifact_folder(folder: Path, reference: ModelReference) -> Path:
+    """The folder that was logged as `artifacts={"model": …}` in an MLflow model; other folders as they are."""
     description = folder / "MLmodel"
     if not description.exists():
         return folder
@@ -72,11 +72,11 @@ def _inside(folder: Path, reference: ModelReference) -> Path:
     except (yaml.YAMLError, KeyError, TypeError):
         inner = folder / "artifacts" / "model"
     if not inner.is_dir():
-        raise model_not_found(reference.uri, "has no artifact named model", "register it with register-model")
+        raise model_not_found(reference.uri, "has no artifact called model", "register it with register-model")
     return inner
 
 
-def _folder(uri: str, reference: ModelReference, scratch: Path) -> Path:
+def _fetch_folder(uri: str, reference: ModelReference, scratch: Path) -> Path:
     if uri.startswith("file://"):
         path = storage.path_of(uri)
         if not path.is_dir():
@@ -87,12 +87,12 @@ def _folder(uri: str, reference: ModelReference, scratch: Path) -> Path:
 
 
 def _copy(objects: dict[str, str], reference: ModelReference, scratch: Path) -> Path:
-    """Objects by relative name, as a folder."""
+    """Copy objects, by relative name, into a folder of the cache."""
     target = _cache(scratch) / reference.digest[:32]
     if target.exists():
         return target
     if not objects:
-        raise model_not_found(reference.uri, "nothing there", "check the prefix and the credentials' rights")
+        raise model_not_found(reference.uri, "no objects there", "check the prefix and the credentials' permissions")
     partial = _partial(target)
     for name, uri in objects.items():
         path = partial / name
@@ -101,7 +101,7 @@ def _copy(objects: dict[str, str], reference: ModelReference, scratch: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         with storage.open_reader(uri) as source, path.open("wb") as sink:
             shutil.copyfileobj(source, sink, storage.COPY_BYTES)
-    _appear(partial, target)
+    _rename_into_place(partial, target)
     return target
 
 
@@ -113,8 +113,8 @@ def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}-{secrets.token_hex(4)}")
 
 
-def _appear(folder: Path, target: Path) -> None:
-    """Rename into place; another process may have been first."""
+def _rename_into_place(folder: Path, target: Path) -> None:
+    """Rename a complete folder, unless another process was first."""
     try:
         folder.rename(target)
     except OSError:

@@ -1,4 +1,4 @@
-"""What kind of model a folder holds."""
+"""The kind of model in a folder."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from tasks.contract import InputRejected, Reason
 
 
 def model_type(folder: Path) -> str:
-    """The name of a model's architecture in its `config.json`, as transformers writes it ("parakeet_ctc").
+    """The `model_type` in a model's `config.json`, as transformers writes it ("parakeet_ctc").
 
-    Raises `InputRejected` where no such file tells it.
+    Raises:
+        InputRejected: the file is missing or has none.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())

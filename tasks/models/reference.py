@@ -1,4 +1,4 @@
-"""Which model a URI means: aliases become versions, folders become digests."""
+"""Resolving a model's URI to an exact version: aliases become versions, folders become digests."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from tasks.models.registry import REGISTERED, find_version
 from tasks.step import load_result
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")
-CONFIG_NAMES = ("config.json", "config.yaml")  # transformers and CTranslate2 write the one, pyannote the other
-MODEL_FOLDER = "model/"  # a train step's outputs below this name are the model
+CONFIG_NAMES = ("config.json", "config.yaml")  # of transformers and CTranslate2; of pyannote
+MODEL_FOLDER = "model/"  # prefix of the names of a train step's outputs that are its model
 
 
 @dataclass(frozen=True)
 class ModelReference:
-    """One model, exactly."""
+    """An exact version of a model."""
 
     uri: str
-    """Where it is, without an alias: the same URI means the same model tomorrow."""
+    """Its URI, without an alias: it means the same model tomorrow."""
     version: str
-    """What a person calls it: `acoustic-model/3`, or a kind and a digest."""
+    """Its name for people: `acoustic-model/3`, or a kind and a digest."""
     digest: str
-    """sha256 that differs whenever the model does, 64 hexadecimal digits."""
+    """sha256 of its identity, 64 hexadecimal digits: changes with the model."""
 
 
 def resolve(uri: str) -> ModelReference:
-    """Find the model that `uri` means.
+    """Resolve a model's URI.
 
     Raises:
         InputRejected: MODEL_NOT_FOUND, with what to do next.
-        Misconfigured: `uri` is nothing that could name a model.
+        Misconfigured: `uri` is not a valid model URI.
     """
     if uri.startswith(REGISTERED):
         found = find_version(uri)
@@ -47,7 +47,7 @@ def resolve(uri: str) -> ModelReference:
     if HUB_NAME.fullmatch(uri):
         return _hub(uri)
     raise Misconfigured(
-        "names no model",
+        "is not a valid model URI",
         reason=Reason.INVALID_ARGUMENT,
         subject=uri or "model",
         next_step="give models:/name@champion, models:/name/version, a folder, an s3:// prefix or a hub name",
@@ -58,13 +58,15 @@ def _trained(uri: str) -> ModelReference:
     result = load_result(uri)
     weights = {name: a.sha256 for name, a in result.outputs.items() if name.startswith(MODEL_FOLDER)}
     if not weights:
-        raise model_not_found(uri, f"the {result.step} step left no model", "give the result.json of a train step")
+        raise model_not_found(
+            uri, f"the {result.step} step has no model among its outputs", "give the result.json of a train step"
+        )
     digest = digest_of(weights)
     return ModelReference(uri, f"{result.step}-{digest[:12]}", digest)
 
 
 def _folder(uri: str) -> ModelReference:
-    """A folder's digest is over its content: a copied folder is the same model. S3's etags stand for content."""
+    """Digest a folder's content, so that a copied folder is the same model. S3's etags stand for the content."""
     if not any(storage.exists(storage.join(uri, name)) for name in CONFIG_NAMES):
         message = f"no folder with a {' or a '.join(CONFIG_NAMES)}"
         raise model_not_found(uri, message, "check the path, or train a model first")
@@ -72,7 +74,7 @@ def _folder(uri: str) -> ModelReference:
     for found in storage.list_objects(uri):
         name = found.uri.removeprefix(uri).lstrip("/")
         if name.startswith(".") or name.endswith(".md"):
-            continue  # a better README makes no other model
+            continue  # a changed README does not change the model
         files[name] = _digest(found.uri, found.etag) if uri.startswith("file://") else found.etag
     digest = digest_of(files)
     return ModelReference(uri, f"folder-{digest[:12]}", digest)
@@ -80,14 +82,13 @@ def _folder(uri: str) -> ModelReference:
 
 @lru_cache(maxsize=256)
 def _digest(uri: str, etag: str) -> str:  # noqa: ARG001
-    """A step asks twice: for its key, and for its work. `etag` changes with the file's size and time."""
+    """Cached because a step resolves twice: for its key and in `run`. `etag` changes with the file's size and time."""
     return storage.digest(uri)
 
 
 def _hub(uri: str) -> ModelReference:
-    """The local copy counts if there is one (`HF_HUB_OFFLINE`), else the hub is asked for its newest revision.
-
-    A name may carry its revision behind an @, as a reference's own URI does.
+    """Resolve a model of the hub: to the revision of its local copy if there is one (`HF_HUB_OFFLINE`), else to the
+    hub's newest. A name may contain its revision after an @, as a reference's own URI does.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -98,7 +99,7 @@ def _hub(uri: str) -> ModelReference:
     except LocalEntryNotFoundError:
         try:
             revision = HfApi().model_info(name).sha or "main"
-        except Exception as error:  # the client lets errors of its transport through, whichever that is
+        except Exception as error:  # the client does not wrap its transport's errors
             raise model_not_found(
                 name,
                 f"neither here nor on the hub ({type(error).__name__})",

@@ -1,8 +1,8 @@
-"""MLflow's registry, asked without importing MLflow.
+"""Looking up versions of models in MLflow's registry.
 
-`import mlflow` takes six seconds, opening its SQL store another twelve (measured, one busy core), and an alias is
-looked up by nearly every step. A tracking server is asked over HTTP; a laptop's SQLite file is read directly; any
-other store goes through MLflow itself.
+A tracking server is asked over MLflow's HTTP API, without importing MLflow: nearly every step looks up an alias. A bare
+store (`sqlite:///…`, or any other URI) goes through MLflow's client, which is slow: `import mlflow` takes 6 s, opening
+a SQL store another 12 s (one busy core). Where many steps run, start a server.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import base64
 import json
 import os
 import re
-import sqlite3
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,7 @@ class RegisteredVersion:
     name: str
     version: int
     source: str
-    """What was registered; differs for every version ever made."""
+    """URI of what was registered; different for every version."""
     location: str
     """URI of the folder that holds its artifacts."""
 
@@ -44,7 +42,7 @@ class RegisteredVersion:
 
 
 def find_version(uri: str) -> RegisteredVersion:
-    """The version behind `models:/name@alias` or `models:/name/version`.
+    """Look up `models:/name@alias` or `models:/name/version`.
 
     Raises:
         InputRejected: MODEL_NOT_FOUND: no such model, alias or version.
@@ -54,7 +52,7 @@ def find_version(uri: str) -> RegisteredVersion:
     parts = _PARTS.fullmatch(uri)
     if parts is None:
         raise Misconfigured(
-            "not a model of the registry",
+            "is not a model of the registry",
             reason=Reason.INVALID_ARGUMENT,
             subject=uri,
             next_step="write models:/name@alias or models:/name/version",
@@ -64,9 +62,7 @@ def find_version(uri: str) -> RegisteredVersion:
     tracking = _tracking_uri()
     if tracking.startswith(("http://", "https://")):
         return _from_server(tracking, name, alias, version)
-    if tracking.startswith("sqlite:///"):
-        return _from_sqlite(Path(tracking.removeprefix("sqlite:///")), name, alias, version)
-    return _through_mlflow(tracking, name, alias, version)
+    return _from_store(tracking, name, alias, version)
 
 
 def _tracking_uri() -> str:
@@ -101,23 +97,23 @@ def _from_server(server: str, name: str, alias: str | None, version: int | None)
             found = _get(server, "model-versions/get", name=name, version=str(version))["model_version"]
         place = _get(server, "model-versions/get-download-uri", name=name, version=str(found["version"]))
     except urllib.error.HTTPError as error:
-        fault = _error_code(error)
-        if error.code == 404 or fault in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        error_code = _error_code(error)
+        if error.code == 404 or error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise _missing(name, alias, version) from None
-        if error.code == 403 and not fault:
+        if error.code == 403 and not error_code:
             raise Misconfigured(
-                "MLflow refuses requests to this address (HTTP 403)",
+                "MLflow refuses requests to this host name (HTTP 403)",
                 reason=Reason.INVALID_ARGUMENT,
                 subject=server,
-                next_step="start its server with --allowed-hosts and this name",
+                next_step="add this name to its server's --allowed-hosts",
             ) from None
-        raise _no_answer(server, f"HTTP {error.code} {fault}") from None
+        raise _unreachable(server, f"HTTP {error.code} {error_code}") from None
     except OSError as error:
-        raise _no_answer(server, str(getattr(error, "reason", error))) from None
+        raise _unreachable(server, str(getattr(error, "reason", error))) from None
     return RegisteredVersion(name, int(found["version"]), found["source"], place["artifact_uri"])
 
 
-def _no_answer(server: str, message: str) -> StepError:
+def _unreachable(server: str, message: str) -> StepError:
     return StepError(
         f"MLflow does not answer: {message}",
         reason=Reason.INTERNAL_ERROR,
@@ -128,14 +124,14 @@ def _no_answer(server: str, message: str) -> StepError:
 
 def _get(server: str, path: str, **query: str) -> dict[str, Any]:
     url = f"{server.rstrip('/')}/api/2.0/mlflow/{path}?{urllib.parse.urlencode(query)}"
-    request = urllib.request.Request(url, headers=_authorization())
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        found: dict[str, Any] = json.load(answer)
+    request = urllib.request.Request(url, headers=_authorization_header())
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        found: dict[str, Any] = json.load(response)
     return found
 
 
-def _authorization() -> dict[str, str]:
-    """MLflow's own variables."""
+def _authorization_header() -> dict[str, str]:
+    """Credentials from MLflow's own environment variables."""
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
     if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
@@ -151,47 +147,12 @@ def _error_code(error: urllib.error.HTTPError) -> str:
         return ""
 
 
-# ---- a SQLite file ----------------------------------------------------------------------------------------------
+# ---- a store without a server -----------------------------------------------------------------------------------
 
 
-def _from_sqlite(path: Path, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
-    """MLflow keeps an alias's version in `registered_model_aliases` and a version's place in `model_versions`."""
-    if not path.is_file():
-        raise _missing(name, alias, version)
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT_S)) as registry:
-        if alias:
-            row = _row(
-                registry, "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", name, alias
-            )
-            if row is None:
-                raise _missing(name, alias, version)
-            version = row[0]
-        row = _row(
-            registry,
-            "SELECT version, source, storage_location FROM model_versions"
-            " WHERE name = ? AND version = ? AND current_stage != 'Deleted_Internal'",
-            name,
-            version,
-        )
-    if row is None:
-        raise _missing(name, alias, version)
-    return RegisteredVersion(name, row[0], row[1], row[2] or row[1])
-
-
-def _row(registry: sqlite3.Connection, query: str, *values: Any) -> tuple[Any, ...] | None:
-    try:
-        row: tuple[Any, ...] | None = registry.execute(query, values).fetchone()
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # a file that MLflow has not set up yet
-            return None
-        raise
-    return row
-
-
-# ---- anything else ----------------------------------------------------------------------------------------------
-
-
-def _through_mlflow(tracking: str, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
+def _from_store(tracking: str, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
+    if tracking.startswith("sqlite:///") and not Path(tracking.removeprefix("sqlite:///")).is_file():
+        raise _missing(name, alias, version)  # MLflow would create the database
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -1,1 +1,1 @@
-"""Publishing transcripts: what nights and live captions share."""
+"""Publishing transcripts: shared by the night and live captions."""

@@ -1,12 +1,12 @@
-"""One transcript in every format under one prefix: written once, manifest last, one winner.
+"""Publishing one transcript in every format under one prefix: written once, manifest last, one winner.
 
     <transcripts>/<programme>/<key12>/<programme>.json      the canonical transcript, first
-                                     /<programme>.srt …     what is derived from it
-                                     /manifest.json         last: with it, the set is complete
+                                     /<programme>.srt …     derived from it
+                                     /manifest.json         last: marks the set as complete
 
-Every object is put with "only if absent". Whoever puts the canonical transcript first has decided the words; all
-others derive from that one. So publishers may race, be killed and start again: no object ever changes, and the
-manifest names what stands there.
+Every object is put only if absent. The first canonical transcript decides the words; all other files are derived from
+it. So publishers may race, be killed and start again: no object ever changes, and the manifest lists the published
+files.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tasks.transcripts.formats.rendition import Rendition
 MANIFEST_NAME = "manifest.json"
 CANONICAL_SUFFIX, STL_SUFFIX = ".json", ".stl"
 KEY_DIGITS = 12
-# EBU STL has a few alphabets. Where it has no code for more of the characters than this it is not written: a file of
-# question marks serves nobody who picks it up.
-MOST_LOST = 0.03
+# EBU STL has few character tables. If more than this share of the characters has no code in them, it is not written: a
+# file of question marks is of no use.
+MAX_LOST_SHARE = 0.03
 
 
 class PublishedFile(Frozen):
-    """One format as it stands."""
+    """One published file."""
 
     name: str
     bytes: int
@@ -45,7 +45,7 @@ class PublishedFile(Frozen):
 
 
 class CueCount(Frozen):
-    """How the subtitles keep their rules: speech that is too fast for a limit is shown all the same."""
+    """How many subtitles are beyond their rules: speech that is too fast for a limit is shown all the same."""
 
     profile: str
     total: int
@@ -58,7 +58,7 @@ class CueCount(Frozen):
 
 
 class TranscriptManifest(Frozen):
-    """`manifest.json`: its presence says that all the files it names are there."""
+    """`manifest.json`: if it exists, all files that it lists do."""
 
     schema_version: int = 2
     programme: str
@@ -69,30 +69,30 @@ class TranscriptManifest(Frozen):
     canonical: str
     cues: CueCount
     files: tuple[PublishedFile, ...]
-    remark: str = Field(default="", description="what a format could not show")
+    remark: str = Field(default="", description="what a format cannot represent")
 
 
 def folder_of(transcripts: str, programme: str, key: str) -> str:
-    """Where a transcript lies. Two files of the same name never meet: their bytes, so their keys, differ."""
+    """A transcript's folder. Media of the same name do not collide: their bytes, and so their keys, differ."""
     return storage.join(transcripts, quoted_name(programme, transcripts), key[:KEY_DIGITS])
 
 
 def publish_transcript(
     transcript: Transcript, programme: str, key: str, transcripts: str, profile: CueProfile = BBC
 ) -> str:
-    """Publish `transcript`, or complete or find what another publisher began. Returns the manifest's URI."""
+    """Publish `transcript`, or complete what another publisher began. Returns the manifest's URI."""
     folder = folder_of(transcripts, programme, key)
     manifest_uri = storage.join(folder, MANIFEST_NAME)
     if storage.exists(manifest_uri):
         return manifest_uri
     files = []
     canonical_name = programme + CANONICAL_SUFFIX
-    standing = put_if_absent(_uri(folder, canonical_name), transcript.to_bytes())
-    files.append(_described(canonical_name, standing, FORMATS[CANONICAL_SUFFIX].media_type))
-    winner = Transcript.from_bytes(standing)
+    published = put_if_absent(_uri(folder, canonical_name), transcript.to_bytes())
+    files.append(_described(canonical_name, published, FORMATS[CANONICAL_SUFFIX].media_type))
+    winner = Transcript.from_bytes(published)
     rendition = Rendition(winner, profile)
-    left_out, remark = lost_in_stl(rendition)
-    for name, media_type, data in derived(rendition, programme, left_out):
+    left_out, remark = check_stl(rendition)
+    for name, media_type, data in render_derived(rendition, programme, left_out):
         files.append(_described(name, put_if_absent(_uri(folder, name), data), media_type))
     manifest = TranscriptManifest(
         programme=programme,
@@ -110,10 +110,10 @@ def publish_transcript(
 
 
 def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
-    """What stands behind a manifest.
+    """Read a manifest and its canonical transcript.
 
     Raises:
-        InputRejected: it is damaged, or not all there.
+        InputRejected: they are damaged or incomplete.
     """
     manifest = read_one(TranscriptManifest, manifest_uri)
     uri = _uri(storage.parent(manifest_uri), manifest.canonical)
@@ -121,29 +121,29 @@ def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcr
         return manifest, Transcript.from_bytes(storage.read_bytes(uri))
     except ValueError as error:
         raise InputRejected(
-            str(error), reason=Reason.CORRUPT, subject=uri, next_step="put it back, or delete its folder"
+            str(error), reason=Reason.CORRUPT, subject=uri, next_step="restore it, or delete its folder"
         ) from None
 
 
 def count_cues(rendition: Rendition) -> CueCount:
-    broken = [cue.exceeds for cue in rendition.cues if cue.exceeds]
-    limits = Counter(limit for exceeds in broken for limit in exceeds)
+    beyond = [cue.exceeds for cue in rendition.cues if cue.exceeds]
+    limits = Counter(limit for exceeds in beyond for limit in exceeds)
     n_cues = len(rendition.cues)
     return CueCount(
-        profile=rendition.profile.name, total=n_cues, beyond=len(broken), limits=dict(sorted(limits.items()))
+        profile=rendition.profile.name, total=n_cues, beyond=len(beyond), limits=dict(sorted(limits.items()))
     )
 
 
-def lost_in_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
-    """The suffix of EBU STL if too much would be lost in it, and a remark if anything is."""
+def check_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
+    """EBU STL's suffix if too many characters have no code in it, and a remark if any has none."""
     n_lost = stl.count_lost_characters(rendition)
     n_characters = sum(len(word.text) for word in rendition.transcript.words)
-    left_out = frozenset({STL_SUFFIX} if n_lost > MOST_LOST * n_characters else ())
+    left_out = frozenset({STL_SUFFIX} if n_lost > MAX_LOST_SHARE * n_characters else ())
     consequence = "there is no .stl" if left_out else "the .stl shows others"
     return left_out, f"EBU STL has no {n_lost:,} of {n_characters:,} characters: {consequence}" if n_lost else ""
 
 
-def derived(
+def render_derived(
     rendition: Rendition, programme: str, left_out: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, str, bytes]]:
     """Name, media type and bytes of each format but the canonical one."""
@@ -153,7 +153,7 @@ def derived(
 
 
 def put_if_absent(uri: str, data: bytes) -> bytes:
-    """Put `data` if nothing stands there. Returns what stands there then."""
+    """Put `data` unless the object exists. Returns the object's bytes then."""
     try:
         storage.write(uri, data, create=True)
     except storage.AlreadyExists:
@@ -162,7 +162,7 @@ def put_if_absent(uri: str, data: bytes) -> bytes:
 
 
 def is_complete(manifest_uri: str) -> bool:
-    """Whether every file that a manifest names stands with the digest it says."""
+    """Whether every file in a manifest exists with its digest."""
     try:
         manifest = read_one(TranscriptManifest, manifest_uri)
         folder = storage.parent(manifest_uri)

@@ -20,7 +20,7 @@ PROGRAMMES = 20 if KILLS >= 50 else 6
 
 @pytest.fixture
 def night(tmp_path: Path) -> Night:
-    """An inbox of short programmes, each with other sounds that pass for speech, and a model of random weights."""
+    """An inbox of short programmes of different synthetic speech, and a model of random weights."""
     import soxr
     import torch
 

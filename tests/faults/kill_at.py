@@ -1,8 +1,8 @@
 """Run a step's command and kill -9 the process at its n-th change of storage.
 
 `python kill_at.py N <tasks|training> <step> --flag=value …`. On a folder a change is the moment before a link, a
-rename or a removal (seen by an audit hook, so nothing is patched); on S3 it is the moment before and the moment after
-each put. With N = 0 nothing is killed and the number of changes is printed last.
+rename or a removal (seen by an audit hook, without patching); on S3 it is the moments before and after each put. With
+N = 0 nothing is killed, and the number of changes is printed last.
 """
 
 from __future__ import annotations

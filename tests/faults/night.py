@@ -1,5 +1,5 @@
-"""A night run step by step in processes of their own, for tests that kill them. Steps are forked: nothing is loaded
-twice, so that a kill costs milliseconds.
+"""A night whose steps run in processes of their own, for tests that kill them. Steps are forked: libraries are loaded
+once, so that a kill costs milliseconds.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from tasks.progress import no_progress
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, published_transcript
 from tasks.step import run_step
 
-MOST_TRIES = 40
+MAX_TRIES = 40
 
 
 @dataclass(frozen=True)
 class Night:
-    """Where a night's inbox, work and transcripts lie, and what transcribes it."""
+    """A night's storage and model."""
 
     root: str
     model: str
     batches: int = 2
     forks: bool = True
-    """Whether each step has a process of its own. On S3 it must not: obstore's threads do not survive a fork."""
+    """Whether each step runs in its own process. Not possible on S3: obstore's threads do not survive a fork."""
 
     def at(self, *parts: str) -> str:
         return storage.join(self.root, *parts)
@@ -36,7 +36,7 @@ class Night:
         return self.at("transcripts")
 
     def run(self) -> Receipt:
-        """From the plan to the report: what a scheduler does. Returns the report's receipt."""
+        """Run all steps from the plan to the report, as a scheduler does. Returns the report's receipt."""
         plan = self._step(
             "plan-night",
             "plan",
@@ -68,24 +68,24 @@ class Night:
         )
 
     def _step(self, name: str, task: str, **arguments: object) -> Receipt:
-        """Run one step in a process of its own, again and again until it ends well."""
+        """Run one step in its own process, and retry until it succeeds."""
         receipt = self.at("runs", f"{task}.json")
         definition = STEPS[name]
         filled = definition.arguments(output=self.at("work", name), receipt=receipt, **arguments)
         if not self.forks:
             return run_step(definition, filled, no_progress)
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             storage.delete(receipt)
             child = os.fork()
             if not child:
-                end_with(lambda: run_step(definition, filled, no_progress))
+                exit_after(lambda: run_step(definition, filled, no_progress))
             if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
                 return Receipt.model_validate_json(storage.read_bytes(receipt))
-        raise RuntimeError(f"{name} did not end well in {MOST_TRIES} tries")
+        raise RuntimeError(f"{name} did not succeed in {MAX_TRIES} tries")
 
 
-def end_with(call: object) -> None:
-    """The rest of a forked process: it never returns to what its parent was doing."""
+def exit_after(call: object) -> None:
+    """Make a call and end the forked process, which must not go on with its parent's work."""
     code = 1
     try:
         call()  # type: ignore[operator]
@@ -98,20 +98,20 @@ def end_with(call: object) -> None:
         os._exit(code)
 
 
-def manifests(night: Night) -> list[str]:
-    """Of the transcript sets in sight. Every one of them is whole."""
+def complete_manifests(night: Night) -> list[str]:
+    """The manifests of all visible transcript sets. Asserts that each set is complete."""
     found = [o.uri for o in storage.list_objects(night.transcripts) if o.uri.endswith("/" + MANIFEST_NAME)]
     assert all(is_complete(uri) for uri in found)
     return found
 
 
-def one_whole_set_each(night: Night, n_programmes: int) -> None:
-    """Assert that each bulletin of the inbox has one transcript set, whole, and that nothing else lies beside them."""
-    programmes = [published_transcript(uri)[0].programme for uri in manifests(night)]
+def assert_one_complete_set_each(night: Night, n_programmes: int) -> None:
+    """Assert that each bulletin of the inbox has one complete transcript set, and that there are no other files."""
+    programmes = [published_transcript(uri)[0].programme for uri in complete_manifests(night)]
     assert sorted(programmes) == [f"bulletin-{n:02d}" for n in range(n_programmes)]
     folders = {
         storage.parent(found.uri)
         for found in storage.list_objects(night.transcripts)
         if "/bulletin-" in found.uri and "/_" not in found.uri
     }
-    assert folders == {storage.parent(uri) for uri in manifests(night)}, "nothing half-done is left"
+    assert folders == {storage.parent(uri) for uri in complete_manifests(night)}, "no partial set is left"

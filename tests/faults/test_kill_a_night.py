@@ -1,4 +1,4 @@
-"""kill -9 at random moments of a night, of steps and of what launches them: one whole transcript set a programme.
+"""kill -9 of steps and of their launcher at random moments of a night: one complete transcript set for each programme.
 
 `AIRSCRIPT_KILLS=50 pytest tests/faults` is the long form, over 20 programmes.
 """
@@ -20,12 +20,12 @@ from tasks.night.records import NightRow
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_lines
 from tests.faults.conftest import KILLS, PROGRAMMES
-from tests.faults.night import Night, end_with, manifests, one_whole_set_each
+from tests.faults.night import Night, assert_one_complete_set_each, complete_manifests, exit_after
 
 
 @pytest.fixture
 def loaded() -> None:
-    """What steps import, imported before they are forked: a killed one has not spent its life on that."""
+    """Import the steps' libraries before the forks, so that kills do not hit imports only."""
     import onnxruntime
     import soundfile
     from transformers import AutoTokenizer, ParakeetForCTC
@@ -39,18 +39,18 @@ def loaded() -> None:
 
 
 def start(night: Night) -> psutil.Process:
-    """What launches the steps, in a process of its own."""
+    """Start the launcher of the steps in its own process."""
     launcher = os.fork()
     if not launcher:
         os.setsid()
-        end_with(night.run)
+        exit_after(night.run)
     return psutil.Process(launcher)
 
 
 def kill(launcher: psutil.Process, rng: random.Random) -> str:
-    """kill -9 of the launcher alone, of a step alone, or of all. What is left alone works on.
+    """kill -9 the launcher, a step, or all. Other processes go on.
 
-    Tells which; nothing, if there was none.
+    Returns which; empty if there was no such process.
     """
     victims = {"launcher": [launcher], "step": [], "all": []}
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -65,7 +65,7 @@ def kill(launcher: psutil.Process, rng: random.Random) -> str:
 
 @pytest.mark.slow  # decodes and recognises
 @pytest.mark.timeout(900)
-def test_whatever_is_killed_each_programme_has_one_whole_set(night: Night, loaded: None) -> None:
+def test_after_any_kills_each_programme_has_one_complete_set(night: Night, loaded: None) -> None:
     rng = random.Random(7)
     orphans: list[psutil.Process] = []
     kinds: list[str] = []
@@ -76,24 +76,24 @@ def test_whatever_is_killed_each_programme_has_one_whole_set(night: Night, loade
         if launcher.status() == psutil.STATUS_ZOMBIE:
             exit_code = launcher.wait()
             if exit_code == 0:
-                break  # the night is over before all the killing
+                break  # the night is over before the last kill
             assert exit_code == -signal.SIGKILL
             launcher = start(night)
         orphans += launcher.children(recursive=True)
         if orphans:
             kinds += filter(None, [kill(launcher, rng)])
-        now = set(manifests(night))
-        assert seen <= now, "what was published once stays"
+        now = set(complete_manifests(night))
+        assert seen <= now, "published sets stay"
         seen = now
     if launcher.is_running() and launcher.status() != psutil.STATUS_ZOMBIE:
         launcher.wait()
     psutil.wait_procs([orphan for orphan in orphans if orphan.is_running()], timeout=60)
-    report = night.run()  # from the start, by one that is left alone
+    report = night.run()  # once more from the start, without kills
     rows = list(read_lines(NightRow, output_uri(report.result, load_result(report.result), "index.jsonl")))
 
     print(f"kills: {len(kinds)}: {', '.join(f'{kinds.count(kind)} of {kind}' for kind in sorted(set(kinds)))}")
-    assert len(kinds) >= KILLS // 2, "the night was over before it was killed often enough to say anything"
+    assert len(kinds) >= KILLS // 2, "the night was over before there were enough kills"
     assert "step" in kinds
-    heard = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS, Outcome.DONE_NO_SPEECH}
-    assert not [row for row in rows if row.outcome not in heard]
-    one_whole_set_each(night, PROGRAMMES)
+    done = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS, Outcome.DONE_NO_SPEECH}
+    assert not [row for row in rows if row.outcome not in done]
+    assert_one_complete_set_each(night, PROGRAMMES)

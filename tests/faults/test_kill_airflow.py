@@ -1,6 +1,6 @@
 """kill -9 at random moments of steps and of Airflow's scheduler, over a whole night of twenty programmes.
 
-A quarter of an hour, so only with `AIRSCRIPT_KILLS=50`: what is killed in a night is otherwise tested without Airflow.
+It takes a quarter of an hour, so it runs with `AIRSCRIPT_KILLS=50` only; other tests kill steps without Airflow.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from local.services import AIRFLOW_SERVICES, Services
 from local.settings import Installation
 from local.status_table import StatusTable
 from tests.faults.conftest import KILLS, PROGRAMMES
-from tests.faults.night import Night, manifests, one_whole_set_each
+from tests.faults.night import Night, assert_one_complete_set_each, complete_manifests
 
 DAG_ID = "nightly_transcription"
 SCHEDULER_SHARE = 0.1  # of the kills; the others are steps
 LIMIT_S = 3000.0
-MAX_PREEMPTIONS = StepPreempted.allowed - 1  # of a task: with one more it is failed for good
+MAX_PREEMPTIONS = StepPreempted.max_failures - 1  # of a task: one more fails it for good
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,7 +40,7 @@ pytestmark = [
 ]
 
 
-def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
+def test_a_night_whose_steps_and_scheduler_are_killed_is_complete(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_services, "MAX_DEATHS", KILLS)
@@ -64,8 +64,8 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
                 kinds[kill(services, installation, rng, preempted)] += 1
                 del kinds["nothing"]
             services.restart_dead()
-            now = set(manifests(night))
-            assert seen <= now, "what was published once stays"
+            now = set(complete_manifests(night))
+            assert seen <= now, "published sets stay"
             seen = now
             run = api.run(DAG_ID, run.dag_run_id)
         tasks = Counter((task.task_id, task.state) for task in api.task_instances(run))
@@ -73,13 +73,13 @@ def test_a_night_whose_steps_and_scheduler_are_killed_is_whole(
         assert run.state == "success", tasks
     finally:
         services.down()
-    one_whole_set_each(night, PROGRAMMES)
+    assert_one_complete_set_each(night, PROGRAMMES)
     assert kinds["scheduler"], kinds
     assert kinds.total() == KILLS, kinds
 
 
 def kill(services: Services, installation: Installation, rng: random.Random, preempted: Counter[str]) -> str:
-    """kill -9 of a step that runs now, or of the scheduler with all that it supervises but the steps.
+    """kill -9 a running step, or the scheduler with all its children except the steps.
 
     `preempted` counts the kills of each task's steps.
     """
@@ -97,7 +97,7 @@ def kill(services: Services, installation: Installation, rng: random.Random, pre
 
 
 def receipt_of(step: psutil.Process) -> str:
-    """Names the task, for all of its tries. Nothing where the step has just ended."""
+    """The receipt's argument, equal for all tries of a task; empty if the step has just ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return next((word for word in step.cmdline() if word.startswith("--receipt=")), "")
     return ""

@@ -1,4 +1,4 @@
-"""kill -9 at every change of storage: what is visible is complete, and the next attempt comes to the same end."""
+"""kill -9 at every change of storage: visible results are complete, and the next attempt gives the same result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def attempt(kill_at: int, program: str, argv: list[str]) -> subprocess.Completed
 
 
 def visible_results(root: str) -> list[str]:
-    """Every result in sight; asserts that each is whole and that what it lists is there with the right digest."""
+    """All visible results. Asserts that every output that they list exists with its digest."""
     uris = [item.uri for item in storage.list_objects(root) if item.uri.endswith(f"/{RESULT_NAME}")]
     for uri in uris:
         result = load_result(uri)
@@ -44,7 +44,7 @@ def corpus(storage_root: str) -> str:
 
 
 @pytest.mark.slow  # a dozen processes, each killed at another write
-def test_no_result_is_seen_before_it_is_complete(corpus: str, storage_root: str) -> None:
+def test_no_result_is_visible_before_it_is_complete(corpus: str, storage_root: str) -> None:
     undisturbed = storage.join(storage_root, "storage", "undisturbed")
     done = attempt(0, "tasks", ["scan-corpus", f"--media={corpus}", f"--output={undisturbed}", "--shards=2"])
     assert done.returncode == 0, done.stdout + done.stderr

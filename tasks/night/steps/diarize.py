@@ -58,7 +58,7 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
             "rtfx": round(runner.diarized_s / runner.compute_s, 1) if runner.compute_s else 0.0,
         },
         labels={"diarizer": reference.version},
-        warnings=truncated([f"{names[d.arrival]}: speakers were not told apart: {d.detail}" for d in failed]),
+        warnings=truncated([f"{names[d.arrival]}: not diarized: {d.detail}" for d in failed]),
         n_retryable=len(failed),
     )
 
@@ -96,7 +96,7 @@ class BatchDiarizer:
             return self._diarize(preparation)
         except Exception as error:
             detail = describe_or_reraise(error)
-            log.exception("speakers could not be told apart", programme=preparation.arrival.programme)
+            log.exception("a programme could not be diarized", programme=preparation.arrival.programme)
             return DiarizedProgramme(
                 arrival=preparation.arrival.id,
                 diarizer=self._reference.version,

@@ -54,7 +54,7 @@ def _resolve_diarizer(uri: str) -> tuple[ModelReference, str]:
     try:
         return diarization.resolve(uri), ""
     except StepError as error:
-        return ModelReference(uri, uri, ""), f"speakers will not be told apart: {error}"
+        return ModelReference(uri, uri, ""), f"there will be no speakers: {error}"
 
 
 def survey(arguments: PlanNight) -> Survey:

@@ -1,4 +1,4 @@
-"""Models by URI: folders, train steps and MLflow's registry, real in every way it can be reached."""
+"""Models by URI: folders, train steps and MLflow's registry, a real one reached in every way."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def content(place: Path) -> dict[str, bytes]:
     return {str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()}
 
 
-def test_a_folder_is_used_where_it_lies(tmp_path: Path) -> None:
+def test_a_local_folder_is_not_copied(tmp_path: Path) -> None:
     place = folder(tmp_path / "base")
     reference = models.resolve(str(place))
     assert reference.uri == place.as_uri()
@@ -77,7 +77,7 @@ def test_steps_on_one_host_share_the_cache(s3: str, tmp_path: Path, monkeypatch:
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_what_a_train_step_left(storage_root: str, tmp_path: Path) -> None:
+def test_the_model_of_a_train_step(storage_root: str, tmp_path: Path) -> None:
     outputs = {f"model/{name}": data for name, data in FILES.items()}
     uri = write_result(storage.join(storage_root, "train"), "train", outputs | {"metrics.json": b"{}"})
     reference = models.resolve(uri)
@@ -94,7 +94,7 @@ def test_a_step_without_a_model(storage_root: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["/no/such/folder", "file:///no/such/folder", "no-such-owner/no-such-model"])
-def test_what_is_not_there(uri: str) -> None:
+def test_models_that_do_not_exist(uri: str) -> None:
     with pytest.raises(InputRejected) as error:
         models.resolve(uri)
     assert error.value.reason is Reason.MODEL_NOT_FOUND
@@ -102,13 +102,13 @@ def test_what_is_not_there(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "models:/name", "models:/a/b/c", "a b", "http://somewhere/model"])
-def test_what_names_no_model(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_model_uris(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////no/such/mlflow.db")
     with pytest.raises(Misconfigured):
         models.resolve(uri)
 
 
-def test_no_registry_and_a_registry_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_registry_and_an_unreachable_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     with pytest.raises(Misconfigured, match="MLFLOW_TRACKING_URI"):
@@ -118,8 +118,8 @@ def test_no_registry_and_a_registry_that_is_silent(monkeypatch: pytest.MonkeyPat
         models.resolve("models:/acoustic-model@champion")
 
 
-def test_a_registry_that_refuses_its_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As MLflow does when its server was not told of the name: trying again does not help."""
+def test_a_registry_that_refuses_the_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow does for names that are not in --allowed-hosts: a retry does not help."""
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -177,13 +177,14 @@ def server(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         thread.join()
 
 
-@pytest.fixture(params=["sqlite", "server", "client"])
+@pytest.fixture(params=["sqlite", "server", "other store"])
 def tracking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same registry, read from its file, asked over HTTP, and through MLflow's client."""
+    """The same registry over HTTP, and as a store through MLflow's client."""
     uri = request.getfixturevalue("server" if request.param == "server" else "registry")
-    if request.param == "client":
+    if request.param == "other store":
         uri = uri.replace("sqlite://", "sqlite+pysqlite://")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)  # MLflow leaves it behind in a process
     return uri
 
 
@@ -200,7 +201,7 @@ def test_an_alias_is_a_version_until_it_moves(tracking: str, tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("uri", ["models:/acoustic-model@nobody", "models:/acoustic-model/9", "models:/other@champion"])
-def test_what_the_registry_does_not_have(tracking: str, uri: str) -> None:
+def test_names_aliases_and_versions_that_do_not_exist(tracking: str, uri: str) -> None:
     with pytest.raises(InputRejected) as error:
         models.resolve(uri)
     assert error.value.reason is Reason.MODEL_NOT_FOUND
@@ -208,13 +209,36 @@ def test_what_the_registry_does_not_have(tracking: str, uri: str) -> None:
     assert "finetune_acoustic_model" in error.value.next_step
 
 
-def test_looking_up_a_model_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_a_database_that_does_not_exist_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    with pytest.raises(InputRejected) as error:
+        models.resolve("models:/acoustic-model@champion")
+    assert error.value.reason is Reason.MODEL_NOT_FOUND
+    assert not list(tmp_path.iterdir())
+
+
+def test_looking_up_a_model_on_a_server_imports_nothing_heavy() -> None:
+    class Empty(BaseHTTPRequestHandler):
+        """A registry without models, as MLflow answers."""
+
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}')
+
+        def log_message(self, *_: object) -> None: ...
+
     program = (
         "import sys; from tasks import models\n"
         "try: models.resolve('models:/acoustic-model@champion')\n"
         "except Exception as error: assert error.reason == 'model_not_found', error\n"
         "print(sorted({'mlflow', 'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     )
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    with HTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}", "PATH": ""}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        server.shutdown()
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Results of steps as if they had run, for tests of what comes after them."""
+"""Results of steps that did not run, for tests of later steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.storage.records import to_lines
 
 
 def write_result(folder: str, step: str, outputs: dict[str, bytes], **facts: object) -> str:
-    """A result with `outputs` under `folder`; its URI."""
+    """Write a result with `outputs` under `folder`. Returns its URI."""
     artifacts = {}
     for name, data in outputs.items():
         storage.write(storage.join(folder, name), data)
@@ -36,7 +36,7 @@ def write_result(folder: str, step: str, outputs: dict[str, bytes], **facts: obj
 def prepared_and_recognised(
     root: str, batch: Batch, preparations: list[Preparation], recognised: list[RecognisedProgramme]
 ) -> dict[str, str]:
-    """The arguments of publish that say what came before it."""
+    """Write the results before publish. Returns publish's arguments."""
     batch_uri = storage.join(root, "plan", "batch.json")
     storage.write(batch_uri, batch.model_dump_json().encode())
     words = {words_name(r.arrival): r.model_dump_json().encode() for r in recognised}

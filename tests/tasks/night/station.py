@@ -1,4 +1,4 @@
-"""A television station as a night meets it: an inbox, and the steps in their order."""
+"""A television station for tests: an inbox, and the steps of a night in their order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.storage.records import read_one
 
 @dataclass(frozen=True)
 class Station:
-    """A station's storage, and its nights."""
+    """A station's storage and its nights."""
 
     root: str
 
@@ -50,7 +50,7 @@ class Station:
         return plan, read_one(NightReport, output_uri(report.result, load_result(report.result), "report.json"))
 
     def transcript_sets(self) -> list[str]:
-        """Folders of transcripts in sight; every one is complete."""
+        """Folders of all visible transcripts. Asserts that each is complete."""
         uris = [o.uri for o in storage.list_objects(self.at("transcripts"))]
         manifests = [uri for uri in uris if uri.endswith(MANIFEST_NAME)]
         assert all(is_complete(uri) for uri in manifests)

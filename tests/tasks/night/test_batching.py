@@ -12,7 +12,7 @@ sizes = st.lists(st.integers(0, 10**10), max_size=40)
 
 
 @given(sizes, st.integers(1, 8))
-def test_every_arrival_once_in_batches_that_are_not_empty(sizes: list[int], n_batches: int) -> None:
+def test_every_arrival_is_in_one_batch_and_none_is_empty(sizes: list[int], n_batches: int) -> None:
     arrivals = [arrival(f"p{n}", size) for n, size in enumerate(sizes)]
     batches = balance_batches(arrivals, n_batches)
     assert sorted(a.uri for batch in batches for a in batch) == sorted(a.uri for a in arrivals)
@@ -71,7 +71,7 @@ def test_copies_stay_together() -> None:
     assert arrivals[1] in with_copies
 
 
-def test_the_hours_of_a_logger_are_shared_out() -> None:
-    """They are byte for byte equally long, and no copies."""
+def test_a_loggers_hourly_files_are_distributed() -> None:
+    """They have equal sizes but are not copies."""
     hours = [arrival(f"hour-{n:02d}", 3600 * 192_000 + 44) for n in range(24)]
     assert [len(batch) for batch in balance_batches(hours, 4)] == [6, 6, 6, 6]

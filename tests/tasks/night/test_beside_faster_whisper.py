@@ -48,13 +48,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
         return load_engine(folder, "cpu")
 
 
-def said(text: str, seed: int = 0) -> np.ndarray:
+def speech(text: str, seed: int = 0) -> np.ndarray:
     voice = random_voice(VoiceSet.BASE_TRAINING, random.Random(seed))
     return soxr.resample(speak(text, voice), ESPEAK_RATE_HZ, RATE_HZ)
 
 
 def test_more_words_than_can_be_spoken_are_marked(engine) -> None:  # type: ignore[no-untyped-def]
-    samples = said("Good evening, and welcome.")
+    samples = speech("Good evening, and welcome.")
     theirs, _ = BatchedInferencePipeline(engine._model).transcribe(samples, language="en")
     assert len(" ".join(segment.text for segment in theirs).split()) == dummy_whisper.N_WORDS
 
@@ -98,7 +98,7 @@ class Detector:
 
 def test_an_opening_in_another_language_is_outweighed(engine, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     model = engine._model.model
-    samples = np.concatenate([said(f"This is sentence number {n} of a long report.", n) for n in range(60)])
+    samples = np.concatenate([speech(f"This is sentence number {n} of a long report.", n) for n in range(60)])
     monkeypatch.setattr(engine._model, "model", Detector(model, ["de", *["en"] * 50]))
     _, info = BatchedInferencePipeline(engine._model).transcribe(samples)
     assert info.language == "de"

@@ -1,4 +1,4 @@
-"""What the night tells others."""
+"""Events of a night's outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def publication(**changes: object) -> Publication:
     return Publication.model_validate(row | {"key": "k" * 64, "model": "acoustic-model/3"} | changes)
 
 
-def test_each_programme_is_told_of_by_what_became_of_it() -> None:
+def test_each_programme_has_an_event_by_its_outcome() -> None:
     failed = publication(outcome=Outcome.QUARANTINED, reason=Reason.NOT_MEDIA, detail="a text", transcript="")
     done, silent, quarantined = outcome_events([publication(), publication(outcome=Outcome.DONE_NO_SPEECH), failed])
     assert isinstance(done, TranscriptPublished)
@@ -23,7 +23,7 @@ def test_each_programme_is_told_of_by_what_became_of_it() -> None:
     assert quarantined.reason is Reason.NOT_MEDIA
 
 
-def test_a_step_that_runs_again_says_the_same_events() -> None:
+def test_a_step_that_runs_again_sends_the_same_events() -> None:
     rows = [publication(), publication(outcome=Outcome.FAILED, reason=Reason.INTERNAL_ERROR)]
     assert [event.event_id for event in outcome_events(rows)] == [event.event_id for event in outcome_events(rows)]
     assert len({event.event_id for event in outcome_events(rows)}) == 2

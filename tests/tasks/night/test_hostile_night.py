@@ -1,4 +1,4 @@
-"""Every broken file there is, dropped into the inbox beside good programmes."""
+"""All kinds of broken files in the inbox beside good programmes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tasks.storage.records import read_lines
 from tests.faults.night import Night
 
 GOOD = 10
-HEARD = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS}
+TRANSCRIBED = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS}
 
 
 @pytest.mark.slow  # decodes and recognises
-def test_the_good_are_transcribed_and_each_bad_one_has_its_outcome(speech: Path, tmp_path: Path) -> None:
+def test_good_programmes_are_transcribed_and_each_bad_one_has_an_outcome(speech: Path, tmp_path: Path) -> None:
     import torch
 
     from local.demo.base_model.model import export, make_model
@@ -45,19 +45,19 @@ def test_the_good_are_transcribed_and_each_bad_one_has_its_outcome(speech: Path,
 
     rows = list(read_lines(NightRow, output_uri(report.result, load_result(report.result), "index.jsonl")))
     by_name = {storage.name_of(row.media): row for row in rows}
-    assert [by_name[f"good-{n}.flac"].outcome in HEARD for n in range(GOOD)] == [True] * GOOD
-    # Beside the bad ones lies their description, and a transcript: companions, no media.
+    assert [by_name[f"good-{n}.flac"].outcome in TRANSCRIBED for n in range(GOOD)] == [True] * GOOD
+    # The files beside them, a description and a transcript, are sidecars.
     bad = [row for row in rows if "/hostile/" in row.media]
-    companions = {"manifest.jsonl"}
-    expected = {Path(item["path"]).name for item in listed} - companions
+    sidecars = {"manifest.jsonl"}
+    expected = {Path(item["path"]).name for item in listed} - sidecars
     assert {storage.name_of(row.media) for row in bad} <= expected
     assert len(bad) >= len(listed) - 3
     for row in bad:
         assert row.outcome.is_done or row.reason, row
-        assert row.outcome is not Outcome.FAILED, row  # no fault of the moment, no bug of ours
+        assert row.outcome is not Outcome.FAILED, row  # neither a transient fault nor a bug
         if row.transcript:
             assert is_complete(storage.join(row.transcript, MANIFEST_NAME))
     outcomes = Counter(row.outcome for row in bad)
     assert outcomes[Outcome.QUARANTINED] >= 20
     assert sum(outcomes.values()) == len(bad)
-    assert report.warnings, "a green night with a warning"
+    assert report.warnings, "the night succeeds, with warnings"

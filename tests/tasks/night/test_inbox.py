@@ -105,7 +105,7 @@ def test_every_name_is_safe(text: str) -> None:
     assert len(name.encode()) <= 100
 
 
-def test_files_being_uploaded_are_told_from_complete_ones(tmp_path: Path) -> None:
+def test_files_being_uploaded_are_separated_from_complete_ones(tmp_path: Path) -> None:
     grown, growing, old, unfinished = (tmp_path / name for name in ("a.wav", "b.wav", "c.wav", "d.wav.part"))
     for path in (grown, growing, old, unfinished):
         path.write_bytes(b"first")

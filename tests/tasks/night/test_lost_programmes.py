@@ -1,4 +1,4 @@
-"""What a night tells of programmes whose batch died, and what becomes of what failed or was taken away."""
+"""The report of programmes whose batch died, and retries of what failed or was deleted."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.tasks.night.station import Station, outcomes
 def test_programmes_of_a_batch_that_failed_are_not_forgotten(
     storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[TranscriptFailed] = []
-    monkeypatch.setattr("tasks.kafka.publish", lambda *events: told.extend(events))
+    sent: list[TranscriptFailed] = []
+    monkeypatch.setattr("tasks.kafka.publish", lambda *events: sent.extend(events))
     station = Station(storage_root)
     station.deliver("a.wav", b"x")
     plan = station.plan(two_models[0])
@@ -31,13 +31,13 @@ def test_programmes_of_a_batch_that_failed_are_not_forgotten(
     assert report.counts == {"programmes": 1, "failed": 1}
     (warning,) = report.warnings
     assert warning.startswith("a: failed")
-    assert [(event.TOPIC, event.key, event.outcome) for event in told] == [("transcript.failed", "a", Outcome.FAILED)]
+    assert [(event.TOPIC, event.key, event.outcome) for event in sent] == [("transcript.failed", "a", Outcome.FAILED)]
 
 
-def test_what_a_batch_published_before_it_died_is_told(
+def test_programmes_published_before_their_batch_died_are_reported(
     storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Fact] = []
+    sent: list[Fact] = []
 
     def away(*events: Fact) -> None:
         raise ConnectionError("no answer")
@@ -55,7 +55,7 @@ def test_what_a_batch_published_before_it_died_is_told(
     with pytest.raises(StepError, match="no answer"):
         station.step("publish", **arguments)
 
-    monkeypatch.setattr("tasks.kafka.publish", lambda *events: told.extend(events))
+    monkeypatch.setattr("tasks.kafka.publish", lambda *events: sent.extend(events))
     report = station.step("report-night", plan=plan.result, transcripts=transcripts)
     assert report.counts == {"programmes": 3, "done_no_speech": 2, "quarantined": 1}
     found = {row.programme: row for row in read_lines(NightRow, report.labels["index"])}
@@ -67,16 +67,16 @@ def test_what_a_batch_published_before_it_died_is_told(
     batch = read_one(Batch, item.uri)
     assert set(Ledger(transcripts, batch.pipeline).failures()) == {batch.programmes[2].id}, "the letter's own"
 
-    # Cleared, the batch says the same.
-    by_report, told[:] = {event.event_id for event in told}, []
+    # The cleared task sends the same events.
+    by_report, sent[:] = {event.event_id for event in sent}, []
     station.step("publish", **arguments)
-    assert {event.event_id for event in told} == by_report
+    assert {event.event_id for event in sent} == by_report
 
 
-def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up(
+def test_a_programme_that_kills_its_batch_gets_its_own_and_is_quarantined_in_the_end(
     storage_root: str, two_models: tuple[str, str]
 ) -> None:
-    """A crash of the process leaves no result; the batches that end are as if they had published nothing."""
+    """A crash of the process leaves no result; the completed batches are simulated."""
     station = Station(storage_root)
     for n, name in enumerate(("poison", "a", "b")):
         station.deliver(f"{name}.wav", wav(np.full(SAMPLE_RATE_HZ, n / 10)))  # of one size
@@ -97,12 +97,12 @@ def test_a_programme_that_sinks_its_batch_is_parted_from_the_others_and_given_up
     parted, counts = night("a", "b")
     assert sorted(map(sorted, parted)) == [["a"], ["b"], ["poison"]]
     assert counts == {"programmes": 3, "done": 2, "failed": 1}
-    assert night()[1] == {"programmes": 3, "failed": 3}, "nothing came to its end: no programme is to blame"
+    assert night()[1] == {"programmes": 3, "failed": 3}, "no batch completed: no programme is at fault"
     assert night("a", "b")[1] == {"programmes": 3, "done": 2, "quarantined": 1}
     assert {"poison"} not in night("a", "b")[0]
 
 
-def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
+def test_a_transient_fault_is_retried_and_quarantined_in_the_end(
     storage_root: str, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each night is a new attempt, not the last one's cached failure."""
@@ -129,9 +129,8 @@ def test_a_fault_of_the_moment_is_tried_again_and_given_up_in_the_end(
         assert station.plan(two_models[0]).counts["new"] == 0
 
 
-def test_what_was_lost_is_made_again(storage_root: str, two_models: tuple[str, str], speech_wav: bytes) -> None:
-    """Transcripts that were wiped, and records that were deleted to have a file tried again: no step answers with
-    what it did before."""
+def test_deleted_records_are_made_again(storage_root: str, two_models: tuple[str, str], speech_wav: bytes) -> None:
+    """Transcripts and quarantine records that were deleted: no step returns its cached result."""
     station = Station(storage_root)
     station.deliver("news.wav", speech_wav)
     station.deliver("page.wav", b"<html>not found</html>")
@@ -147,7 +146,7 @@ def test_what_was_lost_is_made_again(storage_root: str, two_models: tuple[str, s
     sets = station.transcript_sets()
     for found in list(storage.list_objects(sets[0])):
         storage.delete(found.uri)
-    assert station.plan(model).counts["new"] == 0, "what was taken away is not missed"
+    assert station.plan(model).counts["new"] == 0, "a deleted transcript alone is not made again"
     ledger = storage.list_objects(station.at("transcripts", "_ledger"))
     (line,) = [found.uri for found in ledger if "/arrivals/news-" in found.uri]
     storage.delete(line)

@@ -40,10 +40,10 @@ def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], spe
     # The first night: every programme has an outcome, the bad ones are in quarantine.
     plan, report = station.night(first_model)
     assert plan.counts["new"] == 5
-    heard = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS}
+    transcribed = {Outcome.DONE, Outcome.DONE_WITH_WARNINGS}
     found = outcomes(report)
-    assert found["news"] in heard
-    assert found["news-again"] in heard
+    assert found["news"] in transcribed
+    assert found["news-again"] in transcribed
     assert found["silence"] is Outcome.DONE_NO_SPEECH
     assert found["letter"] is Outcome.QUARANTINED
     assert found["empty"] is Outcome.QUARANTINED
@@ -79,7 +79,7 @@ def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], spe
     station.deliver("bulletin.wav", speech_wav)
     plan, report = station.night(first_model, batches=1)
     assert set(outcomes(report)) == {"letter", "bulletin"}
-    assert outcomes(report)["letter"] in heard
+    assert outcomes(report)["letter"] in transcribed
     (bulletin,) = [row for row in report.rows if row.programme == "bulletin"]
     assert bulletin.transcript == rows["news"].transcript
     assert "news" in bulletin.detail
@@ -107,8 +107,8 @@ def test_another_list_of_words_makes_another_transcript(two_models: tuple[str, s
     assert len(station.transcript_sets()) == 2
 
 
-def test_three_hundred_programmes_are_planned_and_told_of(two_models: tuple[str, str], tmp_path: Path) -> None:
-    """Whatever becomes of their batches, each is in the report by name."""
+def test_three_hundred_programmes_are_planned_and_reported(two_models: tuple[str, str], tmp_path: Path) -> None:
+    """Each is in the report by name, even if no batch ran."""
     station = Station((tmp_path / "storage").as_uri())
     for n in range(300):
         station.deliver(f"{n % 7}/programme-{n:03d}.wav", b"x" * (1 + n))
@@ -123,7 +123,7 @@ def test_three_hundred_programmes_are_planned_and_told_of(two_models: tuple[str,
     assert len({json.loads(line)["programme"] for line in index}) == 300
 
 
-def test_a_night_is_called_by_its_date(storage_root: str, two_models: tuple[str, str]) -> None:
+def test_a_night_is_named_by_its_date(storage_root: str, two_models: tuple[str, str]) -> None:
     station = Station(storage_root)
     plan = station.plan(two_models[0]).result
     transcripts = station.at("transcripts")
@@ -139,7 +139,7 @@ def test_a_night_is_called_by_its_date(storage_root: str, two_models: tuple[str,
     assert f"<h1>Transcripts of {folders[0].split('/')[0]}</h1>" in page
 
 
-def test_what_a_night_cost(two_models: tuple[str, str], tmp_path: Path) -> None:
+def test_the_cost_of_a_night(two_models: tuple[str, str], tmp_path: Path) -> None:
     station = Station((tmp_path / "storage").as_uri())
     rows = [
         Publication(programme=n, media=n, outcome=Outcome.DONE, duration_s=s) for n, s in (("a", 60.0), ("b", 180.0))
@@ -181,9 +181,7 @@ def test_copies_cost_nothing_and_rejected_files_do(two_models: tuple[str, str], 
     assert (report.hours, report.words, report.compute_s, report.cost) == (1.0, 9000, 936.0, 0.46)
 
 
-def test_a_night_says_once_how_many_programmes_lost_their_speakers(
-    storage_root: str, two_models: tuple[str, str]
-) -> None:
+def test_a_night_counts_the_programmes_without_speakers(storage_root: str, two_models: tuple[str, str]) -> None:
     station = Station(storage_root)
     plan = station.plan(two_models[0])
     done = Publication(programme="a", media="a", outcome=Outcome.DONE, words=9, speakers=2)
@@ -199,7 +197,7 @@ def test_a_night_says_once_how_many_programmes_lost_their_speakers(
     assert report.warnings == tuple(f"{name}: speakers were not told apart: a fault" for name in "bc")
 
 
-def test_an_empty_inbox_is_a_night_too(storage_root: str, two_models: tuple[str, str]) -> None:
+def test_an_empty_inbox(storage_root: str, two_models: tuple[str, str]) -> None:
     plan, report = Station(storage_root).night(two_models[0])
     assert plan.items == ()
     assert report.news.startswith("nothing new: no media under")
@@ -218,7 +216,7 @@ def test_a_plan_is_for_one_version_of_the_model(storage_root: str, two_models: t
     assert station.plan(two_models[1]).status is Status.DONE
 
 
-def test_a_diarizer_that_is_not_there_costs_the_speakers_only(
+def test_without_a_diarizer_the_night_is_planned_without_speakers(
     storage_root: str, two_models: tuple[str, str], speech_wav: bytes
 ) -> None:
     station = Station(storage_root)
@@ -226,7 +224,7 @@ def test_a_diarizer_that_is_not_there_costs_the_speakers_only(
     arguments = {"inbox": station.at("inbox"), "transcripts": station.at("transcripts"), "model": two_models[0]}
     missing = station.step("plan-night", diarizer=station.at("no", "such", "diarizer"), settle_s=0, **arguments)
     (warning,) = missing.warnings
-    assert warning.startswith("speakers will not be told apart")
+    assert warning.startswith("there will be no speakers")
     prepared = station.step("prepare-media", batch=missing.items[0].uri).result
     with pytest.raises(InputRejected, match="config"):
         station.step("diarize", prepared=prepared, diarizer=missing.labels["diarizer"])

@@ -1,4 +1,4 @@
-"""From what the media's headers say to what the transcript counts from."""
+"""From the start time code in the media's headers to the transcript's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_start_timecode_is_kept_at_every_rate(frame_rate: Fraction, label: str
     assert WarningCode.TIMECODE_IGNORED not in {warning.code for warning in made.warnings}
 
 
-def test_a_rate_that_no_timecode_counts_in_is_warned_of() -> None:
+def test_a_rate_without_timecode_gives_a_warning() -> None:
     found = preparation(start_timecode="10:00:00:00", timecode_rate=frame_rate_name(12.5))
     made = build_transcript(found, recognised(), PIPELINE, "0.1.0")
     assert made.media.start_timecode is None

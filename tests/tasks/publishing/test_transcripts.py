@@ -1,4 +1,4 @@
-"""Publishing: whoever publishes, however often they die, one complete set stands at the end."""
+"""Publishing: with racing and killed publishers there is one complete set in the end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """After as many writes as the list's number says, the next one dies before (even) or after (odd) it happened."""
+    """As many writes succeed as the list's number says; the publisher dies right after the last of them."""
     write, left = storage.write, [10**9]
 
     def dying(uri: str, data: bytes, *, create: bool = False) -> None:
@@ -70,7 +70,7 @@ def test_a_name_in_another_script(storage_root: str) -> None:
     assert is_complete(manifest_uri)
 
 
-def test_killed_at_every_write_nothing_partial_is_seen_and_the_rest_is_completed(
+def test_killed_at_every_write_no_partial_set_is_visible_and_a_retry_completes_it(
     storage_root: str, kill_after: list[int]
 ) -> None:
     undisturbed = storage.join(storage_root, "undisturbed")
@@ -89,7 +89,7 @@ def test_killed_at_every_write_nothing_partial_is_seen_and_the_rest_is_completed
         assert {uri.removeprefix(transcripts): data for uri, data in objects(transcripts).items()} == expected
 
 
-def test_after_a_kill_others_words_still_come_from_the_first_canonical(
+def test_after_a_kill_all_formats_derive_from_the_first_canonical_transcript(
     storage_root: str, kill_after: list[int]
 ) -> None:
     kill_after[0] = 3
@@ -104,7 +104,7 @@ def test_after_a_kill_others_words_still_come_from_the_first_canonical(
 
 
 def test_racing_publishers_leave_one_consistent_set(storage_root: str) -> None:
-    """Each would publish other words; all formats of whoever wins say the same."""
+    """Each has other words; all formats are derived from the winner's."""
     n_racers = 4
     start = threading.Barrier(n_racers)
     manifests: list[str] = []
@@ -123,7 +123,7 @@ def test_racing_publishers_leave_one_consistent_set(storage_root: str) -> None:
     assert is_complete(manifests[0])
     winner = published_transcript(manifests[0])[1]
     folder = storage.parent(manifests[0])
-    for name, _, data in publishing.derived(Rendition(winner), "news"):
+    for name, _, data in publishing.render_derived(Rendition(winner), "news"):
         assert storage.read_bytes(f"{folder}/{name}") == data
 
 
@@ -134,13 +134,13 @@ def test_a_published_transcript_never_changes(storage_root: str) -> None:
     assert objects(storage_root) == before
 
 
-def test_a_missing_file_is_noticed(storage_root: str) -> None:
+def test_a_missing_file_is_detected(storage_root: str) -> None:
     manifest_uri = publish_transcript(transcript(), "news", KEY, storage_root)
     storage.delete(f"{storage.parent(manifest_uri)}/news.srt")
     assert not is_complete(manifest_uri)
 
 
-def test_the_ledger_remembers_arrivals_and_contents(storage_root: str) -> None:
+def test_the_ledger_records_arrivals_and_contents(storage_root: str) -> None:
     ledger = Ledger(storage.join(storage_root, "transcripts"), PIPELINE)
     other_model = PIPELINE.model_copy(update={"model_digest": "b" * 64})
     manifest = publish_transcript(transcript(), "news", KEY, ledger.transcripts)
@@ -151,7 +151,7 @@ def test_the_ledger_remembers_arrivals_and_contents(storage_root: str) -> None:
     assert ledger.manifest_of_content("e" * 64) == ""
     assert Ledger(ledger.transcripts, other_model).transcribed() == set()
     storage.delete(manifest)
-    assert ledger.manifest_of_content("f" * 64) == ""  # removed by a person: to be made again
+    assert ledger.manifest_of_content("f" * 64) == ""  # deleted: to be made again
 
 
 def test_quarantine_holds_for_every_model(storage_root: str) -> None:

@@ -1,4 +1,4 @@
-"""The diarize step over prepared programmes, and what publish makes of it."""
+"""The diarize step over prepared programmes, and publishing with its result."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def found(receipt: Receipt, programme: Preparation) -> DiarizedProgramme:
 
 @pytest.fixture
 def two_speakers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """Makes the diarizer find the same two speakers everywhere, but fail on what it is told; tells what it heard."""
-    heard: list[str] = []
+    """Replace the diarizer: it finds the same two speakers everywhere and fails at a given call. Returns its calls."""
+    calls: list[str] = []
 
     def install(failing: str = "") -> list[str]:
         def answer(self: Diarizer, read: Callable[[int, int], np.ndarray], speech: object, hook: object) -> Diarization:
-            heard.append(f"{len(read(0, 1_000))} samples")
-            if failing and len(heard) == int(failing):
+            calls.append(f"{len(read(0, 1_000))} samples")
+            if failing and len(calls) == int(failing):
                 raise RuntimeError("a bug that this programme brings to light")
             turns = (Turn(0, 2_400, "S1"), Turn(2_400, 20_000, "S2"))
             return Diarization(turns, turns)
 
         monkeypatch.setattr(Diarizer, "diarize", answer)
-        return heard
+        return calls
 
     return install
 
 
-def test_who_speaks_in_every_programme(storage_root: str) -> None:
-    """With the real diarizer: noise is no speaker, or one."""
+def test_every_programme_is_diarized(storage_root: str) -> None:
+    """With the real diarizer: in noise it finds no speaker or one."""
     news, silent = preparation("news"), preparation("silent", speech=(), outcome=Outcome.DONE_NO_SPEECH)
     twin = preparation("twin", same_as=news.arrival.id)
     receipt = diarize(storage_root, prepared(storage_root, news, silent, twin))
@@ -76,41 +76,41 @@ def test_who_speaks_in_every_programme(storage_root: str) -> None:
     assert diarize(storage_root, prepared(storage_root, news, silent, twin)).status is Status.CACHED
 
 
-def test_one_bad_programme_costs_no_other(storage_root: str, two_speakers: Callable[..., list[str]]) -> None:
-    heard = two_speakers(failing="2")
+def test_a_fault_of_one_programme_does_not_affect_others(
+    storage_root: str, two_speakers: Callable[..., list[str]]
+) -> None:
+    calls = two_speakers(failing="2")
     programmes = [preparation(name) for name in ("a", "b", "c")]
     receipt = diarize(storage_root, prepared(storage_root, *programmes))
-    assert heard == ["16000 samples"] * 3
+    assert calls == ["16000 samples"] * 3
     assert receipt.counts == {"programmes": 3, "done": 2, "failed": 1, "speakers": 4, "turns": 4}
     (warning,) = receipt.warnings
-    assert warning.startswith("b: speakers were not told apart: RuntimeError: a bug")
+    assert warning.startswith("b: not diarized: RuntimeError: a bug")
     assert [found(receipt, p).outcome for p in programmes] == [Outcome.DONE, Outcome.FAILED, Outcome.DONE]
 
 
-def test_clearing_the_task_tries_the_failed_programme_again(
-    storage_root: str, two_speakers: Callable[..., list[str]]
-) -> None:
-    heard = two_speakers(failing="2")
+def test_a_cleared_task_retries_the_failed_programme(storage_root: str, two_speakers: Callable[..., list[str]]) -> None:
+    calls = two_speakers(failing="2")
     programmes = [preparation(name) for name in ("a", "b", "c")]
     uri = prepared(storage_root, *programmes)
     assert diarize(storage_root, uri).counts["failed"] == 1
     again = diarize(storage_root, uri)
     assert again.counts == {"programmes": 3, "done": 3, "failed": 0, "speakers": 6, "turns": 6}
-    assert len(heard) == 4, "only what failed is heard again"
+    assert len(calls) == 4, "only the failed programme is diarized again"
     assert diarize(storage_root, uri).status is Status.CACHED
 
 
-def test_a_second_attempt_takes_what_the_first_has_found(
+def test_a_second_attempt_uses_the_results_of_the_first(
     storage_root: str, two_speakers: Callable[..., list[str]]
 ) -> None:
     programmes = [preparation(name) for name in ("a", "b")]
     prepared_uri = prepared(storage_root, *programmes)
-    heard = two_speakers()
+    calls = two_speakers()
     receipt = diarize(storage_root, prepared_uri)
     outputs = load_result(receipt.result).outputs
     storage.delete(receipt.result)  # as if it had been killed before its end
     assert load_result(diarize(storage_root, prepared_uri).result).outputs == outputs
-    assert len(heard) == 2
+    assert len(calls) == 2
 
 
 # ---- publish ------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def diarized(root: str, *turns: tuple[int, int, str], outcome: Outcome = Outcome
     return write_result(folder, "diarize", {turns_name(arrival): record.model_dump_json().encode()})
 
 
-def test_words_get_speakers(storage_root: str) -> None:
+def test_words_have_speakers(storage_root: str) -> None:
     row, transcript = publish(storage_root, diarized(storage_root, (900, 4_000, "S1"), (4_000, 9_900, "S2")))
     assert row.speakers == 2
     assert [speaker.id for speaker in transcript.speakers] == ["S1", "S2"]
@@ -155,7 +155,7 @@ def test_words_get_speakers(storage_root: str) -> None:
     assert b" S2 " in storage.read_bytes(speakers_txt[0])
 
 
-def test_words_that_no_turn_is_near_have_none(storage_root: str) -> None:
+def test_words_far_from_any_turn_have_no_speaker(storage_root: str) -> None:
     row, transcript = publish(storage_root, diarized(storage_root, (900, 4_000, "S1")))
     assert row.speakers == 1
     assert row.outcome is Outcome.DONE_WITH_WARNINGS
@@ -165,7 +165,7 @@ def test_words_that_no_turn_is_near_have_none(storage_root: str) -> None:
 
 
 @pytest.mark.parametrize("failure", ["the step", "the programme"])
-def test_without_a_diarization_words_are_published_all_the_same(storage_root: str, failure: str) -> None:
+def test_without_diarization_words_are_published_without_speakers(storage_root: str, failure: str) -> None:
     failed = diarized(storage_root, outcome=Outcome.FAILED, detail="out of ideas") if failure == "the programme" else ""
     row, transcript = publish(storage_root, failed)
     assert row.words == 16

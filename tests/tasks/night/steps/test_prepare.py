@@ -1,4 +1,4 @@
-"""Preparing: which of a medium's tracks is heard, and what goes side by side."""
+"""Preparing: the choice of the audio track, and the grouping of possible copies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tasks.night.builders import PIPELINE, arrival
 
 
 @pytest.mark.parametrize(("language", "track"), [(AUTO_LANGUAGE, 0), ("cy", 1), ("en-GB", 0), ("sv", 0)])
-def test_the_language_asked_for_is_the_track_heard(language: str, track: int, tmp_path: Path) -> None:
+def test_the_requested_language_selects_the_track(language: str, track: int, tmp_path: Path) -> None:
     tone = 0.1 * np.sin(np.arange(48_000, dtype=np.float32)[None] / 10)
     tracks = [
         Track(tone, "pcm_s16le", tags={"language": "eng"}, dispositions=("default",)),
@@ -41,8 +41,8 @@ def test_the_language_asked_for_is_the_track_heard(language: str, track: int, tm
     assert prepared.track == track
 
 
-def test_only_what_may_be_a_copy_waits_for_another(storage_root: str) -> None:
-    """A logger's hours are equally long, and no copies."""
+def test_only_possible_copies_wait_for_each_other(storage_root: str) -> None:
+    """A logger's hourly files have equal sizes but are not copies."""
     data = {"hour-1": b"first", "hour-2": b"other", "hour-1-again": b"first", "no-1": b"", "no-2": b"", "film": b"x"}
     arrivals = [arrival(name, len(b), storage.join(storage_root, name)) for name, b in data.items()]
     for found in arrivals:

@@ -36,13 +36,13 @@ def before(
     """Programmes as if they had been prepared and recognised; `found` of every one."""
     transcripts = storage.join(root, "transcripts")
     batch = Batch(pipeline=pipeline, transcripts=transcripts, programmes=tuple(p.arrival for p in preparations))
-    said = {p.arrival.programme: "good evening here is the news" if p.speech else "" for p in preparations}
-    heard = [
-        recognised(said[p.arrival.programme], p.arrival.programme).model_copy(update=found)
+    text = {p.arrival.programme: "good evening here is the news" if p.speech else "" for p in preparations}
+    recognitions = [
+        recognised(text[p.arrival.programme], p.arrival.programme).model_copy(update=found)
         for p in preparations
         if p.has_audio
     ]
-    return prepared_and_recognised(root, batch, preparations, heard)
+    return prepared_and_recognised(root, batch, preparations, recognitions)
 
 
 def publish(root: str, arguments: dict[str, str]):  # type: ignore[no-untyped-def]
@@ -54,7 +54,7 @@ def rows(result_uri: str) -> dict[str, Publication]:
     return {row.programme: row for row in found}
 
 
-def test_every_programme_ends_with_an_outcome_of_its_own(storage_root: str) -> None:
+def test_every_programme_has_its_outcome(storage_root: str) -> None:
     silent = preparation("silent", speech=(), outcome=Outcome.DONE_NO_SPEECH, reason=Reason.SILENCE)
     broken = Preparation(
         arrival=preparation("broken").arrival, outcome=Outcome.REJECTED, reason=Reason.NOT_MEDIA, detail="a letter"
@@ -118,10 +118,10 @@ def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
     ("n_stretches", "outcome"),
     [(2, Outcome.DONE_NO_SPEECH), (6, Outcome.DONE_WITH_WARNINGS)],
 )
-def test_speech_without_a_word_is_noise_only_if_there_is_little(
+def test_speech_without_words_is_noise_only_if_it_is_short(
     storage_root: str, n_stretches: int, outcome: Outcome
 ) -> None:
-    """Stretches too short for the gate to doubt: 1.9 s each, of 60."""
+    """Segments of 1.9 s in 60 s, too short for the quality gate."""
     stretches = tuple(SpeechSpan(start_ms=9_000 * n, end_ms=9_000 * n + 1_900) for n in range(n_stretches))
     news = preparation("news", duration_ms=60_000, speech=stretches)
     row = rows(publish(storage_root, before(storage_root, [news], words=(), covered_ms=0)).result)["news"]
@@ -130,8 +130,8 @@ def test_speech_without_a_word_is_noise_only_if_there_is_little(
         assert "0 % of 11 s of speech have words" in row.detail
 
 
-def test_speech_that_was_lost_has_a_place(storage_root: str) -> None:
-    """Eleven seconds in which nobody was heard: there is no word to mark."""
+def test_speech_without_words_is_a_suspect_passage(storage_root: str) -> None:
+    """Eleven seconds without a word to mark."""
     doubt = SuspectChunk(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
     row = rows(publish(storage_root, before(storage_root, [preparation("news")], doubts=(doubt,))).result)["news"]
     _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
@@ -143,7 +143,7 @@ def test_speech_that_was_lost_has_a_place(storage_root: str) -> None:
     assert "00:00:05–00:00:16 speech_without_words" in row.detail
 
 
-def test_a_programme_that_was_not_recognised_is_failed_until_it_is_given_up(storage_root: str) -> None:
+def test_a_programme_that_was_not_recognised_fails_until_it_is_quarantined(storage_root: str) -> None:
     failed = {"outcome": Outcome.FAILED, "detail": "RuntimeError: a bug", "words": ()}
     found = []
     for night in range(3):
@@ -158,7 +158,7 @@ def test_a_programme_that_was_not_recognised_is_failed_until_it_is_given_up(stor
     assert Ledger(storage.join(storage_root, "transcripts"), PIPELINE).quarantined() == {poison.arrival.id}
 
 
-def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
+def test_a_fault_in_publishing_affects_one_programme_and_its_copy(
     storage_root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = preparation("copy", sha256=preparation("b").sha256, same_as=preparation("b").arrival.id)
@@ -185,7 +185,7 @@ def test_a_fault_in_publishing_costs_one_programme_and_its_copy(
 
 
 @pytest.mark.parametrize("harm", ["moved", "damaged"])
-def test_a_transcript_that_somebody_harmed_costs_only_its_copies(storage_root: str, harm: str) -> None:
+def test_a_damaged_transcript_affects_its_copies_only(storage_root: str, harm: str) -> None:
     row = rows(publish(storage_root, before(storage_root, [preparation("news")])).result)["news"]
     canonical = storage.join(row.transcript, "news.json")
     storage.delete(canonical) if harm == "moved" else storage.write(canonical, b"{}")
@@ -195,15 +195,15 @@ def test_a_transcript_that_somebody_harmed_costs_only_its_copies(storage_root: s
     assert {name: row.outcome.is_done for name, row in found.items()} == {"copy": False, "sport": True}
     assert found["copy"].reason is Reason.INTERNAL_ERROR
     assert canonical in found["copy"].detail
-    assert load_result(receipt.result).faults == 1, "cleared, it is tried again"
+    assert load_result(receipt.result).faults == 1, "a cleared task retries it"
 
 
 @pytest.mark.parametrize("rules", CueRules)
-def test_subtitles_keep_the_rules_of_the_plan(storage_root: str, rules: CueRules) -> None:
-    said = "good evening here is the news of the day and now the weather for the rest of the week"
+def test_subtitles_follow_the_rules_of_the_plan(storage_root: str, rules: CueRules) -> None:
+    text = "good evening here is the news of the day and now the weather for the rest of the week"
     calm = tuple(
         word.model_copy(update={"start_ms": 900 + 500 * n, "end_ms": 1_300 + 500 * n})
-        for n, word in enumerate(recognised(said).words)
+        for n, word in enumerate(recognised(text).words)
     )
     arguments = before(storage_root, [preparation("news")], PIPELINE.model_copy(update={"cues": rules}), words=calm)
     row = rows(publish(storage_root, arguments).result)["news"]
@@ -214,7 +214,7 @@ def test_subtitles_keep_the_rules_of_the_plan(storage_root: str, rules: CueRules
     assert (max(map(len, lines)) > 37) == (rules is CueRules.STREAMING)
 
 
-def test_subtitles_that_cannot_keep_the_rules_are_counted_and_warned_of(storage_root: str) -> None:
+def test_subtitles_beyond_the_rules_are_counted_and_give_a_warning(storage_root: str) -> None:
     quick = tuple(
         word.model_copy(update={"start_ms": 900 + 95 * n, "end_ms": 990 + 95 * n})
         for n, word in enumerate(recognised("good evening here is the news of the day " * 6).words)
@@ -228,17 +228,17 @@ def test_subtitles_that_cannot_keep_the_rules_are_counted_and_warned_of(storage_
 
 
 @pytest.mark.parametrize(
-    ("said", "n_lost", "has_stl"),
+    ("text", "n_lost", "has_stl"),
     [
         ("good evening", 0, True),
         ("good evening Mr Nguyễn, here is the news of the day", 1, True),
         ("こんばんは", 5, False),
     ],
 )
-def test_what_ebu_stl_cannot_show_is_told_and_a_file_of_question_marks_is_none(
-    storage_root: str, said: str, n_lost: int, has_stl: bool
+def test_characters_without_a_code_in_ebu_stl_are_remarked_and_many_prevent_the_file(
+    storage_root: str, text: str, n_lost: int, has_stl: bool
 ) -> None:
-    calm = recognised(said).words
+    calm = recognised(text).words
     receipt = publish(storage_root, before(storage_root, [preparation("news")], words=calm, covered_ms=19_000))
     row = rows(receipt.result)["news"]
     manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
@@ -249,7 +249,7 @@ def test_what_ebu_stl_cannot_show_is_told_and_a_file_of_question_marks_is_none(
     assert is_complete(storage.join(row.transcript, MANIFEST_NAME))
 
 
-def test_rules_in_the_form_are_the_profiles_that_there_are() -> None:
+def test_the_rules_of_the_form_are_the_profiles() -> None:
     assert set(CueRules) == set(PROFILES)
 
 
