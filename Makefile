@@ -1,4 +1,4 @@
-# One environment holds the orchestrator, the worker and the tools. `make help` lists what there is.
+# One environment for the orchestrator, the worker and the tools. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE
@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# uv does not read pip's variable.
+# uv does not read PIP_FIND_LINKS.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export HF_HUB_OFFLINE := 1
 export HF_DATASETS_OFFLINE := 1
@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python .ci/repair_torchaudio.py
 	@touch $@
 
-demo: $(READY) ## Run the main job on this machine: corpus → dataset → model → a night's transcripts
+demo: $(READY) ## Run everything on this machine: corpus → dataset → model → a night's transcripts
 	@$(BIN)/python -m local demo
 
 up: $(READY) ## Start Airflow and MLflow on this machine and leave them running
@@ -40,39 +40,39 @@ up: $(READY) ## Start Airflow and MLflow on this machine and leave them running
 down: $(READY) ## Stop what `make up` started
 	@$(BIN)/python -m local down
 
-status: $(READY) ## Say what runs and where
+status: $(READY) ## Show which services run, and their addresses
 	@$(BIN)/python -m local status
 
-test: $(READY) ## Linters, types, the law of imports, and every test
+test: $(READY) ## Run linters, type checks, import layers and all tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-test-cluster: $(READY) ## Whole runs and faults with pods on the cluster that KUBECONFIG names
+test-cluster: $(READY) ## Test runs and faults with pods on the cluster of KUBECONFIG
 	@test -n "$(KUBECONFIG)" || { echo "KUBECONFIG names no cluster: make test-cluster KUBECONFIG=/path/to/kubeconfig" >&2; exit 2; }
 	AIRSCRIPT_TEST_CLUSTER=1 KUBECONFIG=$(KUBECONFIG) $(BIN)/python -m pytest tests/cluster
 
-test-compose: $(READY) ## A night with docker-compose.yaml, on the Docker engine that DOCKER_HOST names
+test-compose: $(READY) ## Test a night with docker-compose.yaml on the Docker engine of DOCKER_HOST
 	AIRSCRIPT_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose
 
-test-kafka: $(READY) ## The streaming tests against the broker that KAFKA_BOOTSTRAP names
+test-kafka: $(READY) ## Run the streaming tests against the broker of KAFKA_BOOTSTRAP
 	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming
 
-images: ## Build the images
+images: ## Build all images
 	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl --load
 
-lint: $(READY) ## Ruff, mypy, import-linter
+lint: $(READY) ## Run ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: $(READY) ## Let ruff put the code in order
+format: $(READY) ## Format the code and apply ruff's fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(READY) ## Run every benchmark (each also alone: python -m benchmarks.<name>)
 	$(BIN)/python -m benchmarks
 
-clean: ## Remove the environment and everything the demo made
+clean: ## Stop the services; remove the environment and the demo's data
 	-@test -x $(BIN)/python && $(BIN)/python -m local down
 	rm -rf $(VENV) .airscript

@@ -1,6 +1,6 @@
-# All images: `docker buildx bake --file images/docker-bake.hcl --load` from the top of the repository. A release attests
-# what it pushes; Docker's own store keeps no attestations.
-# A base of your own instead of the official ones: BASE=… CUDA_BASE=… docker buildx bake …
+# All images: `docker buildx bake --file images/docker-bake.hcl --load` in the repository's root. Only releases have
+# attestations: Docker's own image store cannot keep any.
+# Other base images than the official ones: BASE=… CUDA_BASE=… docker buildx bake …
 
 variable "REGISTRY" {
   default = "docker.io/airscript"
@@ -18,7 +18,7 @@ variable "BASE" {
   default = "docker.io/library/python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 }
 
-# CTranslate2 wants CUDA 12's cuBLAS and cuDNN beside it.
+# CTranslate2 needs CUDA 12's cuBLAS and cuDNN.
 variable "CUDA_BASE" {
   default = "docker.io/nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04@sha256:ac55d124da4882b497f732d8dfd9a702d5447a5f29d08d56da6f64f0a1eb34bc"
 }
@@ -53,7 +53,7 @@ target "worker-cpu" {
 target "worker-gpu" {
   inherits   = ["image"]
   dockerfile = "images/worker/Dockerfile"
-  # The index's own build of torch: it brings CUDA 13 with it.
+  # The default build of torch on the index, which includes CUDA 13.
   args = {
     BASE          = CUDA_BASE
     TORCH_BACKEND = ""

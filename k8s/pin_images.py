@@ -2,7 +2,7 @@
 
     python k8s/pin_images.py bake.json
 
-`bake.json` is what `docker buildx bake --metadata-file` writes, and an attachment of every release.
+`bake.json` is written by `docker buildx bake --metadata-file` and attached to every release.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def digests(metadata: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Repository and digest of each target that was built and pushed.
+    """Repository and digest of each target.
 
     Raises:
-        ValueError: a target has no name or no digest, so it was not pushed.
+        ValueError: a target without name or digest, which means that it was not pushed.
     """
     found = {}
     for target, facts in metadata.items():
@@ -40,10 +40,10 @@ def digests(metadata: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def pin(kustomization: dict[str, Any], values: dict[str, Any], built: dict[str, tuple[str, str]]) -> None:
-    """Change both in place.
+    """Write the digests of `built` to both, in place.
 
     Raises:
-        KeyError: an image that they name was not built.
+        KeyError: an image was not built.
     """
     for image in kustomization["images"]:
         repository, digest = built[image["name"].rpartition("/")[2]]

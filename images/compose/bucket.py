@@ -1,7 +1,7 @@
-"""Make the bucket, and refuse an S3 server on which two writers of one object may both succeed.
+"""Create the bucket, and reject an S3 server without working conditional puts.
 
-Steps publish with `If-None-Match: *` and rely on it: only one writer wins. Servers that ignore the header, or check it
-before the body has come and not again, look well until two writers meet.
+Steps publish with `If-None-Match: *` and rely on exactly one of several writers succeeding. Servers that ignore the
+header, or check it only before the body is received, fail only when two writers collide, so this is tested here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import boto3
 from botocore.exceptions import ClientError
 
 WRITERS = 8
-REFUSALS = (412, 409)
-"""Precondition failed; a conflict with another writer."""
+REJECTED = (412, 409)
+"""Precondition failed; conflict with another writer."""
 
 
 def main(bucket: str) -> int:
-    """0: the bucket is there, and one of several writers wins. 1: not so."""
+    """Returns 0 if the bucket exists and exactly one of several writers succeeds, otherwise 1."""
     s3 = boto3.client("s3")
     if bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=bucket)
@@ -30,17 +30,17 @@ def main(bucket: str) -> int:
         try:
             s3.put_object(Bucket=bucket, Key=key, Body=os.urandom(1 << 20), IfNoneMatch="*")
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in REFUSALS:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in REJECTED:
                 return False
             raise
         return True
 
     with ThreadPoolExecutor(WRITERS) as pool:
-        won = sum(pool.map(write, range(WRITERS)))
+        n_succeeded = sum(pool.map(write, range(WRITERS)))
     late = write(0)
     s3.delete_object(Bucket=bucket, Key=key)
-    print(f"bucket {bucket}: {won} of {WRITERS} writers at once won, {'one' if late else 'none'} afterwards")
-    return 0 if won == 1 and not late else 1
+    print(f"bucket {bucket}: {n_succeeded} of {WRITERS} parallel writers succeeded, {'one' if late else 'none'} later")
+    return 0 if n_succeeded == 1 and not late else 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Run by PostgreSQL's image when its volume is new: a database for each service, and an owner who sees no other.
+# Run by PostgreSQL's image when its volume is new: creates a database for each service, with its own owner who cannot
+# connect to the other.
 set -eu
 psql --set=ON_ERROR_STOP=1 --username="${POSTGRES_USER:-postgres}" --dbname=postgres \
   --set=airflow="$AIRFLOW_DATABASE_PASSWORD" --set=mlflow="$MLFLOW_DATABASE_PASSWORD" <<'SQL'

@@ -1,4 +1,7 @@
-"""A real cluster (`make test-cluster`), with Airflow, S3 and MLflow beside it. Without one, all of this is skipped."""
+"""Fixtures for tests on a real cluster (`make test-cluster`), with Airflow, S3 and MLflow on this machine.
+
+Without a cluster all tests here are skipped.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ from tests.cluster.installation import (
     KEY,
     PLATFORM,
     SECRET,
+    ClusterInstallation,
     Platform,
-    PodsOutside,
     Watcher,
     apply,
     host_address,
@@ -50,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> None:
-    """The manifests applied, the nodes labelled, and the accounts that Airflow's chart would make."""
+    """Applies the manifests, labels the nodes and creates the service accounts of Airflow's chart."""
     apply(manifests())
     accounts = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": PLATFORM}}
@@ -72,9 +75,9 @@ def cluster() -> None:
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's channel, with a short archive: `archive/`, `inbox/`, `references/`."""
     folder = tmp_path_factory.mktemp("channel")
-    places = [f"--{name}={folder / name}" for name in ("archive", "inbox", "references")]
+    folders = [f"--{name}={folder / name}" for name in ("archive", "inbox", "references")]
     subprocess.run(
-        [sys.executable, "-m", "local.demo.synthesis", *places, "--minutes=4"],
+        [sys.executable, "-m", "local.demo.synthesis", *folders, "--minutes=4"],
         cwd=CHECKOUT,
         check=True,
         capture_output=True,
@@ -90,7 +93,7 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     profiles.write_bytes((CHECKOUT / "k8s" / "overlays" / "local" / "profiles.yaml").read_bytes())
     for account in ("airflow-scheduler", "airflow-triggerer"):
         kubeconfig_of(account, home)
-    installation = PodsOutside(
+    installation = ClusterInstallation(
         home=home,
         airflow_port=free_port(),
         mlflow_port=free_port("0.0.0.0"),
@@ -108,8 +111,8 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             with StatusTable(console) as table:
                 services.up(table, "up")
             api = AirflowApi(installation)
-            there = Platform(api, installation, tend=services.restart_dead)
-            there.s3.create_bucket(Bucket=BUCKET)
+            platform = Platform(api, installation, keep_alive=services.restart_dead)
+            platform.s3.create_bucket(Bucket=BUCKET)
             for dag_id in ("corpus_features", "nightly_transcription"):
                 api.unpause(dag_id)
             subprocess.run(
@@ -118,18 +121,18 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 check=True,
                 capture_output=True,
             )
-            yield there
+            yield platform
         finally:
             services.down()
 
 
 @pytest.fixture(scope="session")
 def dataset(platform: Platform, channel: Path) -> str:
-    """URI of the manifest of a dataset that `corpus_features` has made of the archive with pods."""
+    """URI of the manifest of a dataset that `corpus_features` made from the archive, with pods."""
     platform.upload(channel / "archive", "archive")
     pods = Watcher()
     run = platform.follow(platform.api.trigger("corpus_features", {"shards": 2, "name": "cluster"}), pods)
-    assert run.state == "success", platform.told(run)
+    assert run.state == "success", platform.describe(run)
     assert pods.steps() == ["assemble-dataset", *["extract-features"] * 2, *["prepare-corpus"] * 2, "scan-corpus"]
     (manifest,) = [key for key in platform.keys("work/assemble-dataset") if key.endswith("manifest.json")]
     return f"s3://{BUCKET}/{manifest}"
@@ -142,7 +145,7 @@ def watcher(platform: Platform) -> Watcher:
 
 @pytest.fixture
 def profiles(platform: Platform) -> Iterator[Path]:
-    """The file of the profiles, which a test may change: the next task reads it. Put back afterwards."""
+    """The profiles file. Tests may change it, and the next task reads it; restored afterwards."""
     path = platform.installation.profiles
     before = path.read_text()
     yield path

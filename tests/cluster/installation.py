@@ -1,7 +1,7 @@
-"""airscript on a cluster, seen from the machine that runs the tests: Airflow here, its pods there.
+"""airscript on a cluster: Airflow on this machine, its pods on the cluster.
 
-S3 and MLflow are processes of this machine at an address that pods reach. Airflow's scheduler and triggerer know
-nothing but the tokens of their service accounts, so that they can do what the manifests allow and no more.
+S3 and MLflow are processes on this machine at an address that pods can reach. Airflow's scheduler and triggerer have
+only the tokens of their service accounts, so that they can do only what the manifests allow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import boto3
 import yaml
 
 from local.airflow_api import AirflowApi, DagRun, TaskInstance
-from local.services import command
+from local.services import command_line
 from local.settings import Installation
 
 CHECKOUT = Path(__file__).parents[2]
@@ -36,11 +36,11 @@ APPLIED = (
     *("PriorityClass", "NetworkPolicy"),
 )
 BASE_MODEL = "/opt/airscript/local/demo/base_model/weights"
-"""Where the worker image has the base model."""
+"""Path of the base model in the worker image."""
 
 
 def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
-    """What `kubectl` prints, as the cluster's administrator."""
+    """Run `kubectl` as the cluster's administrator; returns its output."""
     done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
@@ -48,7 +48,7 @@ def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> st
 
 
 def manifests() -> list[dict[str, Any]]:
-    """Of `k8s/overlays/local` what has to do with step pods."""
+    """The manifests of `k8s/overlays/local` that concern step pods."""
     rendered = yaml.safe_load_all(kubectl("kustomize", str(CHECKOUT / "k8s" / "overlays" / "local")))
     return [manifest for manifest in rendered if manifest["kind"] in APPLIED]
 
@@ -58,18 +58,18 @@ def apply(objects: list[dict[str, Any]]) -> None:
 
 
 def host_address() -> str:
-    """Ours on the way to the cluster's node."""
-    if given := os.environ.get("AIRSCRIPT_HOST_ADDRESS"):
-        return given
+    """This machine's address as seen from the cluster's node."""
+    if address := os.environ.get("AIRSCRIPT_HOST_ADDRESS"):
+        return address
     nodes = json.loads(kubectl("get", "nodes", "--output", "json"))["items"]
     node = next(a["address"] for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        way.connect((node, 9))
-        return str(way.getsockname()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((node, 9))
+        return str(probe.getsockname()[0])
 
 
 def kubeconfig_of(service_account: str, folder: Path) -> Path:
-    """A configuration with the token of one service account of the platform's namespace."""
+    """Write a kubeconfig with the token of a service account of the platform's namespace."""
     config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
     token = kubectl("create", "token", service_account, "--namespace", PLATFORM, "--duration", "6h").strip()
     config["users"] = [{"name": service_account, "user": {"token": token}}]
@@ -81,8 +81,8 @@ def kubeconfig_of(service_account: str, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class PodsOutside(Installation):
-    """A laptop whose steps run on a cluster, with storage and MLflow where pods reach them."""
+class ClusterInstallation(Installation):
+    """An installation whose steps run on a cluster, with storage and MLflow at addresses that pods can reach."""
 
     host: str = ""
     s3_port: int = 0
@@ -115,18 +115,18 @@ class PodsOutside(Installation):
         }
 
     def command(self, installation: Installation, service: str) -> list[str]:
-        """The command of a service, as itself: each has the rights of its own account."""
+        """The command of a service, with the kubeconfig of its own service account."""
         if service == "mlflow":
-            plain = command(installation, service)
+            plain = command_line(installation, service)
             plain[plain.index("--host") + 1] = "0.0.0.0"
             return [*plain, "--allowed-hosts", f"{self.host}:{self.mlflow_port},127.0.0.1:{self.mlflow_port}"]
         account = {"triggerer": "airflow-triggerer"}.get(service, "airflow-scheduler")
-        return ["env", f"KUBECONFIG={self.home / f'{account}.kubeconfig'}", *command(installation, service)]
+        return ["env", f"KUBECONFIG={self.home / f'{account}.kubeconfig'}", *command_line(installation, service)]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One pod as it was seen from its first to its last moment."""
+class StepPod:
+    """A pod that the watcher has seen."""
 
     name: str
     step: str
@@ -135,21 +135,21 @@ class Seen:
 
 
 class Watcher:
-    """Every step pod that the cluster has had since this was made; those of runs before may still be going."""
+    """Records all step pods created after it was; pods of earlier runs may still be terminating."""
 
     def __init__(self) -> None:
-        self.pods: dict[str, Seen] = {}
+        self.pods: dict[str, StepPod] = {}
         self._before: set[str] = set()
         self._before = {pod["metadata"]["uid"] for pod in self.look()}
         self.pods.clear()
 
     def look(self) -> list[dict[str, Any]]:
-        """The pods of this moment."""
+        """Record and return the current pods."""
         pods: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "-n", JOBS, "-o", "json"))["items"]
         found = [pod for pod in pods if pod["metadata"]["uid"] not in self._before]
         for pod in found:
             labels = pod["metadata"]["labels"]
-            self.pods[pod["metadata"]["uid"]] = Seen(
+            self.pods[pod["metadata"]["uid"]] = StepPod(
                 pod["metadata"]["name"],
                 labels.get("app.kubernetes.io/component", ""),
                 labels.get("airscript.io/profile", ""),
@@ -163,11 +163,11 @@ class Watcher:
 
 @dataclass
 class Platform:
-    """What a test drives: Airflow's API, the bucket, and the cluster."""
+    """What the tests use: Airflow's API, the bucket, and the cluster."""
 
     api: AirflowApi
-    installation: PodsOutside
-    tend: Any
+    installation: ClusterInstallation
+    keep_alive: Any
 
     @property
     def s3(self) -> Any:
@@ -191,22 +191,22 @@ class Platform:
     def read(self, key: str) -> bytes:
         return bytes(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
-    def follow(self, run: DagRun, watcher: Watcher, limit_s: float = 900, act: Any = None) -> DagRun:
-        """Wait for the end of a run; `act` gets the pods of each look."""
+    def follow(self, run: DagRun, watcher: Watcher, timeout_s: float = 900, act: Any = None) -> DagRun:
+        """Wait for the end of a run; `act` is called with the current pods at every poll."""
         began = time.monotonic()
-        while time.monotonic() - began < limit_s:
+        while time.monotonic() - began < timeout_s:
             pods = watcher.look()
             if act is not None:
                 act(pods)
-            self.tend()
+            self.keep_alive()
             run = self.api.run(run.dag_id, run.dag_run_id)
             if run.is_over:
                 return run
             time.sleep(1)
-        raise AssertionError(f"{run.dag_id} is not over after {limit_s:.0f} s:\n{self.told(run)}")
+        raise AssertionError(f"{run.dag_id} has not finished after {timeout_s:.0f} s:\n{self.describe(run)}")
 
     def stop(self, run: DagRun) -> None:
-        """Nothing more of this run is needed."""
+        """Stop a run by marking it as failed."""
         self.api.send("PATCH", f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.dag_run_id)}", {"state": "failed"})
 
     def tries(self, run: DagRun) -> dict[str, tuple[str | None, int]]:
@@ -216,8 +216,8 @@ class Platform:
             for task in self.api.task_instances(run)
         }
 
-    def told(self, run: DagRun) -> str:
-        """The ends of the logs of a run's tasks that did not go well."""
+    def describe(self, run: DagRun) -> str:
+        """The tasks of a run with their states, and the ends of the logs of those that failed."""
         lines: list[str] = []
         for task in self.api.task_instances(run):
             lines.append(f"{task.task_id} [{task.map_index}]: {task.state}, try {task.try_number}")
@@ -231,7 +231,7 @@ class Platform:
 
 @contextmanager
 def s3_server(port: int, log: Path) -> Iterator[None]:
-    """moto's server: it keeps conditional puts, which is what steps rely on."""
+    """moto's server. It supports conditional puts, which steps rely on."""
     with log.open("wb") as sink:
         server = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "--host", "0.0.0.0", "--port", str(port)],

@@ -1,7 +1,7 @@
-"""The lives of four pods, through the operator and its trigger as Airflow runs them, each with its account's token.
+"""The life cycle of four pods, through the operator and its trigger, each with its service account's token.
 
-`python -m tests.cluster.pod_lives HOME`, with the platform's environment. Fails when something fails that Airflow does
-with a pod: start it, wait for it, take over one that runs, delete it. What the tasks log is on standard output.
+`python -m tests.cluster.pod_lives HOME`, with the platform's environment. Fails if anything that Airflow does with a
+pod fails: start it, wait for it, reattach to a running one, delete it. The tasks' logs are on standard output.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Store(dict[str, Any]):
 
 
 def new_task(run_id: str) -> tuple[Any, dict[str, Any]]:
-    """A step that rejects its input after a second of work, and its context."""
+    """A step that rejects its input after a second, and its context."""
     task: Any = step("match-captions", prepared=f"{EMPTY}/result.json", model="none")
     task.config_file, task.kubernetes_conn_id = LAUNCHER, None
     ti = SimpleNamespace(
@@ -64,17 +64,17 @@ def start(task: Any, context: dict[str, Any]) -> KubernetesPodTrigger:
     token = ExecutorSafeguard.tracker.set(task)
     try:
         task.execute(context)
-    except TaskDeferred as waiting:
-        trigger = waiting.trigger
+    except TaskDeferred as deferred:
+        trigger = deferred.trigger
         assert isinstance(trigger, KubernetesPodTrigger)
         return trigger
     finally:
         ExecutorSafeguard.tracker.reset(token)
-    raise AssertionError("it did not wait for its pod")
+    raise AssertionError("the task did not defer")
 
 
 def wait(trigger: KubernetesPodTrigger) -> dict[str, Any]:
-    """What the triggerer sees, as itself."""
+    """Run the trigger with the triggerer's token; returns its event."""
     trigger.config_dict = yaml.safe_load(Path(WATCHER).read_text())
     trigger.poll_interval = 1
 
@@ -86,52 +86,52 @@ def wait(trigger: KubernetesPodTrigger) -> dict[str, Any]:
     return dict(event)
 
 
-def a_whole_life() -> None:
+def test_whole_life_cycle() -> None:
     task, context = new_task(f"whole-{uuid4().hex[:8]}")
     event = wait(start(task, context))
     try:
         task.trigger_reentry(context, event)
-        raise AssertionError("nothing to do, and it was done")
+        raise AssertionError("the step accepted a missing input")
     except StepInputRejected:
         pass
-    assert task.find_pod("airscript-jobs", context=context) is None, "it was deleted"
+    assert task.find_pod("airscript-jobs", context=context) is None, "the pod was not deleted"
 
 
-def one_that_runs_is_taken_over() -> None:
+def test_reattach_to_a_running_pod() -> None:
     run_id = f"taken-{uuid4().hex[:8]}"
     first, context = new_task(run_id)
     start(first, context)
     second, later = new_task(run_id)
     start(second, later)
     assert second.pod.metadata.name == first.pod.metadata.name
-    second.on_kill()  # it deletes the pod
+    second.on_kill()  # deletes the pod
 
 
-def one_is_stopped_by_a_person() -> None:
+def test_stop_by_a_user() -> None:
     """The task is marked as failed while the triggerer waits for its pod."""
     task, context = new_task(f"stopped-{uuid4().hex[:8]}")
     trigger = start(task, context)
     trigger.config_dict = yaml.safe_load(Path(WATCHER).read_text())
     asyncio.run(trigger.on_kill())
     pod = task.find_pod("airscript-jobs", context=context)
-    assert pod is None or pod.metadata.deletion_timestamp is not None, "it is being deleted"
+    assert pod is None or pod.metadata.deletion_timestamp is not None, "the pod is not being deleted"
 
 
-def one_without_an_image() -> None:
+def test_missing_image() -> None:
     profile = PROFILES["gpu-spot"]
     object.__setattr__(profile, "image", "registry.invalid/none:1")
     object.__setattr__(profile, "start_timeout_s", 8)
     task, context = new_task(f"imageless-{uuid4().hex[:8]}")
     try:
         task.trigger_reentry(context, wait(start(task, context)))
-        raise AssertionError("there is no such image, and it ran")
+        raise AssertionError("the pod started without an image")
     except StepStartTimeout:
         pass
 
 
 if __name__ == "__main__":
     pod_trigger.START_DELAY_S = 0
-    a_whole_life()
-    one_that_runs_is_taken_over()
-    one_is_stopped_by_a_person()
-    one_without_an_image()
+    test_whole_life_cycle()
+    test_reattach_to_a_running_pod()
+    test_stop_by_a_user()
+    test_missing_image()

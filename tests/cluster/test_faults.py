@@ -1,4 +1,4 @@
-"""What a cluster does to pods, and what becomes of the run: each ends as the rules say, and nothing is done twice."""
+"""Faults that a cluster inflicts on pods: each run ends as the retry policy says, and no work is repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROGRAMMES = ("headlines-noon", "weather-late", "weather", "talk-extra", "sport-
 
 @pytest.fixture
 def night(platform: Platform, channel: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """An inbox of one programme of the test's own, as the conf of a run."""
+    """The conf of a run on an inbox with one programme for this test."""
     name = request.node.name
     stem = PROGRAMMES[zlib.crc32(name.encode()) % len(PROGRAMMES)]
     source = next(path for path in sorted((channel / "inbox").iterdir()) if path.stem.endswith(stem))
@@ -38,7 +38,7 @@ def published(platform: Platform, night: dict[str, Any]) -> list[str]:
 
 
 def running(pods: list[dict[str, Any]], step: str) -> str | None:
-    """The name of a pod of `step` that does its work now."""
+    """The name of a running pod of `step`."""
     for pod in pods:
         labels, status = pod["metadata"]["labels"], pod["status"]
         started = any("running" in c.get("state", {}) for c in status.get("containerStatuses", ()))
@@ -48,33 +48,33 @@ def running(pods: list[dict[str, Any]], step: str) -> str | None:
 
 
 class Once:
-    """An act at the first look at which a step runs; `undo` some looks later."""
+    """Calls `act` at the first poll at which the step runs, and `undo` eight polls later."""
 
     def __init__(self, step: str, act: Callable[[str], None], undo: Callable[[], None] = lambda: None) -> None:
         self.step, self.act, self.undo = step, act, undo
-        self.looks_since = -1
+        self.polls_since = -1
 
     def __call__(self, pods: list[dict[str, Any]]) -> None:
-        if self.looks_since < 0:
+        if self.polls_since < 0:
             if name := running(pods, self.step):
                 self.act(name)
-                self.looks_since = 0
+                self.polls_since = 0
             return
-        self.looks_since += 1
-        if self.looks_since == 8:
+        self.polls_since += 1
+        if self.polls_since == 8:
             self.undo()
 
 
-def test_a_pod_deleted_in_the_middle(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+def test_a_deleted_pod(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
     delete = Once("recognise", lambda name: kubectl("delete", "pod", name, "-n", JOBS, "--wait=false") and None)
     run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=delete)
-    assert run.state == "success", platform.told(run)
+    assert run.state == "success", platform.describe(run)
     assert len(published(platform, night)) == 1
     assert watcher.steps().count("recognise") == 2
     assert platform.tries(run)["batch.recognise[0]"] == ("success", 2)
 
 
-def test_a_node_drained(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+def test_a_drained_node(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
     node = kubectl("get", "nodes", "-o", "name").split()[0].removeprefix("node/")
 
     def drain(_name: str) -> None:
@@ -82,17 +82,17 @@ def test_a_node_drained(platform: Platform, night: dict[str, Any], watcher: Watc
 
     act = Once("recognise", drain, undo=lambda: kubectl("uncordon", node) and None)
     run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=act)
-    assert run.state == "success", platform.told(run)
+    assert run.state == "success", platform.describe(run)
     assert len(published(platform, night)) == 1
     assert platform.tries(run)["batch.recognise[0]"] == ("success", 2)
 
 
-def test_out_of_memory_runs_once_more_with_the_larger_profile(
+def test_out_of_memory_is_retried_with_the_larger_profile(
     platform: Platform, night: dict[str, Any], watcher: Watcher, change_profile: Callable[..., None]
 ) -> None:
     change_profile("cpu-small", memory="24Mi")
     run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher)
-    assert run.state == "success", platform.told(run)
+    assert run.state == "success", platform.describe(run)
     assert len(published(platform, night)) == 1
     profiles = [pod.profile for pod in watcher.pods.values() if pod.step == "plan-night"]
     assert sorted(profiles) == ["cpu-large", "cpu-small"]
@@ -105,19 +105,19 @@ def test_an_image_that_cannot_be_pulled(
     run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher)
     assert run.state == "failed"
     assert platform.tries(run)["plan_night"] == ("failed", 3)
-    told = platform.told(run)
-    assert "StepStartTimeout" in told
-    assert "registry.invalid" in told, "the reason names the image"
+    log = platform.describe(run)
+    assert "StepStartTimeout" in log
+    assert "registry.invalid" in log, "the reason names the image"
     assert not published(platform, night)
 
 
-def test_a_rejected_input_is_not_tried_again(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
+def test_a_rejected_input_is_not_retried(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
     run = platform.api.trigger("nightly_transcription", {**night, "model": "models:/acoustic-model@champion"})
     run = platform.follow(run, watcher)
     assert run.state == "failed"
     assert platform.tries(run)["plan_night"] == ("failed", 1)
     assert watcher.steps().count("plan-night") == 1
-    assert "StepInputRejected" in platform.told(run)
+    assert "StepInputRejected" in platform.describe(run)
 
 
 def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str, Any], watcher: Watcher) -> None:
@@ -128,13 +128,13 @@ def test_the_scheduler_killed_while_pods_run(platform: Platform, night: dict[str
                 os.kill(process.pid, signal.SIGKILL)
 
     run = platform.follow(platform.api.trigger("nightly_transcription", night), watcher, act=Once("recognise", kill))
-    assert run.state == "success", platform.told(run)
+    assert run.state == "success", platform.describe(run)
     assert len(published(platform, night)) == 1
-    assert watcher.steps().count("recognise") == 1, "the pod that ran was taken over"
+    assert watcher.steps().count("recognise") == 1, "the retry reattached to the running pod"
 
 
-def test_no_secret_is_told(platform: Platform) -> None:
-    """Neither the logs of the runs before nor what Airflow keeps of them hold a credential."""
+def test_no_secret_is_logged(platform: Platform) -> None:
+    """Neither the logs of the earlier runs nor Airflow's database contain a credential."""
     tokens = [
         path.read_text().split("token: ")[1].split()[0] for path in platform.installation.home.glob("*.kubeconfig")
     ]

@@ -1,4 +1,4 @@
-"""The rights of Airflow's two accounts are the least that works: what Airflow does with pods needs each of them."""
+"""The rights of Airflow's two service accounts are minimal: each of them is needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RIGHTS = [
 
 
 def without(role: dict[str, Any], resource: str, verb: str) -> dict[str, Any]:
-    """The role less one right."""
+    """The role without one right."""
     less = copy.deepcopy(role)
     for rule in less["rules"]:
         if resource in rule["resources"]:
@@ -44,8 +44,8 @@ def rights(platform: Platform) -> Iterator[None]:
     kubectl("delete", "pods", "--all", "--namespace", JOBS, "--grace-period=0", "--force")
 
 
-def faults_of_lives(platform: Platform) -> list[str]:
-    """Lead four pods through all that Airflow does with them; what went wrong, in the task's own logs too."""
+def life_cycle_errors(platform: Platform) -> list[str]:
+    """Run `pod_lives`; returns its errors, including those in the tasks' logs."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.cluster.pod_lives", str(platform.installation.home)],
         env=platform.installation.environment(),
@@ -54,29 +54,29 @@ def faults_of_lives(platform: Platform) -> list[str]:
         text=True,
         check=False,
     )
-    told = done.stdout + done.stderr
-    faults = [line for line in told.splitlines() if "orbidden" in line or "not permit" in line]
+    output = done.stdout + done.stderr
+    errors = [line for line in output.splitlines() if "orbidden" in line or "not permit" in line]
     if done.returncode:
-        faults.append(told)
-    if "step failed" not in told:
-        faults.append("the log of a pod is not in its task's log")
-    if "registry.invalid" not in told:
-        faults.append("the events of a pod that does not start are not in its task's log")
-    return faults
+        errors.append(output)
+    if "step failed" not in output:
+        errors.append("the log of a pod is not in its task's log")
+    if "registry.invalid" not in output:
+        errors.append("the events of a pod that does not start are not in its task's log")
+    return errors
 
 
-def test_all_rights_are_enough(platform: Platform, rights: None) -> None:
-    assert faults_of_lives(platform) == []
+def test_the_rights_are_sufficient(platform: Platform, rights: None) -> None:
+    assert life_cycle_errors(platform) == []
 
 
 @pytest.mark.parametrize(("role", "resource", "verb"), RIGHTS)
-def test_no_right_is_too_many(platform: Platform, rights: None, role: str, resource: str, verb: str) -> None:
+def test_every_right_is_needed(platform: Platform, rights: None, role: str, resource: str, verb: str) -> None:
     apply([without(ROLES[role], resource, verb)])
-    assert faults_of_lives(platform) != [], f"{role} does without {verb} on {resource}: take it out"
+    assert life_cycle_errors(platform) != [], f"{role} does not need {verb} on {resource}: remove it"
 
 
 @pytest.mark.parametrize("account", ["airscript-corpus", "airscript-training", "airscript-transcription"])
-def test_a_step_has_no_rights_at_all(cluster: None, account: str) -> None:
+def test_a_step_has_no_rights(cluster: None, account: str) -> None:
     who = f"--as=system:serviceaccount:{JOBS}:{account}"
     for verb, resource in (("get", "pods"), ("create", "pods"), ("get", "secrets"), ("list", "configmaps")):
         assert kubectl("auth", "can-i", verb, resource, who, "--namespace", JOBS, check=False).strip() == "no"

@@ -12,7 +12,7 @@ from tests.cluster.installation import BASE_MODEL, BUCKET, Platform, Watcher
 
 @pytest.fixture(scope="module")
 def inbox(platform: Platform, channel: Path) -> list[Path]:
-    """Two programmes and a file that is no media, uploaded; returns the programmes."""
+    """Uploads two programmes and a file that is not media; returns the programmes."""
     files = sorted(path for path in (channel / "inbox").iterdir() if "headlines" in path.name)[:2]
     broken = sorted(path for path in (channel / "inbox").iterdir() if "late-film" in path.name)
     for path in [*files, *broken]:
@@ -28,9 +28,9 @@ def test_a_corpus_becomes_a_dataset(platform: Platform, dataset: str) -> None:
 def test_an_inbox_becomes_transcripts(platform: Platform, inbox: list[Path], watcher: Watcher) -> None:
     conf = {"model": BASE_MODEL, "batches": 1}
     run = platform.follow(platform.api.trigger("nightly_transcription", conf), watcher)
-    assert run.state == "success", platform.told(run)
+    assert run.state == "success", platform.describe(run)
     published = [key for key in platform.keys("transcripts/") if key.endswith("/manifest.json")]
     assert sorted(key.split("/")[1] for key in published) == sorted(path.stem for path in inbox)
     assert platform.keys("transcripts/_quarantine")
     assert all(tries == 1 for _state, tries in platform.tries(run).values()), platform.tries(run)
-    assert not watcher.look(), "every pod is deleted when it has ended"
+    assert not watcher.look(), "pods are deleted when they have ended"

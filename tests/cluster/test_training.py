@@ -1,4 +1,4 @@
-"""A training pod that is taken away goes on from its checkpoint, and comes to the same model."""
+"""Training resumes from its checkpoint after its pod was preempted, and gives the same model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = 60
 
 
 def steps_done(platform: Platform, run: Any) -> float:
-    """What the training has told of its progress."""
+    """The training steps completed, by the progress report."""
     key = progress_uri(task_receipt_uri(f"s3://{BUCKET}", run.dag_id, run.dag_run_id, "train")).removeprefix(
         f"s3://{BUCKET}/"
     )
@@ -25,28 +25,28 @@ def steps_done(platform: Platform, run: Any) -> float:
 
 
 def trained(platform: Platform, run: Any, watcher: Watcher, preempt_at: int = 0) -> str:
-    """Follow a run until its training has ended; the digest of the model's weights. Nothing else of it is needed."""
-    taken: list[str] = []
+    """Follow a run until training has ended, then stop it; returns the digest of the model's weights."""
+    preempted: list[str] = []
 
     def look(pods: list[dict[str, Any]]) -> None:
         state = platform.tries(run).get("train", (None, 0))[0]
         if state in ("success", "failed"):
             platform.stop(run)
         name = running(pods, "train")
-        if preempt_at and name and not taken and steps_done(platform, run) >= preempt_at:
-            taken.append(name)
+        if preempt_at and name and not preempted and steps_done(platform, run) >= preempt_at:
+            preempted.append(name)
             kubectl("delete", "pod", name, "-n", JOBS, "--wait=false")
 
     platform.follow(run, watcher, act=look)
-    assert platform.tries(run)["train"][0] == "success", platform.told(run)
-    assert bool(taken) == bool(preempt_at)
+    assert platform.tries(run)["train"][0] == "success", platform.describe(run)
+    assert bool(preempted) == bool(preempt_at)
     weights = [key for key in platform.keys("work/train/") if key.endswith("model/model.safetensors")]
     assert len(weights) == 1, weights
     return hashlib.sha256(platform.read(weights[0])).hexdigest()
 
 
-def test_a_preempted_training_ends_with_the_same_model(platform: Platform, dataset: str, watcher: Watcher) -> None:
-    platform.api.unpause("finetune_acoustic_model")  # not before: the new dataset would have started it
+def test_training_with_a_preemption_gives_the_same_model(platform: Platform, dataset: str, watcher: Watcher) -> None:
+    platform.api.unpause("finetune_acoustic_model")  # not earlier: the new dataset would have triggered it
     conf = {"dataset": dataset, "steps": STEPS, "promote": "no"}
     undisturbed = trained(platform, platform.api.trigger("finetune_acoustic_model", conf), Watcher())
     for key in platform.keys("work/train/"):

@@ -1,4 +1,4 @@
-"""docker-compose.yaml brought up as a project of its own, seen from the machine that runs the tests."""
+"""Runs docker-compose.yaml as a separate project, for tests on the same machine."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ COMPOSE_FILE = CHECKOUT / "docker-compose.yaml"
 OVERRIDE = CHECKOUT / "tests" / "compose" / "override.yaml"
 EXAMPLE = CHECKOUT / ".env.example"
 SWITCH = os.environ.get("AIRSCRIPT_TEST_COMPOSE", "")
-"""`1`: with stand-ins for the public images. `public`: as the file is."""
+"""`1`: with stand-ins for the public images. `public`: with the public images."""
 PROJECT = "airscript-test"
 BUCKET = "airscript"
-START_LIMIT_S = 600.0
-RUN_LIMIT_S = 900.0
+START_TIMEOUT_S = 600.0
+RUN_TIMEOUT_S = 900.0
 
 
 def compose_command() -> list[str] | None:
-    """Compose 2 or 1.29, whichever there is."""
+    """The command of Compose 2 or 1.29, whichever is installed."""
     docker = shutil.which("docker")
     if docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0:
         return [docker, "compose"]
@@ -44,7 +44,7 @@ def compose_command() -> list[str] | None:
 
 
 def filled_in(values: dict[str, str]) -> str:
-    """.env.example with every secret made up, and `values` in place of its own."""
+    """.env.example with generated secrets, and `values` instead of its own."""
     lines = []
     for line in EXAMPLE.read_text().splitlines():
         name, equals, value = line.partition("=")
@@ -56,8 +56,8 @@ def filled_in(values: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Address(Installation):
-    """What `AirflowApi` must know of the stack."""
+class StackInstallation(Installation):
+    """The stack's address and password, for `AirflowApi`."""
 
     password: str = ""
 
@@ -67,7 +67,7 @@ class Address(Installation):
 
 @dataclass(frozen=True)
 class Stack:
-    """The project; its `.env` lies in `folder`."""
+    """The project; its `.env` is in `folder`."""
 
     folder: Path
     compose: tuple[str, ...]
@@ -89,12 +89,12 @@ class Stack:
     # ---- containers -------------------------------------------------------------------------------------------------
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """What compose prints.
+        """Run compose; returns its output.
 
         Raises:
-            RuntimeError: it failed; says what it said.
+            RuntimeError: it failed; the message has its output.
         """
-        # A variable of the caller's would go before the project's own.
+        # The caller's variables would take precedence over the project's own.
         names = {line.partition("=")[0].removeprefix("# ") for line in EXAMPLE.read_text().splitlines()}
         environment = {name: value for name, value in os.environ.items() if name not in names}
         done = subprocess.run(
@@ -111,42 +111,42 @@ class Stack:
         return done.stdout
 
     def up(self) -> None:
-        """Start everything and wait until it is healthy.
+        """Start all services and wait until they are healthy.
 
         Raises:
-            RuntimeError: something did not become healthy in time; shows its log.
+            RuntimeError: a service did not become healthy in time; the message has its log.
         """
-        self.run("build", "airflow-scheduler")  # of the images as they are now
+        self.run("build", "airflow-scheduler")  # from the current images
         self.run("up", "--detach")
         began = time.monotonic()
         while waiting := [name for name, state in self.states().items() if state not in ("healthy", "exited 0")]:
-            if time.monotonic() - began > START_LIMIT_S:
+            if time.monotonic() - began > START_TIMEOUT_S:
                 logs = self.run("logs", "--no-color", "--tail=40", *waiting)
-                raise RuntimeError(f"not healthy after {START_LIMIT_S:.0f} s: {self.states()}\n{logs}")
+                raise RuntimeError(f"not healthy after {START_TIMEOUT_S:.0f} s: {self.states()}\n{logs}")
             time.sleep(2)
 
     def down(self) -> None:
         self.run("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
     def states(self) -> dict[str, str]:
-        """Of each service: `healthy`, `starting`, …, or `exited` with its code."""
+        """The state of each service: `healthy`, `starting`, …, or `exited` with its code."""
         containers = self.run("ps", "--all", "--quiet").split()
         inspected = json.loads(subprocess.check_output(["docker", "inspect", *containers]))
         states = {}
         for container in inspected:
             state = container["State"]
-            told = f"exited {state['ExitCode']}" if state["Status"] == "exited" else state["Status"]
+            without_check = f"exited {state['ExitCode']}" if state["Status"] == "exited" else state["Status"]
             states[container["Config"]["Labels"]["com.docker.compose.service"]] = (
-                state["Health"]["Status"] if state["Status"] == "running" and "Health" in state else told
+                state["Health"]["Status"] if state["Status"] == "running" and "Health" in state else without_check
             )
         return states
 
     def worker(self, program: str, *arguments: str) -> str:
-        """What a program prints that runs in the scheduler's container with the worker's interpreter."""
+        """Run a program in the scheduler's container with the worker's interpreter; returns its output."""
         command = ["/opt/worker/python", "-", *arguments]
         return self.run("exec", "-T", "airflow-scheduler", *command, stdin=program)
 
-    # ---- what it serves ---------------------------------------------------------------------------------------------
+    # ---- clients ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def environment(self) -> dict[str, str]:
@@ -154,8 +154,8 @@ class Stack:
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
     @cached_property
-    def address(self) -> Address:
-        return Address(
+    def installation(self) -> StackInstallation:
+        return StackInstallation(
             home=self.folder,
             airflow_port=int(self.environment["AIRSCRIPT_AIRFLOW_PORT"]),
             mlflow_port=int(self.environment["AIRSCRIPT_MLFLOW_PORT"]),
@@ -166,7 +166,7 @@ class Stack:
 
     @cached_property
     def api(self) -> AirflowApi:
-        return AirflowApi(self.address)
+        return AirflowApi(self.installation)
 
     @cached_property
     def s3(self) -> Any:
@@ -190,17 +190,19 @@ class Stack:
         return bytes(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
     def follow(self, run: DagRun) -> DagRun:
-        """The run when it is over."""
+        """Wait for the end of a run and return it."""
         began = time.monotonic()
         while not run.is_over:
-            if time.monotonic() - began > RUN_LIMIT_S:
-                raise AssertionError(f"{run.dag_id} is not over after {RUN_LIMIT_S:.0f} s:\n{self.told(run)}")
+            if time.monotonic() - began > RUN_TIMEOUT_S:
+                raise AssertionError(
+                    f"{run.dag_id} has not finished after {RUN_TIMEOUT_S:.0f} s:\n{self.describe(run)}"
+                )
             time.sleep(2)
             run = self.api.run(run.dag_id, run.dag_run_id)
         return run
 
-    def told(self, run: DagRun) -> str:
-        """The ends of the logs of a run's tasks that did not go well."""
+    def describe(self, run: DagRun) -> str:
+        """The tasks of a run with their states, and the ends of the logs of those that failed."""
         lines: list[str] = []
         for task in self.api.task_instances(run):
             lines.append(f"{task.task_id} [{task.map_index}]: {task.state}, try {task.try_number}")

@@ -33,7 +33,7 @@ def output_of(*command: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_runbook_is_read() -> None:
+def test_the_runbooks_commands_are_found() -> None:
     assert "docs/deploy-eks.md" in {block.document for block in blocks("bash")}
     assert ["kubectl", "get", "nodepools,nodeclaims"] in commands()
     assert len(calls_of("aws")) > 25
@@ -53,7 +53,7 @@ def test_commands_are_found_in_every_form() -> None:
 
 
 @pytest.mark.parametrize("block", blocks(*SHELLS), ids=str)
-def test_it_is_shell(block: Block) -> None:
+def test_blocks_are_valid_shell(block: Block) -> None:
     done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -61,7 +61,7 @@ def test_it_is_shell(block: Block) -> None:
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck")
 @pytest.mark.parametrize("block", blocks("bash"), ids=str)
 def test_shellcheck_finds_nothing(block: Block) -> None:
-    # Blocks follow one another: a variable comes from an earlier one, or is used in a later. $0 is the inner shell's.
+    # Blocks share variables: one may be set in an earlier block, or used in a later one. $0 is the inner shell's.
     command = ["shellcheck", "--shell=bash", "--exclude=SC2034,SC2154,SC2016", "-"]
     done = subprocess.run(command, input=block.text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -73,7 +73,7 @@ def test_data_is_well_formed(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", blocks(*SHELLS), ids=str)
-def test_data_inside_of_commands_is_well_formed(block: Block) -> None:
+def test_data_in_commands_is_well_formed(block: Block) -> None:
     for text in re.findall(r"'(\{\s*\".*?\})'", block.text, re.DOTALL):
         assert json.loads(text)
     for text in re.findall(r"<<'EOF'\n(.*?)^EOF$", block.text, re.MULTILINE | re.DOTALL):
@@ -81,7 +81,7 @@ def test_data_inside_of_commands_is_well_formed(block: Block) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_the_files_that_it_names_are_there(path: Path) -> None:
+def test_named_files_exist(path: Path) -> None:
     text = text_of(path)
     named = {name.rstrip(".") for name in FILE.findall(text)}
     missing = [name for name in named if not any(CHECKOUT.glob(name.rstrip("/")))]
@@ -124,7 +124,7 @@ def test_make_has_the_targets() -> None:
 
 
 def flags_of_module(module: str, words: list[str]) -> set[str]:
-    """What `python -m module words …` takes: from the models where they are at hand, else from its help."""
+    """The flags of `python -m module words …`: from the argument models if there are any, else from its help."""
     if module in ("tasks", "training") and words[:1] == ["stream"]:
         fields: Iterable[str] = STREAM[words[1]].model_fields if words[1:] else ()
     elif module in ("tasks", "training") and words and words[0] in STEPS:
@@ -137,7 +137,7 @@ def flags_of_module(module: str, words: list[str]) -> set[str]:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
-def test_kubectl_takes_the_flags() -> None:
+def test_kubectl_has_the_flags() -> None:
     general = output_of("kubectl", "options")
     for words in calls_of("kubectl"):
         # `kubectl --namespace x get` would be parsed wrongly; no document writes it that way.
@@ -162,7 +162,7 @@ def test_docker_takes_the_flags() -> None:
 
 
 @pytest.mark.parametrize("program", ["helm", "eksctl"])
-def test_helm_and_eksctl_take_the_flags(program: str) -> None:
+def test_helm_and_eksctl_have_the_flags(program: str) -> None:
     if shutil.which(program) is None:
         pytest.skip(f"no {program}")
     for words in calls_of(program):
@@ -173,7 +173,7 @@ def test_helm_and_eksctl_take_the_flags(program: str) -> None:
             assert re.search(rf"{flag}\b", known), (words, flag)
 
 
-# Not parameters of the service: the command line's own.
+# Global flags of the CLI, not parameters of the service.
 OF_THE_CLI = {"--output", "--query", "--region"}
 MADE_BY_THE_CLI = {
     ("ec2", "authorize-security-group-ingress"): {"--protocol", "--port", "--source-group"},
@@ -184,7 +184,7 @@ MADE_BY_THE_CLI = {
 
 
 def test_aws_has_the_operations_and_their_parameters() -> None:
-    """By botocore's models, from which the command line itself is made."""
+    """By botocore's models, from which the CLI is generated."""
     import botocore.session
     from botocore import xform_name
 

@@ -1,6 +1,6 @@
-"""The runbook's AWS commands, run by the real command line against moto: bucket, policies, secrets.
+"""The runbook's AWS commands, run with the real AWS CLI against moto: bucket, policies, secrets.
 
-A start of that command line takes a second or more, so the ten of the database run only where `AIRSCRIPT_RUNBOOK=all`.
+The CLI takes a second or more to start, so the ten commands of the database run only with `AIRSCRIPT_RUNBOOK=all`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def block(heading: str, number: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def account(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """An account with a cluster, after the steps of the runbook that speak to AWS alone."""
+    """An account with a cluster, after the runbook's steps that need only AWS."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(CHECKOUT / "k8s", folder / "k8s")
     for policy in (folder / "k8s" / "eks" / "policies").glob("*.json"):
-        if policy.stem not in POLICIES:  # each is one more start of the command line
+        if policy.stem not in POLICIES:  # each needs another start of the CLI
             policy.unlink()
     clients = {
         name: boto3.client(name, endpoint_url=s3_endpoint, region_name=REGION)
@@ -51,7 +51,7 @@ def account(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
     database = ["HOST=database.example AIRFLOW_PASSWORD=made-up-1 MLFLOW_PASSWORD=made-up-2"]
     if EVERYTHING:
         make_cluster(clients)
-        # Up to the pod that speaks to PostgreSQL.
+        # Up to the pod that connects to PostgreSQL.
         database = [block("5. The database"), block("5. The database", 1).partition("{\n")[0]]
     steps = [block("1. Names"), block("2. The bucket"), block("3. Rights"), *database, block("6. Secrets")]
     script = "set -euo pipefail\n" + "\n".join(steps)
@@ -60,11 +60,11 @@ def account(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ["bash"], input=script, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return {"folder": folder, "said": done.stdout + done.stderr, **clients}
+    return {"folder": folder, "output": done.stdout + done.stderr, **clients}
 
 
 def make_cluster(clients: dict[str, Any]) -> None:
-    """What eksctl would have made, as far as the database's step looks at it."""
+    """Create what eksctl would have, as far as the database's step needs it."""
     ec2 = clients["ec2"]
     vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     subnets = []
@@ -82,7 +82,7 @@ def make_cluster(clients: dict[str, Any]) -> None:
         roleArn=f"arn:aws:iam::{ACCOUNT}:role/cluster",
         resourcesVpcConfig={"subnetIds": subnets},
     )
-    # What EKS adds and moto does not.
+    # Set by EKS but not by moto.
     config = eks_backends[ACCOUNT][REGION].clusters["airscript"].resources_vpc_config
     config.update(vpcId=vpc, clusterSecurityGroupId=groups[0])
 
@@ -92,7 +92,7 @@ def test_no_placeholder_is_left(account: dict[str, Any]) -> None:
         assert not path.is_file() or "111122223333" not in path.read_text(errors="replace"), path
 
 
-def test_the_bucket_is_private_and_forgets_what_it_should(account: dict[str, Any]) -> None:
+def test_the_bucket_is_private_and_has_lifecycle_rules(account: dict[str, Any]) -> None:
     bucket = {"Bucket": f"airscript-{ACCOUNT}"}
     block = account["s3"].get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
     assert all(block.values())
@@ -102,13 +102,13 @@ def test_the_bucket_is_private_and_forgets_what_it_should(account: dict[str, Any
     assert not {"work/", "transcripts/", "corpus/"} & {rule["Filter"].get("Prefix") for rule in rules.values()}
 
 
-def test_the_policies_are_there(account: dict[str, Any]) -> None:
+def test_the_policies_exist(account: dict[str, Any]) -> None:
     made = {policy["PolicyName"] for policy in account["iam"].list_policies(Scope="Local")["Policies"]}
     assert made == {f"airscript-{name}" for name in POLICIES}
 
 
 @pytest.mark.skipif(not EVERYTHING, reason="AIRSCRIPT_RUNBOOK is not all")
-def test_the_database_is_private_and_for_the_nodes(account: dict[str, Any]) -> None:
+def test_the_database_is_private_and_reachable_from_the_nodes(account: dict[str, Any]) -> None:
     (database,) = account["rds"].describe_db_instances()["DBInstances"]
     assert database["StorageEncrypted"] is True
     assert database["PubliclyAccessible"] is False
@@ -121,7 +121,7 @@ def test_the_database_is_private_and_for_the_nodes(account: dict[str, Any]) -> N
     assert len({pair["GroupId"] for rule in rules for pair in rule["UserIdGroupPairs"]}) == 2
 
 
-def test_the_secrets_hold_what_external_secrets_look_for(account: dict[str, Any]) -> None:
+def test_the_secrets_have_the_properties_that_external_secrets_reads(account: dict[str, Any]) -> None:
     manifests = (account["folder"] / "k8s" / "overlays" / "aws" / "secrets.yaml").read_text()
     for document in yaml.safe_load_all(manifests):
         if document["kind"] == "ExternalSecret":
@@ -131,10 +131,10 @@ def test_the_secrets_hold_what_external_secrets_look_for(account: dict[str, Any]
                 assert ref["property"] in held
                 secret = held[ref["property"]]
                 assert secret or ref["property"] == "alert-url"
-                assert not secret or secret not in account["said"], "it was printed"
+                assert not secret or secret not in account["output"], "a secret was printed"
 
 
-def test_the_secrets_are_ones_that_airflow_takes(account: dict[str, Any]) -> None:
+def test_the_secrets_are_valid_for_airflow(account: dict[str, Any]) -> None:
     from cryptography.fernet import Fernet
     from sqlalchemy import make_url
 
@@ -142,5 +142,5 @@ def test_the_secrets_are_ones_that_airflow_takes(account: dict[str, Any]) -> Non
     Fernet(held["fernet-key"])
     url = make_url(held["connection"])
     assert (url.username, url.port, url.database) == ("airflow", 5432, "airflow")
-    assert url.get_dialect().driver == "psycopg2", "the one that the images have"
-    assert not url.query, "asyncpg takes sslmode for a fault"
+    assert url.get_dialect().driver == "psycopg2", "the driver in the images"
+    assert not url.query, "asyncpg rejects sslmode"

@@ -1,4 +1,4 @@
-"""What the images promise, read from their Dockerfiles: `make images` builds them, `make test-cluster` runs one."""
+"""Static checks of the Dockerfiles. `make images` builds the images, `make test-cluster` runs one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 name_of = dict(zip(DOCKERFILES, (path.parent.name for path in DOCKERFILES), strict=True)).get
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_finds_nothing() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     every = sorted((CHECKOUT / "images").glob("*/Dockerfile"))
     assert len(every) > len(DOCKERFILES)
@@ -25,7 +25,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=name_of)
-def test_the_base_is_an_argument_and_a_digest(dockerfile: Path) -> None:
+def test_the_base_is_an_argument_with_a_digest(dockerfile: Path) -> None:
     lines = dockerfile.read_text().splitlines()
     bases = [line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE=")]
     assert len(bases) == 1
@@ -34,14 +34,14 @@ def test_the_base_is_an_argument_and_a_digest(dockerfile: Path) -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=name_of)
-def test_nobody_is_root_and_nothing_needs_buildkit(dockerfile: Path) -> None:
+def test_images_do_not_run_as_root_or_need_buildkit(dockerfile: Path) -> None:
     text = dockerfile.read_text()
     assert re.findall(r"^USER (\d+):", text, re.MULTILINE)[-1] == "10001"
     assert "--mount" not in text
     assert "<<" not in text
 
 
-def test_all_are_baked_from_bases_by_digest() -> None:
+def test_all_images_are_in_the_bake_file_with_bases_by_digest() -> None:
     assert {f"images/{path.parent.name}/Dockerfile" for path in DOCKERFILES} == set(
         re.findall(r'dockerfile\s+= "(.+)"', BAKE)
     )

@@ -1,4 +1,4 @@
-"""What kustomize makes of `k8s/`, for tests."""
+"""The manifests of `k8s/` as rendered by kustomize, for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 K8S = CHECKOUT / "k8s"
 OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/aws-live")
-# Kinds of operators that a cluster may have; their schemas are not Kubernetes' own.
+# Custom resources, whose schemas are not Kubernetes' own.
 CUSTOM = {"EC2NodeClass", "NodePool", "SecretStore", "ExternalSecret", "Kafka", "KafkaNodePool", "KafkaTopic"} | {
     "ScaledObject"
 }
@@ -22,7 +22,7 @@ Manifest = dict[str, Any]
 
 @cache
 def rendered(overlay: str) -> list[Manifest]:
-    """Every object of an overlay. Not to be changed: all tests share it."""
+    """All objects of an overlay. Do not modify: all tests share them."""
     done = subprocess.run(["kubectl", "kustomize", str(K8S / overlay)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr  # deprecations
@@ -30,7 +30,7 @@ def rendered(overlay: str) -> list[Manifest]:
 
 
 def of_kind(documents: list[Manifest], kind: str) -> dict[str, Manifest]:
-    """By name; by `namespace/name` where several namespaces have the name."""
+    """Objects of a kind by name, or by `namespace/name` if several namespaces use the name."""
     found = [document for document in documents if document["kind"] == kind]
     names = [document["metadata"]["name"] for document in found]
     twice = {name for name in names if names.count(name) > 1}

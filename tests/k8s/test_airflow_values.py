@@ -1,8 +1,8 @@
-"""Values of Airflow's chart: keys that it has, options that this Airflow has, and names that agree with the manifests.
+"""Values of Airflow's chart: its keys and Airflow's options exist, and names agree with the manifests.
 
-The chart itself is no package that can be installed here. `KEYS` are the ones we set, as read in its values.yaml (1.19)
-and its scheduler's template (1.22); a key that is none of them is a slip, or has to be looked up and added. Where the
-chart lies, `AIRSCRIPT_AIRFLOW_CHART` (its .tgz or folder) and `helm` render and validate it whole.
+The chart is not an installable package. `KEYS` are the keys that we set, from its values.yaml (1.19) and its
+scheduler's template (1.22); another key is a mistake, or has to be looked up and added. With `helm` and the chart
+(`AIRSCRIPT_AIRFLOW_CHART`: its .tgz or folder) it is rendered and validated.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl
 
 
 def paths(value: Any, path: str = "") -> set[str]:
-    """Dotted paths down to the first that is known, or to the leaves."""
+    """Dotted paths of a mapping, down to a known key or a leaf."""
     if path in KNOWN or not isinstance(value, dict):
         return {path}
     return {found for name, inner in value.items() for found in paths(inner, ".".join(filter(None, (path, name))))}
@@ -70,7 +70,7 @@ def environment() -> dict[str, Any]:
 
 
 def commands() -> list[list[str]]:
-    """What the migration's job runs, word by word."""
+    """The commands of the migration job, as words."""
     shell, flag, script = VALUES["migrateDatabaseJob"]["args"]
     assert (shell, flag) == ("bash", "-c")
     return [shlex.split(command) for command in script.split("&&")]
@@ -85,7 +85,7 @@ def test_the_chart_has_every_key() -> None:
     assert paths(VALUES) | paths(IMAGES) == KNOWN
 
 
-def test_airflow_has_every_option_of_its_configuration() -> None:
+def test_airflow_has_every_configured_option() -> None:
     from airflow.configuration import conf
 
     described = conf.configuration_description
@@ -94,13 +94,13 @@ def test_airflow_has_every_option_of_its_configuration() -> None:
             assert option in described[section]["options"], f"[{section}] {option}"
 
 
-def test_it_is_the_airflow_that_the_images_have() -> None:
+def test_the_version_is_that_of_the_images() -> None:
     from airflow import __version__
 
     assert VALUES["airflowVersion"] == __version__
 
 
-def test_the_settings_are_ones_that_the_dags_read() -> None:
+def test_the_dags_read_the_settings() -> None:
     plain = {name: value for name, value in environment().items() if isinstance(value, str)}
     read = Settings.from_environment(plain)
     assert read.runtime == "kubernetes"
@@ -113,7 +113,7 @@ def test_the_settings_are_ones_that_the_dags_read() -> None:
 
 
 @kubectl
-def test_what_is_secret_comes_from_the_secret(aws: list[Manifest]) -> None:
+def test_secrets_come_from_the_external_secret(aws: list[Manifest]) -> None:
     secret = of_kind(aws, "ExternalSecret")["airflow"]["spec"]
     keys = {item["secretKey"] for item in secret["data"]}
     # The chart's names for them.
@@ -127,20 +127,20 @@ def test_what_is_secret_comes_from_the_secret(aws: list[Manifest]) -> None:
 
 
 @kubectl
-def test_who_launches_pods_is_who_may(aws: list[Manifest]) -> None:
+def test_the_accounts_that_launch_pods_have_the_rights(aws: list[Manifest]) -> None:
     bound = {
         binding["roleRef"]["name"]: binding["subjects"][0]["name"] for binding in of_kind(aws, "RoleBinding").values()
     }
     assert VALUES["scheduler"]["serviceAccount"]["name"] == bound["airscript-pod-launcher"]
     assert VALUES["triggerer"]["serviceAccount"]["name"] == bound["airscript-pod-watcher"]
     for component in COMPONENTS:
-        talks = component in ("scheduler", "triggerer")
-        assert VALUES[component]["serviceAccount"].get("automountServiceAccountToken", True) is talks
+        uses_api = component in ("scheduler", "triggerer")
+        assert VALUES[component]["serviceAccount"].get("automountServiceAccountToken", True) is uses_api
 
 
 @kubectl
 def test_the_pools_fit_the_quota(aws: list[Manifest]) -> None:
-    """A pod above the quota is refused, and its task fails: the pools must stop tasks before."""
+    """A pod above the quota is rejected, and its task fails: the pools must limit tasks before that."""
     pools = {words[3]: int(words[4]) for words in commands() if words[:3] == ["airflow", "pools", "set"]}
     assert all("--include-deferred" in words for words in commands() if words[1] == "pools")
     hard = of_kind(aws, "ResourceQuota")["airscript-jobs"]["spec"]["hard"]
@@ -154,7 +154,7 @@ def test_the_pools_fit_the_quota(aws: list[Manifest]) -> None:
     assert sum(slots * memory[pool] for pool, slots in pools.items()) <= int(hard["requests.memory"].removesuffix("Gi"))
 
 
-def test_the_commands_are_airflows() -> None:
+def test_airflow_has_the_commands() -> None:
     from airflow.cli.cli_parser import get_parser
 
     probes = [VALUES[component]["livenessProbe"]["command"] for component in ("triggerer", "dagProcessor")]
@@ -163,8 +163,8 @@ def test_the_commands_are_airflows() -> None:
         get_parser().parse_args(words)
 
 
-def test_no_probe_is_the_charts_own() -> None:
-    """Those run /entrypoint, which our image does not have; and they must ask where the scheduler answers."""
+def test_no_probe_is_the_charts_default() -> None:
+    """The defaults run /entrypoint, which our image does not have. Ours must use the scheduler's health port."""
     from airflow.configuration import conf
 
     with_commands = {"scheduler": ("startupProbe", "livenessProbe"), "triggerer": ("livenessProbe",)}
@@ -177,7 +177,7 @@ def test_no_probe_is_the_charts_own() -> None:
 
 
 @kubectl
-def test_the_budget_is_of_the_triggerers_pods(aws: list[Manifest]) -> None:
+def test_the_disruption_budget_selects_the_triggerers_pods(aws: list[Manifest]) -> None:
     budget = in_namespace(aws, "PodDisruptionBudget", "airscript")["airflow-triggerer"]
     assert budget["spec"]["selector"]["matchLabels"] == {"tier": "airflow", "component": "triggerer"}
     assert VALUES["triggerer"]["replicas"] > budget["spec"]["maxUnavailable"]

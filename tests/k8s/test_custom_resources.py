@@ -1,9 +1,9 @@
-"""Objects of operators: their fields are ones that the operators know.
+"""Custom resources have only fields that their operators define.
 
-`SHAPES` are the fields that our objects may use, as read in the schemas of Karpenter 1 (NodePool, EC2NodeClass), KEDA 2
+`SHAPES` are the fields that our objects may use, from the schemas of Karpenter 1 (NodePool, EC2NodeClass), KEDA 2
 (ScaledObject) and Strimzi 1 (KafkaTopic, KafkaNodePool). Kafka's are those of Strimzi's example. For SecretStore and
-ExternalSecret nothing could be read, so these hold our own spelling only. With the real definitions of a cluster the
-same objects are validated against those:
+ExternalSecret no schema was available, so these only fix our own spelling. With a cluster's definitions the same
+objects are validated against those:
 
     kubectl get customresourcedefinitions --output yaml > crds.yaml
     AIRSCRIPT_CRDS=crds.yaml pytest tests/k8s/test_custom_resources.py
@@ -25,7 +25,7 @@ from tests.k8s.manifests import CUSTOM, OVERLAYS, Manifest, rendered
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 
 ANY: dict[str, Any] = {}
-"""A value, or a map of the reader's own keys."""
+"""A value, or a map with arbitrary keys."""
 SHAPES: dict[tuple[str, str], dict[str, Any]] = {
     ("karpenter.sh/v1", "NodePool"): {
         "weight": ANY,
@@ -112,9 +112,9 @@ def unknown_fields(value: Any, shape: dict[str, Any], path: str = "spec") -> lis
         return [name for item in value for name in unknown_fields(item, shape, path)]
     if not isinstance(value, dict) or shape is ANY:
         return []
-    strange = [f"{path}.{name}" for name in value if name not in shape]
+    unknown = [f"{path}.{name}" for name in value if name not in shape]
     known = [name for name in value if name in shape]
-    return strange + [found for name in known for found in unknown_fields(value[name], shape[name], f"{path}.{name}")]
+    return unknown + [found for name in known for found in unknown_fields(value[name], shape[name], f"{path}.{name}")]
 
 
 def custom(overlay: str) -> list[Manifest]:
@@ -122,7 +122,7 @@ def custom(overlay: str) -> list[Manifest]:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_they_have_only_fields_that_are_known(overlay: str) -> None:
+def test_all_fields_are_known(overlay: str) -> None:
     for document in custom(overlay):
         shape = SHAPES[document["apiVersion"], document["kind"]]
         assert unknown_fields(document["spec"], shape) == [], document["metadata"]["name"]
@@ -141,7 +141,7 @@ def test_every_shape_is_used() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_they_are_valid_by_the_definitions_of_a_cluster(overlay: str) -> None:
+def test_objects_are_valid_by_a_clusters_definitions(overlay: str) -> None:
     if not (path := os.environ.get("AIRSCRIPT_CRDS")):
         pytest.skip("AIRSCRIPT_CRDS names no file of definitions")
     definitions = {

@@ -1,4 +1,4 @@
-"""The stream workers' deployments agree with the workers themselves."""
+"""The stream workers' manifests agree with their code."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def environment(live: list[Manifest]) -> dict[str, str]:
     return data
 
 
-def test_each_component_but_the_feeder_has_a_worker_and_a_scale(live: list[Manifest]) -> None:
+def test_each_component_except_the_feeder_is_deployed_and_scaled(live: list[Manifest]) -> None:
     assert sorted(in_namespace(live, "Deployment", "airscript-live")) == WORKERS
     scaled = of_kind(live, "ScaledObject")
     assert sorted(scale["spec"]["scaleTargetRef"]["name"] for scale in scaled.values()) == WORKERS
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_the_worker_takes_its_arguments(live: list[Manifest], name: str) -> None:
+def test_the_worker_accepts_its_arguments(live: list[Manifest], name: str) -> None:
     _, container = worker(live, name)
     assert container["command"] == ["python", "-m", "tasks", "stream"]
     first, *flags = container["args"]
@@ -83,7 +83,7 @@ def test_the_worker_takes_its_arguments(live: list[Manifest], name: str) -> None
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_it_is_scaled_by_the_topic_and_the_group_that_it_reads(
+def test_it_is_scaled_by_the_lag_of_its_own_topic_and_group(
     live: list[Manifest], components: dict[str, Component], name: str
 ) -> None:
     spec = of_kind(live, "ScaledObject")[name]["spec"]
@@ -92,8 +92,8 @@ def test_it_is_scaled_by_the_topic_and_the_group_that_it_reads(
     assert trigger["metadata"]["consumerGroup"] == f"airscript-{name}"  # tasks/streaming/runtime/worker.py
     assert trigger["metadata"]["bootstrapServers"] == environment(live)["AIRSCRIPT_KAFKA"]
     topic = of_kind(live, "KafkaTopic")[components[name].consumes.TOPIC]
-    waits = round((SNAPSHOT_EVERY_S + COMMIT_EVERY_S) * 1000 / StreamFeed.model_fields["block_ms"].default)
-    assert int(trigger["metadata"]["lagThreshold"]) > 2 * waits, "two channels that are well are no reason for a worker"
+    healthy_lag = round((SNAPSHOT_EVERY_S + COMMIT_EVERY_S) * 1000 / StreamFeed.model_fields["block_ms"].default)
+    assert int(trigger["metadata"]["lagThreshold"]) > 2 * healthy_lag, "two healthy channels need no other worker"
     assert spec["maxReplicaCount"] == topic["spec"]["partitions"] + 1
 
 
@@ -115,26 +115,26 @@ def test_it_is_probed_and_restricted(live: list[Manifest], name: str) -> None:
     assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
 
 
-def test_every_topic_is_there_as_the_workers_need_it(live: list[Manifest], components: dict[str, Component]) -> None:
+def test_every_topic_of_the_workers_exists(live: list[Manifest], components: dict[str, Component]) -> None:
     topics = {name: topic["spec"] for name, topic in of_kind(live, "KafkaTopic").items()}
     events = (CaptionPartial, CaptionFinal, MediaArrived, ModelPromoted, TranscriptFailed, TranscriptPublished)
     streamed = {each.consumes.TOPIC for each in components.values()}
     states = {each.state_topic for each in components.values()}
     dead = {topic + DEAD_LETTER_SUFFIX for topic in (*streamed, MediaArrived.TOPIC)}
     assert set(topics) == {event.TOPIC for event in events} | streamed | states | dead
-    # docs/live-captions.md: the same number for all, or a state would be looked for in another partition.
+    # docs/live-captions.md: the same number for all, so that a state is in the partition of its messages.
     assert len({topics[name]["partitions"] for name in streamed | states}) == 1
     assert all(topics[name]["config"]["cleanup.policy"] == "compact,delete" for name in states)
 
 
-def test_the_brokers_allow_the_session_timeout_that_the_workers_ask_for(live: list[Manifest]) -> None:
+def test_the_brokers_allow_the_workers_session_timeout(live: list[Manifest]) -> None:
     kafka = of_kind(live, "Kafka")["airscript"]["spec"]["kafka"]
-    asked = json.loads((K8S / "live-captions" / "kafka.json").read_text())["session.timeout.ms"]
-    assert kafka["config"]["group.min.session.timeout.ms"] <= asked
+    timeout_ms = json.loads((K8S / "live-captions" / "kafka.json").read_text())["session.timeout.ms"]
+    assert kafka["config"]["group.min.session.timeout.ms"] <= timeout_ms
     assert kafka["config"]["auto.create.topics.enable"] is False
 
 
-def test_whoever_speaks_to_kafka_may_and_nobody_else(live: list[Manifest]) -> None:
+def test_network_policies_admit_exactly_the_clients_of_kafka(live: list[Manifest]) -> None:
     (listener,) = of_kind(live, "Kafka")["airscript"]["spec"]["kafka"]["listeners"]
     (peer,) = listener["networkPolicyPeers"]
     admitted = set(peer["namespaceSelector"]["matchExpressions"][0]["values"])

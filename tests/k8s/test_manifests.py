@@ -1,4 +1,4 @@
-"""The manifests render, are valid, and hold everything that a step's pod asks for."""
+"""The manifests render, are valid, and contain everything that step pods refer to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from dags.common.profiles import CAPACITY_LABEL, GPU_RESOURCE, PLACEMENTS, PROFILES
 from tests.k8s.manifests import CUSTOM, K8S, OVERLAYS, Manifest, in_namespace, of_kind, rendered
 
-# Those of the golden pods, and of the cluster in the runbook.
+# The versions of the golden pods and of the runbook's cluster.
 KUBERNETES = ("1.34", str(yaml.safe_load((K8S / "eks" / "cluster.yaml").read_text())["metadata"]["version"]))
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
@@ -31,18 +31,18 @@ def test_every_object_is_valid(overlay: str, version: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_no_secret_lies_in_git(overlay: str) -> None:
+def test_no_secret_is_in_git(overlay: str) -> None:
     assert not of_kind(rendered(overlay), "Secret")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_namespace_is_made_here(overlay: str) -> None:
+def test_every_namespace_is_created(overlay: str) -> None:
     documents = rendered(overlay)
     used = {document["metadata"].get("namespace") for document in documents} - {None}
     assert used <= set(of_kind(documents, "Namespace"))
 
 
-def test_what_pods_name_exists(aws: list[Manifest]) -> None:
+def test_the_objects_that_pods_refer_to_exist(aws: list[Manifest]) -> None:
     accounts, classes = in_namespace(aws, "ServiceAccount", "airscript-jobs"), of_kind(aws, "PriorityClass")
     for placement in PLACEMENTS.values():
         account = accounts[placement.service_account]
@@ -51,8 +51,8 @@ def test_what_pods_name_exists(aws: list[Manifest]) -> None:
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_a_node_pool_takes_every_profile(aws: list[Manifest], profile: str) -> None:
-    """Its labels are those that the pod selects, and the pod tolerates its taints."""
+def test_exactly_one_node_pool_fits_each_profile(aws: list[Manifest], profile: str) -> None:
+    """It has the labels that the pod selects, and only taints that the pod tolerates."""
     asked = PROFILES[profile]
     fitting = []
     for pool in of_kind(aws, "NodePool").values():
@@ -71,32 +71,32 @@ def test_a_node_pool_takes_every_profile(aws: list[Manifest], profile: str) -> N
     assert fitting[0] == (f"airscript-{kind}-{'spot' if asked.spot else 'ondemand'}" if asked.gpus else "airscript-cpu")
 
 
-def test_nothing_but_aws_ends_a_pod_that_trains(aws: list[Manifest]) -> None:
-    """Its pod says do-not-disrupt (tests/dags/golden), which a termination grace period of its node would override."""
+def test_only_aws_interrupts_a_training_pod(aws: list[Manifest]) -> None:
+    """A termination grace period of its node would override its annotation do-not-disrupt (tests/dags/golden)."""
     for name, pool in of_kind(aws, "NodePool").items():
         assert "terminationGracePeriod" not in pool["spec"]["template"]["spec"], name
         assert pool["spec"]["disruption"]["consolidationPolicy"] == "WhenEmpty", name
 
 
-def test_scratch_lies_on_the_nodes_own_disks(aws: list[Manifest]) -> None:
-    """The kubelet's folder, and with it every emptyDir, is on NVMe where the instance has some."""
+def test_scratch_is_on_the_nodes_local_disks(aws: list[Manifest]) -> None:
+    """The kubelet's folder, and with it every emptyDir, is on NVMe if the instance has any."""
     (node_class,) = of_kind(aws, "EC2NodeClass").values()
     assert node_class["spec"]["instanceStorePolicy"] == "RAID0"
 
 
-def test_job_pods_are_restricted_and_alone(aws: list[Manifest]) -> None:
+def test_job_pods_are_restricted_and_isolated(aws: list[Manifest]) -> None:
     labels = of_kind(aws, "Namespace")["airscript-jobs"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     policies = in_namespace(aws, "NetworkPolicy", "airscript-jobs")
     assert policies["deny-all"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for policy in policies.values():
-        assert "ingress" not in policy["spec"], "nothing reaches a step"
+        assert "ingress" not in policy["spec"], "nothing may reach a step"
     (allowed,) = policies["storage"]["spec"]["egress"][0]["to"]
-    assert "169.254.0.0/16" in allowed["ipBlock"]["except"], "the node's credentials stay out of reach"
+    assert "169.254.0.0/16" in allowed["ipBlock"]["except"], "the node's credentials must not be reachable"
 
 
 @pytest.mark.parametrize("overlay", ["overlays/aws", "overlays/aws-live"])
-def test_no_pod_reaches_the_credentials_of_its_node(overlay: str) -> None:
+def test_no_pod_can_reach_the_credentials_of_its_node(overlay: str) -> None:
     for policy in of_kind(rendered(overlay), "NetworkPolicy").values():
         for rule in policy["spec"].get("egress", ()):
             assert rule.get("to"), "a rule without peers allows everything"
@@ -106,7 +106,7 @@ def test_no_pod_reaches_the_credentials_of_its_node(overlay: str) -> None:
                     assert rule["ports"]
 
 
-def test_the_platform_is_closed_but_for_what_is_said(aws: list[Manifest]) -> None:
+def test_the_platform_allows_only_the_listed_connections(aws: list[Manifest]) -> None:
     policies = in_namespace(aws, "NetworkPolicy", "airscript")
     platform = policies["platform"]["spec"]
     assert platform["podSelector"] == {}
@@ -117,8 +117,8 @@ def test_the_platform_is_closed_but_for_what_is_said(aws: list[Manifest]) -> Non
     assert steps["podSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_mlflow_answers_to_the_names_by_which_it_is_called(aws: list[Manifest]) -> None:
-    """Since 3.5 it refuses other hosts, and its defaults know localhost and private addresses alone."""
+def test_mlflow_allows_the_hosts_by_which_it_is_called(aws: list[Manifest]) -> None:
+    """Since 3.5 it rejects other hosts, and its defaults have only localhost and private addresses."""
     from mlflow.server.security_utils import get_default_allowed_hosts, is_allowed_host_header
 
     (container,) = of_kind(aws, "Deployment")["mlflow"]["spec"]["template"]["spec"]["containers"]
@@ -130,7 +130,7 @@ def test_mlflow_answers_to_the_names_by_which_it_is_called(aws: list[Manifest]) 
     assert not is_allowed_host_header(allowed, "elsewhere.example")
 
 
-def test_no_role_reaches_beyond_pods_of_the_jobs(aws: list[Manifest]) -> None:
+def test_roles_are_limited_to_pods_of_the_jobs_namespace(aws: list[Manifest]) -> None:
     assert not of_kind(aws, "ClusterRole")
     for role in of_kind(aws, "Role").values():
         assert role["metadata"]["namespace"] == "airscript-jobs"

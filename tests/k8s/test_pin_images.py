@@ -1,4 +1,4 @@
-"""A release's digests arrive in the manifests and in the chart's values."""
+"""A release's digests are written to the manifests and to the chart's values."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_image_is_pinned(pin_images: ModuleType, tmp_path: Any, monkeypatc
             "newName": f"docker.io/airscript/{target}",
             "digest": BAKED[target]["containerimage.digest"],
         }
-    # A tag beside a digest would be passed over, and somebody would believe it.
+    # A tag beside a digest would be ignored, and misleading.
     assert values["images"]["airflow"] == {
         "repository": "docker.io/airscript/airflow",
         "digest": BAKED["airflow"]["containerimage.digest"],
@@ -52,12 +52,12 @@ def test_every_image_is_pinned(pin_images: ModuleType, tmp_path: Any, monkeypatc
         "AIRSCRIPT_CPU_IMAGE": f"docker.io/airscript/worker-cpu@{BAKED['worker-cpu']['containerimage.digest']}",
         "AIRSCRIPT_GPU_IMAGE": f"docker.io/airscript/worker-gpu@{BAKED['worker-gpu']['containerimage.digest']}",
     }
-    # And again: a release after a release.
+    # Idempotent: the next release pins again.
     again = copy.deepcopy(kustomization)
     pin_images.pin(again, values, pin_images.digests(BAKED))
     assert again == kustomization
 
 
-def test_an_image_that_was_not_pushed_is_not_pinned(pin_images: ModuleType) -> None:
+def test_an_image_that_was_not_pushed_is_an_error(pin_images: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"airflow.*pushed"):
         pin_images.digests(BAKED | {"airflow": {"image.name": "docker.io/airscript/airflow:1.2.3"}})

@@ -1,4 +1,4 @@
-"""Each service account's rights on the buckets: what its steps need, and no more."""
+"""The IAM policies give each service account the rights that its steps need, and no others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def as_list(value: Any) -> list[str]:
 
 
 def may(role: str, action: str, key: str) -> bool:
-    """Whether the policy allows it, as IAM reads it: nothing here denies."""
+    """Whether the role's policy allows the action, as IAM evaluates it; there are no denials."""
     resource = f"{BUCKET}/{key}" if key else BUCKET
     return any(
         action in as_list(statement["Action"])
@@ -37,7 +37,7 @@ def may(role: str, action: str, key: str) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_a_policy_names_what_it_allows(name: str) -> None:
+def test_policies_have_no_wildcard_actions_or_other_resources(name: str) -> None:
     for statement in POLICIES[name]:
         assert statement["Effect"] == "Allow"
         assert not [action for action in as_list(statement["Action"]) if "*" in action]
@@ -48,9 +48,9 @@ def test_a_policy_names_what_it_allows(name: str) -> None:
 
 
 @pytest.mark.parametrize("step", sorted(PLACEMENTS))
-def test_a_step_writes_its_own_output_and_no_other_roles(step: str) -> None:
+def test_a_step_can_write_its_own_output_and_not_that_of_other_roles(step: str) -> None:
     role = PLACEMENTS[step].role
-    assert may(role, "s3:ListBucket", ""), "without it what is missing looks forbidden"
+    assert may(role, "s3:ListBucket", ""), "without it a missing key is reported as forbidden"
     assert may(role, "s3:GetObject", f"work/{step}/k/result.json")
     assert may(role, "s3:PutObject", f"work/{step}/k/result.json")
     assert may(role, "s3:PutObject", "runs/a_dag/a_run/a_task.json")
@@ -67,17 +67,17 @@ def test_archive_and_inbox_are_read_only() -> None:
     assert may("transcription", "s3:GetObject", "inbox/a.mp4")
 
 
-def test_transcripts_are_written_by_those_who_transcribe_and_removed_by_nobody() -> None:
+def test_transcripts_can_be_written_by_transcription_and_live_and_deleted_by_no_role() -> None:
     assert {role for role in POLICIES if may(role, "s3:PutObject", "transcripts/a/b.srt")} == {"transcription", "live"}
     assert not {role for role in POLICIES if may(role, "s3:DeleteObject", "transcripts/a/b.srt")}
 
 
-def test_live_captions_read_the_sound_that_feeders_put_into_storage() -> None:
+def test_live_captions_can_read_the_audio_of_feeders() -> None:
     assert may("live", "s3:GetObject", "blocks/channel-one/000000000.pcm")
     assert not may("live", "s3:PutObject", "blocks/channel-one/000000000.pcm")
 
 
-def test_airflow_reads_and_removes_receipts_and_keeps_logs() -> None:
+def test_airflow_can_read_and_delete_receipts_and_write_logs() -> None:
     for action, key in (("s3:GetObject", "runs/a"), ("s3:DeleteObject", "runs/a"), ("s3:PutObject", "logs/a")):
         assert may("airflow", action, key)
     assert {role for role in POLICIES if may(role, "s3:GetObject", "logs/a")} == {"airflow", "airflow-reader"}
@@ -134,5 +134,5 @@ def test_the_cluster_is_the_one_that_the_manifests_expect() -> None:
     assert mlflow["spec"]["template"]["spec"]["nodeSelector"] == values["nodeSelector"]
     for addon in CLUSTER["addons"]:
         assert json.loads(addon.get("configurationValues", "{}")) is not None
-    # Policies of pods are kept only where the network plugin keeps them.
+    # Network policies are enforced only if the CNI plugin does it.
     assert "enableNetworkPolicy" in {a["name"]: a for a in CLUSTER["addons"]}["vpc-cni"]["configurationValues"]

@@ -1,4 +1,4 @@
-"""The policies, evaluated by moto's IAM: with a role's own credentials its steps run, and others' places stay shut."""
+"""The policies, evaluated by moto's IAM: with a role's credentials its steps run, and other locations are denied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROLES = ("airflow", "airflow-reader", "corpus", "training", "transcription")
 
 @pytest.fixture(scope="module")
 def roles(s3_endpoint: str) -> Iterator[dict[str, dict[str, str]]]:
-    """An environment with credentials for each role; the bucket has an archive of one programme and an empty inbox."""
+    """Environments with each role's credentials; the bucket has an archive of one programme and an empty inbox."""
     s3 = boto3.client("s3", endpoint_url=s3_endpoint)
     iam = boto3.client("iam", endpoint_url=s3_endpoint)
     s3.create_bucket(Bucket=BUCKET)
@@ -60,15 +60,15 @@ def s3_of(environment: dict[str, str]) -> Any:
 
 
 def run_step(environment: dict[str, str], step: str, *flags: str) -> None:
-    places = (f"--output=s3://{BUCKET}/work/{step}", f"--receipt=s3://{BUCKET}/runs/a_dag/a_run/{step}.json")
-    command = [sys.executable, "-m", "tasks", step, *places, *flags]
+    uris = (f"--output=s3://{BUCKET}/work/{step}", f"--receipt=s3://{BUCKET}/runs/a_dag/a_run/{step}.json")
+    command = [sys.executable, "-m", "tasks", step, *uris, *flags]
     done = subprocess.run(
         command, cwd=CHECKOUT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_steps_run_with_their_roles_and_airflow_reads_what_they_say(roles: dict[str, dict[str, str]]) -> None:
+def test_steps_run_with_their_roles_and_airflow_reads_their_receipts(roles: dict[str, dict[str, str]]) -> None:
     run_step(roles["corpus"], "scan-corpus", f"--media=s3://{BUCKET}/corpus")
     inbox, transcripts = f"--inbox=s3://{BUCKET}/inbox", f"--transcripts=s3://{BUCKET}/transcripts"
     run_step(roles["transcription"], "plan-night", inbox, transcripts, f"--model=s3://{BUCKET}/models/base")
@@ -92,15 +92,15 @@ def test_steps_run_with_their_roles_and_airflow_reads_what_they_say(roles: dict[
         ("airflow-reader", "delete_object", "runs/a_dag/a_run/plan-night.json"),
     ],
 )
-def test_other_places_stay_shut(roles: dict[str, dict[str, str]], role: str, action: str, key: str) -> None:
+def test_other_locations_are_denied(roles: dict[str, dict[str, str]], role: str, action: str, key: str) -> None:
     body = {"Body": b"other"} if action == "put_object" else {}
     with pytest.raises(ClientError, match="AccessDenied"):
         getattr(s3_of(roles[role]), action)(Bucket=BUCKET, Key=key, **body)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_is_missing_is_missing_and_not_forbidden(roles: dict[str, dict[str, str]], role: str) -> None:
-    """The steps' storage and Airflow's receipts tell the two apart."""
-    with pytest.raises(ClientError) as refused:
+def test_a_missing_key_is_reported_as_missing_not_as_denied(roles: dict[str, dict[str, str]], role: str) -> None:
+    """The steps' storage and Airflow's receipts depend on the difference."""
+    with pytest.raises(ClientError) as caught:
         s3_of(roles[role]).get_object(Bucket=BUCKET, Key="runs/nothing.json")
-    assert refused.value.response["Error"]["Code"] == "NoSuchKey"
+    assert caught.value.response["Error"]["Code"] == "NoSuchKey"

@@ -1,6 +1,6 @@
-"""The workflows: what they run is pinned, they may do little, and nothing secret is printed.
+"""The workflows: pinned actions, minimal permissions, no secrets in commands.
 
-`actionlint` and `zizmor`, where they are installed, read them too.
+`actionlint` and `zizmor` check them too where they are installed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
 
 
-def test_they_are_the_three() -> None:
+def test_there_are_three_workflows() -> None:
     assert NAMES == ["images.yaml", "release.yaml", "test.yaml"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_action_is_pinned_by_commit_and_says_its_version(name: str) -> None:
+def test_every_action_is_pinned_by_commit_with_its_version_in_a_comment(name: str) -> None:
     lines = [line for line in (FOLDER / name).read_text().splitlines() if "uses:" in line]
     assert lines
     for line in lines:
@@ -43,13 +43,13 @@ def test_every_action_is_pinned_by_commit_and_says_its_version(name: str) -> Non
         assert re.fullmatch(r"\s*v\d+\.\d+\.\d+", comment), line
 
 
-def test_an_action_has_one_commit_everywhere() -> None:
+def test_an_action_has_the_same_commit_everywhere() -> None:
     used = {step["uses"] for name in NAMES for step in steps(name) if "uses" in step}
     assert len({action.partition("@")[0] for action in used}) == len(used)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_may_do_little(name: str) -> None:
+def test_permissions_are_minimal(name: str) -> None:
     found = workflow(name)
     assert found["permissions"] == {"contents": "read"}
     more = {job: given for job, given in ((j, d.get("permissions")) for j, d in found["jobs"].items()) if given}
@@ -62,7 +62,7 @@ def test_it_may_do_little(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_commands_are_shell_and_take_nothing_from_outside_but_variables(name: str) -> None:
+def test_commands_are_valid_shell_and_take_outside_values_only_as_variables(name: str) -> None:
     for step in steps(name):
         if "run" in step:
             assert "${{" not in step["run"], "a release's name must not become a command"
@@ -71,7 +71,7 @@ def test_commands_are_shell_and_take_nothing_from_outside_but_variables(name: st
             assert done.returncode == 0, done.stderr
 
 
-def test_only_the_login_sees_the_secrets() -> None:
+def test_only_the_login_uses_secrets() -> None:
     for name in NAMES:
         for step in steps(name):
             if "secrets." in yaml.safe_dump(step):
@@ -79,7 +79,7 @@ def test_only_the_login_sees_the_secrets() -> None:
                 assert set(step["with"]) == {"username", "password"}
 
 
-def test_what_is_built_is_in_the_bake_file() -> None:
+def test_all_built_targets_are_in_the_bake_file() -> None:
     targets = set(re.findall(r'^target "([\w-]+)"', BAKE.read_text(), flags=re.MULTILINE))
     assert set(workflow("images.yaml")["jobs"]["build"]["strategy"]["matrix"]["target"]) <= targets
     (loop,) = re.findall(r"for target in ([\w -]+);", (FOLDER / "release.yaml").read_text())
@@ -89,8 +89,8 @@ def test_what_is_built_is_in_the_bake_file() -> None:
     assert {"REGISTRY", "REVISION", "VERSION"} <= variables
 
 
-def test_attestations_are_made_where_images_are_pushed_and_nowhere_else() -> None:
-    """Docker's own store takes none, so a build that asks for them stops there."""
+def test_attestations_are_made_only_where_images_are_pushed() -> None:
+    """Docker's own image store cannot keep attestations, so a local build with them would fail."""
     assert "attest" not in re.sub("(?m)^#.*", "", BAKE.read_text())
     makefile = (CHECKOUT / "Makefile").read_text()
     texts = [makefile, *((FOLDER / name).read_text().replace("\\\n", "") for name in ("images.yaml", "release.yaml"))]

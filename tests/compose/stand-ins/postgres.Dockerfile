@@ -1,4 +1,4 @@
-# Stands in for PostgreSQL's official image where it cannot be pulled: Debian's server, behind the same contract.
+# Replaces PostgreSQL's official image where it cannot be pulled: Debian's server with the same interface.
 ARG BASE=docker.io/library/debian:bookworm-slim
 FROM ${BASE}
 # hadolint ignore=DL3008

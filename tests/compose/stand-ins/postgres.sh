@@ -1,5 +1,5 @@
-# What the official image does at its start: a new volume gets a cluster, and /docker-entrypoint-initdb.d is run by a
-# server that listens on its socket only.
+# What the official image does at its start: initialise a new volume, and run /docker-entrypoint-initdb.d with a server
+# that listens only on its socket.
 set -eu
 PGDATA=/var/lib/postgresql/data
 if [ ! -s "$PGDATA/PG_VERSION" ]; then

@@ -1,5 +1,5 @@
-# Stands in for SeaweedFS where it cannot be pulled: moto's server. It keeps conditional puts, nothing else of it counts:
-# objects lie in memory, and signatures are not looked at.
+# Replaces SeaweedFS where it cannot be pulled: moto's server, which supports conditional puts. Objects are in memory, and
+# signatures are not checked.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE}
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir 'moto[server]==5.2.5'
