@@ -35,7 +35,7 @@ from training.finetuning.recipe import load_preset
 from training.finetuning.session import POOL_SECONDS, IndexedSplit, index_split
 
 UTTERANCES = 64
-MEDIAN_S, SPREAD, LONGEST_S = 6.0, 0.55, 20.0  # of the logarithm
+MEDIAN_S, SPREAD, MAX_S = 6.0, 0.55, 20.0  # SPREAD: standard deviation of the logarithm
 BATCH_SECONDS = 60.0
 CHARACTERS_PER_S = 9
 REPEATS = 2
@@ -46,7 +46,7 @@ def write_dataset(path: Path, model: AcousticModel) -> float:
     """Write a shard; returns its seconds of audio."""
     rng = np.random.default_rng(0)
     config = model.features
-    durations = np.clip(np.exp(rng.normal(np.log(MEDIAN_S), SPREAD, UTTERANCES)), 1.0, LONGEST_S).round(2)
+    durations = np.clip(np.exp(rng.normal(np.log(MEDIAN_S), SPREAD, UTTERANCES)), 1.0, MAX_S).round(2)
     letters = [*string.ascii_lowercase, *" " * 6]
     with RowWriter(path, dataset_schema(config.n_features, with_audio=False), max_rows=32, max_bytes=1 << 30) as writer:
         for number, duration_s in enumerate(durations.tolist()):

@@ -54,7 +54,7 @@ def params_of(
     return params
 
 
-def template_arguments(fields: Iterable[str]) -> dict[str, str]:
+def template_arguments(fields: Iterable[str]) -> dict[str, Any]:
     """Step arguments that take the values of the form's fields of the same names."""
     return {name: f"{{{{ params.{name} }}}}" for name in fields}
 

@@ -79,7 +79,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
                 "airscript.io/team": settings().team,
             },
             service_account_name=placement.service_account,
-            # The identity on AWS comes as a token of its own; the step never talks to Kubernetes.
+            # IRSA projects its own token for AWS; a step does not use Kubernetes' API.
             automount_service_account_token=False,
             env_vars=[k8s.V1EnvVar(name=name, value=value) for name, value in _environment().items()],
             env_from=_secret_environment(),

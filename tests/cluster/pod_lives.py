@@ -27,7 +27,7 @@ from dags.common.step import step
 
 HOME = Path(sys.argv[1])
 LAUNCHER, WATCHER = (str(HOME / f"airflow-{name}.kubeconfig") for name in ("scheduler", "triggerer"))
-EMPTY = "s3://speech/nothing-lies-here"
+EMPTY = "s3://speech/missing"
 
 
 class Store(dict[str, Any]):

@@ -1,4 +1,4 @@
-"""Airflow in a temporary home, DAGs as both runtimes see them, and a worker that does nothing."""
+"""Fixtures: Airflow in a temporary home, the DAGs with either runtime, and a stand-in worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-# Airflow reads its configuration when it is first imported, and makes its home then: never the developer's own.
+# Airflow reads its configuration and creates its home on first import: keep it away from the developer's own.
 if "airflow" not in sys.modules:
     _HOME = tempfile.mkdtemp(prefix="airscript-airflow-")
     atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).parents[2]
 DAGS = CHECKOUT / "dags"
 DAG_IDS = {"corpus_features", "finetune_acoustic_model", "nightly_transcription", "transcribe_on_arrival"}
 
-# A cluster's settings as a company would set them; the golden manifests show these.
+# The settings of a cluster, used for the golden manifests.
 CLUSTER = {
     "AIRSCRIPT_RUNTIME": "kubernetes",
     "AIRSCRIPT_STORAGE": "s3://speech",
@@ -44,7 +44,7 @@ CLUSTER = {
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """A clean environment of airscript's variables; call it to set some."""
+    """An environment without airscript's variables; call it to set some."""
     from dags.common.settings import settings
 
     for name in [name for name in os.environ if name.startswith(("AIRSCRIPT_", "AWS_", "MLFLOW_TRACKING"))]:
@@ -76,7 +76,7 @@ def runtime(request: pytest.FixtureRequest, environment: Callable[..., None]) ->
 
 @pytest.fixture
 def load_dags() -> Callable[[], dict[str, Any]]:
-    """Parses the DAG folder as the dag-processor does, with the settings of this moment."""
+    """Parses the DAG folder as the dag-processor does, with the current settings."""
 
     def load() -> dict[str, Any]:
         from airflow.dag_processing.dagbag import DagBag
@@ -91,7 +91,7 @@ def load_dags() -> Callable[[], dict[str, Any]]:
 
 @pytest.fixture
 def step_worker(environment: Callable[..., None], tmp_path: Path) -> Callable[..., None]:
-    """Makes the stand-in worker the worker; call it to make steps misbehave."""
+    """Configures the stand-in worker; call it to make steps misbehave."""
     script = tmp_path / "worker"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("stand_in_worker.py")}" "$@"\n')
     script.chmod(0o755)
@@ -113,7 +113,7 @@ class Store(dict[str, Any]):
 
 @pytest.fixture
 def task_context() -> Callable[..., dict[str, Any]]:
-    """What the task runner gives to a task, as far as steps use it."""
+    """The task runner's context, as far as steps use it."""
 
     def context(task: Any, map_index: int = -1, try_number: int = 1, store: Store | None = None) -> dict[str, Any]:
         from airflow.sdk.execution_time.context import OutletEventAccessors

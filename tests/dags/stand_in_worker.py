@@ -87,7 +87,7 @@ def misbehave(behaviour: str, arguments: Any, context: StepContext) -> None:
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "sleep":
-            # With a child of its own, as a data loader would have.
+            # With a child process, like a data loader.
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             print("asleep", flush=True)
             time.sleep(600)
