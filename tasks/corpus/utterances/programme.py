@@ -1,4 +1,4 @@
-"""Prepare one programme: from a medium and its transcript to rows of utterances, with an outcome for all the rest."""
+"""Prepare one programme: cut its media file into utterances by its transcript, with a reason for each one dropped."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from tasks.media.limits import MediaLimits
 STEP = "prepare-corpus"
 SPOOLED_ROWS = 64
 MAX_MISSING_END_MS = 500  # the last caption often lasts a little longer than the programme
-MAX_LOST_SHARE = 0.05  # of an utterance; beyond that, words of its text may be missing in the audio
-SILENT_PEAK = 6  # of 16 bit, -75 dBFS: no speech
-UNTIMED_FACTOR = 3  # audio without times may last this many times the longest utterance before silence is trimmed
+MAX_LOST_SHARE = 0.05  # share of an utterance; beyond that, words of its text may be missing in the audio
+SILENT_PEAK = 6  # in 16-bit samples (-75 dBFS); audio that is never louder contains no speech
+UNTIMED_FACTOR = 3  # without times, audio may be this many times as long as an utterance: its silence is trimmed
 
 
 class DecodedMedium(Frozen):
@@ -60,10 +60,10 @@ class PreparedProgramme:
     excluded: frozenset[str] = frozenset()
     """Ids of utterances in `spool` that turned out to be damaged once decoding was complete."""
     sha256: str = ""
-    """Of its whole audio as 16-bit PCM: equal for the same programme under two names, whatever its captions."""
+    """Digest of the whole audio as 16-bit PCM. Finds the same programme under two names, even with other captions."""
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield rows of the schema `PREPARED`, ordered by time."""
+        """Yield the kept utterances as rows of `tasks.dataset.schema.PREPARED`, ordered by time."""
         if self.spool is None:
             return
         with pa.ipc.open_file(pa.memory_map(str(self.spool))) as file:
@@ -81,7 +81,7 @@ def prepare_programme(
     decoder: IsolatedDecoder,
     scratch: Path,
 ) -> PreparedProgramme:
-    """Decode and cut one programme. Its faults become its outcome; faults of the machine are raised."""
+    """Decode and cut one programme. Errors caused by its files are returned as its outcome; all others are raised."""
     try:
         if changed := _changed(programme):
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
@@ -98,7 +98,7 @@ def prepare_programme(
             raise
         return _lost(programme, Outcome.REJECTED, Reason.UNREADABLE, str(error))
     except (ValueError, LookupError, ArithmeticError, TypeError, RuntimeError, AssertionError) as error:
-        # A library fails on this file. Storage and disk errors have other types and are not its fault.
+        # Probably a library that cannot cope with this file. Storage and disk errors have other types and are raised.
         return _lost(programme, Outcome.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
 
@@ -121,24 +121,27 @@ def _cut_programme(
 ) -> PreparedProgramme:
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
     max_untimed_ms = UNTIMED_FACTOR * rules.max_duration_ms
-    untimed = {u.start_ms for u in planned if u.end_ms is None}
+    untimed_starts = {u.start_ms for u in planned if u.end_ms is None}
+    # A provisional end for these: `_trimmed` finds the real one.
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + max_untimed_ms) for u in planned])
     audio_digest = hashlib.sha256()
     kept, dropped_by_audio = _spool_utterances(
-        programme, slicer.slice(_digested(audio, audio_digest)), untimed, rules, spool
+        programme, slicer.slice(_digested(audio, audio_digest)), untimed_starts, rules, spool
     )
     dropped += dropped_by_audio
+    # Only now, with all audio read, are the findings complete. Drop what they show to be damaged.
     findings = audio.findings
     media_ms = slicer.n_samples // SAMPLES_PER_MS
     if findings.missing_s:
         dropped = [_truncated(d, media_ms, round(findings.missing_s * 1000)) for d in dropped]
     kept, damaged = _without_lost_audio(kept, findings)
     dropped += damaged
+    # Reject the whole programme if its transcript cannot belong to it, or has no times and the audio is too long.
     if not kept and _is_out_of_range(dropped, media_ms):
         return _lost(
             programme, Outcome.REJECTED, Reason.TRANSCRIPT_OUT_OF_RANGE, _out_of_range(programme, dropped, media_ms)
         )
-    if untimed and (media_ms > max_untimed_ms or any(d.reason is Reason.TOO_LONG for d in dropped)):
+    if untimed_starts and (media_ms > max_untimed_ms or any(d.reason is Reason.TOO_LONG for d in dropped)):
         return _lost(programme, Outcome.REJECTED, Reason.TOO_LONG, _too_long(programme, media_ms, rules), media_ms)
     return PreparedProgramme(
         outcome=_outcome(programme, findings, transcript, kept, dropped),
@@ -154,17 +157,17 @@ def _cut_programme(
 def _spool_utterances(
     programme: Programme,
     slices: Iterable[tuple[CutUtterance, np.ndarray]],
-    untimed: set[int],
+    untimed_starts: set[int],
     rules: CutRules,
     spool: Path,
 ) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
-    """Write the usable utterances to `spool`. `untimed` are the starts of those without times of their own."""
+    """Write the usable utterances to `spool`. `untimed_starts`: `start_ms` of those without an end of their own."""
     kept: list[CutUtterance] = []
     dropped: list[DroppedUtterance] = []
     with _Spool(spool) as rows:
         for utterance, samples in slices:
             pcm = flac.to_pcm(samples)
-            if utterance.start_ms in untimed:
+            if utterance.start_ms in untimed_starts:
                 utterance, pcm = _trimmed(utterance, pcm)
             utterance, fault = _fitted(utterance, pcm, rules)
             if fault:
@@ -187,7 +190,7 @@ def _decoded_medium(programme: Programme, audio: IsolatedAudio) -> DecodedMedium
 
 
 def _is_out_of_range(dropped: list[DroppedUtterance], media_ms: int) -> bool:
-    """Whether the transcript does not fit the audio: all dropped for that, or all starting beyond its end."""
+    """Whether the transcript is for other audio: all utterances out of range, or some, and all start after the end."""
     n_out_of_range = sum(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped)
     is_beyond_end = all(d.utterance.start_ms >= media_ms for d in dropped)
     return n_out_of_range > 0 and (n_out_of_range == len(dropped) or is_beyond_end)
@@ -289,6 +292,7 @@ def _outcome(
         details.append(f"{programme.transcript} {first}" + (f" and {n_more} more places" if n_more else ""))
         reason = reason or Reason.TRANSCRIPT_UNREADABLE
     if not kept:
+        # The most common reason; with no utterance at all, the transcript is empty.
         (most_common, _), *_ = Counter(d.reason for d in dropped).most_common(1) or [(Reason.TRANSCRIPT_EMPTY, 0)]
         details.append("no utterance was kept")
         reason = reason or most_common
@@ -314,7 +318,7 @@ def _summary(
         warned={STEP: {warning.reason: Tally(count=1, ms=media_ms) for warning in findings.warnings}},
         lost_ms=round(findings.lost_s * 1000),
         missing_ms=round(findings.missing_s * 1000),
-        cut=kept_tally + dropped_tally,
+        cut=kept_tally + dropped_tally,  # the total: all utterances that were cut from the transcript
         kept=kept_tally,
         dropped=drops,
         uncaptioned_ms=max(0, media_ms - covered),
@@ -332,6 +336,7 @@ def _dropped(programme: Programme, dropped: DroppedUtterance) -> ItemOutcome:
 
 
 def _lost(programme: Programme, outcome: Outcome, reason: Reason, detail: str, media_ms: int = 0) -> PreparedProgramme:
+    """Return the result for a programme that was rejected or failed as a whole."""
     return _without_rows(
         ItemOutcome(
             item=programme.programme_id, outcome=outcome, reason=reason, detail=detail, duration_s=media_ms / 1000

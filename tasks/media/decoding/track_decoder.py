@@ -1,4 +1,4 @@
-"""Decode the packets of one track to blocks of float samples on the medium's own timeline.
+"""Decode the packets of one track to blocks of float samples on the file's own timeline.
 
 FFmpeg drops what it cannot decode and continues. Here silence of the same length replaces it, so that every later
 sample keeps its time.
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
-# Frames are collected into blocks of this length: a second of MP3 is 38 frames, each decoded in 30 µs, and one NumPy
-# call takes 1 µs.
+# Frames are collected into blocks of this length. A second of MP3 is 38 frames, each decoded in 30 µs: at 1 µs a NumPy
+# call, later stages that ran once per frame would cost a noticeable share of decoding.
 BLOCK_S = 2.0
 
 # Timestamps may deviate this far from the sample count: Matroska's are whole milliseconds, live muxers' are worse.
@@ -35,8 +35,8 @@ GAP_AFTER_FAILURE_S = 0.005
 CLOCK_RESET_S = 0.5  # a jump back by more than this is a clock reset
 MAX_LOST_SPANS = 10_000  # spans of lost audio listed individually
 
-# Decoders that can verify frame checksums, and so detect damage. MP3's is not verified: encoders have written wrong
-# ones.
+# Decoders that can verify frame checksums, and so detect damage. MP3 checksums are not verified, because some
+# encoders write wrong ones.
 CHECKSUMMED = frozenset({"flac", "ac3", "ac3_fixed", "eac3", "tta", "wavpack"})
 
 
@@ -52,7 +52,11 @@ class NativeBlock(NamedTuple):
 
 @dataclass
 class DamageCount:
-    """Counts what went wrong while decoding a track."""
+    """What was observed while decoding a track.
+
+    A gap is missing audio replaced by silence. `lost_s` is the length of all gaps, plus the packets that failed before
+    the first or after the last good frame.
+    """
 
     packets: int = 0
     packets_failed: int = 0
@@ -64,7 +68,7 @@ class DamageCount:
     starts_at_s: float = 0.0
     first_error: str = ""
     rates_hz: dict[int, None] = field(default_factory=dict)  # an ordered set
-    n_channels: dict[int, None] = field(default_factory=dict)
+    n_channels: dict[int, None] = field(default_factory=dict)  # an ordered set of channel counts
 
     def note_loss(self, at_s: float, length_s: float) -> None:
         """Record a lost span. Beyond `MAX_LOST_SPANS`, the last span is extended to include it."""
@@ -104,7 +108,9 @@ class TrackDecoder:
         self._buffer = BlockBuffer("fltp", 1, 0)  # for frames of the current format
         self._frame_format: tuple[str, int, int] | None = None  # sample format, rate, channels
         self._rate_hz = self._block_samples = 0
-        # The clock: the next frame is expected `_ticks` after `_anchor_pts`, within `_earliest` to `_latest`.
+        # The clock, in ticks of the time base: the next frame is expected at `_anchor_pts + _ticks`, and a deviation
+        # between `_earliest` and `_latest` is tolerated. Both are 0 before the first frame, so that it always reaches
+        # `_keep_time`.
         self._has_begun = False
         self._anchor_pts, self._ticks, self._ticks_per_sample = 0, 0.0, 0.0
         self._earliest = self._latest = 0.0
@@ -128,7 +134,10 @@ class TrackDecoder:
         return blocks
 
     def _decode(self, packet: Packet | None, blocks: list[NativeBlock]) -> list[NativeBlock]:
-        """The hot loop: about 2 µs a frame on top of the decoder's 20 to 50 µs."""
+        """Decode a packet (None: flush), append the blocks that it completes to `blocks`, and return `blocks`.
+
+        This is the hot loop: it adds about 2 µs a frame to the decoder's 20 to 50 µs.
+        """
         try:
             frames = self._context.decode(packet)
         except EndOfStream:
@@ -164,7 +173,8 @@ class TrackDecoder:
         self._count_failure(str(getattr(error, "strerror", None) or error))
         length_s = (packet.duration or 0) * self._tick_s
         if self._is_raw and self._good_bytes:
-            # A destroyed header merges everything up to the next one into one packet: its size tells its duration.
+            # If a frame's header is damaged, FFmpeg puts everything up to the next intact header into one packet.
+            # Estimate its duration from its size and the average bit rate so far.
             good_s = self._good_s + self._buffer.n_samples / max(1, self._rate_hz)
             length_s = max(length_s, packet.size * good_s / self._good_bytes)
         self._failed_s += min(max(length_s, 0.0), self._max_gap_s)
@@ -190,7 +200,10 @@ class TrackDecoder:
         return True
 
     def _keep_time(self, pts: int | None, blocks: list[NativeBlock]) -> None:
-        """Insert silence for audio missing before a frame. Called if its timestamp is not the expected one."""
+        """Insert silence for audio missing before a frame.
+
+        Called for the first frame, after failed packets, and if the timestamp is missing or unexpected.
+        """
         if not self._has_begun:
             self._begin(pts, blocks)
             return
@@ -204,8 +217,9 @@ class TrackDecoder:
         self._failed_s = 0.0
 
     def _begin(self, pts: int | None, blocks: list[NativeBlock]) -> None:
-        """Handle the first frame. A track that starts after the medium is preceded by silence."""
+        """Handle the first frame. A track that starts after the programme is preceded by silence."""
         self._has_begun = True
+        # Packets that failed before the first frame get no silence of their own: its timestamp includes their time.
         self.damage.lost_s += self._failed_s
         self._failed_s = 0.0
         lead_s = pts * self._tick_s - self._origin_s if pts is not None else 0.0
@@ -226,13 +240,18 @@ class TrackDecoder:
             self._earliest, self._latest = -math.inf, math.inf
 
     def _missing_s(self, pts: int | None) -> float:
+        """Return the seconds of audio missing before a frame.
+
+        If its timestamp has jumped too far for a gap, count a clock reset and restart the clock at it.
+        """
         if pts is None or self._latest == math.inf:
             return self._failed_s
-        missing_s = (pts - self._anchor_pts - self._ticks) * self._tick_s
-        if -CLOCK_RESET_S < missing_s <= self._max_gap_s:
-            return missing_s if missing_s > (GAP_AFTER_FAILURE_S if self._failed_s else GAP_S) else 0.0
+        gap_s = (pts - self._anchor_pts - self._ticks) * self._tick_s
+        if -CLOCK_RESET_S < gap_s <= self._max_gap_s:
+            return gap_s if gap_s > (GAP_AFTER_FAILURE_S if self._failed_s else GAP_S) else 0.0
         self.damage.clock_resets += 1
         self._anchor(pts)
+        # The caller now inserts `_failed_s` of silence, which brings the clock to `pts`.
         self._ticks = -self._failed_s / self._tick_s
         return self._failed_s
 

@@ -13,26 +13,34 @@ from tasks.streaming.runtime.snapshots import Snapshot
 
 log = structlog.get_logger()
 
-POISON_PREFIX = "!"  # of the key of a poison mark in the state topic; no session name begins with it
+POISON_PREFIX = "!"  # begins the key of a poison mark in the state topic; no session name begins with it
 
 
 @dataclass
-class OpenedSession:
+class CachedSession:
     """A session in memory, with its position in the partition."""
 
     session: Session | None
     """None: the session has ended."""
     sequence: int
-    """Of the last message processed; -1 before the first."""
+    """Sequence number of the last message processed; -1 before the first."""
     offset: int
-    """Of the last message processed."""
+    """Offset of the last message processed."""
     replay_from: int
     """The state can be rebuilt from the last snapshot and the messages from this offset on."""
     saved_at: float
     active_at: float
-    """When its last message was processed."""
+    """When the session's last message was processed."""
     is_late_logged: bool = False
-    """Whether a message after its end has been logged."""
+    """Whether a message after the session's end has been logged."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.session is None
+
+    def end(self) -> None:
+        """Release the component's session. The position stays, so that later messages are skipped."""
+        self.session = None
 
     @property
     def is_saved(self) -> bool:
@@ -43,7 +51,7 @@ class OpenedSession:
             version=version,
             offset=self.offset,
             sequence=self.sequence,
-            has_ended=self.session is None,
+            has_ended=self.has_ended,
             state=self.session.save().decode() if self.session else "",
         )
 
@@ -55,7 +63,7 @@ class Partition:
     component: Component
     snapshots: dict[str, bytes] = field(default_factory=dict)
     """Snapshots by session, and poison marks by offset."""
-    sessions: dict[str, OpenedSession] = field(default_factory=dict)
+    sessions: dict[str, CachedSession] = field(default_factory=dict)
     next_offset: int = -1
     committed: int = -1
 
@@ -64,18 +72,18 @@ class Partition:
         """The offset from which a new owner can rebuild every session."""
         return min([self.next_offset, *(s.replay_from for s in self.sessions.values() if not s.is_saved)])
 
-    def poison(self, offset: int) -> str:
+    def poison_error(self, offset: int) -> str:
         """Return the error that the message at `offset` raised for an earlier owner, or ""."""
         return self.snapshots.get(f"{POISON_PREFIX}{offset}", b"").decode()
 
-    def open(self, name: str, offset: int) -> tuple[OpenedSession, bool]:
+    def open(self, name: str, offset: int) -> tuple[CachedSession, bool]:
         """Return a session from memory, from its snapshot, or new at `offset`; and whether it was restored."""
         if name in self.sessions:
             return self.sessions[name], False
         now = time.monotonic()
         snapshot = self._pop_snapshot(name)
         if snapshot is None:
-            opened = OpenedSession(
+            cached = CachedSession(
                 session=self.component.open(name, None),
                 sequence=-1,
                 offset=offset - 1,
@@ -84,7 +92,7 @@ class Partition:
                 active_at=now,
             )
         else:
-            opened = OpenedSession(
+            cached = CachedSession(
                 session=None if snapshot.has_ended else self.component.open(name, snapshot.state.encode()),
                 sequence=snapshot.sequence,
                 offset=snapshot.offset,
@@ -92,8 +100,8 @@ class Partition:
                 saved_at=now,
                 active_at=now,
             )
-        self.sessions[name] = opened
-        return opened, snapshot is not None
+        self.sessions[name] = cached
+        return cached, snapshot is not None
 
     def restore_open_sessions(self) -> int:
         """Restore all sessions that have not ended, even if no message arrives for them; return their number."""
@@ -103,26 +111,26 @@ class Partition:
                 n_restored += self.open(name, snapshot.offset + 1)[1]
         return n_restored
 
-    def idle_sessions(self, idle_s: float) -> Iterator[tuple[str, OpenedSession]]:
+    def idle_sessions(self, idle_s: float) -> Iterator[tuple[str, CachedSession]]:
         """Yield the sessions that have had no message for `idle_s`."""
         now = time.monotonic()
-        for name, opened in self.sessions.items():
-            if opened.session is not None and now - opened.active_at >= idle_s:
-                yield name, opened
+        for name, cached in self.sessions.items():
+            if not cached.has_ended and now - cached.active_at >= idle_s:
+                yield name, cached
 
-    def unsaved_sessions(self, older_than_s: float) -> Iterator[tuple[str, OpenedSession]]:
+    def unsaved_sessions(self, older_than_s: float) -> Iterator[tuple[str, CachedSession]]:
         """Yield the sessions with unsaved changes whose last snapshot is older than `older_than_s`."""
         now = time.monotonic()
-        for name, opened in self.sessions.items():
-            if not opened.is_saved and now - opened.saved_at >= older_than_s:
-                yield name, opened
+        for name, cached in self.sessions.items():
+            if not cached.is_saved and now - cached.saved_at >= older_than_s:
+                yield name, cached
 
     def evict_idle(self, idle_s: float) -> None:
         """Drop sessions from memory that are idle for `idle_s` and covered by a snapshot and a commit."""
         now = time.monotonic()
-        for name, opened in list(self.sessions.items()):
-            if opened.is_saved and self.committed > opened.offset and now - opened.active_at > idle_s:
-                self.snapshots[name] = opened.snapshot(self.component.version).to_bytes()
+        for name, cached in list(self.sessions.items()):
+            if cached.is_saved and self.committed > cached.offset and now - cached.active_at > idle_s:
+                self.snapshots[name] = cached.snapshot(self.component.version).to_bytes()
                 del self.sessions[name]
 
     def _pop_snapshot(self, name: str) -> Snapshot | None:

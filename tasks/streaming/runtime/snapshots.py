@@ -33,7 +33,7 @@ class Snapshot(Frozen):
         return snapshot if snapshot.version == version else None
 
 
-def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
+def latest_snapshots(component: Component, partition_id: int) -> dict[str, bytes]:
     """Return the last snapshot of each session of a partition, unparsed, by session.
 
     Raises:
@@ -43,17 +43,17 @@ def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
 
     reader = kafka.consumer(f"airscript-{component.name}-states")
     try:
-        at = TopicPartition(component.state_topic, number)
-        first, end = reader.get_watermark_offsets(at, timeout=kafka.FLUSH_S)
-        at.offset = first
+        partition = TopicPartition(component.state_topic, partition_id)
+        first, end = reader.get_watermark_offsets(partition, timeout=kafka.FLUSH_S)
+        partition.offset = first
         snapshots: dict[str, bytes] = {}
         if end > first:
-            reader.assign([at])
+            reader.assign([partition])
             deadline = time.monotonic() + kafka.FLUSH_S
             while time.monotonic() < deadline:
                 message = reader.poll(kafka.POLL_S)
                 if message is None:
-                    position = reader.position([at])[0].offset
+                    position = reader.position([partition])[0].offset
                     if position >= end:
                         break
                 elif not message.error():
@@ -61,7 +61,7 @@ def latest_snapshots(component: Component, number: int) -> dict[str, bytes]:
                     if (message.offset() or 0) >= end - 1:
                         break
             else:
-                raise ConnectionError(f"{component.state_topic}[{number}] was not read to its end")
+                raise ConnectionError(f"{component.state_topic}[{partition_id}] was not read to its end")
         return snapshots
     finally:
         reader.close()

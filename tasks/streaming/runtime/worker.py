@@ -1,16 +1,17 @@
 """The loop of every component: consume, update a state per session, produce, commit.
 
-Messages are processed one at a time and outputs sent at once. Every second, after the brokers have acknowledged the
-outputs, offsets are committed from which all states can be rebuilt. Every few seconds a session's state is saved to a
-compacted topic, together with its offset, and never before its outputs up to there are acknowledged. A new owner of a
-partition (after a crash, a rebalance, a rollout) restores the snapshots, replays the messages after them and sends the
-same outputs again.
+Messages are processed one at a time and outputs sent at once. Every second, once the brokers have acknowledged all
+outputs, the worker commits, for each partition, the offset from which every session's state can be rebuilt. Every few
+seconds each session's state is saved to a compacted topic together with the offset of the last message in it, but only
+after the outputs of that message and of all before it have been acknowledged. A new owner of a partition (after a
+crash, a rebalance, a rollout) restores the snapshots, replays the messages after them and sends the same outputs again.
 
-Heartbeats come from a thread of the client, so long work does not break the group; only the processing of one message
-must be shorter than `max.poll.interval.ms`.
+The client sends heartbeats from its own thread, so a slow message does not cause a rebalance; it must only be processed
+within `max.poll.interval.ms`.
 
-A poison message, one whose processing raises, stops the worker, since its session's state may be half updated. Before
-that it is marked in the state topic, and the next owner moves it to the dead-letter topic.
+A poison message is one whose processing raises. The worker marks the message's offset in the state topic and then
+stops, because the session's state may be half updated. The next owner of the partition moves the message to the
+dead-letter topic.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tasks.contract import InputRejected
 from tasks.streaming.runtime.messages import LiveMessage
 from tasks.streaming.runtime.metrics import Health, WorkerMetrics
 from tasks.streaming.runtime.outbox import Outbox
-from tasks.streaming.runtime.partitions import OpenedSession, Partition
+from tasks.streaming.runtime.partitions import CachedSession, Partition
 from tasks.streaming.runtime.session import Component
 from tasks.streaming.runtime.snapshots import latest_snapshots
 
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 
 COMMIT_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 8.0  # at most this much is replayed
-EVICT_AFTER_S = 3600.0  # idle sessions leave memory
+EVICT_AFTER_S = 3600.0  # sessions idle for this long are evicted from memory
 
 # Errors that a message can cause. Storage and network raise OSError, wrong settings Misconfigured; these are not the
 # message's fault.
@@ -79,7 +80,8 @@ class Worker:
             while not stop.is_set():
                 message = consumer.poll(kafka.POLL_S)
                 self._health.beat()
-                # Right after the poll, which reports lost partitions: states of lost partitions must not be saved.
+                # Commit right after `poll`, which runs the callbacks for revoked and lost partitions: the state of a
+                # lost partition must not be saved.
                 if time.monotonic() - committed_at >= COMMIT_EVERY_S:
                     self._end_idle_sessions()
                     self._commit()
@@ -101,21 +103,21 @@ class Worker:
         if error := message.error():
             self._on_error(error)
             return
-        number, offset = message.partition(), message.offset()
-        assert number is not None
+        partition_id, offset = message.partition(), message.offset()
+        assert partition_id is not None
         assert offset is not None
-        partition = self._partitions.get(number)
+        partition = self._partitions.get(partition_id)
         if partition is None:
             return  # revoked while this message was in flight
-        if error_before := partition.poison(offset):
-            self._dead_letter(message, error_before)
+        if earlier_error := partition.poison_error(offset):
+            self._dead_letter(message, earlier_error)
         else:
             try:
                 parsed = self._parse(message)
             except ValueError as error:
                 self._dead_letter(message, str(error))
             else:
-                self._process(parsed, number, offset)
+                self._process(parsed, partition_id, offset)
         partition.next_offset = offset + 1
 
     def _parse(self, message: Message) -> LiveMessage:
@@ -125,24 +127,27 @@ class Worker:
             raise ValueError("the message's key is not its session")
         return parsed
 
-    def _process(self, message: LiveMessage, number: int, offset: int) -> None:
-        opened, is_restored = self._partitions[number].open(message.session, offset)
+    def _process(self, message: LiveMessage, partition_id: int, offset: int) -> None:
+        cached, is_restored = self._partitions[partition_id].open(message.session, offset)
         self._metrics.rebuilt.inc(is_restored)
-        if offset <= opened.offset:
+        if offset <= cached.offset:
             return  # included in the snapshot
-        if opened.session is None or message.sequence <= opened.sequence:
-            self._skip(message, opened, offset)
+        if cached.has_ended or message.sequence <= cached.sequence:
+            self._skip(message, cached, offset)
             return
-        if missing := message.sequence - opened.sequence - 1:
+        assert cached.session is not None
+        if missing := message.sequence - cached.sequence - 1:
             self._metrics.gaps.inc(missing)
             log.warning("messages are missing", session=message.session, topic=self._topic, missing=missing)
         started = time.perf_counter()
         try:
-            outputs = list(opened.session.push(message))  # all or none: a replay could differ from half the outputs
+            # Collect all outputs before sending any. If `push` raises half-way, the message becomes a dead letter, and
+            # the next owner gives the sequence numbers of these outputs to others.
+            outputs = list(cached.session.push(message))
         except MESSAGE_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             log.error("poison message", topic=self._topic, offset=offset, session=message.session, error=reason)
-            self._outbox.mark_poison(reason, offset, number)
+            self._outbox.mark_poison(reason, offset, partition_id)
             raise
         for outgoing in outputs:
             self._outbox.send(outgoing)
@@ -150,24 +155,24 @@ class Worker:
         self._metrics.messages.inc()
         if message.captured_at:
             self._metrics.latency.observe(max(0.0, time.time() - message.captured_at))
-        opened.sequence, opened.offset, opened.active_at = message.sequence, offset, time.monotonic()
+        cached.sequence, cached.offset, cached.active_at = message.sequence, offset, time.monotonic()
         if message.is_last:
-            opened.session = None
+            cached.end()
             self._outbox.flush()
-            self._save(opened, message.session, number)
+            self._save(cached, message.session, partition_id)
             log.info("session ended", session=message.session, component=self._component.name)
 
-    def _skip(self, message: LiveMessage, opened: OpenedSession, offset: int) -> None:
+    def _skip(self, message: LiveMessage, cached: CachedSession, offset: int) -> None:
         """Skip a duplicate, or a message after the session's end."""
         self._metrics.duplicates.inc()
-        if opened.session is None and not opened.is_late_logged:
-            opened.is_late_logged = True
+        if cached.has_ended and not cached.is_late_logged:
+            cached.is_late_logged = True
             log.warning(
                 "message after the end of its session skipped: feed a new broadcast under another name",
                 session=message.session,
                 topic=self._topic,
             )
-        opened.offset = offset
+        cached.offset = offset
 
     def _dead_letter(self, message: Message, error: str) -> None:
         self._metrics.dead_letters.inc()
@@ -175,47 +180,56 @@ class Worker:
         self._outbox.send_dead_letter(message, error)
 
     def _end_idle_sessions(self) -> None:
-        """End sessions whose feeder is gone by appending a last message to the log, which later owners see too."""
+        """End sessions whose feeder is gone: send a last message to the input topic, where a later owner of the
+        partition also finds it.
+        """
         timeout = self._component.idle_timeout
         if timeout is None:
             return
-        for number, partition in self._partitions.items():
-            for name, opened in partition.idle_sessions(timeout.after_s):
+        for partition_id, partition in self._partitions.items():
+            for name, cached in partition.idle_sessions(timeout.after_s):
                 log.warning("idle session ended", session=name, after_s=timeout.after_s)
-                self._outbox.send_input(timeout.last_message(name, opened.sequence + 1), name, number)
-                opened.active_at = time.monotonic()
+                self._outbox.send_input(timeout.last_message(name, cached.sequence + 1), name, partition_id)
+                cached.active_at = time.monotonic()
 
     # ---- states and offsets ---------------------------------------------------------------------------------------
 
-    def _save(self, opened: OpenedSession, name: str, number: int) -> None:
-        self._outbox.send_snapshot(opened.snapshot(self._component.version), name, number)
-        opened.replay_from, opened.saved_at = opened.offset + 1, time.monotonic()
+    def _save(self, cached: CachedSession, name: str, partition_id: int) -> None:
+        self._outbox.send_snapshot(cached.snapshot(self._component.version), name, partition_id)
+        cached.replay_from, cached.saved_at = cached.offset + 1, time.monotonic()
 
     def _commit(self, save_all: bool = False, only: list[int] | None = None) -> None:
-        """Save the states that are due, wait for delivery of all outputs, and commit the offsets."""
+        """Wait for delivery of the outputs, save the states that are due, wait for their delivery, commit the offsets;
+        then evict idle sessions and update the gauges.
+        """
         from confluent_kafka import KafkaException, TopicPartition
 
-        partitions = {n: partition for n, partition in self._partitions.items() if only is None or n in only}
+        partitions = {
+            partition_id: partition
+            for partition_id, partition in self._partitions.items()
+            if only is None or partition_id in only
+        }
         due = [
-            (opened, name, number)
-            for number, partition in partitions.items()
-            for name, opened in partition.unsaved_sessions(0.0 if save_all else SNAPSHOT_EVERY_S)
+            (cached, name, partition_id)
+            for partition_id, partition in partitions.items()
+            for name, cached in partition.unsaved_sessions(0.0 if save_all else SNAPSHOT_EVERY_S)
         ]
         if due:
-            self._outbox.flush()
-        for opened, name, number in due:
-            self._save(opened, name, number)
+            self._outbox.flush()  # a state is never saved before its outputs are delivered
+        for cached, name, partition_id in due:
+            self._save(cached, name, partition_id)
         self._outbox.flush()
         offsets = [
-            TopicPartition(self._topic, number, partition.safe_offset)
-            for number, partition in partitions.items()
+            TopicPartition(self._topic, partition_id, partition.safe_offset)
+            for partition_id, partition in partitions.items()
             if partition.safe_offset > partition.committed
         ]
         if offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
-                # A rebalance is in progress: the next owner starts from the previous commit.
+                # Usually a rebalance: the next owner then resumes from the previous commit. Otherwise the next commit
+                # includes these offsets.
                 self._metrics.errors.inc()
                 log.warning("offsets were not committed", error=str(error))
             else:
@@ -229,13 +243,13 @@ class Worker:
         from confluent_kafka import TopicPartition
 
         lag = 0
-        for number, partition in self._partitions.items():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
+        for partition_id, partition in self._partitions.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition_id), cached=True)
             if high > 0 and partition.next_offset >= 0:
                 lag += max(0, high - partition.next_offset)
         self._metrics.lag.set(lag)
         self._metrics.sessions.set(
-            sum(opened.session is not None for p in self._partitions.values() for opened in p.sessions.values())
+            sum(not cached.has_ended for p in self._partitions.values() for cached in p.sessions.values())
         )
 
     # ---- the group ------------------------------------------------------------------------------------------------
@@ -245,24 +259,28 @@ class Worker:
             snapshots = latest_snapshots(self._component, assigned.partition)
             partition = self._partitions[assigned.partition] = Partition(self._component, snapshots)
             if self._component.idle_timeout:
-                self._metrics.rebuilt.inc(partition.restore_open_sessions())
+                # Only sessions in memory can time out, and without messages none would be opened.
+                n_restored = partition.restore_open_sessions()
+                self._metrics.rebuilt.inc(n_restored)
         self._health.is_ready = True
         log.info("partitions assigned", component=self._component.name, partitions=[p.partition for p in partitions])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Save states and commit before handing over, so that the next owner replays nothing."""
-        numbers = [revoked.partition for revoked in partitions]
-        self._commit(save_all=True, only=numbers)
-        self._drop(numbers)
+        partition_ids = [revoked.partition for revoked in partitions]
+        self._commit(save_all=True, only=partition_ids)
+        self._drop(partition_ids)
+        log.info("partitions revoked", component=self._component.name, partitions=partition_ids)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Drop partitions that others own already: nothing may be committed for them."""
-        self._drop([lost.partition for lost in partitions])
+        partition_ids = [lost.partition for lost in partitions]
+        self._drop(partition_ids)
+        log.warning("partitions lost", component=self._component.name, partitions=partition_ids)
 
-    def _drop(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self._partitions.pop(number, None)
-        log.info("partitions revoked", component=self._component.name, partitions=numbers)
+    def _drop(self, partition_ids: list[int]) -> None:
+        for partition_id in partition_ids:
+            self._partitions.pop(partition_id, None)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
