@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.support.harness import BASE, Report, Row, argument_parser, make_report, print_and_save
 from benchmarks.support.night_steps import transcribe
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
+from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats.rttm import turns
 from training.scoring.errors import total, word_errors
@@ -94,7 +94,7 @@ def scores(transcripts: Path, programmes: Mapping[str, Programme]) -> list[str]:
     """The error rates on each folder of speech, one line each."""
     by_folder: dict[str, list[tuple[Programme, Transcript]]] = defaultdict(list)
     for manifest in transcripts.glob(f"*/*/{MANIFEST_NAME}"):
-        transcript = published_transcript(manifest.as_uri())[1]
+        transcript = read_published_transcript(manifest.as_uri())[1]
         programme = programmes[transcript.media.name]
         by_folder[programme.folder].append((programme, transcript))
     return [f"{folder}: {'; '.join(measures(rows))}" for folder, rows in sorted(by_folder.items())]

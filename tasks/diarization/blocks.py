@@ -11,28 +11,28 @@ from tasks.transcripts.spans import Span, Turn
 
 
 def split_into_blocks(speech: Sequence[Span], max_ms: int) -> list[Span]:
-    """Spans that contain all of the speech, each at most `max_ms`, split in the longest pause of their second half.
+    """Return spans that contain all speech, each at most `max_ms`, split in the longest pause of their second half.
 
     `speech` is in order and does not overlap. A longer stretch without a pause is split at `max_ms`.
     """
-    found: list[Span] = []
+    blocks: list[Span] = []
     rest = [span for span in speech if span.end_ms > span.start_ms]
     while rest:
         start_ms = rest[0].start_ms
         limit_ms = start_ms + max_ms
         n_within = sum(1 for span in rest if span.end_ms <= limit_ms)
         if n_within == len(rest):
-            found.append(Span(start_ms, rest[-1].end_ms))
+            blocks.append(Span(start_ms, rest[-1].end_ms))
             break
         late = [n for n in range(1, n_within + 1) if rest[n - 1].end_ms >= start_ms + max_ms // 2]
         if late:
             cut = max(late, key=lambda n: rest[n].start_ms - rest[n - 1].end_ms)
-            found.append(Span(start_ms, rest[cut - 1].end_ms))
+            blocks.append(Span(start_ms, rest[cut - 1].end_ms))
             rest = rest[cut:]
         else:
-            found.append(Span(start_ms, limit_ms))
+            blocks.append(Span(start_ms, limit_ms))
             rest = [Span(max(s.start_ms, limit_ms), s.end_ms) for s in rest if s.end_ms > limit_ms]
-    return found
+    return blocks
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class BlockSpeaker:
 
 
 def link_speakers(speakers: Sequence[BlockSpeaker], threshold: float) -> list[int]:
-    """For each block's speaker, the number of the speaker in the programme.
+    """Return, for each block's speaker, the index of the speaker in the programme.
 
     Agglomerative clustering by centroids on the unit sphere, weighted by speech: the nearest two clusters are merged
     while their distance is below `threshold`. Two speakers of one block are never merged.
@@ -61,15 +61,15 @@ def link_speakers(speakers: Sequence[BlockSpeaker], threshold: float) -> list[in
         centroids[kept] += centroids[merged]
         members[kept] |= members.pop(merged)
         blocks[kept] |= blocks.pop(merged)
-    numbers = [0] * len(speakers)
-    for number, indexes in enumerate(sorted(members.values(), key=min)):
+    speaker_indices = [0] * len(speakers)
+    for speaker_index, indexes in enumerate(sorted(members.values(), key=min)):
         for index in indexes:
-            numbers[index] = number
-    return numbers
+            speaker_indices[index] = speaker_index
+    return speaker_indices
 
 
 def _nearest(centroids: np.ndarray, blocks: dict[int, set[int]], threshold: float) -> tuple[int, int] | None:
-    """The two nearest clusters that may be merged; None if there are none."""
+    """Return the two nearest clusters that may be merged; None if there are none."""
     clusters = sorted(blocks)
     units = np.array([_unit(centroids[index]) for index in clusters])  # (n_clusters, dimension)
     # (n_clusters, n_clusters)
@@ -91,13 +91,13 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def labels_by_first_turn(turns: Sequence[Turn]) -> dict[str, str]:
-    """`S1`, `S2`, … for the speakers, in the order of their first turns."""
+    """Label the speakers `S1`, `S2`, …, in the order of their first turns."""
     ordered = sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker))
     return {name: f"S{n}" for n, name in enumerate(dict.fromkeys(turn.speaker for turn in ordered), start=1)}
 
 
 def remove_overlaps(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns in order, without overlap: the one that begins first keeps the overlap.
+    """Return the turns in order, without overlap: the turn that begins first keeps the overlap.
 
     An exclusive diarization overlaps where a speaker's short pauses were filled and another spoke in them.
     """
@@ -110,7 +110,7 @@ def remove_overlaps(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def crop(turns: Sequence[Turn], spans: Sequence[Span]) -> list[Turn]:
-    """The parts of the turns inside the spans, which are in order and do not overlap. Linear in the intersections."""
+    """Return the parts of the turns inside the spans. The spans are in order and do not overlap."""
     kept, first = [], 0
     for turn in sorted(turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker)):
         while first < len(spans) and spans[first].end_ms <= turn.start_ms:

@@ -18,7 +18,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 # two halves of a long programme would differ enough: with Ward's own heights, the threshold that is best on one minute
 # finds 6 speakers instead of one in four minutes of changing rooms and noises.
 HALF_EVIDENCE = 20
-MIN_ACTIVE_RATIO = 0.5  # of a short chunk, with a single speaker, for its embedding to be clustered
+MIN_ACTIVE_RATIO = 0.5  # an embedding is clustered if its speaker talks alone in this share of the short chunk
 
 
 class EvidenceClustering(BaseClustering):
@@ -36,13 +36,13 @@ class EvidenceClustering(BaseClustering):
         segmentations: SlidingWindowFeature | None = None,
         min_active_ratio: float = MIN_ACTIVE_RATIO,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The embeddings to cluster; upstream assigns the others to the nearest cluster afterwards.
+        """Select the embeddings to cluster; upstream assigns the others to the nearest cluster afterwards.
 
-        embeddings: `(num_chunks, num_speakers, dimension)`. Returns them as `(num_embeddings, dimension)`, with their
-        chunk and speaker indices, `(num_embeddings,)` each.
+        embeddings: `(num_chunks, num_speakers, dimension)`. Returns the selected ones as
+        `(num_embeddings, dimension)`, with their chunk and speaker indices, `(num_embeddings,)` each.
         """
-        found = super().filter_embeddings(embeddings, segmentations, min_active_ratio)
-        return found if len(found[0]) else super().filter_embeddings(embeddings, segmentations)
+        selected = super().filter_embeddings(embeddings, segmentations, min_active_ratio)
+        return selected if len(selected[0]) else super().filter_embeddings(embeddings, segmentations)
 
     def cluster(
         self, embeddings: np.ndarray, min_clusters: int, max_clusters: int, num_clusters: int | None = None
@@ -75,7 +75,7 @@ def evidence_tree(embeddings: np.ndarray) -> np.ndarray:
     n = len(embeddings)
     units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)  # (n, dimension)
     joins = linkage(units, method="ward") if n > 1 else np.zeros((0, 4))
-    sizes, heights = np.ones(2 * n - 1), np.zeros(2 * n - 1)  # of the leaves, then of the merged clusters
+    sizes, heights = np.ones(2 * n - 1), np.zeros(2 * n - 1)  # first the leaves, then the merged clusters
     sums = np.concatenate([units, np.zeros_like(units[1:])])  # (2 * n - 1, dimension)
     for row, (one, other) in enumerate(joins[:, :2].astype(int), start=n):
         distance = np.linalg.norm(sums[one] / np.linalg.norm(sums[one]) - sums[other] / np.linalg.norm(sums[other]))

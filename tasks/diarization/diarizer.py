@@ -31,7 +31,7 @@ from tasks.transcripts.spans import Span, Turn
 # block's length: with 20 minutes it stays below that of the networks' batches.
 BLOCK_MS = 20 * 60 * 1000
 MARGIN_MS = 500  # audio before and after the speech of a block
-# Windows in one pass of segmentation and of embedding; upstream's default is 1. On a core more fall out of its cache.
+# Windows in one pass of segmentation and of embedding; upstream's default is 1. More would not fit into a CPU's cache.
 BATCHES = {"cpu": (8, 24), "cuda": (64, 96)}
 
 Hook = Callable[[float], None]
@@ -43,9 +43,9 @@ class Diarization:
     """Turns in order. Speakers are labelled S1, S2, … in the order of their first turns."""
 
     turns: tuple[Turn, ...] = ()
-    """They may overlap."""
+    """Turns, which may overlap."""
     exclusive: tuple[Turn, ...] = ()
-    """Without overlap, for assigning words to speakers."""
+    """Turns without overlap, for assigning words to speakers."""
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class DiarizedBlock:
     turns: tuple[Turn, ...]
     exclusive: tuple[Turn, ...]
     embeddings: dict[str, np.ndarray]
-    """By speaker, `(dimension,)`."""
+    """The embedding of each speaker, `(dimension,)`."""
 
 
 class Diarizer:
@@ -83,19 +83,19 @@ class Diarizer:
     ) -> Diarization:
         """Diarize a programme.
 
-        `read(start_ms, end_ms)` returns its samples, `(n_samples,)` float32 at 16 kHz; fewer at its end. `speech` is
-        the detected speech, in order, without overlap: turns are cropped to it.
+        `read(start_ms, end_ms)` returns samples, `(n_samples,)` float32 at 16 kHz; fewer at the programme's end.
+        `speech` is the detected speech, in order, without overlap: turns are cropped to it.
         """
         spans = split_into_blocks(speech, max_block_ms)
         total_ms = sum(span.end_ms - span.start_ms for span in spans) or 1
-        done_ms, found = 0, []
+        done_ms, diarized = 0, []
         for span in spans:
             length_ms = span.end_ms - span.start_ms
             block = self._diarize_block(read, span, _subrange(hook, done_ms / total_ms, length_ms / total_ms))
             turns, exclusive = (crop(crop(t, [span]), speech) for t in (block.turns, block.exclusive))
-            found.append(DiarizedBlock(tuple(turns), tuple(remove_overlaps(exclusive)), block.embeddings))
+            diarized.append(DiarizedBlock(tuple(turns), tuple(remove_overlaps(exclusive)), block.embeddings))
             done_ms += length_ms
-        return merge_blocks(found, self.threshold)
+        return merge_blocks(diarized, self.threshold)
 
     @property
     def threshold(self) -> float:
@@ -124,33 +124,33 @@ class Diarizer:
             else dict(zip(labels, output.speaker_embeddings, strict=True))  # (num_speakers, dimension)
         )
         return DiarizedBlock(
-            _turns(output.speaker_diarization, start_ms),
-            _turns(output.exclusive_speaker_diarization, start_ms),
+            _to_turns(output.speaker_diarization, start_ms),
+            _to_turns(output.exclusive_speaker_diarization, start_ms),
             embeddings,
         )
 
 
 def merge_blocks(blocks: Sequence[DiarizedBlock], threshold: float) -> Diarization:
-    """The turns of all blocks, with speakers linked across blocks."""
+    """Return the turns of all blocks, with speakers linked across blocks."""
     speakers = [
         BlockSpeaker(
-            number, name, embedding, sum(t.end_ms - t.start_ms for t in block.turns if t.speaker == name) / 1000
+            block_index, name, embedding, sum(t.end_ms - t.start_ms for t in block.turns if t.speaker == name) / 1000
         )
-        for number, block in enumerate(blocks)
+        for block_index, block in enumerate(blocks)
         for name, embedding in block.embeddings.items()
     ]
     linked = zip(speakers, link_speakers(speakers, threshold), strict=True)
-    names = {(speaker.block, speaker.speaker): f"{number}" for speaker, number in linked}
+    names = {(speaker.block, speaker.speaker): f"{index}" for speaker, index in linked}
     turns, exclusive = (
         [
-            Turn(turn.start_ms, turn.end_ms, names[number, turn.speaker])
-            for number, block in enumerate(blocks)
+            Turn(turn.start_ms, turn.end_ms, names[block_index, turn.speaker])
+            for block_index, block in enumerate(blocks)
             for turn in (block.turns if overlapping else block.exclusive)
         ]
         for overlapping in (True, False)
     )
     labels = labels_by_first_turn([*turns, *exclusive])
-    return Diarization(_relabelled(turns, labels), _relabelled(exclusive, labels))
+    return Diarization(_relabel(turns, labels), _relabel(exclusive, labels))
 
 
 def load_diarizer(folder: Path, name: str, device: str = "auto") -> Diarizer:
@@ -174,25 +174,25 @@ def load_diarizer(folder: Path, name: str, device: str = "auto") -> Diarizer:
     )
 
 
-def _turns(annotation: Annotation, start_ms: int) -> tuple[Turn, ...]:
+def _to_turns(annotation: Annotation, start_ms: int) -> tuple[Turn, ...]:
     return tuple(
         Turn(start_ms + max(0, round(segment.start * 1000)), start_ms + round(segment.end * 1000), str(speaker))
         for segment, _, speaker in annotation.itertracks(yield_label=True)
     )
 
 
-def _relabelled(turns: Sequence[Turn], labels: dict[str, str]) -> tuple[Turn, ...]:
+def _relabel(turns: Sequence[Turn], labels: dict[str, str]) -> tuple[Turn, ...]:
     relabelled = (Turn(turn.start_ms, turn.end_ms, labels[turn.speaker]) for turn in turns)
     return tuple(sorted(relabelled, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker)))
 
 
 def _subrange(hook: Hook, begin: float, share: float) -> Hook:
-    """A hook whose range from 0 to 1 is `share` of `hook`'s, from `begin` on."""
+    """Return a hook whose range from 0 to 1 is the range of `hook` from `begin` to `begin + share`."""
     return lambda done: hook(min(1.0, begin + share * done))
 
 
 def _pyannote_hook(hook: Hook) -> Callable[..., None]:
-    """A pyannote hook that calls `hook`: segmentation and embeddings take about half of the time each."""
+    """Return a pyannote hook that calls `hook`: segmentation and embeddings take about half of the time each."""
     begins = {"segmentation": 0.0, "embeddings": 0.5}
 
     def report(step: str, _artefact: object, total: int = 0, completed: int = 0, **_: object) -> None:

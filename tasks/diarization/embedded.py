@@ -23,7 +23,7 @@ from tasks.diarization.clustering import EvidenceClustering
 from tasks.diarization.networks import FRAME_SAMPLES, EmbeddingNetwork, SegmentationNetwork
 
 CONFIG_NAME = "config.json"
-CHUNK_FRAMES, CHUNK_STEP = 60, 12  # of segmentation: 2.4 s, every 0.48 s
+CHUNK_FRAMES, CHUNK_STEP = 60, 12  # in segmentation frames: 2.4 s, every 0.48 s
 
 
 class EmbeddedConfig(Frozen):
@@ -39,7 +39,7 @@ class EmbeddedConfig(Frozen):
     threshold: float = 0.6
     """Distance on the unit sphere below which two large clusters are one speaker."""
     min_pause_s: float = 0.5
-    """Shorter pauses of a speaker are filled; those between a transcript's turns are as long."""
+    """Shorter pauses of a speaker are filled. A transcript's turns end at pauses of the same length."""
 
 
 class ShortChunkDiarization(SpeakerDiarization):
@@ -66,21 +66,21 @@ def short_chunks(windows: np.ndarray, window_step: int, speech: np.ndarray) -> n
     """Short chunks `(num_chunks, CHUNK_FRAMES, 2)` float32 from windows `(num_windows, num_frames, num_speakers)` and
     the programme's speech `(n_frames,)`.
 
-    A chunk is taken from the window in whose middle it lies. Of its speakers the two most active are kept; frames with
-    speech according to other windows only go to the first.
+    A chunk is taken from the window whose middle is nearest to the chunk's. The two most active speakers are kept;
+    frames in which only other windows detect speech go to the first of them.
     """
     num_chunks = max(1, -(-(len(speech) - CHUNK_FRAMES) // CHUNK_STEP) + 1)
     chunks = np.zeros((num_chunks, CHUNK_FRAMES, 2), dtype=np.float32)
-    for number in range(num_chunks):
-        start = number * CHUNK_STEP
+    for chunk_index in range(num_chunks):
+        start = chunk_index * CHUNK_STEP
         is_speech = speech[start : start + CHUNK_FRAMES]  # (num_frames,), CHUNK_FRAMES but at the end
         middle = start + CHUNK_FRAMES // 2 - windows.shape[1] // 2
         window = min(max(round(middle / window_step), 0), len(windows) - 1)
         active = windows[window, start - window * window_step :][: len(is_speech)] > 0.5  # (num_frames, num_speakers)
         active = np.pad(active, ((0, len(is_speech) - len(active)), (0, 0)))
         first, second = np.argsort(-active.sum(axis=0), kind="stable")[:2]
-        chunks[number, : len(is_speech), 0] = is_speech & (active[:, first] | ~active[:, second])
-        chunks[number, : len(is_speech), 1] = is_speech & active[:, second]
+        chunks[chunk_index, : len(is_speech), 0] = is_speech & (active[:, first] | ~active[:, second])
+        chunks[chunk_index, : len(is_speech), 1] = is_speech & active[:, second]
     return chunks
 
 

@@ -17,7 +17,7 @@ from pyannote.audio.pipelines import SpeakerDiarization
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.diarization.embedded import NoPLDA
-from tasks.diarization.sources import TRUSTED_OWNERS, gated
+from tasks.diarization.sources import TRUSTED_OWNERS, gated_error
 
 PIPELINES = (
     "pyannote.audio.pipelines.SpeakerDiarization",
@@ -32,7 +32,7 @@ def load_local_pipeline(folder: Path) -> SpeakerDiarization:
 
     Raises:
         InputRejected: the configuration is invalid, or one of its models is not available locally.
-        Misconfigured: it is another kind of pipeline, or names a model of an owner that is not trusted.
+        Misconfigured: another kind of pipeline, or a model of an owner that is not trusted.
     """
     config = _read(folder)
     pipeline = config["pipeline"]
@@ -53,7 +53,7 @@ def load_local_pipeline(folder: Path) -> SpeakerDiarization:
         loaded = SpeakerDiarization(**parameters)
         return loaded.instantiate(config.get("params") or loaded.default_parameters())
     except GatedRepoError as error:
-        raise gated(_hub_models(parameters) or str(error)) from None
+        raise gated_error(_hub_models(parameters) or str(error)) from None
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
         missing = _hub_models(parameters) or "a model of the hub"
         raise InputRejected(
@@ -63,28 +63,28 @@ def load_local_pipeline(folder: Path) -> SpeakerDiarization:
             next_step=f"put its files into a folder beside config.yaml and write {SUBFOLDER_PREFIX}<that folder> there",
         ) from None
     except FileNotFoundError as error:
-        raise _corrupt(folder, f"{error.filename} is missing") from None
+        raise _corrupt_error(folder, f"{error.filename} is missing") from None
     except (KeyError, TypeError, ValueError, RuntimeError, EOFError, UnpicklingError, BadZipFile) as error:
-        raise _corrupt(folder, f"{type(error).__name__}: {error}") from None
+        raise _corrupt_error(folder, f"{type(error).__name__}: {error}") from None
 
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load((folder / "config.yaml").read_bytes())
     except (OSError, yaml.YAMLError) as error:
-        raise _corrupt(folder, f"config.yaml: {error}") from None
+        raise _corrupt_error(folder, f"config.yaml: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("pipeline"), dict):
-        raise _corrupt(folder, "config.yaml describes no pipeline")
+        raise _corrupt_error(folder, "config.yaml describes no pipeline")
     return config
 
 
 def _model_source(folder: Path, part: str, name: str) -> dict[str, str]:
-    """A model's location, as arguments of upstream's constructors."""
+    """Return a model's location, as arguments of upstream's constructors."""
     if name.startswith(SUBFOLDER_PREFIX):
         subfolder = name.removeprefix(SUBFOLDER_PREFIX)
         inside = (folder / subfolder).resolve()
         if not inside.is_relative_to(folder.resolve()) or not inside.is_dir():
-            raise _corrupt(folder, f"config.yaml names {name}, but there is no such folder")
+            raise _corrupt_error(folder, f"config.yaml names {name}, but there is no such folder")
         return {"checkpoint": str(folder), "subfolder": subfolder}
     if name.partition("/")[0] not in TRUSTED_OWNERS:
         raise Misconfigured(
@@ -97,12 +97,12 @@ def _model_source(folder: Path, part: str, name: str) -> dict[str, str]:
 
 
 def _hub_models(parameters: dict[str, Any]) -> str:
-    """Names of the pipeline's models on the hub."""
+    """Return the names of the pipeline's models on the hub."""
     sources = [parameters[part] for part in PARTS if isinstance(parameters.get(part), dict)]
     return ", ".join(source["checkpoint"] for source in sources if "subfolder" not in source)
 
 
-def _corrupt(folder: Path, message: str) -> InputRejected:
+def _corrupt_error(folder: Path, message: str) -> InputRejected:
     return InputRejected(
         message, reason=Reason.CORRUPT, subject=str(folder), next_step="copy the pipeline's whole folder again"
     )

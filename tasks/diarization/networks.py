@@ -22,12 +22,12 @@ from tasks.features.config import parakeet
 from tasks.features.logmel import LogMel
 
 FEATURES = parakeet(hop_samples=320, n_mels=64, per_feature_norm=False)
-WINDOW_S = 10.0  # of segmentation
+WINDOW_S = 10.0  # length of a segmentation window
 STRIDE = 2  # feature frames per segmentation frame
 FRAME_SAMPLES = STRIDE * FEATURES.hop_samples  # 640 samples in 40 ms
 N_WINDOW_FRAMES = int(WINDOW_S * SAMPLE_RATE_HZ) // FRAME_SAMPLES  # 250 frames
-MIN_SPEECH_S = 0.5  # for an embedding
-MAX_SPEAKERS = 3  # in one window
+MIN_SPEECH_S = 0.5  # shorter speech gets no embedding
+MAX_SPEAKERS = 3  # in a segmentation window
 MAX_SIMULTANEOUS = 2
 LOCAL_FRAMES = 51  # feature frames of a local embedding: one second
 
@@ -105,7 +105,7 @@ class EmbeddingNetwork(Model):
         return self.frames_of_mels(self.spectrum(waveforms))
 
     def frames_of_mels(self, mels: torch.Tensor) -> torch.Tensor:
-        """The same from log-mels `(batch, n_mels, n_frames)`."""
+        """The frames before pooling, `(batch, 2 * channels, n_frames)`, of log-mels `(batch, n_mels, n_frames)`."""
         return self.last(self.blocks(self.first(mels)))
 
     def local_embeddings(self, frames: torch.Tensor) -> torch.Tensor:
@@ -159,7 +159,7 @@ class SegmentationNetwork(Model):
         return self._embedding[0]
 
     def _apply(self, fn: Any, recurse: bool = True) -> SegmentationNetwork:
-        self.embedding._apply(fn, recurse)  # it moves to the device with this network
+        self.embedding._apply(fn, recurse)  # moves to the device with this network
         return super()._apply(fn, recurse)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
@@ -170,8 +170,8 @@ class SegmentationNetwork(Model):
         return self.segment(mels, local)
 
     def segment(self, mels: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
-        """The same from log-mels `(batch, n_mels, STRIDE * n_frames)` and local embeddings `(batch, dimension,
-        n_frames)`."""
+        """Log-mels `(batch, n_mels, STRIDE * n_frames)` and local embeddings `(batch, dimension, n_frames)` to
+        log-probabilities `(batch, n_frames, n_sets)`."""
         # (batch, n_frames, hidden + dimension)
         inputs = torch.cat([self.first(mels)[..., : local.shape[-1]], 4.0 * local], dim=1).transpose(1, 2)
         recurrent, _ = self.recurrent(inputs)  # (batch, n_frames, 2 * hidden)

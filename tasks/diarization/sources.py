@@ -26,16 +26,16 @@ def resolve(uri: str) -> ModelReference:
     """
     if uri != EMBEDDED:
         return models.resolve(uri)
-    found = models.resolve(str(WEIGHTS))
-    return replace(found, uri=EMBEDDED, version=f"{EMBEDDED}-{found.digest[:12]}")
+    reference = models.resolve(str(WEIGHTS))
+    return replace(reference, uri=EMBEDDED, version=f"{EMBEDDED}-{reference.digest[:12]}")
 
 
 def fetch(reference: ModelReference, scratch: Path) -> Path:
     """Fetch a diarizer. Returns a local folder, to be read only.
 
     Raises:
-        InputRejected: it is gated, or not cached while the hub is out of reach.
-        Misconfigured: it has pickles of an owner that is not trusted.
+        InputRejected: the model is gated, or not cached while the hub is out of reach.
+        Misconfigured: the model has pickles of an owner that is not trusted.
     """
     if reference.uri == EMBEDDED:
         return WEIGHTS
@@ -61,7 +61,7 @@ def _from_hub(reference: ModelReference, scratch: Path) -> Path:
     try:
         return models.fetch(reference, scratch)
     except GatedRepoError:
-        raise gated(name) from None
+        raise gated_error(name) from None
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
         raise model_not_found(
             name,
@@ -70,7 +70,7 @@ def _from_hub(reference: ModelReference, scratch: Path) -> Path:
         ) from None
 
 
-def gated(name: str) -> InputRejected:
+def gated_error(name: str) -> InputRejected:
     return model_not_found(
         name,
         "gated: the hub requires that its terms are accepted",

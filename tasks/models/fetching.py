@@ -17,7 +17,7 @@ from tasks.step import load_result, output_uri
 def fetch(reference: ModelReference, scratch: Path) -> Path:
     """Fetch a model. Returns a local folder, to be read only.
 
-    A local folder is returned as it is. Anything else is copied once into a folder named by its digest, under
+    A local folder is returned as it is. Anything else is copied once into a folder named after its digest, under
     `AIRSCRIPT_MODEL_CACHE` if that is set (many steps on one host), else under `scratch`. The copy is renamed into
     place when it is complete, so that processes may share the cache.
     """
@@ -50,9 +50,9 @@ def _fetch_registered(reference: ModelReference, scratch: Path) -> Path:
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     from mlflow.artifacts import download_artifacts
 
-    target = _cache(scratch) / f"mlflow-{reference.digest[:32]}"
+    target = _cache_folder(scratch) / f"mlflow-{reference.digest[:32]}"
     if not target.exists():
-        partial = _partial(target)
+        partial = _partial_folder(target)
         partial.mkdir(parents=True)
         _rename_into_place(Path(download_artifacts(artifact_uri=location, dst_path=str(partial))), target)
         shutil.rmtree(partial, ignore_errors=True)
@@ -60,7 +60,7 @@ def _fetch_registered(reference: ModelReference, scratch: Path) -> Path:
 
 
 def _artifact_folder(folder: Path, reference: ModelReference) -> Path:
-    """The folder that was logged as `artifacts={"model": …}` in an MLflow model; other folders as they are."""
+    """Return the folder logged as `artifacts={"model": …}` in an MLflow model; any other folder as it is."""
     description = folder / "MLmodel"
     if not description.exists():
         return folder
@@ -87,13 +87,13 @@ def _fetch_folder(uri: str, reference: ModelReference, scratch: Path) -> Path:
 
 
 def _copy(objects: dict[str, str], reference: ModelReference, scratch: Path) -> Path:
-    """Copy objects, by relative name, into a folder of the cache."""
-    target = _cache(scratch) / reference.digest[:32]
+    """Copy objects (URIs by relative name) into a folder of the cache."""
+    target = _cache_folder(scratch) / reference.digest[:32]
     if target.exists():
         return target
     if not objects:
         raise model_not_found(reference.uri, "no objects there", "check the prefix and the credentials' permissions")
-    partial = _partial(target)
+    partial = _partial_folder(target)
     for name, uri in objects.items():
         path = partial / name
         if not path.resolve().is_relative_to(partial.resolve()):
@@ -105,11 +105,11 @@ def _copy(objects: dict[str, str], reference: ModelReference, scratch: Path) -> 
     return target
 
 
-def _cache(scratch: Path) -> Path:
+def _cache_folder(scratch: Path) -> Path:
     return Path(os.environ.get("AIRSCRIPT_MODEL_CACHE") or scratch / "models")
 
 
-def _partial(target: Path) -> Path:
+def _partial_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}-{secrets.token_hex(4)}")
 
 

@@ -9,10 +9,10 @@ from tasks.contract import InputRejected, Reason
 
 
 def model_type(folder: Path) -> str:
-    """The `model_type` in a model's `config.json`, as transformers writes it ("parakeet_ctc").
+    """Return the `model_type` in a model's `config.json`, as transformers writes it ("parakeet_ctc").
 
     Raises:
-        InputRejected: the file is missing or has none.
+        InputRejected: the file is missing, invalid, or has no `model_type`.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())

@@ -13,8 +13,8 @@ from tasks.models.registry import REGISTERED, find_version
 from tasks.step import load_result
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")
-CONFIG_NAMES = ("config.json", "config.yaml")  # of transformers and CTranslate2; of pyannote
-MODEL_FOLDER = "model/"  # prefix of the names of a train step's outputs that are its model
+CONFIG_NAMES = ("config.json", "config.yaml")  # written by transformers and CTranslate2, and by pyannote
+MODEL_FOLDER = "model/"  # outputs of a train step whose names begin with this are its model
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class ModelReference:
     """An exact version of a model."""
 
     uri: str
-    """Its URI, without an alias: it means the same model tomorrow."""
+    """URI without an alias, so that it means the same model tomorrow."""
     version: str
-    """Its name for people: `acoustic-model/3`, or a kind and a digest."""
+    """Display name: `acoustic-model/3`, or a kind and a digest."""
     digest: str
-    """sha256 of its identity, 64 hexadecimal digits: changes with the model."""
+    """sha256 of the model's identity, 64 hexadecimal digits: changes with the model."""
 
 
 def resolve(uri: str) -> ModelReference:
@@ -37,15 +37,15 @@ def resolve(uri: str) -> ModelReference:
         Misconfigured: `uri` is not a valid model URI.
     """
     if uri.startswith(REGISTERED):
-        found = find_version(uri)
-        identity = {"name": found.name, "version": found.version, "source": found.source}
-        return ModelReference(found.uri, f"{found.name}/{found.version}", digest_of(identity))
+        registered = find_version(uri)
+        identity = {"name": registered.name, "version": registered.version, "source": registered.source}
+        return ModelReference(registered.uri, f"{registered.name}/{registered.version}", digest_of(identity))
     if uri.startswith(("file://", "s3://")):
-        return _trained(uri) if uri.endswith("/" + RESULT_NAME) else _folder(uri.rstrip("/"))
+        return _resolve_result(uri) if uri.endswith("/" + RESULT_NAME) else _resolve_folder(uri.rstrip("/"))
     if uri.startswith(("/", ".", "~")) or (uri and Path(uri).is_dir()):
         return resolve(storage.file_uri(Path(uri).expanduser()))
     if HUB_NAME.fullmatch(uri):
-        return _hub(uri)
+        return _resolve_hub_name(uri)
     raise Misconfigured(
         "is not a valid model URI",
         reason=Reason.INVALID_ARGUMENT,
@@ -54,7 +54,7 @@ def resolve(uri: str) -> ModelReference:
     )
 
 
-def _trained(uri: str) -> ModelReference:
+def _resolve_result(uri: str) -> ModelReference:
     result = load_result(uri)
     weights = {name: a.sha256 for name, a in result.outputs.items() if name.startswith(MODEL_FOLDER)}
     if not weights:
@@ -65,28 +65,31 @@ def _trained(uri: str) -> ModelReference:
     return ModelReference(uri, f"{result.step}-{digest[:12]}", digest)
 
 
-def _folder(uri: str) -> ModelReference:
-    """Digest a folder's content, so that a copied folder is the same model. S3's etags stand for the content."""
+def _resolve_folder(uri: str) -> ModelReference:
+    """Digest a folder's content, so that a copied folder is the same model. On S3, digest its etags instead."""
     if not any(storage.exists(storage.join(uri, name)) for name in CONFIG_NAMES):
         message = f"no folder with a {' or a '.join(CONFIG_NAMES)}"
         raise model_not_found(uri, message, "check the path, or train a model first")
     files = {}
-    for found in storage.list_objects(uri):
-        name = found.uri.removeprefix(uri).lstrip("/")
+    for info in storage.list_objects(uri):
+        name = info.uri.removeprefix(uri).lstrip("/")
         if name.startswith(".") or name.endswith(".md"):
             continue  # a changed README does not change the model
-        files[name] = _digest(found.uri, found.etag) if uri.startswith("file://") else found.etag
+        files[name] = _cached_digest(info.uri, info.etag) if uri.startswith("file://") else info.etag
     digest = digest_of(files)
     return ModelReference(uri, f"folder-{digest[:12]}", digest)
 
 
 @lru_cache(maxsize=256)
-def _digest(uri: str, etag: str) -> str:  # noqa: ARG001
-    """Cached because a step resolves twice: for its key and in `run`. `etag` changes with the file's size and time."""
+def _cached_digest(uri: str, etag: str) -> str:  # noqa: ARG001
+    """Digest a file; cached, because a step resolves a model twice: for its key and in `run`.
+
+    `etag` changes with the file's size and time.
+    """
     return storage.digest(uri)
 
 
-def _hub(uri: str) -> ModelReference:
+def _resolve_hub_name(uri: str) -> ModelReference:
     """Resolve a model of the hub: to the revision of its local copy if there is one (`HF_HUB_OFFLINE`), else to the
     hub's newest. A name may contain its revision after an @, as a reference's own URI does.
     """

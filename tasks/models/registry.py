@@ -61,8 +61,8 @@ def find_version(uri: str) -> RegisteredVersion:
     version = int(parts["version"]) if parts["version"] else None
     tracking = _tracking_uri()
     if tracking.startswith(("http://", "https://")):
-        return _from_server(tracking, name, alias, version)
-    return _from_store(tracking, name, alias, version)
+        return _find_on_server(tracking, name, alias, version)
+    return _find_in_store(tracking, name, alias, version)
 
 
 def _tracking_uri() -> str:
@@ -77,7 +77,7 @@ def _tracking_uri() -> str:
     return tracking
 
 
-def _missing(name: str, alias: str | None, version: int | None) -> InputRejected:
+def _not_found_error(name: str, alias: str | None, version: int | None) -> InputRejected:
     return InputRejected(
         f"the registry has no such {'alias' if alias else 'version'}",
         reason=Reason.MODEL_NOT_FOUND,
@@ -89,17 +89,17 @@ def _missing(name: str, alias: str | None, version: int | None) -> InputRejected
 # ---- a tracking server ------------------------------------------------------------------------------------------
 
 
-def _from_server(server: str, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
+def _find_on_server(server: str, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
     try:
         if alias:
-            found = _get(server, "registered-models/alias", name=name, alias=alias)["model_version"]
+            version_info = _get(server, "registered-models/alias", name=name, alias=alias)["model_version"]
         else:
-            found = _get(server, "model-versions/get", name=name, version=str(version))["model_version"]
-        place = _get(server, "model-versions/get-download-uri", name=name, version=str(found["version"]))
+            version_info = _get(server, "model-versions/get", name=name, version=str(version))["model_version"]
+        download = _get(server, "model-versions/get-download-uri", name=name, version=str(version_info["version"]))
     except urllib.error.HTTPError as error:
-        error_code = _error_code(error)
+        error_code = _read_error_code(error)
         if error.code == 404 or error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise _missing(name, alias, version) from None
+            raise _not_found_error(name, alias, version) from None
         if error.code == 403 and not error_code:
             raise Misconfigured(
                 "MLflow refuses requests to this host name (HTTP 403)",
@@ -107,13 +107,13 @@ def _from_server(server: str, name: str, alias: str | None, version: int | None)
                 subject=server,
                 next_step="add this name to its server's --allowed-hosts",
             ) from None
-        raise _unreachable(server, f"HTTP {error.code} {error_code}") from None
+        raise _unreachable_error(server, f"HTTP {error.code} {error_code}") from None
     except OSError as error:
-        raise _unreachable(server, str(getattr(error, "reason", error))) from None
-    return RegisteredVersion(name, int(found["version"]), found["source"], place["artifact_uri"])
+        raise _unreachable_error(server, str(getattr(error, "reason", error))) from None
+    return RegisteredVersion(name, int(version_info["version"]), version_info["source"], download["artifact_uri"])
 
 
-def _unreachable(server: str, message: str) -> StepError:
+def _unreachable_error(server: str, message: str) -> StepError:
     return StepError(
         f"MLflow does not answer: {message}",
         reason=Reason.INTERNAL_ERROR,
@@ -126,8 +126,8 @@ def _get(server: str, path: str, **query: str) -> dict[str, Any]:
     url = f"{server.rstrip('/')}/api/2.0/mlflow/{path}?{urllib.parse.urlencode(query)}"
     request = urllib.request.Request(url, headers=_authorization_header())
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-        found: dict[str, Any] = json.load(response)
-    return found
+        answer: dict[str, Any] = json.load(response)
+    return answer
 
 
 def _authorization_header() -> dict[str, str]:
@@ -140,7 +140,7 @@ def _authorization_header() -> dict[str, str]:
     return {}
 
 
-def _error_code(error: urllib.error.HTTPError) -> str:
+def _read_error_code(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.load(error).get("error_code", ""))
     except ValueError:
@@ -150,20 +150,20 @@ def _error_code(error: urllib.error.HTTPError) -> str:
 # ---- a store without a server -----------------------------------------------------------------------------------
 
 
-def _from_store(tracking: str, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
+def _find_in_store(tracking: str, name: str, alias: str | None, version: int | None) -> RegisteredVersion:
     if tracking.startswith("sqlite:///") and not Path(tracking.removeprefix("sqlite:///")).is_file():
-        raise _missing(name, alias, version)  # MLflow would create the database
+        raise _not_found_error(name, alias, version)  # MLflow would create the database
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(tracking_uri=tracking, registry_uri=tracking)
     try:
-        found = (
+        version_info = (
             client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, str(version))
         )
-        location = str(client.get_model_version_download_uri(name, found.version))
+        location = str(client.get_model_version_download_uri(name, version_info.version))
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise _missing(name, alias, version) from None
+            raise _not_found_error(name, alias, version) from None
         raise
-    return RegisteredVersion(name, int(found.version), str(found.source), location)
+    return RegisteredVersion(name, int(version_info.version), str(version_info.source), location)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks import storage
 from tasks.contract import Outcome, Reason
 from tasks.night.records import Publication
-from tasks.publishing.transcripts import published_transcript
+from tasks.publishing.transcripts import read_published_transcript
 from tasks.transcripts.document import Transcript, WarningCode
 
 # Voice activity detection takes some music for speech rather than miss a word (up to 3 s of interludes of 45 s). A
@@ -15,14 +15,14 @@ MAX_NOISE_S, MAX_NOISE_SHARE = 10.0, 0.1
 MAX_BEYOND_SHARE = 0.25
 
 
-def published_row(manifest_uri: str, base: Publication) -> Publication:
-    """`base` completed from the published transcript, which may be another publisher's with other words.
+def complete_row(manifest_uri: str, base: Publication) -> Publication:
+    """Complete `base` from the published transcript, which may be another publisher's with other words.
 
     Raises:
         InputRejected: the transcript is damaged or incomplete.
     """
-    manifest, transcript = published_transcript(manifest_uri)
-    row = with_figures(base, transcript).model_copy(
+    manifest, transcript = read_published_transcript(manifest_uri)
+    row = add_figures(base, transcript).model_copy(
         update={
             "transcript": storage.parent(manifest_uri),
             "key": manifest.key,
@@ -45,8 +45,8 @@ def published_row(manifest_uri: str, base: Publication) -> Publication:
     return row.model_copy(update={"detail": "; ".join(filter(None, details))})
 
 
-def with_figures(base: Publication, transcript: Transcript) -> Publication:
-    """`base` with the transcript's own figures."""
+def add_figures(base: Publication, transcript: Transcript) -> Publication:
+    """Return `base` with the transcript's own figures."""
     confidences = [word.confidence for word in transcript.words if word.confidence is not None]
     coverage = transcript.coverage
     no_speakers = any(warning.code is WarningCode.NO_SPEAKERS for warning in transcript.warnings)

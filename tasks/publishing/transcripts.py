@@ -30,8 +30,8 @@ from tasks.transcripts.formats.rendition import Rendition
 MANIFEST_NAME = "manifest.json"
 CANONICAL_SUFFIX, STL_SUFFIX = ".json", ".stl"
 KEY_DIGITS = 12
-# EBU STL has few character tables. If more than this share of the characters has no code in them, it is not written: a
-# file of question marks is of no use.
+# EBU STL has few character tables. If more than this share of the characters has no code in them, the .stl file is not
+# written: a file of question marks is of no use.
 MAX_LOST_SHARE = 0.03
 
 
@@ -45,7 +45,7 @@ class PublishedFile(Frozen):
 
 
 class CueCount(Frozen):
-    """How many subtitles are beyond their rules: speech that is too fast for a limit is shown all the same."""
+    """How many cues break a limit of their profile: cues for speech that is too fast are shown nevertheless."""
 
     profile: str
     total: int
@@ -88,12 +88,12 @@ def publish_transcript(
     files = []
     canonical_name = programme + CANONICAL_SUFFIX
     published = put_if_absent(_uri(folder, canonical_name), transcript.to_bytes())
-    files.append(_described(canonical_name, published, FORMATS[CANONICAL_SUFFIX].media_type))
+    files.append(_describe(canonical_name, published, FORMATS[CANONICAL_SUFFIX].media_type))
     winner = Transcript.from_bytes(published)
     rendition = Rendition(winner, profile)
     left_out, remark = check_stl(rendition)
     for name, media_type, data in render_derived(rendition, programme, left_out):
-        files.append(_described(name, put_if_absent(_uri(folder, name), data), media_type))
+        files.append(_describe(name, put_if_absent(_uri(folder, name), data), media_type))
     manifest = TranscriptManifest(
         programme=programme,
         key=key,
@@ -109,7 +109,7 @@ def publish_transcript(
     return manifest_uri
 
 
-def published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
+def read_published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
     """Read a manifest and its canonical transcript.
 
     Raises:
@@ -135,7 +135,7 @@ def count_cues(rendition: Rendition) -> CueCount:
 
 
 def check_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
-    """EBU STL's suffix if too many characters have no code in it, and a remark if any has none."""
+    """Return the suffixes to leave out (.stl, if it lacks too many characters), and a remark if it lacks any."""
     n_lost = stl.count_lost_characters(rendition)
     n_characters = sum(len(word.text) for word in rendition.transcript.words)
     left_out = frozenset({STL_SUFFIX} if n_lost > MAX_LOST_SHARE * n_characters else ())
@@ -146,14 +146,14 @@ def check_stl(rendition: Rendition) -> tuple[frozenset[str], str]:
 def render_derived(
     rendition: Rendition, programme: str, left_out: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Name, media type and bytes of each format but the canonical one."""
+    """Yield name, media type and bytes of each format but the canonical one."""
     suffixes = [suffix for suffix in FORMATS if suffix != CANONICAL_SUFFIX and suffix not in left_out]
     for format_, data in render(rendition, suffixes):
         yield programme + format_.suffix, format_.media_type, data
 
 
 def put_if_absent(uri: str, data: bytes) -> bytes:
-    """Put `data` unless the object exists. Returns the object's bytes then."""
+    """Put `data` unless the object exists. Return the bytes that are stored."""
     try:
         storage.write(uri, data, create=True)
     except storage.AlreadyExists:
@@ -175,5 +175,5 @@ def _uri(folder: str, name: str) -> str:
     return storage.join(folder, quoted_name(name, folder))
 
 
-def _described(name: str, data: bytes, media_type: str) -> PublishedFile:
+def _describe(name: str, data: bytes, media_type: str) -> PublishedFile:
     return PublishedFile(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), media_type=media_type)

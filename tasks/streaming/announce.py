@@ -25,26 +25,26 @@ class Announce(BaseModel):
 
 def main(argv: list[str]) -> int:
     arguments = from_argv(Announce, argv, prog="python -m tasks announce")
-    metadata = dict(_pair(text) for text in arguments.metadata)
+    metadata = dict(_parse_pair(text) for text in arguments.metadata)
     kafka.client_config()
-    kafka.publish(*(arrived(storage.info(uri), arguments.programme, metadata) for uri in arguments.media))
+    kafka.publish(*(make_event(storage.info(uri), arguments.programme, metadata) for uri in arguments.media))
     structlog.get_logger().info("announced", media=len(arguments.media))
     return ExitCode.DONE
 
 
-def arrived(found: ObjectInfo, programme: str = "", metadata: dict[str, str] | None = None) -> MediaArrived:
+def make_event(info: ObjectInfo, programme: str = "", metadata: dict[str, str] | None = None) -> MediaArrived:
     """Return the event for a stored object."""
     return MediaArrived(
-        uri=found.uri,
-        n_bytes=found.size,
-        etag=found.etag,
-        programme=programme or storage.name_of(found.uri).encode("utf-8", "replace").decode(),
+        uri=info.uri,
+        n_bytes=info.size,
+        etag=info.etag,
+        programme=programme or storage.name_of(info.uri).encode("utf-8", "replace").decode(),
         metadata=metadata or {},
         produced_at=datetime.now(UTC),
     )
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise Misconfigured(

@@ -96,8 +96,8 @@ def main(argv: list[str]) -> int:
     def on_signal(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, on_signal)
     try:
         if isinstance(arguments, StreamFeed):
             from tasks.streaming.feed import feed

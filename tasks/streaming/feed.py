@@ -74,19 +74,19 @@ def pcm_blocks(container: InputContainer, block_ms: int) -> Iterator[tuple[bytes
     n_channels = min(stream.channels, 2)
     resampler = AudioResampler(format="s16", layout="mono" if n_channels == 1 else "stereo", rate=rate_hz)
     block_bytes = rate_hz * block_ms // 1000 * 2 * n_channels
-    waiting = bytearray()
+    buffer = bytearray()
     for packet in container.demux(stream):
-        for frame in _decoded(packet):
+        for frame in _decode(packet):
             for part in resampler.resample(frame):
-                waiting += bytes(part.planes[0])[: part.samples * 2 * n_channels]
-        while len(waiting) >= block_bytes:
-            yield bytes(waiting[:block_bytes]), rate_hz, n_channels
-            del waiting[:block_bytes]
-    if waiting:
-        yield bytes(waiting), rate_hz, n_channels
+                buffer += bytes(part.planes[0])[: part.samples * 2 * n_channels]
+        while len(buffer) >= block_bytes:
+            yield bytes(buffer[:block_bytes]), rate_hz, n_channels
+            del buffer[:block_bytes]
+    if buffer:
+        yield bytes(buffer), rate_hz, n_channels
 
 
-def _decoded(packet: Any) -> list[Any]:
+def _decode(packet: Any) -> list[Any]:
     from av.error import FFmpegError
 
     try:
@@ -139,10 +139,10 @@ def feed(address: str, *, session: str, speed: float, block_ms: int, stop: threa
 
     With `blobs`, a URI prefix, blocks are stored below it under the session's name and Kafka carries their URIs. At
     `speed` 1 a block is sent when its last sample has been played, at 0 as fast as Kafka accepts it. The session ends
-    with its input, even if that breaks off, or when `stop` is set.
+    when the input ends or breaks off, or when `stop` is set.
 
     Raises:
-        InputRejected: the input broke off. The audio before is sent, and the session is ended.
+        InputRejected: the input broke off. The audio before that is delivered, and the session is ended.
         ConnectionError: Kafka did not accept the audio.
     """
     from av.error import FFmpegError

@@ -10,7 +10,7 @@ from tasks.transcripts.document import Segment, Speaker, Word
 from tasks.transcripts.sentences import ends_sentence
 from tasks.transcripts.spans import Span, Turn
 
-# A word is ambiguous if the second speaker has this share of the first one's overlap with it,
+# A word is ambiguous if its overlap with the second speaker is at least this share of its overlap with the first,
 _AMBIGUOUS_SHARE = 0.8
 # or if it lies outside all turns and its distances to two speakers differ by less than this.
 _AMBIGUOUS_DISTANCE_MS = 100

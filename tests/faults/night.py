@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tasks import storage
 from tasks.contract import STEPS, Receipt
 from tasks.progress import no_progress
-from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, published_transcript
+from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, read_published_transcript
 from tasks.step import run_step
 
 MAX_TRIES = 40
@@ -107,7 +107,7 @@ def complete_manifests(night: Night) -> list[str]:
 
 def assert_one_complete_set_each(night: Night, n_programmes: int) -> None:
     """Assert that each bulletin of the inbox has one complete transcript set, and that there are no other files."""
-    programmes = [published_transcript(uri)[0].programme for uri in complete_manifests(night)]
+    programmes = [read_published_transcript(uri)[0].programme for uri in complete_manifests(night)]
     assert sorted(programmes) == [f"bulletin-{n:02d}" for n in range(n_programmes)]
     folders = {
         storage.parent(found.uri)

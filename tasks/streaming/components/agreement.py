@@ -19,7 +19,7 @@ def normalise(text: str) -> str:
     return text.casefold().strip(".,?!;:…\"'«»„“”()-–— ")
 
 
-def uncommitted(hypothesis: Sequence[LiveWord], last: LiveWord | None) -> tuple[LiveWord, ...]:
+def select_uncommitted(hypothesis: Sequence[LiveWord], last: LiveWord | None) -> tuple[LiveWord, ...]:
     """Return the words of a hypothesis after `last`, the last committed word."""
     if last is None:
         return tuple(hypothesis)
@@ -30,7 +30,7 @@ def uncommitted(hypothesis: Sequence[LiveWord], last: LiveWord | None) -> tuple[
 
 
 def count_agreed(previous: Sequence[LiveWord], current: Sequence[LiveWord], until_ms: int) -> int:
-    """Return the length of the common prefix of two hypotheses, as far as it ends by `until_ms`."""
+    """Return how many words the common prefix of two hypotheses has, without words that end after `until_ms`."""
     n = 0
     for old, new in zip(previous, current, strict=False):
         if normalise(old.text) != normalise(new.text) or new.end_ms > until_ms:

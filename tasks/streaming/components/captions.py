@@ -25,7 +25,7 @@ from tasks.contract.events import (
     TranscriptFailed,
     TranscriptPublished,
 )
-from tasks.publishing.transcripts import publish_transcript, published_transcript, put_if_absent
+from tasks.publishing.transcripts import publish_transcript, put_if_absent, read_published_transcript
 from tasks.step import code_version
 from tasks.storage.records import read_one
 from tasks.streaming.components import hls
@@ -115,16 +115,16 @@ class CaptionsSession:
         if not state.is_refused:
             yield from self._process(message)
         if message.is_last:
-            yield self._refusal() if state.is_refused else self._publish(message)
+            yield self._make_refusal() if state.is_refused else self._publish(message)
 
     def _process(self, message: LiveWords) -> Iterator[Outgoing]:
         state = self.state
         self._update_turns(message.turns, message.end_ms)
         if message.committed:
-            yield self._caption(CaptionFinal, state.n_final, message.committed, message)
+            yield self._make_caption(CaptionFinal, state.n_final, message.committed, message)
             state.n_final += 1
-        if (pending := _text(message.pending, self._config.language)) != state.partial:
-            yield self._caption(CaptionPartial, state.n_partial, message.pending, message)
+        if (pending := _join_texts(message.pending, self._config.language)) != state.partial:
+            yield self._make_caption(CaptionPartial, state.n_partial, message.pending, message)
             state.n_partial, state.partial = state.n_partial + 1, pending
         state.open += message.committed
         if message.spoken:
@@ -138,14 +138,16 @@ class CaptionsSession:
         if message.is_last:
             self._write_segments(message.end_ms, is_last=True)
 
-    def _caption(self, kind: type[Caption], sequence: int, words: Sequence[LiveWord], message: LiveWords) -> Caption:
+    def _make_caption(
+        self, kind: type[Caption], sequence: int, words: Sequence[LiveWord], message: LiveWords
+    ) -> Caption:
         assigned = self._with_speakers(words, self.state.turns)
         return kind(
             session=self.state.session,
             sequence=sequence,
             start_ms=assigned[0].start_ms if assigned else message.settled_ms,
             end_ms=assigned[-1].end_ms if assigned else message.settled_ms,
-            text=_text(words, self._config.language),
+            text=_join_texts(words, self._config.language),
             words=tuple(
                 CaptionWord(
                     text=word.text,
@@ -160,7 +162,7 @@ class CaptionsSession:
         )
 
     def _update_turns(self, turns: Sequence[LiveTurn], now_ms: int) -> None:
-        """Add turns; they replace the provisional ones from their start on."""
+        """Add turns. They replace the provisional turns that start with or after the earliest of them."""
         state = self.state
         if not turns:
             return
@@ -175,7 +177,7 @@ class CaptionsSession:
 
     @staticmethod
     def _with_speakers(words: Sequence[LiveWord], turns: Sequence[LiveTurn]) -> tuple[Word, ...]:
-        return with_speakers(_words(words), [Turn(t.start_ms, t.end_ms, t.speaker) for t in turns])
+        return with_speakers(_to_words(words), [Turn(t.start_ms, t.end_ms, t.speaker) for t in turns])
 
     def _close_passage(self) -> None:
         """Write the open passage, and cut it into cues."""
@@ -184,7 +186,8 @@ class CaptionsSession:
             return
         passage = Passage(words=state.open, spoken=state.spoken, turns=state.final_turns)
         uri, data = self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n"
-        # Resumed after a crash, a session may differ in a later passage for a moment, but not in the first.
+        # A session resumed after a crash may briefly differ in a later passage, but not in the first: if that differs,
+        # another broadcast has written it.
         if put_if_absent(uri, data) != data and not state.n_passages:
             state.is_refused = True
             log.error("session refused", session=state.session, reason=NAME_IN_USE, passage=uri)
@@ -194,18 +197,18 @@ class CaptionsSession:
             context = (state.before,) if state.before else ()
             words = with_capitals(self._with_speakers(context + state.open, state.turns), self._config.language)
             words = words[len(context) :]
-            for cue in cut(self._transcript(words, words[-1].end_ms)):
-                shown = hls.VttCue.of(cue, state.cue_end_ms)
-                latest_ms = max(words[-1].end_ms + MAX_HOLD_MS, shown.start_ms + 1)
-                shown = shown.model_copy(update={"end_ms": min(shown.end_ms, latest_ms)})
-                state.cues += (shown,)
-                state.cue_end_ms = shown.end_ms
+            for cue in cut(self._make_transcript(words, words[-1].end_ms)):
+                vtt_cue = hls.VttCue.of(cue, state.cue_end_ms)
+                latest_ms = max(words[-1].end_ms + MAX_HOLD_MS, vtt_cue.start_ms + 1)
+                vtt_cue = vtt_cue.model_copy(update={"end_ms": min(vtt_cue.end_ms, latest_ms)})
+                state.cues += (vtt_cue,)
+                state.cue_end_ms = vtt_cue.end_ms
             state.before = state.open[-1]
         state.n_passages += 1
         state.open, state.spoken, state.final_turns = (), (), ()
 
     def _write_segments(self, until_ms: int, is_last: bool = False) -> None:
-        """Write the segments that end by `until_ms`, and the playlist; at the session's end also the partial one."""
+        """Write the segments that end by `until_ms` (with `is_last` also the shorter last one), and the playlist."""
         state = self.state
         n_segments = -(-until_ms // hls.SEGMENT_MS) if is_last else until_ms // hls.SEGMENT_MS
         if n_segments <= state.n_segments and not is_last:
@@ -220,7 +223,7 @@ class CaptionsSession:
             storage.write(uri, hls.playlist(state.n_segments, until_ms if is_last else None))
 
     def _publish(self, message: LiveWords) -> TranscriptPublished:
-        """Publish the whole session as the night does. Its key is that of the audio and the model."""
+        """Publish the whole session as the night does. The key is made of the audio and the model."""
         session = self.state.session
         passages = [
             read_one(Passage, self._uri(f"passages/{number:06d}.json")) for number in range(self.state.n_passages)
@@ -231,10 +234,10 @@ class CaptionsSession:
             with_monotonic_times(self._with_speakers(committed, turns), message.end_ms), self._config.language
         )
         speech = [Span(start_ms=span.start_ms, end_ms=span.end_ms) for passage in passages for span in passage.spoken]
-        transcript = self._transcript(words, message.end_ms, message, tuple(speech), has_speakers=bool(turns))
+        transcript = self._make_transcript(words, message.end_ms, message, tuple(speech), has_speakers=bool(turns))
         key = digest_of({"live": VERSION, "audio": message.digest, "model": message.model_version})
         manifest_uri = publish_transcript(transcript, session, key, self._config.transcripts)
-        manifest, published = published_transcript(manifest_uri)
+        manifest, published = read_published_transcript(manifest_uri)
         return TranscriptPublished(
             produced_at=datetime.now(UTC),
             programme=session,
@@ -247,7 +250,7 @@ class CaptionsSession:
             duration_s=published.media.duration_ms / 1000,
         )
 
-    def _refusal(self) -> TranscriptFailed:
+    def _make_refusal(self) -> TranscriptFailed:
         session = self.state.session
         return TranscriptFailed(
             produced_at=datetime.now(UTC),
@@ -258,7 +261,7 @@ class CaptionsSession:
             detail=NAME_IN_USE,
         )
 
-    def _transcript(
+    def _make_transcript(
         self,
         words: tuple[Word, ...],
         duration_ms: int,
@@ -297,7 +300,7 @@ def _media_uri(session: str) -> str:
     return f"live:{session}"
 
 
-def _words(words: Sequence[LiveWord]) -> tuple[Word, ...]:
+def _to_words(words: Sequence[LiveWord]) -> tuple[Word, ...]:
     return tuple(
         Word(
             text=text,
@@ -312,7 +315,7 @@ def _words(words: Sequence[LiveWord]) -> tuple[Word, ...]:
     )
 
 
-def _text(words: Sequence[LiveWord], language: str) -> str:
+def _join_texts(words: Sequence[LiveWord], language: str) -> str:
     return join((text for word in words if (text := clean(word.text))), language)
 
 

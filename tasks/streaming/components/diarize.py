@@ -67,12 +67,12 @@ class DiarizeSession:
         yield LiveVoices(
             **message.model_dump(exclude={"sequence", "audio"}),
             sequence=state.sequence,
-            turns=tuple(self._turns(message)) if self._embed else (),
+            turns=tuple(self._update_turns(message)) if self._embed else (),
         )
         state.sequence += 1
 
-    def _turns(self, message: LiveFeatures) -> Iterator[LiveTurn]:
-        """Yield all turns of the open utterance after each assignment, and the final ones of utterances that ended."""
+    def _update_turns(self, message: LiveFeatures) -> Iterator[LiveTurn]:
+        """Assign speakers. Yield all turns of the open utterance after each assignment, the final turns at its end."""
         state = self.state
         state.audio = (state.audio + message.audio)[-2 * EMBEDDING_MS * SAMPLES_PER_MS :]
         end_ms = message.start_ms + len(message.speech) * endpointing.WINDOW_MS
@@ -102,10 +102,10 @@ class DiarizeSession:
         speaker = state.turns[-1].speaker if state.turns else ""
         embedded_ms = len(embedded) // SAMPLES_PER_MS
         if embedded_ms >= MIN_EMBEDDING_MS and self._embed is not None:
-            number = state.voices.assign(
+            speaker_index = state.voices.assign(
                 self._embed(embedded), MAX_DISTANCE, may_be_new=embedded_ms >= MIN_NEW_SPEAKER_MS
             )
-            speaker = f"S{number + 1}" if number is not None else speaker
+            speaker = f"S{speaker_index + 1}" if speaker_index is not None else speaker
         if not speaker:
             return
         last = state.turns[-1] if state.turns else None

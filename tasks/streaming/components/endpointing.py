@@ -20,7 +20,7 @@ class EndpointState(State):
     speaks_since_ms: int = -1
     """Start of the open utterance; negative if there is none."""
     silent_since_ms: int = -1
-    """Start of the pause in it; negative if there is none."""
+    """Start of the pause at the end of the open utterance; negative if there is none."""
 
 
 @dataclass(frozen=True)

@@ -75,15 +75,15 @@ class FeaturesSession:
         state, hop = self.state, self._logmel.config.hop_samples
         samples = from_pcm(state.audio)
         lead = min(state.next_frame, self._n_lead)
-        n_known = len(samples) // hop if flush else (len(samples) - self._margin) // hop + 1
-        n_new = max(0, n_known - lead)
+        n_complete = len(samples) // hop if flush else (len(samples) - self._margin) // hop + 1
+        n_new = max(0, n_complete - lead)
         if not n_new:
             return np.zeros((0, self._logmel.config.n_mels), np.float32)
         # One frame per whole hop. Padding lets the last one be computed, and does not reach into it.
         features = self._logmel([np.pad(samples, (0, hop))])[0][lead : lead + n_new]  # (n_new, n_mels)
         state.next_frame += n_new
-        kept = min(state.next_frame, self._n_lead)
-        state.audio = state.audio[2 * hop * (lead + n_new - kept) :]
+        n_kept = min(state.next_frame, self._n_lead)
+        state.audio = state.audio[2 * hop * (lead + n_new - n_kept) :]
         return np.asarray(features.numpy())
 
 

@@ -25,7 +25,7 @@ class VttCue(Frozen):
     def of(cls, cue: Cue, earliest_ms: int) -> VttCue:
         """Convert a cue, delayed to `earliest_ms`, the end of the previous one."""
         start_ms = max(cue.start_ms, earliest_ms)
-        text = "\n".join(escape(line, quote=False) for line in cue.dashed())
+        text = "\n".join(escape(line, quote=False) for line in cue.dashed_lines())
         return cls(start_ms=start_ms, end_ms=max(cue.end_ms, start_ms + 1), text=text)
 
 
@@ -34,7 +34,7 @@ def segment_name(number: int) -> str:
 
 
 def segment(number: int, cues: Iterable[VttCue]) -> bytes:
-    """Return the segment with this number, each `SEGMENT_MS` long. A cue that crosses its end is also in the next one.
+    """Return segment `number`, `SEGMENT_MS` long. A cue that crosses a segment's end is also in the next segment.
 
     Times count from the session's first sample, which is 0 on the transport stream's clock too.
     """

@@ -64,12 +64,12 @@ class PrepareSession:
         if len(samples):
             missing_ms = block.start_ms - state.expected_ms if state.expected_ms >= 0 else math.inf
             if missing_ms > MAX_FILLED_GAP_MS or rate_hz != state.rate_hz:
-                yield from self._emit(self._resampled(flush=True), block, flush=True)
+                yield from self._emit(self._resample(flush=True), block, flush=True)
                 self._begin(block.start_ms, rate_hz)
             elif missing_ms > JITTER_MS:
                 self._append(np.zeros(round(missing_ms * rate_hz / 1000), np.float32))
             self._append(samples)
-        yield from self._emit(self._resampled(flush=block.is_last), block, flush=block.is_last)
+        yield from self._emit(self._resample(flush=block.is_last), block, flush=block.is_last)
 
     def _begin(self, start_ms: int, rate_hz: int) -> None:
         state = self.state
@@ -85,7 +85,7 @@ class PrepareSession:
         state.source += samples.astype("<f4").tobytes()
         state.expected_ms += 1000 * len(samples) / state.rate_hz
 
-    def _resampled(self, flush: bool) -> np.ndarray:
+    def _resample(self, flush: bool) -> np.ndarray:
         """Return all audio that can be resampled with its context, float32, shape (n_samples,).
 
         Works in units that are whole samples at both rates, with a new resampler and context for each call: the saved
@@ -103,8 +103,8 @@ class PrepareSession:
         if end <= state.n_context:
             return np.zeros(0, np.float32)
         resampler = Resampler(state.rate_hz, SAMPLE_RATE_HZ)
-        known = source if flush else source[: n_units * unit_in]
-        resampled = np.concatenate([resampler.push(known), resampler.finish()])
+        to_resample = source if flush else source[: n_units * unit_in]
+        resampled = np.concatenate([resampler.push(to_resample), resampler.finish()])
         first = max(0, end - n_context)
         begin, state.n_context = state.n_context, end - first
         state.source = source[first * unit_in :].tobytes()
@@ -140,7 +140,7 @@ class PrepareSession:
 
 
 def with_fetched_audio(block: AudioBlock) -> AudioBlock:
-    """Return the block with the audio that it references; without any, as lost, if that is unreadable or invalid."""
+    """Return the block with the audio that it references, or without audio if the object is unreadable or invalid."""
     if not block.audio_uri:
         return block
     audio = b""
@@ -162,7 +162,7 @@ def with_fetched_audio(block: AudioBlock) -> AudioBlock:
 
 
 def downmix(block: AudioBlock) -> tuple[np.ndarray, int]:
-    """Return a block's mono samples, float32, shape (n_samples,), and their rate. Empty, as lost, if undecodable."""
+    """Return a block's mono samples, float32, shape (n_samples,), and their rate. Empty if undecodable."""
     if not block.audio:
         return np.zeros(0, np.float32), block.sample_rate_hz
     if block.encoding == "opus":

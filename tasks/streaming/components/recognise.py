@@ -18,7 +18,7 @@ from pydantic import Field
 from tasks.audio import SAMPLES_PER_MS
 from tasks.contract import Misconfigured, Reason
 from tasks.streaming.components import endpointing
-from tasks.streaming.components.agreement import count_agreed, uncommitted, without_overlaps
+from tasks.streaming.components.agreement import count_agreed, select_uncommitted, without_overlaps
 from tasks.streaming.components.endpointing import EndpointState, Utterance
 from tasks.streaming.runtime.messages import LiveSpan, LiveTurn, LiveVoices, LiveWord, LiveWords, State, from_floats
 from tasks.streaming.runtime.session import Component
@@ -56,7 +56,7 @@ class RecogniseState(State):
     hypothesis: tuple[LiveWord, ...] = ()
     """The uncommitted words of the last decoding pass."""
     decoded_ms: int = 0
-    """End of the window at that pass."""
+    """End of the window at the last decoding pass."""
     pause_ms: int = 0
     """End of the last utterance."""
     reported_ms: int = Field(default=0, alias="told_ms")
@@ -122,7 +122,7 @@ class RecogniseSession:
         state = self.state
         end_ms = state.decoded_ms = self._end_ms
         hypothesis = self._decode(end_ms)
-        new = uncommitted(hypothesis, state.last)
+        new = select_uncommitted(hypothesis, state.last)
         n = count_agreed(state.hypothesis, new, end_ms - HOLD_BACK_MS)
         if end_ms - self._begin_ms >= MAX_WINDOW_MS:
             # The window must advance: words on which no two passes agreed, as in crowd noise, are committed too.
@@ -140,7 +140,7 @@ class RecogniseSession:
         """Commit all words of an utterance that has ended."""
         state = self.state
         end_ms = min(utterance.end_ms, self._end_ms) if utterance else self._end_ms
-        committed = self._commit(uncommitted(self._decode(end_ms), state.last)) if utterance else ()
+        committed = self._commit(select_uncommitted(self._decode(end_ms), state.last)) if utterance else ()
         state.hypothesis, state.decoded_ms, state.pause_ms = (), end_ms, end_ms
         state.settled_ms = max(state.settled_ms, end_ms - PADDING_MS)
         self._drop_before(end_ms - CONTEXT_MS)
@@ -159,7 +159,7 @@ class RecogniseSession:
         n_frames = (end_ms - begin_ms) * SAMPLES_PER_MS // self._hop
         frames = torch.from_numpy(self._window[: max(0, n_frames)].copy())  # (n_frames, n_mels)
         features = per_feature_norm(frames, self._engine.features.family)
-        found = self._engine.recognise_features(features, max(0, end_ms - begin_ms))
+        recognised = self._engine.recognise_features(features, max(0, end_ms - begin_ms))
         return tuple(
             LiveWord(
                 text=word.text,
@@ -167,7 +167,7 @@ class RecogniseSession:
                 end_ms=begin_ms + word.end_ms,
                 confidence=round(word.confidence, 4),
             )
-            for word in found.words
+            for word in recognised.words
         )
 
     def _commit(self, words: tuple[LiveWord, ...]) -> tuple[LiveWord, ...]:

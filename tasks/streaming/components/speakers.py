@@ -20,15 +20,17 @@ class SpeakerCentroids(State):
     """Number of embeddings in each centroid, at most `MAX_WEIGHT`."""
 
     def nearest(self, embedding: np.ndarray) -> tuple[int, float]:
-        """Return the nearest speaker and its distance, that of unit vectors, from 0 to 2."""
+        """Return the nearest speaker, and the distance to its centroid on the unit sphere, from 0 to 2."""
         centroids = from_floats(self.centroids, self.dimension)  # (n_speakers, dimension)
         distances = np.linalg.norm(centroids - _unit(embedding), axis=1)  # (n_speakers,)
         best = int(distances.argmin())
         return best, float(distances[best])
 
     def assign(self, embedding: np.ndarray, max_distance: float, may_be_new: bool = True) -> int | None:
-        """Return the speaker of an embedding and update its centroid. One that is too far from all centroids starts a
-        new speaker if it may; else None."""
+        """Return the speaker of an embedding and update the speaker's centroid.
+
+        An embedding too far from all centroids starts a new speaker if `may_be_new`; otherwise it has none.
+        """
         if not self.weights:
             self.dimension = len(embedding)
         else:

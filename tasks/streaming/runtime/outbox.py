@@ -31,7 +31,7 @@ class Outbox:
         self._send(self._component.consumes.TOPIC, session, outgoing.to_bytes(), partition=partition)
 
     def send_snapshot(self, snapshot: Snapshot, session: str, partition: int) -> None:
-        """Save a state. The session's outputs must be delivered before: a restored session does not repeat them."""
+        """Save a state. The session's outputs must have been delivered: a restored session does not repeat them."""
         self._send(self._component.state_topic, session, snapshot.to_bytes(), partition=partition)
 
     def send_dead_letter(self, message: Message, error: str) -> None:

@@ -29,7 +29,7 @@ class OpenSession(Protocol):
 
 @dataclass(frozen=True)
 class IdleTimeout:
-    """After which time without messages a session is ended, and by which message."""
+    """How long a session may be without messages before it is ended, and the message that ends it."""
 
     after_s: float
     last_message: Callable[[str, int], LiveMessage]
@@ -44,9 +44,9 @@ class Component:
     consumes: type[LiveMessage]
     open: OpenSession
     version: int
-    """Raised when saved states can no longer be read."""
+    """Incremented when older saved states can no longer be read."""
     idle_timeout: IdleTimeout | None = None
-    """For the component that reads from feeders. None: only its last message ends a session."""
+    """For the component that reads from feeders. None: only a last message ends a session."""
 
     @property
     def state_topic(self) -> str:

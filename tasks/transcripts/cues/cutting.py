@@ -55,7 +55,7 @@ class Cue:
         """Whether the two lines have different speakers."""
         return len(self.lines) == 2 and self.lines[0].speaker != self.lines[1].speaker
 
-    def dashed(self) -> tuple[str, ...]:
+    def dashed_lines(self) -> tuple[str, ...]:
         """Return the text of the lines, with a leading dash each in a dialogue."""
         return tuple((DASH if self.is_dialogue else "") + line.text for line in self.lines)
 
@@ -68,7 +68,7 @@ def cut(transcript: Transcript, profile: CueProfile = BBC) -> tuple[Cue, ...]:
     coloured = {name for name, colour in speaker_colours(transcript).items() if colour is not Colour.WHITE}
     widths = {name: profile.coloured_line_width if name in coloured else profile.line_width for name in set(speakers)}
     blocks = best_blocks(words, speakers, [widths[name] for name in speakers], transcript.language, profile)
-    spans = _times(words, blocks, profile)
+    spans = _time_cues(words, blocks, profile)
     cues = []
     for block, (start_ms, end_ms) in zip(blocks, spans, strict=True):
         bounds = [(block.first, block.second), (block.second, block.end)]
@@ -82,7 +82,7 @@ def cut(transcript: Transcript, profile: CueProfile = BBC) -> tuple[Cue, ...]:
     return tuple(cues)
 
 
-def _times(words: Sequence[Word], blocks: Sequence[Block], profile: CueProfile) -> list[tuple[int, int]]:
+def _time_cues(words: Sequence[Word], blocks: Sequence[Block], profile: CueProfile) -> list[tuple[int, int]]:
     """Time each cue from its first word for its reading time, at most until the next cue; close short gaps."""
     speed, texts = profile.reading_speed, [word.text for word in words]
     starts_ms: list[int] = []

@@ -59,7 +59,7 @@ class Rendition:
     def coloured_lines(self, cue: Cue) -> tuple[str, ...]:
         """Return the cue's lines for a format with colours: a dialogue needs dashes only if its colours are equal."""
         are_distinct = len({self.colour(line.speaker) for line in cue.lines}) == len(cue.lines)
-        return tuple(line.text for line in cue.lines) if are_distinct else cue.dashed()
+        return tuple(line.text for line in cue.lines) if are_distinct else cue.dashed_lines()
 
     def join(self, words: Iterable[Word]) -> str:
         return join((word.text for word in words), self.transcript.language)

@@ -19,6 +19,6 @@ def write(rendition: Rendition) -> bytes:
     cues = []
     for number, cue in enumerate(rendition.cues, start=1):
         start, end = (hours_to_milliseconds(time_ms, ",") for time_ms in (cue.start_ms, cue.end_ms))
-        text = _TIME.sub("\\1\u2236\\2", "\n".join(cue.dashed()).translate(_LOOK_ALIKES))
+        text = _TIME.sub("\\1\u2236\\2", "\n".join(cue.dashed_lines()).translate(_LOOK_ALIKES))
         cues.append(f"{number}\n{start} --> {end}\n{text}\n")
     return "\n".join(cues).encode()

@@ -37,7 +37,7 @@ _UNKNOWN_DATE = "700101"
 _TELETEXT_LINE_WIDTH = 37
 _N_TELETEXT_COLUMNS = 40
 _N_ROWS = 23
-_LAST_ROW = 22  # of a double-height line, which fills this row and the one below
+_LAST_ROW = 22  # a double-height line fills this row and the one below
 
 _NEW_LINE, _UNUSED = b"\x8a", b"\x8f"
 _DOUBLE_HEIGHT, _START_BOX, _END_BOX = b"\x0d", [b"\x0b", b"\x0b"], [b"\x0a", b"\x0a"]
@@ -103,7 +103,7 @@ def _code_table(rendition: Rendition) -> str:
 
 def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> _Subtitle:
     codes: list[bytes] = []
-    texts = rendition.coloured_lines(cue) if is_teletext else cue.dashed()
+    texts = rendition.coloured_lines(cue) if is_teletext else cue.dashed_lines()
     for line, text in zip(cue.lines, texts, strict=True):
         line_codes, _ = encode(text, table)
         if is_teletext:

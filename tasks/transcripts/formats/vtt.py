@@ -23,7 +23,7 @@ def write(rendition: Rendition) -> bytes:
 
 
 def _payload(rendition: Rendition, cue: Cue) -> str:
-    lines = [escape(text, quote=False) for text in cue.dashed()]
+    lines = [escape(text, quote=False) for text in cue.dashed_lines()]
     if not cue.is_dialogue:
         return _voice_span(rendition, cue.lines[0].speaker, "\n".join(lines))
     return "\n".join(_voice_span(rendition, line.speaker, text) for line, text in zip(cue.lines, lines, strict=True))

@@ -18,7 +18,7 @@ from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
 from tasks.night.records import PUBLISHED, Batch, NightReport, Publication
 from tasks.night.steps.report import batch_rows
-from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
+from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_one, to_lines
 from tests.tasks.night.media import wav
@@ -51,7 +51,7 @@ def test_nights_of_a_station(storage_root: str, two_models: tuple[str, str], spe
     # The copies are one recording: one transcript, recognised once.
     assert rows["news"].transcript == rows["news-again"].transcript
     assert len(station.transcript_sets()) == 2
-    _, transcript = published_transcript(storage.join(rows["news"].transcript, MANIFEST_NAME))
+    _, transcript = read_published_transcript(storage.join(rows["news"].transcript, MANIFEST_NAME))
     assert transcript.media.duration_ms == pytest.approx(len(speech_wav) / 32, abs=30)
     assert transcript.coverage.speech_ms > 2_000
     assert transcript.provenance.engine.startswith("transformers ParakeetForCTC")

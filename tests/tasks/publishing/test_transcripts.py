@@ -12,7 +12,7 @@ from tasks import storage
 from tasks.night.ledger import Ledger, QuarantineRecord
 from tasks.night.transcript_building import build_transcript
 from tasks.publishing import transcripts as publishing
-from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, publish_transcript, published_transcript
+from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, publish_transcript, read_published_transcript
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats import FORMATS
 from tasks.transcripts.formats.rendition import Rendition
@@ -58,7 +58,7 @@ def test_one_prefix_with_every_format_and_the_manifest(storage_root: str) -> Non
     assert set(objects(folder)) == {manifest_uri, *(f"{folder}/news{suffix}" for suffix in FORMATS)}
     assert is_complete(manifest_uri)
     assert storage.read_bytes(f"{folder}/news.txt").decode().split() == ["Good", "evening", "here", "is", "the", "news"]
-    assert published_transcript(manifest_uri)[1] == transcript()
+    assert read_published_transcript(manifest_uri)[1] == transcript()
     assert json.loads(storage.read_bytes(manifest_uri))["media_sha256"] == preparation().sha256
 
 
@@ -98,7 +98,7 @@ def test_after_a_kill_all_formats_derive_from_the_first_canonical_transcript(
     kill_after[0] = 10**9
     manifest_uri = publish_transcript(transcript("other words"), "news", KEY, storage_root)
     assert is_complete(manifest_uri)
-    assert published_transcript(manifest_uri)[1].text == "The first words"
+    assert read_published_transcript(manifest_uri)[1].text == "The first words"
     for uri, data in objects(storage.parent(manifest_uri)).items():
         assert b"other" not in data.lower(), uri
 
@@ -121,7 +121,7 @@ def test_racing_publishers_leave_one_consistent_set(storage_root: str) -> None:
     assert len(set(manifests)) == 1
     assert len(manifests) == n_racers
     assert is_complete(manifests[0])
-    winner = published_transcript(manifests[0])[1]
+    winner = read_published_transcript(manifests[0])[1]
     folder = storage.parent(manifests[0])
     for name, _, data in publishing.render_derived(Rendition(winner), "news"):
         assert storage.read_bytes(f"{folder}/{name}") == data

@@ -15,7 +15,7 @@ from tasks.diarization.diarizer import Diarization, Diarizer
 from tasks.night.ledger import Ledger
 from tasks.night.records import PREPARED, PUBLISHED, Batch, DiarizedProgramme, Preparation, Publication, turns_name
 from tasks.progress import no_progress
-from tasks.publishing.transcripts import MANIFEST_NAME, published_transcript
+from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 from tasks.step import load_result, output_uri, run_step
 from tasks.storage.records import read_lines, read_one, to_lines
 from tasks.transcripts.document import WarningCode
@@ -128,7 +128,7 @@ def publish(root: str, diarized: str, name: str = "news") -> tuple[Publication, 
         no_progress,
     )
     (row,) = read_lines(Publication, output_uri(receipt.result, load_result(receipt.result), PUBLISHED))
-    return row, published_transcript(storage.join(row.transcript, MANIFEST_NAME))[1]
+    return row, read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))[1]
 
 
 def diarized(root: str, *turns: tuple[int, int, str], outcome: Outcome = Outcome.DONE, detail: str = "") -> str:

@@ -18,7 +18,7 @@ from tasks.night.pipeline import Pipeline
 from tasks.night.records import PUBLISHED, Batch, Preparation, Publication, SpeechSpan, SuspectChunk
 from tasks.night.transcript_building import build_transcript
 from tasks.progress import no_progress
-from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, published_transcript
+from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, read_published_transcript
 from tasks.step import load_result, output_uri, run_step
 from tasks.storage.records import read_lines
 from tasks.transcripts.cues.cutting import Limit
@@ -106,7 +106,7 @@ def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
     doubt = SuspectChunk(start_ms=0, end_ms=2_200, reasons=("repeated_words",))
     news = preparation("news", speech=(SpeechSpan(start_ms=0, end_ms=5_000),))
     row = rows(publish(storage_root, before(storage_root, [news], doubts=(doubt,))).result)["news"]
-    _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    _, transcript = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert transcript.text == "Good evening here is the news"
     assert [s.suspect for s in transcript.segments] == [True, False]
     assert row.suspect_s == 2.2
@@ -134,7 +134,7 @@ def test_speech_without_words_is_a_suspect_passage(storage_root: str) -> None:
     """Eleven seconds without a word to mark."""
     doubt = SuspectChunk(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
     row = rows(publish(storage_root, before(storage_root, [preparation("news")], doubts=(doubt,))).result)["news"]
-    _, transcript = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    _, transcript = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     (passage,) = transcript.suspect_passages
     assert (passage.start_ms, passage.end_ms, passage.reasons) == (5_000, 16_000, ("speech_without_words",))
     assert not any(segment.suspect for segment in transcript.segments)
@@ -207,7 +207,7 @@ def test_subtitles_follow_the_rules_of_the_plan(storage_root: str, rules: CueRul
     )
     arguments = before(storage_root, [preparation("news")], PIPELINE.model_copy(update={"cues": rules}), words=calm)
     row = rows(publish(storage_root, arguments).result)["news"]
-    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    manifest, _ = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert (manifest.cues.profile, manifest.cues.beyond) == (rules, 0)
     assert manifest.cues.total == row.cues > 1
     lines = storage.read_bytes(storage.join(row.transcript, "news.srt")).decode().splitlines()
@@ -221,7 +221,7 @@ def test_subtitles_beyond_the_rules_are_counted_and_give_a_warning(storage_root:
     )
     receipt = publish(storage_root, before(storage_root, [preparation("news")], words=quick))
     row = rows(receipt.result)["news"]
-    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    manifest, _ = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert manifest.cues.beyond == row.cues_beyond == row.cues > 1
     assert manifest.cues.limits == {Limit.READING_SPEED: row.cues}
     assert row.detail.endswith(f"{row.cues} of {row.cues} cues break a limit of bbc-37: {row.cues} reading_speed")
@@ -241,7 +241,7 @@ def test_characters_without_a_code_in_ebu_stl_are_remarked_and_many_prevent_the_
     calm = recognised(text).words
     receipt = publish(storage_root, before(storage_root, [preparation("news")], words=calm, covered_ms=19_000))
     row = rows(receipt.result)["news"]
-    manifest, _ = published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    manifest, _ = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert (f"EBU STL has no {n_lost} of" in manifest.remark) == bool(n_lost)
     assert row.detail == "; ".join(filter(None, ["speakers were not told apart: diarization failed", manifest.remark]))
     assert ("news.stl" in {file.name for file in manifest.files}) == has_stl

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.streaming.components.agreement import count_agreed, normalise, uncommitted, without_overlaps
+from tasks.streaming.components.agreement import count_agreed, normalise, select_uncommitted, without_overlaps
 from tasks.streaming.runtime.messages import LiveWord
 
 
@@ -27,12 +27,12 @@ def test_only_the_common_prefix_of_two_hypotheses_is_committed() -> None:
 
 def test_committed_words_are_not_repeated() -> None:
     hypothesis = words("the river will rise")
-    assert [w.text for w in uncommitted(hypothesis, hypothesis[1])] == ["will", "rise"]
+    assert [w.text for w in select_uncommitted(hypothesis, hypothesis[1])] == ["will", "rise"]
     shifted = words("the river will rise", start_ms=60)
-    assert [w.text for w in uncommitted(shifted, hypothesis[1])] == ["will", "rise"]
+    assert [w.text for w in select_uncommitted(shifted, hypothesis[1])] == ["will", "rise"]
     short = (LiveWord(text="a", start_ms=500, end_ms=540, confidence=1),)
     again = (LiveWord(text="a", start_ms=560, end_ms=600, confidence=1),)
-    assert uncommitted(again, short[0]) == ()
+    assert select_uncommitted(again, short[0]) == ()
 
 
 def test_agreement_ignores_punctuation_and_case() -> None:

@@ -14,7 +14,7 @@ from tests.tasks.transcripts.builders import broadcast, speak, transcript, trans
 
 
 def texts(cues: tuple[Cue, ...]) -> list[str]:
-    return ["\n".join(cue.dashed()) for cue in cues]
+    return ["\n".join(cue.dashed_lines()) for cue in cues]
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -161,7 +161,7 @@ def test_scripts_without_spaces_are_timed_by_the_character(
 def test_quick_answers_share_a_cue_with_dashes():
     document = transcript([*speak("Are you sure?", "anna", word_ms=200), *speak("No.", "ben", 700, word_ms=200)])
     (cue,) = cut(document, BBC)
-    assert cue.dashed() == ("- Are you sure?", "- No.")
+    assert cue.dashed_lines() == ("- Are you sure?", "- No.")
     assert [line.speaker for line in cue.lines] == ["anna", "ben"]
 
 

@@ -28,7 +28,7 @@ def written(document: Transcript, suffix: str) -> str:
 
 
 def cue_texts(cues: tuple[Cue, ...]) -> list[tuple[int, int, str]]:
-    return [(cue.start_ms, cue.end_ms, "\n".join(cue.dashed())) for cue in cues]
+    return [(cue.start_ms, cue.end_ms, "\n".join(cue.dashed_lines())) for cue in cues]
 
 
 def hostile() -> Transcript:
