@@ -123,7 +123,7 @@ with DAG(
             item=name,
             prepared=prepared.output,
             model="{{ params.match_model }}",
-            skip_without="model",
+            skip_if_argument_is_empty="model",
         )
         extracted = step(
             "extract-features",

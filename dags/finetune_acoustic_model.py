@@ -145,5 +145,5 @@ with DAG(
         promote=XComArg(decision, "promote"),
         decided_by=XComArg(decision, "decided_by"),
         outlets=[CHAMPION],
-        skip_if_no="promoted",
+        skip_if_label_is_no="promoted",
     )

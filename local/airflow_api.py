@@ -62,7 +62,7 @@ class Health:
     components: dict[str, tuple[str, float]]
 
     def is_healthy_since(self, service: str, started_at: float) -> bool:
-        """Whether the service is healthy by a heartbeat since its start, not by one of its predecessor."""
+        """Whether the service is healthy by a heartbeat since `started_at`; an older one is that of its predecessor."""
         status, heartbeat = self.components.get(service.replace("-", "_"), ("", 0.0))
         return status == "healthy" and heartbeat >= started_at
 
@@ -133,21 +133,21 @@ class AirflowApi:
 
     def task_instances(self, run: DagRun) -> list[TaskInstance]:
         """All task instances of a run, one for each map index."""
-        found: list[TaskInstance] = []
+        instances: list[TaskInstance] = []
         while True:
-            page = self._get(f"{_run_path(run.dag_id, run.dag_run_id)}/taskInstances", limit=500, offset=len(found))
-            found += [TaskInstance(**instance) for instance in page["task_instances"]]
-            if not page["task_instances"] or len(found) >= page["total_entries"]:
-                return found
+            page = self._get(f"{_run_path(run.dag_id, run.dag_run_id)}/taskInstances", limit=500, offset=len(instances))
+            instances += [TaskInstance(**instance) for instance in page["task_instances"]]
+            if not page["task_instances"] or len(instances) >= page["total_entries"]:
+                return instances
 
     def runs_caused_by(self, run: DagRun, dag_id: str) -> list[str]:
         """Ids of the runs of `dag_id` triggered by asset events of `run`."""
         events = self._get("/api/v2/assets/events", source_dag_id=run.dag_id, source_run_id=run.dag_run_id, limit=100)
         return [
-            caused["run_id"]
+            triggered["run_id"]
             for event in events["asset_events"]
-            for caused in event["created_dagruns"]
-            if caused["dag_id"] == dag_id
+            for triggered in event["created_dagruns"]
+            if triggered["dag_id"] == dag_id
         ]
 
     def url(self, run: DagRun, instance: TaskInstance | None = None) -> str:
@@ -173,7 +173,7 @@ class AirflowApi:
         return self._request("GET", path, params=query)
 
     def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        """Send a JSON body; returns the response's."""
+        """Send a JSON body, and return the body of the response."""
         return self._request(method, path, json=body)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
@@ -220,7 +220,7 @@ def _run_path(dag_id: str, run_id: str) -> str:
 
 
 def topological_order(downstream: dict[str, list[str]]) -> list[str]:
-    """The tasks in topological order, otherwise in that of `downstream`, which maps each task to those after it."""
+    """Return the tasks in topological order, ties as in `downstream`, which maps a task to those after it."""
     n_upstream = dict.fromkeys(downstream, 0)
     for names in downstream.values():
         for name in names:

@@ -1,4 +1,4 @@
-"""Prerequisites of the demo, checked first so that an error does not appear only after ten minutes."""
+"""Prerequisites of the demo, checked first: otherwise an error might appear only after ten minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIN_FREE_MEMORY_BYTES = 3 * 1024**3
 
 
 def check_prerequisites(installation: Installation) -> list[str]:
-    """Check what the demo needs. Returns warnings, which do not stop it.
+    """Check what the demo needs. Return warnings, which do not stop the demo.
 
     Raises:
         UserError: something is missing; the message says how to get it.
@@ -24,11 +24,11 @@ def check_prerequisites(installation: Installation) -> list[str]:
     _require_packages()
     _require_disk(installation.home)
     _require_base_model(installation.settings.base_model)
-    for name, place in (
+    for variable, uri in (
         ("AIRSCRIPT_CORPUS", installation.settings.corpus),
         ("AIRSCRIPT_INBOX", installation.settings.inbox),
     ):
-        _require_files(installation, name, place)
+        _require_files(installation, variable, uri)
     available = psutil.virtual_memory().available
     if available < MIN_FREE_MEMORY_BYTES:
         return [f"only {_gib(available)} of memory are free; below {_gib(MIN_FREE_MEMORY_BYTES)} the demo may be slow"]
@@ -62,11 +62,11 @@ def _require_base_model(base: str) -> None:
         )
 
 
-def _require_files(installation: Installation, variable: str, place: str) -> None:
+def _require_files(installation: Installation, variable: str, uri: str) -> None:
     """A folder chosen by the user must contain files; the demo fills the default ones."""
-    if place.startswith(f"{installation.settings.storage}/") or not place.startswith("file://"):
+    if uri.startswith(f"{installation.settings.storage}/") or not uri.startswith("file://"):
         return
-    folder = path_of(place)
+    folder = path_of(uri)
     if not folder.is_dir():
         raise UserError(f"{variable}={folder}: no such folder")
     if not any(path.is_file() for path in folder.rglob("*")):

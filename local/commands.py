@@ -83,8 +83,8 @@ def login_help(installation: Installation) -> str:
 def run(name: str) -> int:
     """Run a command; a `UserError` becomes a message on standard error."""
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else LOG_WIDTH)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _interrupt)
     try:
         return COMMANDS[name](Installation.from_environment(), console)
     except UserError as error:
@@ -97,5 +97,5 @@ def run(name: str) -> int:
         return INTERRUPTED
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -39,9 +39,9 @@ class Lock:
             self._file = None
 
     def interrupt_holder(self) -> bool:
-        """Send SIGTERM to the lock's holder and wait for it to end. Returns whether there was one.
+        """Send SIGTERM to the lock's holder and wait for it to end. Return whether there was a holder.
 
-        The pid cannot be a stranger's: the lock is held, so its holder is alive.
+        The pid cannot belong to another process: the lock is held, so its holder is alive.
         """
         if self._acquire():
             self.__exit__(None, None, None)

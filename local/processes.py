@@ -1,7 +1,8 @@
 """Background processes with a record on disk, so that a later command finds them again.
 
-A process is identified by its pid and creation time, so a reused pid is recognised; its descendants by the session that
-it leads. Steps have their own sessions and are identified by the receipts folder in their argument vector.
+A process is identified by its pid and creation time, so a reused pid is recognised. Its descendants are identified by
+the session that it leads. Steps have their own sessions and are identified by the receipts folder in their argument
+vector.
 """
 
 from __future__ import annotations
@@ -91,40 +92,40 @@ def write(record: Record, folder: Path) -> None:
 
 def records(folder: Path) -> dict[str, Record]:
     """All recorded services, alive or not, by name."""
-    found = (Record.read(path) for path in sorted(folder.glob("*.json")))
-    return {record.name: record for record in found if record is not None}
+    all_records = (Record.read(path) for path in sorted(folder.glob("*.json")))
+    return {record.name: record for record in all_records if record is not None}
 
 
 def members(record: Record) -> list[psutil.Process]:
     """The service's process, its session and all descendants, even if the session leader has died."""
-    found: dict[int, psutil.Process] = {}
+    by_pid: dict[int, psutil.Process] = {}
     if record.is_alive:
         leader = psutil.Process(record.pid)
-        found[leader.pid] = leader
-        found |= {child.pid: child for child in leader.children(recursive=True)}
+        by_pid[leader.pid] = leader
+        by_pid |= {child.pid: child for child in leader.children(recursive=True)}
     for process in psutil.process_iter():
         try:
             # The kernel does not reuse a session's id as a pid while the session has members.
             in_session = os.getsid(process.pid) == record.pid
             if in_session and process.create_time() >= record.born - CREATION_TOLERANCE_S:
-                found[process.pid] = process
-                found |= {child.pid: child for child in process.children(recursive=True)}
+                by_pid[process.pid] = process
+                by_pid |= {child.pid: child for child in process.children(recursive=True)}
         except (psutil.Error, OSError):
             continue
-    return [process for process in found.values() if _is_live(process)]
+    return [process for process in by_pid.values() if _is_live(process)]
 
 
 def step_processes(receipts: str) -> list[psutil.Process]:
     """Steps (`python -m tasks …`) that write their receipt below the URI `receipts`, and their descendants."""
     flag = f"--receipt={receipts.rstrip('/')}/"
-    found: dict[int, psutil.Process] = {}
+    by_pid: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
             if any(word.startswith(flag) for word in process.cmdline()):
-                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
+                by_pid |= {member.pid: member for member in (process, *process.children(recursive=True))}
         except (psutil.Error, OSError):
             continue
-    return [process for process in found.values() if _is_live(process)]
+    return [process for process in by_pid.values() if _is_live(process)]
 
 
 def stop(processes: list[psutil.Process], grace_s: float) -> list[psutil.Process]:

@@ -157,7 +157,7 @@ class Services:
         write_private(self.installation.airflow_home / "passwords.json", f'{{"{USER}": "{password}"}}')
 
     def _start(self, name: str, started_by: str) -> float:
-        """Start a service; returns its start in seconds since the epoch."""
+        """Start a service, and return the time of its start in seconds since the epoch."""
         recorded = self.records().get(name)
         if recorded is not None:
             # Stop what a crashed service left behind: the old scheduler's workers would run beside the new one's.
@@ -261,12 +261,12 @@ class Services:
             [name for name in chosen if name == "scheduler"],
             [name for name in chosen if name != "scheduler"],
         ):
-            found = [process for name in batch for process in processes.members(recorded[name])]
+            to_stop = [process for name in batch for process in processes.members(recorded[name])]
             if "scheduler" in batch:
-                found += processes.step_processes(f"{self.installation.settings.storage}/runs")
+                to_stop += processes.step_processes(f"{self.installation.settings.storage}/runs")
             stopped += [name for name in batch if recorded[name].is_alive]
             grace_s = STEP_GRACE_S if "scheduler" in batch else SERVER_GRACE_S
-            processes.stop(list({process.pid: process for process in found}.values()), grace_s)
+            processes.stop(list({process.pid: process for process in to_stop}.values()), grace_s)
             for name in batch:
                 (self.folder / f"{name}.json").unlink(missing_ok=True)
         return tuple(stopped)

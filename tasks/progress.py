@@ -1,7 +1,7 @@
 """Progress as a parameter: library code calls a hook, and the command line decides how it is displayed.
 
-On a terminal as a bar; in a log as one line every `AIRSCRIPT_PROGRESS_SECONDS` (60); beside a receipt as a small JSON
-object that the launcher can read while the step runs.
+A terminal shows bars. A log gets one line every `AIRSCRIPT_PROGRESS_SECONDS` (60), and a small JSON object beside the
+receipt tells the launcher the progress while the step runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPORT_EVERY_S = 2.0
 
 
 class ProgressHook(Protocol):
-    """Called by a step as it advances. Cheap enough to call for every item."""
+    """A step calls this as it advances. It is cheap enough to call for every item."""
 
     def __call__(self, stage: str, completed: float, total: float | None, unit: str = "", detail: str = "") -> None: ...
 
@@ -40,7 +40,7 @@ class LogProgress:
         self._step, self._receipt = step, receipt
         self._every_s = float(os.environ.get("AIRSCRIPT_PROGRESS_SECONDS", LOG_EVERY_S))
         self._started: dict[str, tuple[float, float]] = {}
-        """By stage, the time of its first call and what was completed then: a resumed step does not begin at 0."""
+        """Time of each stage's first call, and what was completed by then: a resumed step does not begin at 0."""
         self._logged = self._reported = 0.0
 
     def __call__(self, stage: str, completed: float, total: float | None, unit: str = "", detail: str = "") -> None:

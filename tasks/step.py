@@ -2,15 +2,17 @@
 
 A step is a module with
 
-    VERSION: int                                        raised when its output would change
-    def inputs(arguments) -> dict[str, str]             digests of what it reads; cheap, or a `StepInputs`
-    def run(arguments, context) -> StepOutput           the work
+    VERSION: int                                            raised when its output would change
+    def inputs(arguments) -> dict[str, str] | StepInputs    digests of what it reads; must be cheap
+    def run(arguments, context) -> StepOutput               the work
 
-Outputs lie in `<output>/<key16>/<attempt>/`, so two attempts never write the same object. `result.json` beside these
-folders is written only if absent, so one attempt wins and the other returns the winner's result.
+Outputs are written to `<output>/<key16>/<attempt>/` (`key16`: the key's first 16 characters), so two attempts never
+write the same object. `result.json` beside these folders is written only if absent, so one attempt wins and the other
+returns the winner's result.
 
-If items failed for a transient reason but the step did not, the result serves the downstream steps and is not cached:
-it is written to `result-<attempt>.json`, the key stays free, and the next run tries those items again.
+If the step succeeds although some of its items failed for a transient reason, its result is passed on but not cached:
+it is written to `result-<attempt>.json`, so the key has no result, and the next run tries those items again. A result
+that replaces one with missing `external_uris` is written in the same way.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from tasks import storage
 from tasks.contract import (
     RESULT_NAME,
     Artifact,
-    ExitCode,
     InputRejected,
     MappedItem,
     Misconfigured,
@@ -60,7 +61,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step's `run` returns: facts for the result. Its output objects are published already."""
+    """What a step's `run` returns: the facts for `result.json`. By then the step has published its output objects."""
 
     items: tuple[MappedItem, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
@@ -68,18 +69,21 @@ class StepOutput:
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     n_retryable: int = 0
-    """Items that failed for a transient reason. With any, the result is not cached; rejections do not count."""
+    """Items that failed for a transient reason; rejected items do not count. If any did, the result is not cached."""
     external_uris: tuple[str, ...] = ()
     """Objects published outside the step's folder. If one is missing later, the step runs again."""
 
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What a step's `inputs` returns if `run` needs more of what it found than the digests, and must not look twice."""
+    """What a step's `inputs` may return instead of a dict: the digests, and the listing from which they were made.
+
+    `run` then works on this listing instead of listing again, when something may have changed.
+    """
 
     digests: dict[str, str]
-    found: Any
-    """Becomes `StepContext.found`: what `run` works on is exactly what the key was made of."""
+    listing: Any = None
+    """Passed to `run` as `StepContext.listing`."""
 
 
 class StepModule(Protocol):
@@ -99,16 +103,16 @@ class StepContext:
     """What a step is given besides its arguments."""
 
     prefix: str
-    """`<output>/<key16>`: the step's folder, shared by all attempts (checkpoints lie here)."""
+    """`<output>/<key16>`: the step's folder, shared by all attempts; checkpoints are here."""
     attempt: str
     scratch: Path
     """A local folder, removed after the step."""
     progress: ProgressHook
     key: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
-    """What the step's `inputs` returned; part of the key."""
-    found: Any = None
-    """`StepInputs.found`."""
+    """The digests that the step's `inputs` returned; part of the key."""
+    listing: Any = None
+    """`StepInputs.listing`."""
     outputs: dict[str, Artifact] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by SIGTERM inside `graceful()`."""
@@ -166,7 +170,7 @@ def load_result(uri: str) -> StepResult:
         return StepResult.from_bytes(storage.read_bytes(uri))
     except InputRejected as error:
         raise InputRejected(
-            "no result there, so the step did not happen",
+            "no result there: the step has not run, or has not finished",
             reason=error.reason,
             subject=uri,
             next_step="run the step before this one",
@@ -197,13 +201,13 @@ def run_step(definition: StepDefinition, arguments: StepArguments, progress: Pro
     """Run a step or return its cached result, and write the receipt that the arguments ask for.
 
     Raises:
-        StepError: the step failed; the receipt is written before.
+        StepError: the step failed. Its receipt has already been written.
     """
     started = time.monotonic()
     try:
         receipt = _run(definition, arguments, progress, started)
-    except BaseException as fault:
-        error = _as_step_error(fault)
+    except BaseException as exception:
+        error = _as_step_error(exception)
         receipt = Receipt(
             step=definition.name,
             status=Status.FAILED,
@@ -213,7 +217,7 @@ def run_step(definition: StepDefinition, arguments: StepArguments, progress: Pro
             error=str(error),
         )
         _write_receipt(arguments, receipt)
-        raise error from fault
+        raise error from exception
     _write_receipt(arguments, receipt)
     return receipt
 
@@ -221,15 +225,15 @@ def run_step(definition: StepDefinition, arguments: StepArguments, progress: Pro
 def _run(definition: StepDefinition, arguments: StepArguments, progress: ProgressHook, started: float) -> Receipt:
     step: StepModule = import_module(definition.module)  # type: ignore[assignment]
     returned = step.inputs(arguments)
-    step_inputs = returned if isinstance(returned, StepInputs) else StepInputs(returned, None)
-    inputs = step_inputs.digests
-    key = step_key(definition, step.VERSION, arguments, inputs)
+    inputs = returned if isinstance(returned, StepInputs) else StepInputs(returned)
+    key = step_key(definition, step.VERSION, arguments, inputs.digests)
     prefix = storage.join(arguments.output, key[:16])
     result_uri = storage.join(prefix, RESULT_NAME)
-    has_result = storage.exists(result_uri)
-    if has_result and all(map(storage.exists, (cached := load_result(result_uri)).elsewhere)):
-        return _receipt(result_uri, cached, Status.CACHED, time.monotonic() - started)
+    previous = load_result(result_uri) if storage.exists(result_uri) else None
+    if previous is not None and all(map(storage.exists, previous.external_uris)):
+        return _receipt(result_uri, previous, Status.CACHED, time.monotonic() - started)
 
+    # From here on, `previous` is a result that cannot be reused: an object outside the step's folder is missing.
     attempt = secrets.token_hex(4)
     log.info("step starts", step=definition.name, key=key[:16], output=prefix)
     with scratch_folder(definition.name) as scratch:
@@ -239,42 +243,59 @@ def _run(definition: StepDefinition, arguments: StepArguments, progress: Progres
             scratch=scratch,
             progress=progress,
             key=key,
-            inputs=inputs,
-            found=step_inputs.found,
+            inputs=inputs.digests,
+            listing=inputs.listing,
         )
         try:
             with _sigterm(context.on_sigterm):
                 output = step.run(arguments, context)
         except Exception:
-            # Another attempt may have finished first and removed files that this one was using.
-            if has_result or not storage.exists(result_uri):
+            # Another attempt may have finished first and deleted shared files, such as checkpoints, that this one used.
+            if previous is not None or not storage.exists(result_uri):
                 raise
-            return _receipt(result_uri, load_result(result_uri), Status.CACHED, time.monotonic() - started)
-    result = StepResult(
+            return _cached_receipt(result_uri, started)
+
+    result = _make_result(definition, step.VERSION, arguments, context, output, started)
+    # `result.json` is never overwritten, and must not exist while items are to be tried again.
+    if previous is not None or (output.n_retryable and not storage.exists(result_uri)):
+        result_uri = storage.join(prefix, f"result-{attempt}.json")
+    try:
+        storage.write(result_uri, result.to_bytes(), create=True)
+    except storage.AlreadyExists:
+        return _cached_receipt(result_uri, started)
+    return _receipt(result_uri, result, Status.DONE, result.seconds)
+
+
+def _make_result(
+    definition: StepDefinition,
+    version: int,
+    arguments: StepArguments,
+    context: StepContext,
+    output: StepOutput,
+    started: float,
+) -> StepResult:
+    return StepResult(
         step=definition.name,
-        step_version=step.VERSION,
-        key=key,
+        step_version=version,
+        key=context.key,
         arguments=arguments.canonical(),
-        inputs=inputs,
+        inputs=context.inputs,
         outputs=context.outputs,
         items=output.items,
         counts=output.counts,
         metrics=output.metrics,
         labels=output.labels,
         warnings=output.warnings,
-        faults=output.n_retryable,
-        elsewhere=output.external_uris,
+        n_retryable=output.n_retryable,
+        external_uris=output.external_uris,
         seconds=round(time.monotonic() - started, 3),
         finished_at=datetime.now(UTC),
         code_version=code_version(),
     )
-    if has_result or (output.n_retryable and not storage.exists(result_uri)):
-        result_uri = storage.join(prefix, f"result-{attempt}.json")
-    try:
-        storage.write(result_uri, result.to_bytes(), create=True)
-    except storage.AlreadyExists:
-        return _receipt(result_uri, load_result(result_uri), Status.CACHED, time.monotonic() - started)
-    return _receipt(result_uri, result, Status.DONE, result.seconds)
+
+
+def _cached_receipt(uri: str, started: float) -> Receipt:
+    return _receipt(uri, load_result(uri), Status.CACHED, time.monotonic() - started)
 
 
 def _receipt(uri: str, result: StepResult, status: Status, seconds: float) -> Receipt:
@@ -296,34 +317,37 @@ def _write_receipt(arguments: StepArguments, receipt: Receipt) -> None:
         storage.write(arguments.receipt, receipt.model_dump_json().encode() + b"\n")
 
 
-def _as_step_error(fault: BaseException) -> StepError:
+def _as_step_error(exception: BaseException) -> StepError:
     """Convert any exception to a StepError, so that exit code and receipt agree."""
-    if isinstance(fault, StepError):
-        return fault
-    if storage.is_disk_full(fault):
+    if isinstance(exception, StepError):
+        return exception
+    if storage.is_disk_full(exception):
         return StepError(
             "no space left",
             reason=Reason.DISK_FULL,
-            subject=str(fault),
+            subject=str(exception),
             next_step="free some space, then start again",
         )
-    if isinstance(fault, KeyboardInterrupt):
+    if isinstance(exception, KeyboardInterrupt):
         return Preempted("interrupted")
-    if isinstance(fault, MemoryError):
+    if isinstance(exception, MemoryError):
         return StepError("out of memory", reason=Reason.MEMORY_LIMIT, next_step="give the step a larger profile")
-    if isinstance(fault, ModuleNotFoundError):
+    if isinstance(exception, ModuleNotFoundError):
         return Misconfigured(
-            str(fault),
+            str(exception),
             reason=Reason.INVALID_ARGUMENT,
             subject="environment",
             next_step="install the worker extra: pip install 'airscript[worker]'",
         )
-    return StepError(f"{type(fault).__name__}: {fault}", reason=Reason.INTERNAL_ERROR)
+    return StepError(f"{type(exception).__name__}: {exception}", reason=Reason.INTERNAL_ERROR)
 
 
 @contextlib.contextmanager
 def _sigterm(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Install `handler` for SIGTERM inside the block. Does nothing outside the main thread, which alone may set one."""
+    """Install `handler` for SIGTERM inside the block.
+
+    In other threads it does nothing: Python allows signal handlers in the main thread only.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -348,15 +372,3 @@ def code_version() -> str:
         check=False,
     )
     return f"{version}+{git.stdout.strip()}" if git.returncode == 0 and git.stdout.strip() else version
-
-
-__all__ = [
-    "ExitCode",
-    "StepContext",
-    "StepOutput",
-    "item_uris",
-    "load_result",
-    "output_uri",
-    "run_step",
-    "step_key",
-]

@@ -37,7 +37,7 @@ def night_ended(context: Mapping[str, Any]) -> None:
 
 
 def alert_text(run: str, report: Receipt | None, failed: bool) -> str:
-    """The alert for a finished night; empty if none is needed. `report`: the receipt of report-night."""
+    """Return the alert for a finished night; empty if none is needed. `report`: the receipt of report-night."""
     if report is None or not report.result:
         return f"{run} failed before its report was written" if failed else ""
     names = [*(o for o in Outcome if not o.is_done), WITHOUT_SPEAKERS]
@@ -79,5 +79,5 @@ def send(text: str) -> None:
     try:
         httpx.post(url, json={"text": text}, timeout=POST_TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as error:
-        # The type only: the error's text has the URL, which is a secret.
+        # Only the type: the text contains the URL, which is a secret.
         log.error("the alert could not be posted", error=f"{type(error).__name__}")

@@ -33,7 +33,7 @@ def arrivals_asset() -> Asset:
 
 @task(retries=3, retry_delay=RETRY_DELAY)
 def choose_arrived(**context: Any) -> list[str]:
-    """URIs of the media that arrived since the last run, without duplicates; empty for a run started by hand."""
+    """Return the URIs of media that arrived since the last run, without duplicates; empty for a manual run."""
     events = context["triggering_asset_events"] or {}
     payloads = [event.extra["payload"] for name in events for event in events[name] if "payload" in event.extra]
     return sorted({str(payload["uri"]) for payload in payloads})
@@ -41,7 +41,7 @@ def choose_arrived(**context: Any) -> list[str]:
 
 @task(inlets=[DATASET], retries=3, retry_delay=RETRY_DELAY)
 def choose_dataset(**context: Any) -> str:
-    """The manifest to train on: the form's, else that of the event that started the run, else the newest."""
+    """Return the manifest to train on: from the form, else from the event that started the run, else the newest."""
     if chosen := context["params"]["dataset"]:
         return str(chosen)
     events = context["triggering_asset_events"].get(DATASET) or context["inlet_events"][DATASET]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RETRIES = 24
 """Airflow's own limit, higher than any in the retry policy: when the scheduler dies, each of its running tasks loses a
-try without the policy being asked."""
+try without a call of the policy."""
 RETRY_DELAY = timedelta(seconds=15)
 MAX_DELAY = timedelta(minutes=2)
 
@@ -36,13 +36,13 @@ class StepFailure(Exception):
     """One attempt of a step failed."""
 
     max_failures = 3
-    """The task instance fails for good with this many failures of the type."""
+    """With this many failures of its type, the task instance fails for good."""
     delay = timedelta(seconds=30)
-    """Before the second try; doubled each time, up to `MAX_DELAY`."""
+    """Delay before the second try; it doubles with each further one, up to `MAX_DELAY`."""
 
 
 class StepFailed(StepFailure):
-    """A bug or a machine fault."""
+    """A bug or a fault of the machine."""
 
 
 class StepPreempted(StepFailure):
@@ -75,9 +75,9 @@ class StepMisconfigured(StepFailure):
 
 
 def failure_from_exit_code(exit_code: int, receipt: Receipt | None) -> StepFailure:
-    """The failure that a process's exit code means, with the message of its receipt.
+    """Return the failure that a process's exit code stands for, with the message of its receipt.
 
-    A receipt with another exit code is ignored: it is of another attempt.
+    A receipt with another exit code is ignored: another attempt wrote it.
     """
     if receipt is not None and receipt.exit_code != exit_code:
         receipt = None
@@ -95,7 +95,7 @@ def failure_from_exit_code(exit_code: int, receipt: Receipt | None) -> StepFailu
 
 
 def failure_from_pod(pod: V1Pod | None, container: str, receipt: Receipt | None) -> StepFailure:
-    """The failure that a pod's final status means. Without a pod: it was deleted, which is a preemption."""
+    """Return the failure that a pod's final status stands for. `pod` is None if the pod was deleted: a preemption."""
     if pod is None:
         return StepPreempted("the pod is gone")
     name, status = pod.metadata.name, pod.status
@@ -108,7 +108,7 @@ def failure_from_pod(pod: V1Pod | None, container: str, receipt: Receipt | None)
     if status.reason == "DeadlineExceeded":
         return StepFailed(f"{cause}: it ran longer than its profile's deadline")
     if status.reason == "Evicted" and "exceeds" in (status.message or ""):
-        # Evicted for using more scratch than its profile allows: no preemption, the next pod would do the same.
+        # Evicted for using more scratch than its profile allows. No preemption: the next pod would be evicted too.
         return StepFailed(cause)
     disrupted = any(c.type == "DisruptionTarget" and c.status == "True" for c in status.conditions or [])
     if status.reason in _PREEMPTION_REASONS or disrupted:
@@ -127,13 +127,13 @@ ATTEMPTS_KEY = "failed_attempts"
 
 
 def failed_attempts(context: Context | None) -> Counter[str]:
-    """Failures of this task instance by type since it was last cleared, from Airflow's task state store."""
+    """Return how often this task instance failed since it was last cleared, by type (Airflow's task state store)."""
     store: Any = (context or {}).get("task_state_store")
     return Counter((store.get(attempts_key(context)) if store is not None else None) or {})
 
 
 def attempts_key(context: Context | None) -> str:
-    """Key of the counts. Clearing a task does not empty the store but raises `max_tries`, so the key contains it."""
+    """Return the key of the counts. It contains `max_tries`, which clearing a task raises; the store is not emptied."""
     ti = (context or {}).get("ti")
     return f"{ATTEMPTS_KEY}_{ti.max_tries}" if ti is not None else ATTEMPTS_KEY
 
@@ -145,7 +145,7 @@ class StepRetryPolicy(RetryPolicy):
         self,
         exception: BaseException,
         try_number: int,
-        max_tries: int,  # noqa: ARG002  Airflow enforces it itself
+        max_tries: int,  # noqa: ARG002  Airflow enforces this limit itself
         context: Context | None = None,
     ) -> RetryDecision:
         kind = _failure_type(exception)
@@ -158,7 +158,7 @@ class StepRetryPolicy(RetryPolicy):
 
 def _failure_type(exception: BaseException) -> type[StepFailure]:
     if isinstance(exception, XComNotFound):
-        return StepMisconfigured  # the upstream task has no such output, and will not get one in this run
+        return StepMisconfigured  # the upstream task has no such output, and none will appear in this run
     return type(exception) if isinstance(exception, StepFailure) else StepFailed
 
 

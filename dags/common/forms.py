@@ -1,4 +1,4 @@
-"""Airflow forms built from the contract's models: a `Param` has the default, bounds and description of its field."""
+"""Airflow forms built from the contract's models: a `Param` has the default, bounds and description of a field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYWORDS = ("type", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum"
 
 @dataclass(frozen=True)
 class FormField:
-    """What a form says differently from the contract; the rest comes from the model's field."""
+    """Where a form differs from the contract; the rest comes from the model's field."""
 
     title: str
     description: str = ""
@@ -27,26 +27,26 @@ class FormField:
 def params_of(
     model: type[BaseModel], fields: Mapping[str, str | FormField], *, inherited_from: str = ""
 ) -> dict[str, Param]:
-    """The `Param` of each of the model's `fields`, given with its title or as a `FormField`, in this order.
+    """Return a `Param` for each of `fields`, in this order; the values are titles or `FormField`s.
 
-    With `inherited_from` every field starts empty, and an empty field takes the value of what is named there.
+    With `inherited_from`, such as "the preset", every field starts empty, and an empty field takes that one's value.
     """
     schema = model.model_json_schema()
     params = {}
     for name, shown in fields.items():
         form = FormField(shown) if isinstance(shown, str) else shown
-        given = schema["properties"][name]
-        kind, nullable = _resolve(given, schema.get("$defs", {}))
-        constraints = {keyword: kind[keyword] for keyword in _KEYWORDS if keyword in kind}
-        described = given["description"]
-        description = form.description or described[0].upper() + described[1:]
+        field_schema = schema["properties"][name]
+        type_schema, nullable = _resolve(field_schema, schema.get("$defs", {}))
+        constraints = {keyword: type_schema[keyword] for keyword in _KEYWORDS if keyword in type_schema}
+        help_text = field_schema["description"]
+        description = form.description or help_text[0].upper() + help_text[1:]
         if inherited_from:
             description = f"{description}; empty takes {inherited_from}'s"
             constraints = _optional(constraints, f"as {inherited_from}")
         elif nullable:
-            constraints["type"] = ["null", kind["type"]]
+            constraints["type"] = ["null", type_schema["type"]]
         params[name] = Param(
-            given.get("default") if form.default is None else form.default,
+            field_schema.get("default") if form.default is None else form.default,
             title=form.title,
             description=description,
             **constraints | dict(form.schema),
@@ -55,16 +55,16 @@ def params_of(
 
 
 def template_arguments(fields: Iterable[str]) -> dict[str, Any]:
-    """Step arguments that take the values of the form's fields of the same names."""
+    """Return step arguments as templates that take the values of the form's fields of the same names."""
     return {name: f"{{{{ params.{name} }}}}" for name in fields}
 
 
-def _resolve(given: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A field's own schema without references and `null`, and whether it may be null."""
-    kind, *null = given.get("anyOf", [given])
-    if "$ref" in kind:
-        kind = definitions[kind["$ref"].rpartition("/")[2]]
-    return dict(kind), bool(null)
+def _resolve(field_schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the schema of a field's type, without references and `null`, and whether the field may be null."""
+    type_schema, *null = field_schema.get("anyOf", [field_schema])
+    if "$ref" in type_schema:
+        type_schema = definitions[type_schema["$ref"].rpartition("/")[2]]
+    return dict(type_schema), bool(null)
 
 
 def _optional(constraints: Mapping[str, Any], empty: str) -> dict[str, Any]:

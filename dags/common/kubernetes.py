@@ -42,15 +42,16 @@ USER_ID = 10001
 SPOT_TRIES = 3
 """After this many preemptions a step runs on demand."""
 LOG_EVERY_S = 60
-"""Interval at which the pod's log is fetched, the same as that of the steps' progress lines. Each fetch resumes the
-task, which costs seconds of processor time on the scheduler's machine."""
+"""How often the pod's log is fetched; the steps log their progress at the same interval. For each fetch the deferred
+task leaves the triggerer and runs on a worker, which costs seconds of CPU time."""
 
 
 class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
     """Run a step in a pod of its profile.
 
-    Success is decided by the receipt, not by the pod's state: a task whose process is terminated deletes its pod and
-    would be recorded as success (apache/airflow #71202, #73006). Failures have types, see `failures.py`.
+    The receipt decides about success, not the pod's state. When Airflow terminates the task's process, `on_kill`
+    deletes the pod, and the provider then records the task as successful (apache/airflow #71202, #73006). Failures are
+    raised as the exception types of `failures.py`, which decide how often a task is retried.
     """
 
     template_fields = (*KubernetesPodOperator.template_fields, *StepLauncher.step_fields)
@@ -61,10 +62,11 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         step: str,
         step_arguments: dict[str, Any],
         item: Any = "",
-        skip_if_no: str = "",
-        skip_without: str = "",
+        skip_if_label_is_no: str = "",
+        skip_if_argument_is_empty: str = "",
         **kwargs: Any,
     ) -> None:
+        """Parameters as in `dags.common.step.step`; others are the provider's."""
         placement = PLACEMENTS[step]
         profile = placement.profile
         super().__init__(
@@ -79,7 +81,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
                 "airscript.io/team": settings().team,
             },
             service_account_name=placement.service_account,
-            # IRSA projects its own token for AWS; a step does not use Kubernetes' API.
+            # IRSA mounts its own token for AWS; steps do not call the Kubernetes API.
             automount_service_account_token=False,
             env_vars=[k8s.V1EnvVar(name=name, value=value) for name, value in _environment().items()],
             env_from=_secret_environment(),
@@ -110,14 +112,14 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             deferrable=True,
             poll_interval=10,
             logging_interval=LOG_EVERY_S,
-            # The next try after a restart reattaches to the running pod.
+            # If the worker dies, the next try reattaches to the running pod.
             durable=True,
-            # A retry would reattach to a finished pod that was kept.
+            # Not kept: a retry would reattach to the finished pod.
             on_finish_action="delete_pod",
             log_events_on_failure=True,
             # The spec contains the environment, which must not be logged.
             log_pod_spec_on_failure=False,
-            # No XCom sidecar: results are in storage. Set to True after the pod's end, to push the return value.
+            # No XCom sidecar: results are in storage. `_conclude` sets this to True, so that Airflow pushes the value.
             do_xcom_push=False,
             container_name_log_prefix_enabled=False,
             **kwargs,
@@ -125,8 +127,8 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         self.step = step
         self.step_arguments = step_arguments
         self.item = item
-        self.skip_if_no = skip_if_no
-        self.skip_without = skip_without
+        self.skip_if_label_is_no = skip_if_label_is_no
+        self.skip_if_argument_is_empty = skip_if_argument_is_empty
 
     def profile(self, context: Context | None) -> Profile:
         """The step's profile, or its fallback after earlier failures: larger, or on demand instead of Spot."""
@@ -135,6 +137,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         if failures[StepOutOfMemory.__name__] and profile.larger:
             return PROFILES[profile.larger]
         ti = (context or {}).get("ti")
+        # Airflow's `max_tries` counts retries: try number `max_tries + 1` is the last. Without retries, Spot is enough.
         last_try = ti is not None and 0 < ti.max_tries < ti.try_number
         if profile.on_demand and (failures[StepPreempted.__name__] >= SPOT_TRIES or last_try):
             return PROFILES[profile.on_demand]
@@ -189,13 +192,15 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
     def execute(self, context: Context) -> Any:
         """Start the pod or reattach to a running one, then defer."""
-        with self._typed_failures(context):
+        with self._convert_failures(context):
             super().execute(context)
+        # Deferring raises TaskDeferred, a BaseException that passes through. This line is reached if the pod had ended
+        # already, so that the provider did not defer, or if an exception was ignored because of a successful receipt.
         return self._conclude(context)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> Any:
-        """Continue after the pod's end."""
-        with self._typed_failures(context):
+        """Continue after an event of the trigger: conclude if the pod has ended, else fetch its log and defer again."""
+        with self._convert_failures(context):
             super().trigger_reentry(context, event)
         return self._conclude(context)
 
@@ -206,21 +211,25 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         xcom_result: dict[str, Any] | None = None,
         context: Context | None = None,
     ) -> None:
-        """Read the pod once more before it is deleted: the reason of its end may appear late in its status."""
-        last = self._read_pod(remote_pod or pod) if not self._killed else None
+        """Read the pod once more before deleting it: its status may give the reason of its end late."""
+        final_pod = None if self._killed else self._read_pod(remote_pod or pod)
         try:
             super().cleanup(pod, remote_pod, xcom_result, context)
         except AirflowSkipException:
             raise
         except Exception as error:
             assert context is not None
-            if last is None and remote_pod.status.phase in PodPhase.terminal_states:
-                last = remote_pod  # deleted after its end
-            raise failure_from_pod(last, CONTAINER, self._receipt(context)) from error
+            if final_pod is None and remote_pod.status.phase in PodPhase.terminal_states:
+                # The pod has been deleted since, but the copy that the trigger returned is final.
+                final_pod = remote_pod
+            raise failure_from_pod(final_pod, CONTAINER, self._receipt(context)) from error
 
     @contextmanager
-    def _typed_failures(self, context: Context) -> Iterator[None]:
-        """Convert exceptions to the step's failure types, and ignore them if the receipt reports success."""
+    def _convert_failures(self, context: Context) -> Iterator[None]:
+        """Ignore an exception if the receipt reports success; otherwise convert it to a type of `failures.py`.
+
+        A task that was killed fails as StepPreempted even without an exception.
+        """
         try:
             yield
         except Exception as error:
@@ -240,7 +249,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
     def _conclude(self, context: Context) -> Any:
         value = self.conclude(context, self._receipt(context))
-        # The task runner reads this next: without it the return value is not pushed, and nothing can be mapped over it.
+        # The task runner reads this flag next. Without it, no return value is pushed and later tasks cannot be mapped.
         self.do_xcom_push = True
         return value
 
@@ -259,7 +268,7 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
 
 
 def _secret_environment() -> list[k8s.V1EnvFromSource]:
-    """Credentials by reference, for storage that knows no roles of service accounts."""
+    """Credentials from a Kubernetes Secret, for storage without IAM roles for service accounts (not AWS)."""
     name = settings().pod_secret
     return [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name))] if name else []
 

@@ -1,4 +1,4 @@
-"""What both operators share: the step's argument vector, and turning its receipt into XCom, logs and asset events."""
+"""What both operators share: building a step's argument vector, and turning its receipt into XCom and asset events."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class StepLauncher(Operator):
     step: str
     step_arguments: dict[str, Any]
     item: Any
-    skip_if_no: str
-    skip_without: str
+    skip_if_label_is_no: str
+    skip_if_argument_is_empty: str
 
     step_fields: Sequence[str] = ("step_arguments", "item")
 
@@ -55,21 +55,22 @@ class StepLauncher(Operator):
             name: _as_tuple(value) if get_origin(fields[name].annotation) is tuple else value
             for name, value in self.step_arguments.items()
         }
-        places = {
+        locations = {
             "output": f"{settings().storage}/work/{self.step}",
             "receipt": self.receipt_uri(context),
         }
         try:
-            return self.definition.arguments.model_validate(given | places)
+            return self.definition.arguments.model_validate(given | locations)
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
             raise StepMisconfigured(f"{self.step}: {problems}") from None
 
     def pre_execute(self, context: Context) -> None:
-        """Skip the task if its argument `skip_without` is empty. Airflow calls this after rendering templates."""
+        """Skip the task if the argument named in `skip_if_argument_is_empty` is empty. Its template is rendered."""
         super().pre_execute(context)
-        if self.skip_without and not getattr(self.validate_arguments(context), self.skip_without):
-            raise AirflowSkipException(f"{self.step}: no {self.skip_without}, so there is nothing to do")
+        name = self.skip_if_argument_is_empty
+        if name and not getattr(self.validate_arguments(context), name):
+            raise AirflowSkipException(f"{self.step}: no {name}, so there is nothing to do")
 
     def command(self, context: Context) -> list[str]:
         """The interpreter's arguments, the same in a process and in a pod: `-m tasks scan-corpus --…`."""
@@ -80,7 +81,7 @@ class StepLauncher(Operator):
 
         Raises:
             StepFailed: the receipt is missing or reports a failure.
-            AirflowSkipException: the result's label `skip_if_no` is `no`, so that no asset event is emitted.
+            AirflowSkipException: the label named by `skip_if_label_is_no` is `no`, so that no asset event is emitted.
         """
         if receipt is None or receipt.status is Status.FAILED:
             problem = "reports a failure" if receipt else "is missing"
@@ -105,8 +106,8 @@ class StepLauncher(Operator):
                 context["ti"].xcom_push(key, value)
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {"result": receipt.result, **facts}
-        if self.skip_if_no and receipt.labels.get(self.skip_if_no) == "no":
-            raise AirflowSkipException(f"{self.step}: {self.skip_if_no}: no")
+        if self.skip_if_label_is_no and receipt.labels.get(self.skip_if_label_is_no) == "no":
+            raise AirflowSkipException(f"{self.step}: {self.skip_if_label_is_no}: no")
         items = [item.model_dump() for item in receipt.items]
         return items if self.definition.fans_out else receipt.result
 

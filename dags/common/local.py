@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 GRACE_S = 20.0
-"""From SIGTERM to SIGKILL: time to save a checkpoint."""
+"""Time from SIGTERM to SIGKILL, in which a step saves a checkpoint."""
 
 
 class LocalStepOperator(StepLauncher, BaseOperator):
     """Run a step with the worker environment's interpreter.
 
-    The process runs in its own session and ends with this task, however that ends: see `process_guard.py`. Its log
+    The process runs in its own session and ends with this task, however the task ends: see `process_guard.py`. Its log
     lines become the task's. Unlike a pod, it has no limits on memory or cores.
     """
 
@@ -40,16 +40,16 @@ class LocalStepOperator(StepLauncher, BaseOperator):
         step: str,
         step_arguments: dict[str, Any],
         item: Any = "",
-        skip_if_no: str = "",
-        skip_without: str = "",
+        skip_if_label_is_no: str = "",
+        skip_if_argument_is_empty: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.step = step
         self.step_arguments = step_arguments
         self.item = item
-        self.skip_if_no = skip_if_no
-        self.skip_without = skip_without
+        self.skip_if_label_is_no = skip_if_label_is_no
+        self.skip_if_argument_is_empty = skip_if_argument_is_empty
         self.process: GuardedProcess | None = None
         self._killed = False
 
@@ -82,7 +82,7 @@ class LocalStepOperator(StepLauncher, BaseOperator):
 
 
 def step_environment() -> dict[str, str]:
-    """This process's environment without Airflow's settings and secrets."""
+    """Return this process's environment without Airflow's settings and secrets."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_CONN"))
     }
@@ -90,7 +90,7 @@ def step_environment() -> dict[str, str]:
 
 
 def parse_log_line(line: str) -> tuple[int, str]:
-    """Level and text of a line of structured log; other lines (tracebacks, a library's prints) unchanged, as INFO."""
+    """Return level and text of a structured log line; other lines (tracebacks, prints) unchanged, as INFO."""
     try:
         record = json.loads(line) if line.startswith("{") else None
     except ValueError:

@@ -40,7 +40,7 @@ class GuardedProcess:
         )
 
     def lines(self) -> Iterator[str]:
-        """The lines of the command's stdout and stderr, until it has ended."""
+        """Yield the lines of the command's stdout and stderr until the command ends."""
         assert self._process.stdout
         for line in self._process.stdout:
             yield line.rstrip()
@@ -66,12 +66,12 @@ class GuardedProcess:
 
 def run_guarded(command: Sequence[str], grace_s: float) -> int:
     """Run the command until it ends or standard input is closed. Returns its exit code, 128 + n for signal n."""
-    # Self-pipe: signals become bytes in it, so that one select() waits for everything.
+    # Self-pipe: signals arrive as bytes in a pipe, so that one select() waits for everything.
     wake, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     signal.set_wakeup_fd(wake_writer)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: None)
     try:
         child = subprocess.Popen(
             command,
@@ -106,10 +106,10 @@ def run_guarded(command: Sequence[str], grace_s: float) -> int:
 
 
 def _forward(output: int) -> bool:
-    """Forward a chunk of the command's output. False at its end.
+    """Forward a chunk of the command's output. Return False at the end of the output.
 
-    The guard stands between, so that a command whose parent has died can still save its state: writing to a pipe
-    without a reader would raise an error in it.
+    The output passes through the guard, so that a command whose parent has died can still save its state: writing to a
+    pipe without a reader would raise an error in the command.
     """
     chunk = rest = os.read(output, _CHUNK_BYTES)
     with contextlib.suppress(BrokenPipeError):
@@ -118,9 +118,9 @@ def _forward(output: int) -> bool:
     return bool(chunk)
 
 
-def _signal_group(group: int, number: int) -> None:
+def _signal_group(group: int, signum: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
+        os.killpg(group, signum)
 
 
 def _shell_code(code: int) -> int:

@@ -29,7 +29,7 @@ class Profile:
 
     name: str
     cpu: str
-    """Requested cores. No limit: throttling would leave cores idle."""
+    """Requested cores. There is no limit: throttling would leave cores idle."""
     memory: str
     """Request and limit."""
     scratch: str
@@ -38,9 +38,9 @@ class Profile:
     deadline: timedelta
     """The kubelet ends the pod after this time, even if Airflow is down."""
     grace_s: int = 100
-    """From SIGTERM to SIGKILL. A Spot node gives 120 s of notice in total."""
+    """Time from SIGTERM to SIGKILL. A Spot node gives 120 s of notice in total."""
     start_timeout_s: int = 900
-    """Limit for a new node to join, and again for the image to be pulled."""
+    """Time limit for a new node to join, and once more for the image to be pulled."""
     gpus: int = 0
     large_gpu: bool = False
     """Needs a GPU of 48 GB. Those nodes are tainted, so that nothing else runs on them."""
@@ -174,7 +174,7 @@ DEFAULT_PROFILES = {
 
 
 def override_profiles(profiles: Mapping[str, Profile], path: str) -> dict[str, Profile]:
-    """The profiles with the fields of the YAML file at `path` replaced; unchanged without a path.
+    """Return the profiles with the fields in the YAML file at `path` replaced; unchanged without a path.
 
     Raises:
         ValueError: the file is missing or malformed, or has an unknown profile or field, or an invalid value.
@@ -198,8 +198,8 @@ def override_profiles(profiles: Mapping[str, Profile], path: str) -> dict[str, P
             raise ValueError(f"unknown profile or field: {', '.join(unknown)}; the profiles are {', '.join(profiles)}")
         validate = TypeAdapter(Profile).validate_python
         changed = {name: validate(asdict(profiles[name]) | fields) for name, fields in changes.items()}
-        named = [p.on_demand for p in changed.values()] + [p.larger for p in changed.values()]
-        if missing := [name for name in named if name and name not in profiles]:
+        fallbacks = [p.on_demand for p in changed.values()] + [p.larger for p in changed.values()]
+        if missing := [name for name in fallbacks if name and name not in profiles]:
             raise ValueError(f"unknown profile: {', '.join(missing)}; the profiles are {', '.join(profiles)}")
     except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f"AIRSCRIPT_PROFILES={path}: {error}") from None

@@ -1,4 +1,4 @@
-"""Receipts as the orchestrator sees them: where a task's attempts write them, reading and deleting."""
+"""The receipts of Airflow's tasks: their URIs, reading and deleting them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def receipt_uri(storage: str, context: Context) -> str:
-    """`<storage>/runs/<dag_id>/<run_id>/<task_id>[-<map_index>].json`, shared by all tries of the task.
+    """Return `<storage>/runs/<dag_id>/<run_id>/<task_id>[-<map_index>].json`.
 
-    Shared, because a pod may outlive the try that started it: the next try reattaches to it.
+    All tries of the task share it, because a pod may outlive the try that started it: the next try reattaches.
     """
     ti = context["ti"]
     mapped = f"-{ti.map_index}" if ti.map_index is not None and ti.map_index >= 0 else ""
@@ -24,12 +24,12 @@ def receipt_uri(storage: str, context: Context) -> str:
 
 
 def task_receipt_uri(storage: str, dag_id: str, run_id: str, task: str) -> str:
-    """The receipt of any task of any run. `task`: its id, with `-<map_index>` if it is mapped."""
+    """Return the URI of any task's receipt. `task`: the task's id, with `-<map_index>` if it is mapped."""
     return f"{storage}/runs/{dag_id}/{run_folder(run_id)}/{task}.json"
 
 
 def read_receipt(uri: str) -> Receipt | None:
-    """The receipt, or None before the first attempt has ended."""
+    """Read a receipt; None before the first attempt has ended."""
     try:
         return Receipt.model_validate_json(receipt_path(uri).read_bytes())
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def read_receipt(uri: str) -> Receipt | None:
 
 
 def delete_receipt(uri: str) -> None:
-    """Delete an earlier attempt's receipt, so that it is not taken for this one's.
+    """Delete an earlier attempt's receipt, so that it is not mistaken for this attempt's.
 
     Raises:
         PermissionError: the receipt still exists. s3fs ignores a missing permission to delete.
@@ -58,5 +58,5 @@ def receipt_path(uri: str) -> Any:
 
 
 def run_folder(run_id: str) -> str:
-    """A run id without characters that are special in URIs and shells, such as `:` and `+`."""
+    """Return a run id without characters that are special in URIs and shells, such as `:` and `+`."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", run_id)

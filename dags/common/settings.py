@@ -94,9 +94,9 @@ def settings() -> Settings:
     return Settings.from_environment()
 
 
-def as_uri(place: str) -> str:
-    """`place` as a URI without a trailing slash; a folder's path becomes a `file://` URI."""
-    return place.rstrip("/") if "://" in place else Path(place).expanduser().absolute().as_uri()
+def as_uri(location: str) -> str:
+    """Return `location` as a URI without a trailing slash; a folder's path becomes a `file://` URI."""
+    return location.rstrip("/") if "://" in location else Path(location).expanduser().absolute().as_uri()
 
 
 def _runtime(name: str) -> Runtime:
@@ -106,7 +106,7 @@ def _runtime(name: str) -> Runtime:
 
 
 def _image(environ: Mapping[str, str], variable: str, name: str) -> str:
-    """A worker image. It must have a version or a digest, so that a pod's code can be identified later."""
+    """Return a worker image. A version or a digest is required, so that a pod's code can be identified later."""
     image = environ.get(variable) or f"airscript/{name}:{version('airscript')}"
     tag = image.rsplit("/", 1)[-1].partition(":")[2]
     if not tag or tag == "latest":

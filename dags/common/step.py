@@ -26,16 +26,16 @@ def step(
     item: Any = "",
     outlets: Sequence[Asset] = (),
     trigger_rule: str = "all_success",
-    skip_if_no: str = "",
-    skip_without: str = "",
+    skip_if_label_is_no: str = "",
+    skip_if_argument_is_empty: str = "",
     **arguments: Any,
 ) -> BaseOperator:
     """A task that runs the step `name` with `arguments`.
 
     Arguments may be values, templates, outputs of other tasks, or arguments of a mapped task group. `item` names a
-    mapped task after its shard or batch. `skip_if_no`: if the result's label of this name is `no`, the task ends as
-    skipped and its outlets emit no event. `skip_without`: if the argument of this name is empty, the task is skipped
-    without launching anything.
+    mapped task after its shard or batch. `skip_if_label_is_no` names a label of the result: if it is `no`, the task
+    ends as skipped and its outlets emit no event. `skip_if_argument_is_empty` names an argument of the step: if it is
+    empty, the task is skipped without launching anything.
 
     Raises:
         ValueError: an unknown or missing argument; raised while the DAG file is parsed.
@@ -53,8 +53,8 @@ def step(
         step=name,
         step_arguments=arguments,
         item=item,
-        skip_if_no=skip_if_no,
-        skip_without=skip_without,
+        skip_if_label_is_no=skip_if_label_is_no,
+        skip_if_argument_is_empty=skip_if_argument_is_empty,
         outlets=list(outlets),
         trigger_rule=trigger_rule,
         retries=RETRIES,

@@ -18,20 +18,20 @@ _REFERENCE = {"minLength": 1}
 
 
 def form(inbox: str) -> dict[str, Param]:
-    """The parameters of a transcription run; `inbox` is the description of the first."""
-    places = settings()
+    """Return the parameters of a transcription run. `inbox`: the description of the inbox's field."""
+    defaults = settings()
     return params_of(
         PlanNight,
         {
-            "inbox": FormField("Inbox", inbox, places.inbox, _URI),
-            "transcripts": FormField("Transcripts", default=places.transcripts, schema=_URI),
+            "inbox": FormField("Inbox", inbox, defaults.inbox, _URI),
+            "transcripts": FormField("Transcripts", default=defaults.transcripts, schema=_URI),
             "model": FormField(
                 "Model", "models:/name@alias, models:/name/version, a folder or an s3:// prefix", schema=_REFERENCE
             ),
             "diarizer": FormField(
                 "Diarizer",
                 "Diarization pipeline: embedded, a folder, an s3:// prefix or a pyannote model's hub name",
-                places.diarizer,
+                defaults.diarizer,
                 _REFERENCE | {"examples": ["embedded", "s3://models/speaker-diarization-community-1"]},
             ),
             "language": FormField("Language", schema={"examples": ["auto", "en", "de", "cy"]}),
@@ -87,5 +87,5 @@ def transcribe(plan: Any, name: str) -> None:
         trigger_rule="all_done",
     )
     report.operator_extra_links = (ReportLink(),)
-    # The run takes its state from its last tasks. Without this one it would be green because the report succeeded.
+    # The last tasks decide the run's state. Without this one, a run with failed batches would count as successful.
     [published, report] >> EmptyOperator(task_id="night_complete", trigger_rule="none_failed")

@@ -55,8 +55,8 @@ class Baseline:
         """
         definition = STEPS[name]
         receipt = f"{self.installation.settings.storage}/runs/{RUN}/{name}.json"
-        given = {**arguments, "output": f"{self.installation.settings.storage}/work/{name}", "receipt": receipt}
-        command = [sys.executable, *definition.command(to_argv(definition.arguments.model_validate(given)))]
+        values = {**arguments, "output": f"{self.installation.settings.storage}/work/{name}", "receipt": receipt}
+        command = [sys.executable, *definition.command(to_argv(definition.arguments.model_validate(values)))]
         log: Path = self.installation.logs / RUN / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as sink:

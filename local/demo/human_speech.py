@@ -82,8 +82,8 @@ def write_corpus_and_inbox(speech: Path, corpus: Path, inbox: Path, references: 
     entries: list[dict[str, object]] = []
     for name, group in by_speaker(recordings):
         for part in write_programme(corpus / f"{name}.flac", speech, group):
-            place = {"audio_filepath": f"{name}.flac", "offset": part.start_s, "duration": part.duration_s}
-            entries.append({**place, "text": part.recording.text, "speaker": name})
+            segment = {"audio_filepath": f"{name}.flac", "offset": part.start_s, "duration": part.duration_s}
+            entries.append({**segment, "text": part.recording.text, "speaker": name})
     (corpus / "manifest.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
     inbox_s = 0.0
@@ -111,13 +111,13 @@ def by_source(recordings: Iterable[Recording]) -> Iterator[tuple[str, list[Recor
             groups[recording.source].append(recording)
     for source, held_out in sorted(groups.items()):
         batch: list[Recording] = []
-        number = 1
+        index = 1
         for recording in sorted(held_out, key=lambda r: (str(r.speaker), r.path)):
             if batch and sum(r.duration or 0.0 for r in [*batch, recording]) > PROGRAMME_S:
-                yield f"{source}-{number}", batch
-                batch, number = [], number + 1
+                yield f"{source}-{index}", batch
+                batch, index = [], index + 1
             batch.append(recording)
-        yield f"{source}-{number}", batch
+        yield f"{source}-{index}", batch
 
 
 def write_programme(path: Path, speech: Path, recordings: Iterable[Recording]) -> Iterator[Part]:

@@ -124,8 +124,8 @@ class Demo:
         if not ours:
             return
         began = time.monotonic()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave services running
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not leave services running
         # Printing fails if the terminal was closed, which is one of the reasons to stop.
         with contextlib.suppress(OSError):
             self._print("stopping the demo's services")

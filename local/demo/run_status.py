@@ -29,7 +29,7 @@ class StepReports:
 
     @classmethod
     def read(cls, folder: Path, tasks: Iterable[str]) -> StepReports:
-        """Read a run's receipts folder. Files that are being replaced, or are of no task, are skipped."""
+        """Read a run's receipts folder. Files that are being replaced, or belong to no task, are skipped."""
         receipts: dict[Key, Receipt] = {}
         progress: dict[Key, ProgressReport] = {}
         known = set(tasks)
@@ -55,7 +55,7 @@ class StepReports:
 def key_of(name: str, tasks: set[str]) -> Key | None:
     """Task and map index of a file name: `prepare-3.progress.json` is `("prepare", 3)`.
 
-    Task ids may contain hyphens and digits, so a name counts as mapped only if the rest of it is a task.
+    Task ids may contain hyphens and digits, so a name counts as mapped only if the part before the index is a task.
     """
     stem = name.removesuffix(PROGRESS_SUFFIX) if name.endswith(PROGRESS_SUFFIX) else name.removesuffix(".json")
     if stem in tasks:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from local.demo.display import seconds
 from local.demo.night_results import NightScore, ProgrammeResult, ProgrammeScore, shown_path
-from tasks.contract import Outcome, Receipt
+from tasks.contract import Outcome, Reason, Receipt
 
 SPLITS = ("train", "validation", "test")
 
@@ -36,7 +36,7 @@ def model_lines(
 ) -> list[str]:
     """Version, WER on the test split before and after fine-tuning, and the decision on its promotion."""
     metrics = evaluated.metrics
-    interval = f" (95 % between {percent(metrics['wer_low'])} and {percent(metrics['wer_high'])})"
+    interval = f" (95 % CI {percent(metrics['wer_low'])} to {percent(metrics['wer_high'])})"
     was = f"{percent(before)} before, " if before is not None else ""
     lines = [f"WER on the dataset's test split: {was}{percent(metrics['wer'])} after fine-tuning{interval}"]
     if registered:
@@ -86,15 +86,18 @@ def percent(rate: float) -> str:
 
 
 def _status(result: ProgrammeResult) -> str:
-    status = result.outcome.value.replace("_", " ")
-    return f"{status} ({result.reason.value.replace('_', ' ')})" if result.reason else status
+    outcome, reason = result.outcome, result.reason
+    if outcome is Outcome.DONE_NO_SPEECH:
+        outcome, reason = Outcome.DONE, reason or Reason.NO_SPEECH
+    status = outcome.value.replace("_", " ")
+    return f"{status} ({reason.value.replace('_', ' ')})" if reason else status
 
 
 def _wer(score: ProgrammeScore | None) -> str:
     if score is None:
         return ""
     if score.wer is None:  # the reference has no words
-        return f"{score.errors} hallucinated" if score.errors else "no speech"
+        return f"{score.errors} hallucinated" if score.errors else "-"
     return percent(score.wer)
 
 

@@ -1,4 +1,4 @@
-"""The arguments of every step: set by a DAG, parsed by the step's process from its command line.
+"""The argument models of all steps: set by a DAG, parsed by the step's process from its command line.
 
 Docstrings and descriptions are what `--help` and the Airflow forms show. Fields are flat: text, numbers, booleans, and
 sequences of these. Fields that do not affect the output (`OPERATIONAL`) are left out of the step's key.
@@ -18,16 +18,16 @@ OptionalInt = Annotated[int | None, _empty_is_none]
 OptionalFloat = Annotated[float | None, _empty_is_none]
 OptionalBool = Annotated[bool | None, _empty_is_none]
 
-OPERATIONAL = frozenset({"output", "receipt", "workers", "tracking"})
+OPERATIONAL = frozenset({"output", "receipt", "workers"})
 
 
 class StepArguments(BaseModel):
-    """Arguments of every step."""
+    """Base class: the arguments that all steps have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    output: str = Field(description="URI prefix; the step writes to a folder below it that is named by its key")
-    receipt: OptionalText = Field("", description="URI of the receipt: how the attempt ended, for its launcher")
+    output: str = Field(description="URI prefix; the step writes to a folder below it, named after the step's key")
+    receipt: OptionalText = Field("", description="URI of the receipt, which tells the launcher how the attempt ended")
 
     def canonical(self) -> dict[str, Any]:
         """Return the arguments that determine the output, as part of the step's key."""
@@ -37,16 +37,17 @@ class StepArguments(BaseModel):
 # ---- corpus → dataset -------------------------------------------------------------------------------------------
 
 
-class ReadsByContent(StepArguments):
-    """Arguments whose inputs enter the key by digest: their URIs (`LOCATIONS`) are left out.
+class ContentKeyed(StepArguments):
+    """Arguments of a step that is cached by the content of its inputs, not by their URIs.
 
-    So two scans that produce the same shard share its prepared audio.
+    The fields in `NOT_IN_KEY` are left out of the key; digests of what they point to are in it. Two scans that produce
+    the same shard therefore share its prepared audio.
     """
 
-    LOCATIONS: ClassVar[frozenset[str]] = frozenset()
+    NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset()
 
     def canonical(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude=set(OPERATIONAL | self.LOCATIONS))
+        return self.model_dump(mode="json", exclude=set(OPERATIONAL | self.NOT_IN_KEY))
 
 
 class ScanCorpus(StepArguments):
@@ -59,10 +60,10 @@ class ScanCorpus(StepArguments):
     test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes in the test split")
 
 
-class PrepareCorpus(ReadsByContent):
-    """Decode the media of one shard and cut them into utterances along their transcripts."""
+class PrepareCorpus(ContentKeyed):
+    """Decode the media of one shard and cut them into utterances at the times in their transcripts."""
 
-    LOCATIONS = frozenset({"shard"})
+    NOT_IN_KEY = frozenset({"shard"})
 
     shard: str = Field(description="URI of one shard's list of programmes, written by scan-corpus")
     language: str = Field("en", description="language of the transcripts (BCP 47)")
@@ -74,28 +75,32 @@ class PrepareCorpus(ReadsByContent):
         None, ge=0, description="index of the channel, or of an MXF's mono track, from 0; empty: downmix all"
     )
     max_lost_share: float = Field(
-        0.1, ge=0, le=1, description="reject media of which a larger share is damaged or missing"
+        0.1, ge=0, le=1, description="reject a file if more than this share of its audio is damaged or missing"
     )
-    min_duration_s: float = Field(0.3, gt=0, description="drop shorter utterances")
-    max_duration_s: float = Field(20.0, gt=0, description="drop longer utterances")
-    join_duration_s: float = Field(12.0, ge=0, description="join consecutive captions up to this duration")
-    min_characters_per_s: float = Field(1.0, ge=0, description="drop utterances with fewer characters per second")
-    max_characters_per_s: float = Field(25.0, gt=0, description="drop utterances with more characters per second")
+    min_duration_s: float = Field(0.3, gt=0, description="drop utterances shorter than this, in seconds")
+    max_duration_s: float = Field(20.0, gt=0, description="drop utterances longer than this, in seconds")
+    join_duration_s: float = Field(12.0, ge=0, description="join consecutive captions up to this duration, in seconds")
+    min_characters_per_s: float = Field(
+        1.0, ge=0, description="drop utterances with fewer characters per second than this"
+    )
+    max_characters_per_s: float = Field(
+        25.0, gt=0, description="drop utterances with more characters per second than this"
+    )
 
 
-class MatchCaptions(ReadsByContent):
+class MatchCaptions(ContentKeyed):
     """Recognise the utterances of one shard and measure the character error against their captions."""
 
-    LOCATIONS = frozenset({"prepared", "model"})
+    NOT_IN_KEY = frozenset({"prepared", "model"})
 
     prepared: str = Field(description="URI of prepare-corpus's result.json")
     model: OptionalText = Field(description="recogniser: models:/name@alias, a folder, an s3:// prefix or a hub name")
 
 
-class ExtractFeatures(ReadsByContent):
+class ExtractFeatures(ContentKeyed):
     """Compute log-mel features for the utterances of one shard."""
 
-    LOCATIONS = frozenset({"prepared", "matched"})
+    NOT_IN_KEY = frozenset({"prepared", "matched"})
 
     prepared: str = Field(description="URI of prepare-corpus's result.json")
     matched: OptionalText = Field("", description="URI of match-captions' result.json; empty: captions are not checked")
@@ -103,10 +108,10 @@ class ExtractFeatures(ReadsByContent):
     with_audio: bool = Field(True, description="store the FLAC audio along with the features")
 
 
-class AssembleDataset(ReadsByContent):
+class AssembleDataset(ContentKeyed):
     """Drop duplicates and mismatched captions, check the splits for leakage, write manifest, card and report."""
 
-    LOCATIONS = frozenset({"scan", "extracted"})
+    NOT_IN_KEY = frozenset({"scan", "extracted"})
 
     scan: str = Field(description="URI of scan-corpus's result.json")
     extracted: tuple[str, ...] = Field(description="URIs of extract-features' result.json, one per shard")
@@ -114,7 +119,7 @@ class AssembleDataset(ReadsByContent):
     max_match_error: float = Field(
         0.5,
         ge=0,
-        description="drop utterances whose measured character error against the recognised text is higher",
+        description="drop utterances whose character error rate against the recognised text is higher than this",
     )
 
 
@@ -146,8 +151,8 @@ class RecipeFields(BaseModel):
     batch_seconds: OptionalFloat = Field(
         None,
         gt=0,
-        description="seconds of audio per optimizer step, with padding, summed over all accelerators; augmentation may "
-        "stretch them by up to 1.22 and add one sound without speech",
+        description="seconds of audio per optimizer step, with padding, summed over all GPUs; augmentation may "
+        "lengthen a batch by a factor of up to 1.22 and add one non-speech example",
     )
     seed: OptionalInt = Field(None, ge=0, description="seed of shuffling, augmentation and dropout")
     lora_rank: OptionalInt = Field(
@@ -155,7 +160,7 @@ class RecipeFields(BaseModel):
     )
     augment: OptionalBool = Field(
         None,
-        description="augment features: warp voices, mask (SpecAugment), mix in sounds without speech",
+        description="augment features: warp time and frequency (VTLP), mask (SpecAugment), add non-speech examples",
     )
     speed_share: OptionalFloat = Field(
         None, ge=0, le=1, description="share of utterances with speed perturbation; needs a dataset with audio"
@@ -173,7 +178,8 @@ class RecipeFields(BaseModel):
     validation_seconds: OptionalFloat = Field(
         None,
         gt=0,
-        description="seconds of audio per validation; with too few, noise decides on checkpoint and early stop",
+        description="seconds of audio per validation; with too few, chance decides which checkpoint is best and when "
+        "to stop early",
     )
     patience: OptionalInt = Field(
         None, ge=0, description="validations without a better WER before early stopping; 0: never"
@@ -184,13 +190,15 @@ class RecipeFields(BaseModel):
         return {name: value for name in RecipeFields.model_fields if (value := getattr(self, name)) is not None}
 
 
-class Train(RecipeFields, ReadsByContent):
+class Train(RecipeFields, ContentKeyed):
     """Fine-tune an acoustic model on a dataset.
 
-    The key contains the resolved recipe (`training.steps.train.inputs`), whether it came from a preset or from fields.
+    The key contains the resolved recipe (`training.steps.train.inputs`). The same recipe gives the same key, whether it
+    is set by a preset or by single fields.
     """
 
-    LOCATIONS = frozenset({"dataset", "base", "preset"}) | frozenset(RecipeFields.model_fields)
+    # The recipe's own fields are left out too, because the resolved recipe is in the key.
+    NOT_IN_KEY = frozenset({"dataset", "base", "preset"}) | frozenset(RecipeFields.model_fields)
 
     dataset: str = Field(description="URI of a dataset's manifest.json")
     base: OptionalText = Field(
@@ -210,22 +218,31 @@ class Quantization(StrEnum):
     INT8_FLOAT16 = "int8_float16"
 
 
-class ConvertModel(ReadsByContent):
-    """Convert a Whisper model to CTranslate2; fail if its WER on a fixed set rises."""
+class ConvertModel(ContentKeyed):
+    """Convert a Whisper model to CTranslate2, and reject the conversion if it raises the WER by too much.
 
-    LOCATIONS = frozenset({"trained"})
+    The WER is measured on a fixed sample of the dataset, and may rise by `max_wer_change`. A CTC model needs no
+    conversion.
+    """
+
+    NOT_IN_KEY = frozenset({"trained"})
 
     trained: str = Field(description="URI of train's result.json")
     quantization: Quantization = Field(
         Quantization.FLOAT16, description="quantization of a converted Whisper; int8 is smaller, and faster on CPUs"
     )
-    max_wer_change: float = Field(0.005, ge=0, description="largest accepted rise of the WER on the fixed set")
+    max_wer_change: float = Field(
+        0.005,
+        ge=0,
+        description="maximum increase of the WER on a fixed sample, absolute: 0.005 is half a percentage point",
+    )
 
 
-class Evaluate(ReadsByContent):
+class Evaluate(ContentKeyed):
     """Score a model on one split of a dataset."""
 
-    LOCATIONS = frozenset({"dataset", "fallback", "out_of_domain"})
+    # `model` is not left out: the same digest gives another result when scored as `fallback` (label `fell_back`).
+    NOT_IN_KEY = frozenset({"dataset", "fallback", "out_of_domain"})
 
     model: str = Field(description="model: a result.json with a model, a folder, an s3:// prefix or models:/name@alias")
     fallback: OptionalText = Field("", description="model to score if the alias in `model` does not exist yet")
@@ -236,22 +253,22 @@ class Evaluate(ReadsByContent):
     )
 
 
-class CompareModels(ReadsByContent):
+class CompareModels(ContentKeyed):
     """Decide from two evaluations whether the challenger is significantly better than the champion."""
 
-    LOCATIONS = frozenset({"challenger", "champion"})
+    NOT_IN_KEY = frozenset({"challenger", "champion"})
 
     challenger: str = Field(description="URI of evaluate's result.json for the challenger")
     champion: str = Field(description="URI of evaluate's result.json for the champion, or else for the base model")
     slowest_share: float = Field(
-        0.5, gt=0, le=1, description="minimum speed of the challenger, as a share of the champion's"
+        0.5, gt=0, le=1, description="reject a challenger slower than this share of the champion's speed"
     )
 
 
-class RegisterModel(ReadsByContent):
+class RegisterModel(ContentKeyed):
     """Register a model version in MLflow, with everything needed to use it offline."""
 
-    LOCATIONS = frozenset({"trained", "converted", "evaluation", "comparison"})
+    NOT_IN_KEY = frozenset({"trained", "converted", "evaluation", "comparison"})
 
     trained: str = Field(description="URI of train's result.json")
     converted: str = Field(description="URI of convert-model's result.json for that model")
@@ -268,13 +285,14 @@ class Promotion(StrEnum):
     IF_BETTER = "if-better"
 
 
-class PromoteModel(ReadsByContent):
+class PromoteModel(ContentKeyed):
     """Move the `champion` alias to a registered version, if the comparison or a person decides so.
 
-    The result's label `promoted` is yes, already or no. Unless no, the asset that triggers the night is updated.
+    The result's label `promoted` is `yes`, `no`, or `already` (this version is the champion). With `yes` and `already`,
+    the asset that triggers the night is updated.
     """
 
-    LOCATIONS = frozenset({"registered", "comparison"})
+    NOT_IN_KEY = frozenset({"registered", "comparison"})
 
     registered: str = Field(description="URI of register-model's result.json")
     comparison: str = Field(description="URI of compare-models' result.json")
@@ -285,8 +303,8 @@ class PromoteModel(ReadsByContent):
 # ---- media → transcripts ----------------------------------------------------------------------------------------
 
 
-class CueRules(StrEnum):
-    """Subtitle guidelines: the profiles of `tasks.transcripts.cues.profiles`."""
+class CueProfileName(StrEnum):
+    """The names of the cue profiles in `tasks.transcripts.cues.profiles`."""
 
     BBC = "bbc-37"
     STREAMING = "streaming-42"
@@ -294,7 +312,7 @@ class CueRules(StrEnum):
 
 AUTO_LANGUAGE = "auto"
 SpokenLanguage = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$")]
-_SPOKEN = "spoken language (BCP 47); auto: detected, or en where the model cannot detect it"
+_SPOKEN = "spoken language (BCP 47); auto: detected, or en if the model cannot detect it"
 
 
 class PlanNight(StepArguments):
@@ -306,52 +324,56 @@ class PlanNight(StepArguments):
         "models:/acoustic-model@champion",
         description="recogniser: models:/name@alias, a folder, an s3:// prefix or a hub name",
     )
-    diarizer: str = Field("embedded", description="diarizer: embedded, a folder, an s3:// prefix or a hub name")
+    diarizer: str = Field(
+        "embedded",
+        description="diarizer: embedded (the small one in this package), a folder, an s3:// prefix or a hub name",
+    )
     language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
-    cues: CueRules = Field(CueRules.BBC, description="subtitle guidelines: bbc-37 or streaming-42")
+    cues: CueProfileName = Field(CueProfileName.BBC, description="cue profile for subtitles: bbc-37 or streaming-42")
     batches: int = Field(4, ge=1, le=800, description="maximum number of batches, besides those that retry failures")
     settle_s: float = Field(
         10.0,
         ge=0,
-        description="check files changed within this time again after it, in case they still grow; not for `arrived`",
+        description="if a file was modified within this many seconds, wait until it is older and check that it has not "
+        "changed, because it may still be growing; ignored with `arrived`",
     )
     arrived: Annotated[tuple[str, ...], AfterValidator(lambda uris: tuple(sorted(set(uris))))] = Field(
         (), description="URIs announced by events, to plan only these; empty: the whole inbox"
     )
 
 
-class PrepareMedia(ReadsByContent):
+class PrepareMedia(ContentKeyed):
     """Decode the media of one batch to 16 kHz mono and detect speech (VAD)."""
 
-    LOCATIONS = frozenset({"batch"})
+    NOT_IN_KEY = frozenset({"batch"})
 
     batch: str = Field(description="URI of one batch's list of programmes, written by plan-night")
     workers: int = Field(2, ge=1, le=64, description="number of programmes decoded in parallel")
 
 
-class Recognise(ReadsByContent):
+class Recognise(ContentKeyed):
     """Recognise the words of one prepared batch."""
 
-    LOCATIONS = frozenset({"prepared"})
+    NOT_IN_KEY = frozenset({"prepared"})
 
     prepared: str = Field(description="URI of prepare-media's result.json")
     model: str = Field(description="recogniser: models:/name/version or a folder, as resolved by plan-night")
     language: SpokenLanguage = Field(AUTO_LANGUAGE, description=_SPOKEN)
 
 
-class Diarize(ReadsByContent):
+class Diarize(ContentKeyed):
     """Diarize one prepared batch."""
 
-    LOCATIONS = frozenset({"prepared"})
+    NOT_IN_KEY = frozenset({"prepared"})
 
     prepared: str = Field(description="URI of prepare-media's result.json")
     diarizer: str = Field("embedded", description="diarizer, as resolved by plan-night")
 
 
-class Publish(ReadsByContent):
+class Publish(ContentKeyed):
     """Publish the transcripts of one batch in every format, each programme's manifest last."""
 
-    LOCATIONS = frozenset({"batch", "prepared", "recognised", "diarized"})
+    NOT_IN_KEY = frozenset({"batch", "prepared", "recognised", "diarized"})
 
     batch: str = Field(description="URI of one batch's list of programmes, written by plan-night")
     prepared: str = Field(description="URI of prepare-media's result.json")
@@ -360,10 +382,10 @@ class Publish(ReadsByContent):
     transcripts: str = Field(description="URI prefix of the published transcripts")
 
 
-class ReportNight(ReadsByContent):
+class ReportNight(ContentKeyed):
     """Report the outcome of every programme of a night."""
 
-    LOCATIONS = frozenset({"plan", "published"})
+    NOT_IN_KEY = frozenset({"plan", "published"})
 
     plan: str = Field(description="URI of plan-night's result.json")
     published: tuple[str, ...] = Field((), description="URIs of publish's result.json, one per batch")
@@ -371,5 +393,7 @@ class ReportNight(ReadsByContent):
     night: OptionalText = Field(
         "", pattern="^[A-Za-z0-9_.-]*$", description="name of the night in reports, e.g. its date"
     )
-    cpu_hour_price: float = Field(0.0, ge=0, description="price of a pod-hour without accelerator; 0: do not report")
-    gpu_hour_price: float = Field(0.0, ge=0, description="price of a pod-hour with an accelerator")
+    cpu_hour_price: float = Field(
+        0.0, ge=0, description="price of an hour of a CPU pod; no costs are reported if both are 0"
+    )
+    gpu_hour_price: float = Field(0.0, ge=0, description="price of an hour of a GPU pod")

@@ -1,4 +1,4 @@
-"""Argument models to argument vectors and back: one command line in a pod, on a laptop and in a test."""
+"""Convert argument models to argument vectors and back. The command line is the same in a pod, a shell and a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def flag(field: str) -> str:
-    """The flag of a field: `--learning-rate` for `learning_rate`."""
+    """Return the flag of a field: `--learning-rate` for `learning_rate`."""
     return "--" + field.replace("_", "-")
 
 
@@ -51,12 +51,12 @@ def from_argv(model: type[Model], argv: list[str], prog: str) -> Model:
             metavar=_metavar(field),
             help=_help(field),
         )
-    given = vars(parser.parse_args(argv))
+    values = vars(parser.parse_args(argv))
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(f"{flag(str(e['loc'][0])) if e['loc'] else prog}: {e['msg']}" for e in error.errors())
-        raise _misconfigured(prog, faults) from None
+        problems = "; ".join(f"{flag(str(e['loc'][0])) if e['loc'] else prog}: {e['msg']}" for e in error.errors())
+        raise _misconfigured(prog, problems) from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -24,7 +24,7 @@ Session = Annotated[str, Field(pattern=SESSION_PATTERN, description="one broadca
 
 
 class Event(BaseModel):
-    """Base of all events. `TOPIC` is its Kafka topic, `key` its message key: events with equal keys stay in order."""
+    """Base of all events. `TOPIC` is the Kafka topic, `key` the message key: events with equal keys stay in order."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 

@@ -1,4 +1,4 @@
-"""Outcomes of steps and of the items in them: exit codes, closed lists of outcomes and reasons, errors."""
+"""How steps, and the programmes and utterances in them, end: exit codes, outcomes, reasons, errors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class ExitCode(IntEnum):
 
 
 class Outcome(StrEnum):
-    """The outcome of one item (a programme, an utterance) of a step."""
+    """How a programme, an utterance or a file ended."""
 
     DONE = "done"
     DONE_NO_SPEECH = "done_no_speech"
     DONE_WITH_WARNINGS = "done_with_warnings"
-    REJECTED = "rejected"  # by a check of its content
-    FAILED = "failed"  # by a fault that another attempt may not meet
-    QUARANTINED = "quarantined"  # failed for good: skipped until its file changes
+    REJECTED = "rejected"  # its content failed a check
+    FAILED = "failed"  # a fault that may not recur: another attempt may succeed
+    QUARANTINED = "quarantined"  # failed for good: skipped until the file changes
 
     @property
     def is_done(self) -> bool:
@@ -65,10 +65,10 @@ class Reason(StrEnum):
     NO_TRANSCRIPT = "no_transcript"
     TRANSCRIPT_UNREADABLE = "transcript_unreadable"
     TRANSCRIPT_EMPTY = "transcript_empty"
-    TRANSCRIPT_OUT_OF_RANGE = "transcript_out_of_range"  # its times lie outside the media
+    TRANSCRIPT_OUT_OF_RANGE = "transcript_out_of_range"  # its times are outside the media
     # utterances
     ALPHABET = "alphabet"  # characters that the tokeniser does not have
-    OVERLAP = "overlap"  # with another caption
+    OVERLAP = "overlap"  # overlaps another caption
     CHARACTER_RATE = "character_rate"  # too much or too little text for its duration
     MATCH_ERROR = "match_error"  # caption and recognised text differ too much
     LANGUAGE = "language"
@@ -76,10 +76,10 @@ class Reason(StrEnum):
     # inputs and settings of a step
     NOT_FOUND = "not_found"
     NO_INPUT = "no_input"  # nothing to work on
-    CORRUPT = "corrupt"  # an artefact of an earlier step, or a model, cannot be parsed
+    CORRUPT = "corrupt"  # an output of an earlier step, or a model, cannot be parsed
     INVALID_ARGUMENT = "invalid_argument"
     MODEL_NOT_FOUND = "model_not_found"
-    DIVERGED = "diverged"  # training loss
+    DIVERGED = "diverged"  # the training loss
     CONVERSION_DIFFERS = "conversion_differs"  # a converted model has a higher WER than the original
     # faults
     DISK_FULL = "disk_full"
@@ -93,7 +93,7 @@ TRANSIENT_REASONS = frozenset(
         Reason.CHANGED_WHILE_READ,
         Reason.NOT_FOUND,
         Reason.DISK_FULL,  # another attempt may get a larger or emptier disk
-        # These may be the machine's fault: memory taken by other processes, storage that did not respond.
+        # The machine may have caused these: other processes took the memory, or storage did not respond.
         Reason.MEMORY_LIMIT,
         Reason.TIME_LIMIT,
         Reason.INTERNAL_ERROR,
@@ -103,7 +103,10 @@ TRANSIENT_REASONS = frozenset(
 
 
 class ItemOutcome(BaseModel):
-    """The outcome of one item, with its reason: a line of a step's `outcomes.jsonl`, shown in reports."""
+    """How one programme, utterance or file ended, and why: a line of a step's `outcomes.jsonl`, shown in reports.
+
+    `item` is the programme's id, the utterance's id or the file's name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -134,7 +137,7 @@ class StepError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.FAULT
 
     def __init__(self, message: str, *, reason: Reason, subject: str = "", next_step: str = "") -> None:
-        """`subject`: the file, model or argument at fault. `next_step`: what the reader should do."""
+        """`subject`: the file, model or argument that caused the error. `next_step`: what the reader should do."""
         self.message, self.reason, self.subject, self.next_step = message, reason, subject, next_step
         super().__init__(
             ": ".join(part for part in (subject, message) if part) + (f" ({next_step})" if next_step else "")

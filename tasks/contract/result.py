@@ -40,7 +40,10 @@ class Artifact(Frozen):
 
 
 class MappedItem(Frozen):
-    """One item that a later step is mapped over. `name` is its map index in Airflow, `path` that of its description."""
+    """One item that a later step is mapped over.
+
+    Airflow shows `name` as its map index. `path` leads to its description, relative to the result's folder.
+    """
 
     name: str
     path: str
@@ -49,9 +52,11 @@ class MappedItem(Frozen):
 class StepResult(Frozen):
     """`result.json`: written last and once. Its presence marks the step as done.
 
-    A result with `faults`, or one that replaces a result that cannot be reused, is `result-<attempt>.json` instead:
-    only readers of the receipt find it, and the next run of the step does not reuse it.
+    A result with retryable items, or one that replaces a result that cannot be reused, is `result-<attempt>.json`
+    instead: only readers of the receipt find it, and the next run of the step does not reuse it.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_version: int = 1
     step: str
@@ -67,11 +72,16 @@ class StepResult(Frozen):
         default_factory=dict, description="short facts to display, such as a version or a decision"
     )
     warnings: tuple[str, ...] = ()
-    faults: int = Field(
-        default=0, description="items that failed for a transient reason; if there are any, the result is not reused"
+    n_retryable: int = Field(
+        default=0,
+        validation_alias="faults",
+        serialization_alias="faults",
+        description="items that failed for a transient reason; if there are any, the result is not reused",
     )
-    elsewhere: tuple[str, ...] = Field(
+    external_uris: tuple[str, ...] = Field(
         default=(),
+        validation_alias="elsewhere",
+        serialization_alias="elsewhere",
         description="URIs of objects outside the step's folder; if one is missing, the result is not reused",
     )
     seconds: float = 0.0
@@ -84,7 +94,7 @@ class StepResult(Frozen):
         return digest_of({"key": self.key, "outputs": {name: a.sha256 for name, a in self.outputs.items()}})
 
     def to_bytes(self) -> bytes:
-        return canonical_json(self.model_dump(mode="json")) + b"\n"
+        return canonical_json(self.model_dump(mode="json", by_alias=True)) + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -109,7 +119,7 @@ class ReceiptItem(Frozen):
 class Receipt(Frozen):
     """An attempt's report to its launcher, written to the URI that the launcher chose (`--receipt`).
 
-    The result lies under a key that only the step can compute; the receipt tells its URI.
+    Only the step can compute the key in the result's URI, so the launcher learns the URI from the receipt.
     """
 
     step: str

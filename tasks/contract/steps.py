@@ -10,7 +10,7 @@ from tasks.contract import arguments as a
 
 @dataclass(frozen=True)
 class StepDefinition:
-    """A step, as the DAG and the worker both know it."""
+    """What both the DAG and the worker know about a step."""
 
     name: str
     program: Literal["tasks", "training"]
@@ -18,12 +18,12 @@ class StepDefinition:
     module: str
     """The module with `VERSION`, `inputs` and `run`. Only the worker imports it."""
     gpu: bool = False
-    """Whether it can use an accelerator. The profile decides which, if any."""
+    """Whether the step can use a GPU. The pod's profile decides whether there is one."""
     fans_out: bool = False
-    """Whether its result lists items that later tasks are mapped over."""
+    """Whether the result lists items that later tasks are mapped over."""
 
     def command(self, argv: list[str]) -> list[str]:
-        """The command after the interpreter: `-m tasks scan-corpus --media=…`."""
+        """Return the interpreter's arguments: `-m tasks scan-corpus --media=…`."""
         return ["-m", self.program, self.name, *argv]
 
 

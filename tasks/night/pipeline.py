@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.contract import Frozen, digest_of
-from tasks.contract.arguments import AUTO_LANGUAGE, CueRules
+from tasks.contract.arguments import AUTO_LANGUAGE, CueProfileName
 from tasks.transcripts.document import SCHEMA_VERSION
 
 # Incremented when a step's output changes. Together they are the pipeline's version.
@@ -23,7 +23,7 @@ class Pipeline(Frozen):
     diarizer: str = "embedded"
     diarizer_digest: str = ""
     language: str = AUTO_LANGUAGE
-    cues: CueRules = CueRules.BBC
+    cues: CueProfileName = CueProfileName.BBC
     versions: tuple[int, int, int, int] = (PREPARE_VERSION, RECOGNISE_VERSION, DIARIZE_VERSION, PUBLISH_VERSION)
     schema_version: int = SCHEMA_VERSION
 

@@ -78,7 +78,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write(uri: str, data: bytes | Path, *, create: bool = False) -> None:
-    """Write an object atomically. With `create`, only if there is none yet; else raises AlreadyExists."""
+    """Write an object atomically. With `create`, raise AlreadyExists if there is one already."""
     _storage(uri).write(uri, data, create)
 
 
@@ -103,7 +103,7 @@ def local_copy(uri: str, scratch: Path) -> Path:
     """Return a local path to an object: the file itself for `file://`, else a copy in `scratch`.
 
     Raises:
-        StepError: DISK_FULL, before copying, if it does not fit.
+        StepError: DISK_FULL, before copying, if the object does not fit on the disk.
     """
     if uri.startswith("file://"):
         info(uri)
@@ -112,7 +112,7 @@ def local_copy(uri: str, scratch: Path) -> Path:
     target = scratch / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{tail}"
     if not target.exists():
         partial = target.with_suffix(".partial")
-        room = reserve_space(partial, info(uri).size, "give its step a larger scratch volume")
+        room = reserve_space(partial, info(uri).size, "give the step a larger scratch volume")
         with room, open_reader(uri) as source, partial.open("wb") as sink:
             shutil.copyfileobj(source, sink, COPY_BYTES)
         partial.replace(target)

@@ -1,7 +1,7 @@
 """`file://`: folders on any POSIX file system with hard links.
 
-Writes go to a hidden temporary file and then a link or a rename. obstore is not used: its listing stops at a file name
-with a newline or invalid UTF-8, and an inbox must survive such a file.
+Files are written under a hidden temporary name, then linked or renamed. obstore is not used: its listing stops at a
+file name with a newline or invalid UTF-8, and such a file must not block an inbox.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ def read_lines(record: type[Record], uri: str) -> Iterator[Record]:
         InputRejected: CORRUPT, with the line number.
     """
     with storage.open_reader(uri) as file:
-        for number, line in enumerate(file, start=1):
-            yield _parse(record, line, f"{uri}, line {number}")
+        for line_number, line in enumerate(file, start=1):
+            yield _parse(record, line, f"{uri}, line {line_number}")
 
 
 def read_one(record: type[Record], uri: str) -> Record:

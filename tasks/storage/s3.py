@@ -1,6 +1,6 @@
 """`s3://`: any S3 with conditional puts (If-None-Match), through obstore.
 
-Configured by the AWS SDK's environment variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, credentials or a service account's
+The AWS SDK's environment variables configure it (`AWS_ENDPOINT_URL`, `AWS_REGION`, credentials or a service account's
 web identity).
 """
 
@@ -93,7 +93,7 @@ class S3Storage:
 
 
 class _ObjectReader(io.RawIOBase):
-    """Adapts obstore's reader to a raw Python file, for `io.BufferedReader`, PyAV and pyarrow."""
+    """Adapter from obstore's reader to a raw Python file, for `io.BufferedReader`, PyAV and pyarrow."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader

@@ -1,4 +1,4 @@
-"""Scratch folders, removed by their process or, if it was killed, by the next one to start; and free disk space."""
+"""Scratch folders, removed by their process or, if that was killed, by the next one to start; and free disk space."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def reserve_space(path: Path, n_bytes: int, next_step: str) -> Iterator[None]:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free space on the disk of `folder`, capped by the pod's scratch limit: a pod above it is evicted."""
+    """Return the free space on the disk of `folder`, within the pod's scratch limit: exceeding that evicts the pod."""
     free = shutil.disk_usage(folder).free
     if limit := re.fullmatch(r"(\d+)(|Ki|Mi|Gi|Ti)", os.environ.get(SCRATCH_LIMIT_VARIABLE, "")):
         used = sum(map(_size, Path(tempfile.gettempdir()).rglob("*")))
@@ -66,7 +66,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def _size(path: Path) -> int:
-    """Return a file's size; 0 for anything else, and for files that vanish."""
+    """Return a file's size; 0 for anything else, or if the file vanishes."""
     try:
         return path.stat().st_size if path.is_file() else 0
     except OSError:

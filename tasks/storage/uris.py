@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 
 def join(prefix: str, *parts: str) -> str:
-    """Return `prefix/part/part`. For our own names only: parts are not encoded; foreign names come from listings."""
+    """Return `prefix/part/part`. Parts are not encoded: only for names of our own; take other names from listings."""
     return "/".join([prefix.rstrip("/"), *parts])
 
 

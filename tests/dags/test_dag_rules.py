@@ -68,7 +68,7 @@ def test_every_step_follows_the_rules(runtime: str, load_dags: Load) -> None:
 
 
 def test_tasks_downstream_of_an_optional_step_run_when_it_is_skipped(runtime: str, load_dags: Load) -> None:
-    optional = [task for dag in load_dags().values() for task in steps_of(dag) if task.skip_without]
+    optional = [task for dag in load_dags().values() for task in steps_of(dag) if task.skip_if_argument_is_empty]
     assert optional
     for task in optional:
         assert {after.trigger_rule for after in task.downstream_list} == {"none_failed"}, task.task_id

@@ -12,7 +12,7 @@ from jinja2 import Environment
 from dags.common.forms import FormField, params_of, template_arguments
 from dags.corpus_features import CUTTING
 from dags.finetune_acoustic_model import RECIPE
-from tasks.contract.arguments import ConvertModel, CueRules, PlanNight, PrepareCorpus, RecipeFields
+from tasks.contract.arguments import ConvertModel, CueProfileName, PlanNight, PrepareCorpus, RecipeFields
 
 RECIPE_PARAMS = params_of(RecipeFields, RECIPE, inherited_from="the preset")
 
@@ -82,7 +82,7 @@ def test_defaults_bounds_and_choices_come_from_the_contract() -> None:
 
 
 def test_a_form_field_overrides_the_contract() -> None:
-    shown = {"cues": FormField("Subtitles", "Subtitle rules", CueRules.STREAMING.value, {"examples": ["bbc-37"]})}
+    shown = {"cues": FormField("Subtitles", "Subtitle rules", CueProfileName.STREAMING.value, {"examples": ["bbc-37"]})}
     cues = params_of(PlanNight, shown)["cues"]
     assert (cues.value, cues.description) == ("streaming-42", "Subtitle rules")
     assert cues.schema["enum"] == ["bbc-37", "streaming-42"]

@@ -182,7 +182,7 @@ def test_a_label_no_skips_the_task_and_emits_no_asset_event(
     from airflow.sdk.exceptions import AirflowSkipException
 
     asset = Asset("champion")
-    task = step("promote-model", registered="a", comparison="b", outlets=[asset], skip_if_no="promoted")
+    task = step("promote-model", registered="a", comparison="b", outlets=[asset], skip_if_label_is_no="promoted")
     context = task_context(task)
     run_task(task, context)
     assert context["outlet_events"][asset].extra["model"] == "models:/acoustic-model/1"

@@ -40,7 +40,7 @@ def test_a_step_without_a_needed_argument_is_skipped_before_anything_starts(
     from airflow.sdk.exceptions import AirflowSkipException
 
     environment(AIRSCRIPT_RUNTIME=runtime)
-    task: Any = step("match-captions", prepared="s3://p/result.json", model="None", skip_without="model")
+    task: Any = step("match-captions", prepared="s3://p/result.json", model="None", skip_if_argument_is_empty="model")
     with pytest.raises(AirflowSkipException, match="no model"):
         task.pre_execute(task_context(task))  # an empty form field renders as "None"
     task.step_arguments = {**task.step_arguments, "model": "models:/acoustic-model@champion"}

@@ -191,11 +191,12 @@ def test_a_result_with_retryable_items_is_usable_but_not_cached(probe: Probe, st
     assert (first.status, second.status) == (Status.DONE, Status.DONE)
     for number, receipt in enumerate((first, second), start=1):
         result = load_result(receipt.result)
-        assert result.faults == 1
+        assert result.n_retryable == 1
+        assert json.loads(storage.read_bytes(receipt.result))["faults"] == 1
         assert storage.read_bytes(output_uri(receipt.result, result, "text.txt")) == f"half {number}".encode()
     probe.work = write_text
     third = run(storage_root)
-    assert (third.status, load_result(third.result).faults) == (Status.DONE, 0)
+    assert (third.status, load_result(third.result).n_retryable) == (Status.DONE, 0)
     assert run(storage_root).result == third.result
     assert probe.runs == 3
 
@@ -211,7 +212,7 @@ def test_a_complete_result_wins_over_one_with_retryable_items(probe: Probe, stor
     probe.work = overtaken
     receipt = run(storage_root)
     assert receipt.status is Status.CACHED
-    assert load_result(receipt.result).faults == 0
+    assert load_result(receipt.result).n_retryable == 0
 
 
 def test_sigterm_stops_a_step_that_saves_nothing(probe: Probe, storage_root: str) -> None:
@@ -254,8 +255,8 @@ def test_scratch_is_removed_even_after_a_failure(probe: Probe, storage_root: str
     assert not seen.path.exists()
 
 
-def test_a_missing_result_means_the_step_did_not_happen(storage_root: str) -> None:
-    with pytest.raises(InputRejected, match="did not happen"):
+def test_a_missing_result_means_the_step_has_not_run(storage_root: str) -> None:
+    with pytest.raises(InputRejected, match="has not run"):
         load_result(f"{storage_root}/scan/0123/result.json")
 
 

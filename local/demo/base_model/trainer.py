@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 WARMUP_STEPS = 100
 FINAL_LR_SHARE = 0.01
-SPEC_AUGMENT_FROM = 0.15  # share of the time; alignments must form first
+SPEC_AUGMENT_FROM = 0.15  # share of the training time; alignments must form first
 NONSPEECH_FROM = 0.15  # likewise: before blanks are learned, the loss of an empty text outweighs all others
-AVERAGE_DECAY = 0.999  # of the exponential moving average of the weights, which is validated and exported
+AVERAGE_DECAY = 0.999  # decay of the weights' exponential moving average, which is validated and exported
 RENDEZVOUS_NAME = "rendezvous"
 
 
@@ -119,17 +119,17 @@ def train(rank: int, plan: Plan) -> None:
     dist.destroy_process_group()
 
 
-def _reduce(model: torch.nn.Module, numbers: list[float]) -> list[float]:
-    """Average all gradients over the workers, in place, and return the sums of `numbers`, in one all-reduce."""
+def _reduce(model: torch.nn.Module, values: list[float]) -> list[float]:
+    """Average all gradients over the workers, in place, and return the sums of `values`, in one all-reduce."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    message = torch.cat([g.flatten() for g in gradients] + [torch.tensor(numbers)])
+    message = torch.cat([g.flatten() for g in gradients] + [torch.tensor(values)])
     dist.all_reduce(message)
     n_workers = dist.get_world_size()
     sizes = [g.numel() for g in gradients]
-    *parts, summed = message.split([*sizes, len(numbers)])
+    *parts, summed = message.split([*sizes, len(values)])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient) / n_workers)
-    return [float(number) for number in summed]
+    return [float(value) for value in summed]
 
 
 @torch.no_grad()

@@ -25,9 +25,9 @@ from local.demo.synthesis.voices import VoiceSet
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.diarization.embedded import EmbeddedConfig, load_networks, make_embedding, make_segmentation, save_embedded
 
-# No speaker of train_pack or of the scored talks. The last entry has the speakers of the first three and more.
+# Speakers who are neither in train_pack nor in the scored talks. The last entry includes the first three.
 HUMAN_VALIDATION = ("sentences/second_language", "sentences/audiobook", "sentences/an4", "sentences/")
-MIN_SPEECH_S = 8.0  # of a speaker who takes part in a talk
+MIN_SPEECH_S = 8.0  # a speaker with less speech takes part in no talk
 
 
 def main(

@@ -13,8 +13,8 @@ from local.demo.synthesis.augmentation import SoundBank, level
 from tasks.audio import SAMPLE_RATE_HZ
 
 N_SPEAKERS = (0.04, 0.22, 0.46, 0.28)  # share of windows with 0, 1, 2 and 3 speakers
-OVERLAP_SHARE = 0.22  # of turns that begin before the previous one has ended
-FULL_OVERLAP_SHARE = 0.08  # of windows in which all speakers talk all the time
+OVERLAP_SHARE = 0.22  # share of turns that begin before the previous one has ended
+FULL_OVERLAP_SHARE = 0.08  # share of windows in which all speakers talk all the time
 MIN_TURN_S, MAX_TURN_S = 0.5, 6.0
 
 

@@ -20,7 +20,7 @@ FRAME_SAMPLES = 160  # speech activity has a resolution of 10 ms
 SPEECH_THRESHOLD_DB = -35.0  # relative to a recording's loud parts
 MIN_PAUSE_FRAMES = 25
 SCORED = "diarization/"
-TARGET_RMS = 0.1  # of the speech in every recording
+TARGET_RMS = 0.1  # every recording's speech is scaled to this level
 # Resampling shifts formants, pitch and pace together, so each factor makes another speaker of a voice.
 STRETCHES = (0.84, 0.92, 1.0, 1.09, 1.19)
 

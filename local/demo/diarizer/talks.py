@@ -15,14 +15,14 @@ from local.demo.diarizer.speakers import FRAME_SAMPLES, Speaker
 from local.demo.synthesis.augmentation import SoundBank
 from tasks.audio import SAMPLE_RATE_HZ
 
-SCENE_S = 60  # maximum
+SCENE_S = 60  # maximum duration of a scene
 N_SCENES = 4
-LONG_EVERY = 5
-N_SPEAKERS = {1: 0.1, 2: 0.35, 3: 0.3, 4: 0.25}  # share of talks
-OVERLAP_SHARE = 0.15  # of turns that begin before the previous one has ended
+LONG_EVERY = 5  # every fifth talk has several scenes
+N_SPEAKERS = {1: 0.1, 2: 0.35, 3: 0.3, 4: 0.25}  # share of talks with 1 to 4 speakers
+OVERLAP_SHARE = 0.15  # share of turns that begin before the previous one has ended
 MIN_TURN_S, MAX_TURN_S = 1.5, 10.0
-CHANNEL_SHARE = 0.5  # of talks in which each speaker has a room and a microphone of their own
-CLEAN_SHARE = 0.5  # of talks without added noise
+CHANNEL_SHARE = 0.5  # share of talks in which each speaker has a room and a microphone of their own
+CLEAN_SHARE = 0.5  # share of talks without added noise
 FRAMES_PER_S = SAMPLE_RATE_HZ // FRAME_SAMPLES
 
 
@@ -30,12 +30,12 @@ def talks(groups: Sequence[Sequence[Speaker]], bank: SoundBank, seed: int, n: in
     """`n` talks, each among speakers of one group: voices from one source are the hardest to distinguish."""
     return [
         talk(
-            groups[number % len(groups)],
+            groups[index % len(groups)],
             bank,
-            np.random.default_rng([seed, 9, number]),
-            n_scenes=1 if number % LONG_EVERY else N_SCENES,
+            np.random.default_rng([seed, 9, index]),
+            n_scenes=1 if index % LONG_EVERY else N_SCENES,
         )
-        for number in range(n)
+        for index in range(n)
     ]
 
 

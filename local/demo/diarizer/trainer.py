@@ -26,7 +26,7 @@ from tasks.diarization.networks import (
 )
 
 CROP_S = (1.0, 3.2)
-CROPS, WINDOWS = 64, 24  # in a batch
+CROPS, WINDOWS = 64, 24  # per batch
 MARGIN, SCALE = 0.2, 30.0  # additive angular margin: J. Deng et al., CVPR 2019
 WARMUP_STEPS = 50
 LOG_EVERY = 25

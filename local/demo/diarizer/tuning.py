@@ -42,10 +42,10 @@ def tune(
     pipeline.training = True  # pyannote then caches the networks' outputs in the file
     pipeline.segmentation_batch_size, pipeline.embedding_batch_size = 8, 24
     files = [
-        {"waveform": torch.from_numpy(window.samples)[None], "sample_rate": SAMPLE_RATE_HZ, "uri": str(number)}
-        for number, window in enumerate(windows)
+        {"waveform": torch.from_numpy(window.samples)[None], "sample_rate": SAMPLE_RATE_HZ, "uri": str(index)}
+        for index, window in enumerate(windows)
     ]
-    found: dict[float, tuple[SpeakerErrors, int]] = {}
+    by_threshold: dict[float, tuple[SpeakerErrors, int]] = {}
     for threshold in THRESHOLDS:
         parameters = pipeline.parameters(instantiated=True)
         parameters["clustering"]["threshold"] = threshold
@@ -55,11 +55,11 @@ def tune(
             output: Any = pipeline(file)  # a DiarizeOutput, which pyannote does not declare
             errors += speaker_errors(reference_of(window), output.speaker_diarization)
             right += len(output.speaker_diarization.labels()) == int(window.activity.any(axis=0).sum())
-        found[threshold] = (errors, right)
-    best = min(errors.rate for errors, _ in found.values())
-    near = {threshold: right for threshold, (errors, right) in found.items() if errors.rate <= best + 0.01}
+        by_threshold[threshold] = (errors, right)
+    best = min(errors.rate for errors, _ in by_threshold.values())
+    near = {threshold: right for threshold, (errors, right) in by_threshold.items() if errors.rate <= best + 0.01}
     chosen = max(near, key=lambda threshold: near[threshold])
-    return Tuned(config.model_copy(update={"threshold": chosen}), *found[chosen])
+    return Tuned(config.model_copy(update={"threshold": chosen}), *by_threshold[chosen])
 
 
 def reference_of(window: Window) -> Annotation:

@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ESPEAK_RATE_HZ = 22_050  # of every voice but MBROLA's
+ESPEAK_RATE_HZ = 22_050  # every voice has this rate, except MBROLA's
 
 # Constants of speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2

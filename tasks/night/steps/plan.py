@@ -12,7 +12,7 @@ from tasks.night.batching import balance_batches, estimate_work_s
 from tasks.night.inbox import list_announced, list_inbox, make_arrival, wait_for_uploads
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import Pipeline
-from tasks.night.records import DEFERRED, Arrival, Batch, Publication, truncated
+from tasks.night.records import DEFERRED, Arrival, Batch, Publication, truncate
 from tasks.step import StepContext, StepInputs, StepOutput
 from tasks.storage import ObjectInfo
 from tasks.storage.records import to_lines
@@ -30,8 +30,8 @@ class Survey:
     """Still being uploaded: deferred to a later night."""
     n_transcribed: int
     n_quarantined: int
-    diarizer_fault: str = ""
-    """Why there will be no speakers."""
+    diarizer_error: str = ""
+    """Why there will be no speakers; empty if there will be."""
 
     @property
     def digest(self) -> str:
@@ -49,8 +49,8 @@ class Survey:
 
 
 def _resolve_diarizer(uri: str) -> tuple[ModelReference, str]:
-    """The diarizer and its fault, if it has one: then the night is transcribed without speakers, and once more with
-    them when the diarizer is repaired."""
+    """Return the diarizer, and why it cannot be used if so: then the night is transcribed without speakers, and once
+    more with them when the diarizer is repaired."""
     try:
         return diarization.resolve(uri), ""
     except StepError as error:
@@ -60,7 +60,7 @@ def _resolve_diarizer(uri: str) -> tuple[ModelReference, str]:
 def survey(arguments: PlanNight) -> Survey:
     """List the inbox and wait until uploads settle. Memory grows by about 1 kB per file."""
     model = models.resolve(arguments.model)
-    diarizer, diarizer_fault = _resolve_diarizer(arguments.diarizer)
+    diarizer, diarizer_error = _resolve_diarizer(arguments.diarizer)
     pipeline = Pipeline(
         model=model.uri,
         model_version=model.version,
@@ -76,15 +76,15 @@ def survey(arguments: PlanNight) -> Survey:
     unknown, n_transcribed, n_quarantined = [], 0, 0
     listing = list_announced(arguments.arrived, arguments.inbox) if arguments.arrived else list_inbox(arguments.inbox)
 
-    def arrival_of(found: ObjectInfo) -> Arrival:
-        return make_arrival(found, arguments.inbox, listing.vocabulary_of(found))
+    def arrival_of(file: ObjectInfo) -> Arrival:
+        return make_arrival(file, arguments.inbox, listing.vocabulary_of(file))
 
-    for found in listing.media:
-        arrival_id = arrival_of(found).id
+    for file in listing.media:
+        arrival_id = arrival_of(file).id
         n_transcribed += arrival_id in transcribed
         n_quarantined += arrival_id in quarantined and arrival_id not in transcribed
         if arrival_id not in known:
-            unknown.append(found)
+            unknown.append(file)
     # Announced files are complete: the event is sent after the upload.
     settled, uploading = wait_for_uploads(unknown, 0 if arguments.arrived else arguments.settle_s)
     failures = ledger.failures()
@@ -94,22 +94,22 @@ def survey(arguments: PlanNight) -> Survey:
         uploading=tuple(map(arrival_of, uploading)),
         n_transcribed=n_transcribed,
         n_quarantined=n_quarantined,
-        diarizer_fault=diarizer_fault,
+        diarizer_error=diarizer_error,
     )
 
 
 def inputs(arguments: PlanNight) -> StepInputs:
-    """The survey, made once: it may wait `settle_s` seconds. `run` plans what the key was made of, so a file that
+    """Survey the inbox once, which may take `settle_s` seconds. `run` plans what the key was made of: a file that
     changes in between is planned as it was, and prepare-media rejects it by its etag."""
-    found = survey(arguments)
-    return StepInputs({arguments.inbox: found.digest}, found)
+    plan = survey(arguments)
+    return StepInputs({arguments.inbox: plan.digest}, plan)
 
 
 def run(arguments: PlanNight, context: StepContext) -> StepOutput:
-    found: Survey = context.found
+    plan: Survey = context.listing
     items = []
-    for number, programmes in enumerate(balance_batches(found.new, arguments.batches)):
-        batch = Batch(pipeline=found.pipeline, transcripts=arguments.transcripts, programmes=programmes)
+    for number, programmes in enumerate(balance_batches(plan.new, arguments.batches)):
+        batch = Batch(pipeline=plan.pipeline, transcripts=arguments.transcripts, programmes=programmes)
         name = f"batches/{number:03d}.json"
         context.publish(name, batch.model_dump_json().encode() + b"\n")
         items.append(MappedItem(name=title(programmes), path=context.path(name)))
@@ -121,29 +121,29 @@ def run(arguments: PlanNight, context: StepContext) -> StepOutput:
             reason=Reason.CHANGED_WHILE_READ,
             detail="still being uploaded: its turn comes in the next night",
         )
-        for arrival in found.uploading
+        for arrival in plan.uploading
     ]
     context.publish(DEFERRED, to_lines(deferred))
     return StepOutput(
         items=tuple(items),
         counts={
-            "new": len(found.new),
+            "new": len(plan.new),
             "batches": len(items),
-            "transcribed_before": found.n_transcribed,
-            "quarantined_before": found.n_quarantined,
-            "deferred": len(found.uploading),
+            "transcribed_before": plan.n_transcribed,
+            "quarantined_before": plan.n_quarantined,
+            "deferred": len(plan.uploading),
         },
-        metrics={"estimated_hours": round(sum(map(estimate_work_s, found.new)) / 3600, 3)},
+        metrics={"estimated_hours": round(sum(map(estimate_work_s, plan.new)) / 3600, 3)},
         labels={
-            "model": found.pipeline.model,
-            "model_version": found.pipeline.model_version,
-            "diarizer": found.pipeline.diarizer,
-            "news": news(found, arguments.inbox),
+            "model": plan.pipeline.model,
+            "model_version": plan.pipeline.model_version,
+            "diarizer": plan.pipeline.diarizer,
+            "news": news(plan, arguments.inbox),
         },
-        warnings=truncated(
+        warnings=truncate(
             [
-                *filter(None, [found.diarizer_fault]),
-                *(f"{a.uri} is still being uploaded: left for the next night" for a in found.uploading),
+                *filter(None, [plan.diarizer_error]),
+                *(f"{a.uri} is still being uploaded: left for the next night" for a in plan.uploading),
             ]
         ),
     )
@@ -155,16 +155,16 @@ def title(programmes: tuple[Arrival, ...]) -> str:
     return programmes[0].programme + (f" and {others} more" if others else "")
 
 
-def news(found: Survey, inbox: str) -> str:
+def news(plan: Survey, inbox: str) -> str:
     """The plan in one sentence."""
-    model = found.pipeline.model_version
-    if found.new:
-        return f"{len(found.new)} new programmes for {model}"
-    if found.n_transcribed or found.n_quarantined or found.uploading:
-        parts = [f"{found.n_transcribed} programmes are transcribed by {model} already"]
-        if found.n_quarantined:
-            parts.append(f"{found.n_quarantined} are in quarantine")
-        if found.uploading:
-            parts.append(f"{len(found.uploading)} are still being uploaded")
+    model = plan.pipeline.model_version
+    if plan.new:
+        return f"{len(plan.new)} new programmes for {model}"
+    if plan.n_transcribed or plan.n_quarantined or plan.uploading:
+        parts = [f"{plan.n_transcribed} programmes are transcribed by {model} already"]
+        if plan.n_quarantined:
+            parts.append(f"{plan.n_quarantined} are in quarantine")
+        if plan.uploading:
+            parts.append(f"{len(plan.uploading)} are still being uploaded")
         return "nothing new: " + ", ".join(parts)
     return f"nothing new: no media under {inbox}"

@@ -92,7 +92,7 @@ def test_unknown_speakers_and_silence_are_not_shown_as_zero() -> None:
     )
     output = io.StringIO()
     Console(file=output, width=160).print(night_table([music], silent, "file:///t"))
-    assert output.getvalue().splitlines()[-1].split() == ["music", "done", "no", "speech", "0:45", "no", "speech"]
+    assert output.getvalue().splitlines()[-1].split() == ["music", "done", "(no", "speech)", "0:45", "-"]
 
 
 def test_lines_of_dataset_and_model() -> None:
@@ -115,7 +115,7 @@ def test_lines_of_dataset_and_model() -> None:
         step="promote-model", status=Status.CACHED, result="file:///p", labels={"promoted": "yes", "reason": "better"}
     )
     assert model_lines(None, promoted, evaluated, 0.2) == [
-        "WER on the dataset's test split: 20.0 % before, 9.0 % after fine-tuning (95 % between 8.0 % and 10.0 %)",
+        "WER on the dataset's test split: 20.0 % before, 9.0 % after fine-tuning (95 % CI 8.0 % to 10.0 %)",
         "promoted to champion: better",
     ]
 

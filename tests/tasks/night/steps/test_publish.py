@@ -12,7 +12,7 @@ import pytest
 
 from tasks import storage
 from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
-from tasks.contract.arguments import CueRules
+from tasks.contract.arguments import CueProfileName
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import Pipeline
 from tasks.night.records import PUBLISHED, Batch, Preparation, Publication, SpeechSpan, SuspectChunk
@@ -103,9 +103,9 @@ def test_a_second_run_is_cached(storage_root: str) -> None:
 
 
 def test_suspect_passages_are_kept_and_counted(storage_root: str) -> None:
-    doubt = SuspectChunk(start_ms=0, end_ms=2_200, reasons=("repeated_words",))
+    suspect = SuspectChunk(start_ms=0, end_ms=2_200, flags=("repeated_words",))
     news = preparation("news", speech=(SpeechSpan(start_ms=0, end_ms=5_000),))
-    row = rows(publish(storage_root, before(storage_root, [news], doubts=(doubt,))).result)["news"]
+    row = rows(publish(storage_root, before(storage_root, [news], suspect_chunks=(suspect,))).result)["news"]
     _, transcript = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     assert transcript.text == "Good evening here is the news"
     assert [s.suspect for s in transcript.segments] == [True, False]
@@ -132,8 +132,10 @@ def test_speech_without_words_is_noise_only_if_it_is_short(
 
 def test_speech_without_words_is_a_suspect_passage(storage_root: str) -> None:
     """Eleven seconds without a word to mark."""
-    doubt = SuspectChunk(start_ms=5_000, end_ms=16_000, reasons=("speech_without_words",))
-    row = rows(publish(storage_root, before(storage_root, [preparation("news")], doubts=(doubt,))).result)["news"]
+    suspect = SuspectChunk(start_ms=5_000, end_ms=16_000, flags=("speech_without_words",))
+    row = rows(publish(storage_root, before(storage_root, [preparation("news")], suspect_chunks=(suspect,))).result)[
+        "news"
+    ]
     _, transcript = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
     (passage,) = transcript.suspect_passages
     assert (passage.start_ms, passage.end_ms, passage.reasons) == (5_000, 16_000, ("speech_without_words",))
@@ -195,11 +197,11 @@ def test_a_damaged_transcript_affects_its_copies_only(storage_root: str, harm: s
     assert {name: row.outcome.is_done for name, row in found.items()} == {"copy": False, "sport": True}
     assert found["copy"].reason is Reason.INTERNAL_ERROR
     assert canonical in found["copy"].detail
-    assert load_result(receipt.result).faults == 1, "a cleared task retries it"
+    assert load_result(receipt.result).n_retryable == 1, "a cleared task retries it"
 
 
-@pytest.mark.parametrize("rules", CueRules)
-def test_subtitles_follow_the_rules_of_the_plan(storage_root: str, rules: CueRules) -> None:
+@pytest.mark.parametrize("rules", CueProfileName)
+def test_subtitles_follow_the_rules_of_the_plan(storage_root: str, rules: CueProfileName) -> None:
     text = "good evening here is the news of the day and now the weather for the rest of the week"
     calm = tuple(
         word.model_copy(update={"start_ms": 900 + 500 * n, "end_ms": 1_300 + 500 * n})
@@ -211,7 +213,7 @@ def test_subtitles_follow_the_rules_of_the_plan(storage_root: str, rules: CueRul
     assert (manifest.cues.profile, manifest.cues.beyond) == (rules, 0)
     assert manifest.cues.total == row.cues > 1
     lines = storage.read_bytes(storage.join(row.transcript, "news.srt")).decode().splitlines()
-    assert (max(map(len, lines)) > 37) == (rules is CueRules.STREAMING)
+    assert (max(map(len, lines)) > 37) == (rules is CueProfileName.STREAMING)
 
 
 def test_subtitles_beyond_the_rules_are_counted_and_give_a_warning(storage_root: str) -> None:
@@ -250,7 +252,7 @@ def test_characters_without_a_code_in_ebu_stl_are_remarked_and_many_prevent_the_
 
 
 def test_the_rules_of_the_form_are_the_profiles() -> None:
-    assert set(CueRules) == set(PROFILES)
+    assert set(CueProfileName) == set(PROFILES)
 
 
 def test_the_wrong_prefix_is_refused(storage_root: str) -> None:
