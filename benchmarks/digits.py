@@ -118,7 +118,13 @@ def fine_tuned(folder: Path, base: Path, spoken: Iterable[SpokenUtterance], reci
         scratch=scratch,
     )
     with launch_group(PROCESSES, run_worker, session) as group:
-        trained = run_session(session, group, metrics=lambda step, figures: None, progress=no_progress, stop=Event())  # noqa: ARG005
+        trained = run_session(
+            session,
+            group,
+            log_metrics=lambda step, metrics: None,  # noqa: ARG005
+            progress=no_progress,
+            stop=Event(),
+        )
     save_acoustic_model(trained.model.module, base, folder / "model")
     return folder / "model"
 

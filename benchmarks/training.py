@@ -86,7 +86,7 @@ class Ours:
             self._recipe,
             None,
             Checkpoints(storage.file_uri(self._folder / "checkpoints"), "bench", self._folder),
-            metrics=lambda step, figures: None,  # noqa: ARG005
+            log_metrics=lambda step, metrics: None,  # noqa: ARG005
             progress=no_progress,
             stop=Event(),
         )

@@ -1,4 +1,4 @@
-"""Extracting 16 kHz audio and its speech segments from a medium: one pass, with flat memory."""
+"""Extracting 16 kHz audio and its speech segments from a media file, in one pass and with constant memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def extract_audio(
     FFmpeg runs in the decoder's process: a file that crashes or hangs it is rejected like any other bad file.
 
     Raises:
-        MediaRejected: it has no usable audio.
+        MediaRejected: the file has no usable audio.
         Preempted: `stop` was set during decoding.
     """
     import soundfile

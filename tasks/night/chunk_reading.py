@@ -31,9 +31,9 @@ class BatchAudio:
     scratch: Path
 
     @contextmanager
-    def opened(self, preparation: Preparation) -> Iterator[Callable[[int, int], np.ndarray]]:
-        """A function that reads a programme's samples from one millisecond to another, `(n_samples,)` float32; fewer at
-        its end."""
+    def open_programme(self, preparation: Preparation) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Yield a function that reads a programme's samples from one millisecond to another, `(n_samples,)` float32;
+        fewer where the programme ends."""
         import soundfile
 
         uri = output_uri(self.prepared_uri, self.prepared, preparation.audio)
@@ -55,13 +55,13 @@ class BatchAudio:
 def read_chunks(
     decodings: Iterable[ProgrammeDecoding], audio: BatchAudio, detect_languages: bool
 ) -> Iterator[AudioChunk]:
-    """Every chunk of every programme, in order. With `detect_languages` the audio for a programme's language detection
-    is read before its first chunk."""
+    """Yield every chunk of every programme, in order. With `detect_languages`, the audio for language detection is read
+    before a programme's first chunk."""
     for decoding in decodings:
         if not decoding.chunks:
             continue
         speech_by_chunk = speech_within(decoding.preparation.speech, decoding.chunks)
-        with decoding.isolating_faults(), audio.opened(decoding.preparation) as read:
+        with decoding.isolate_errors(), audio.open_programme(decoding.preparation) as read:
             if detect_languages:
                 decoding.language_samples = [read(c.start_ms, c.end_ms) for c in decoding.language_chunks]
             for span, speech in zip(decoding.chunks, speech_by_chunk, strict=True):
@@ -69,7 +69,7 @@ def read_chunks(
 
 
 def group_chunks(chunks: Iterator[AudioChunk], group_s: float) -> Iterator[list[AudioChunk]]:
-    """Chunks in lists of about `group_s` of audio."""
+    """Yield chunks in lists of about `group_s` of audio."""
     while group := list(islice(chunks, 1)):
         length_ms = group[0].span.duration_ms
         while length_ms < group_s * 1000 and (more := list(islice(chunks, 1))):

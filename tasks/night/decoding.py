@@ -1,4 +1,4 @@
-"""The decoding of one programme: its chunks, its language, and the words that come back from the engine."""
+"""The recognition of one programme: its chunks, its language and the recognised words."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-DEFAULT_LANGUAGE = "en"  # of models that do not detect it
+DEFAULT_LANGUAGE = "en"  # if the model cannot detect the language
 MIN_LANGUAGE_CHUNKS, MAX_LANGUAGE_CHUNKS = 3, 12
 
 
 class ProgrammeDecoding:
-    """One programme's state while its chunks are decoded."""
+    """One programme's state while the engine decodes its chunks."""
 
     def __init__(self, preparation: Preparation, language: str | None) -> None:
-        """`language`: the one that was asked for; None to detect it."""
+        """`language`: the requested one; None to detect it."""
         self.preparation = preparation
         self._engine, self._requested_language = "", language
         self._detected_language: str | None = None
@@ -46,10 +46,10 @@ class ProgrammeDecoding:
         self._n_decoded = 0
         self.n_words = self.n_chunks = self.n_suspect = self.redecoded_ms = 0
         self._words: list[ProgrammeWord] = []
-        self._suspect: list[SuspectChunk] = []
+        self._suspect_chunks: list[SuspectChunk] = []
         self._duration_by_language: Counter[str] = Counter()  # milliseconds
-        self.fault = ""
-        """The fault of this programme; then it has no words."""
+        self.error = ""
+        """Why the programme failed; empty if it did not. A failed programme has no words."""
 
     @property
     def programme(self) -> str:
@@ -60,16 +60,22 @@ class ProgrammeDecoding:
         return self._n_decoded == len(self.chunks)
 
     @contextmanager
-    def isolating_faults(self) -> Iterator[None]:
-        """Fail this programme, not its batch, on a fault inside."""
+    def isolate_errors(self) -> Iterator[None]:
+        """Record an exception of the block as this programme's failure, so that the rest of the batch continues.
+
+        Errors that concern the whole step are raised.
+        """
         try:
             yield
         except Exception as error:
-            self.fault = describe_or_reraise(error)
+            self.error = describe_or_reraise(error)
             log.exception("a programme could not be recognised", programme=self.programme)
 
     def cut_into_chunks(self, max_chunk_s: float, join_pause_s: float, fill: bool = False) -> None:
-        """Choose the chunks to decode: they cover all of the speech and are cut at pauses."""
+        """Cut the speech into the chunks to decode, at pauses.
+
+        `join_pause_s`: segments closer than this share a chunk. `fill`: see `tasks.media.chunks.chunks`.
+        """
         from tasks.media.chunks import chunks
         from tasks.media.speech_activity import Pause, SpeechSegment
 
@@ -82,12 +88,12 @@ class ProgrammeDecoding:
 
     @property
     def hints(self) -> Hints:
-        """The hints for each of its chunks."""
+        """The hints for every chunk: language and vocabulary."""
         return Hints(self._requested_language or self._detected_language, self.preparation.vocabulary)
 
     @property
     def fallback_hints(self) -> Hints:
-        """The same without the detected language, which may be what misleads the engine."""
+        """The hints for the fallback: without the detected language, which may be wrong."""
         return Hints(self._requested_language, self.preparation.vocabulary)
 
     @property
@@ -95,12 +101,14 @@ class ProgrammeDecoding:
         """The chunks in which the language is detected: one in six, within limits, spread over the whole programme."""
         n_chunks = len(self.chunks)
         n = min(n_chunks, max(MIN_LANGUAGE_CHUNKS, min(MAX_LANGUAGE_CHUNKS, n_chunks // 6)))
+        # The middle chunk of each of n equal parts.
         return tuple(self.chunks[(2 * index + 1) * n_chunks // (2 * n)] for index in range(n))
 
     def choose_language(self, probabilities: Iterable[dict[str, float]]) -> None:
         """Choose the most probable language over the language chunks, weighted by their duration."""
         self.language_samples = []
         total: dict[str, float] = defaultdict(float)
+        # Not strict: an engine that does not detect languages returns nothing.
         for chunk, by_language in zip(self.language_chunks, probabilities, strict=False):
             for language, probability in by_language.items():
                 total[language] += probability * chunk.duration_ms
@@ -109,7 +117,7 @@ class ProgrammeDecoding:
             self._language_share = round(total[self._detected_language] / sum(total.values()), 4)
 
     def add(self, engine: str, decoded: DecodedChunk) -> None:
-        """Add one chunk's words at their time in the programme. Chunks are added in order."""
+        """Add one chunk's words, with times of the programme. Chunks are added in order."""
         chunk, recognition = decoded.chunk, decoded.recognition
         span = chunk.span
         self._engine = engine
@@ -125,23 +133,24 @@ class ProgrammeDecoding:
             for word in recognition.words
         ]
         if decoded.flags:
-            reasons = tuple(map(str, decoded.flags))
-            self._suspect.append(SuspectChunk(start_ms=span.start_ms, end_ms=span.end_ms, reasons=reasons))
+            flags = tuple(map(str, decoded.flags))
+            self._suspect_chunks.append(SuspectChunk(start_ms=span.start_ms, end_ms=span.end_ms, flags=flags))
         if decoded.redecoded:
             self.redecoded_ms += chunk.speech_ms
         if recognition.language:
             self._duration_by_language[recognition.language] += span.duration_ms
 
     def load_kept(self, outputs: KeptOutputs) -> bool:
-        """Take over the result of an earlier attempt. Returns whether there is one."""
+        """Load the result that an earlier attempt kept. Return False if there is none."""
         if uri := outputs.find(words_name(self.preparation.arrival.id)):
             self._count(read_one(RecognisedProgramme, uri))
         return bool(uri)
 
     def keep(self, outputs: KeptOutputs) -> None:
-        """Publish the programme's words, and release them.
+        """Publish the programme's words, and free their memory.
 
-        Its language is the requested one, or that of most of its speech. A programme without words has none.
+        The language is the requested one, else the one recognised for most of the audio, else `DEFAULT_LANGUAGE`; None
+        if nothing was requested, recognised or transcribed.
         """
         durations = self._duration_by_language
         language = self._requested_language or max(
@@ -155,29 +164,29 @@ class ProgrammeDecoding:
             language_share=self._language_share,
             words=tuple(self._words),
             chunks=len(self.chunks),
-            doubts=tuple(self._suspect),
+            suspect_chunks=tuple(self._suspect_chunks),
             covered_ms=covered_ms(self.preparation.speech, words),
             redecoded_ms=self.redecoded_ms,
         )
         outputs.keep(words_name(result.arrival), result.model_dump_json().encode() + b"\n")
         self._count(result)
-        self._words, self._suspect = [], []
+        self._words, self._suspect_chunks = [], []
 
-    def publish_fault(self, context: StepContext) -> None:
-        """Publish that the programme failed, as an output of this attempt only."""
+    def publish_failure(self, context: StepContext) -> None:
+        """Publish a failed result in this attempt's folder, so that the next attempt tries the programme again."""
         result = RecognisedProgramme(
             arrival=self.preparation.arrival.id,
             engine=self._engine,
             language=None,
             words=(),
             outcome=Outcome.FAILED,
-            detail=self.fault,
+            detail=self.error,
         )
         context.publish(words_name(result.arrival), result.model_dump_json().encode() + b"\n")
-        self._words, self._suspect = [], []
+        self._words, self._suspect_chunks = [], []
 
     def _count(self, result: RecognisedProgramme) -> None:
-        self.n_words, self.n_chunks, self.n_suspect = len(result.words), result.chunks, len(result.doubts)
+        self.n_words, self.n_chunks, self.n_suspect = len(result.words), result.chunks, len(result.suspect_chunks)
         self.redecoded_ms = result.redecoded_ms
 
 
@@ -188,7 +197,7 @@ class AudioChunk:
     decoding: ProgrammeDecoding
     span: Span
     speech: tuple[Span, ...]
-    """Inside `span`, on the programme's time line."""
+    """The speech inside `span`, in times of the programme."""
     samples: np.ndarray
     """`(n_samples,)` float32, 16 kHz."""
 
@@ -197,7 +206,7 @@ class AudioChunk:
         return sum(stretch.duration_ms for stretch in self.speech)
 
     def quality_flags(self, words: Sequence[RecognisedWord]) -> tuple[QualityFlag, ...]:
-        """The quality gate's flags of `words` as its recognition."""
+        """Return the quality checks that the chunk fails if `words` are its recognition."""
         from tasks.recognition.quality import quality_flags
 
         at_ms = self.span.start_ms

@@ -1,4 +1,4 @@
-"""Decoding with fallbacks: chunks that fail the quality gate are decoded in other ways, and faults are isolated."""
+"""Decoding with fallbacks: chunks that fail the quality gate are decoded in other ways, and errors are isolated."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-def decode_isolating_faults(engine: Engine, chunks: list[AudioChunk]) -> list[DecodedChunk]:
-    """Decode the chunks of all programmes that have not failed; on a fault, programme by programme, to find the one
-    that causes it."""
+def decode_with_isolated_errors(engine: Engine, chunks: list[AudioChunk]) -> list[DecodedChunk]:
+    """Decode the chunks of all programmes that have not failed.
+
+    If that raises, decode programme by programme, so that only the one that causes the error fails.
+    """
     by_programme: dict[int, list[AudioChunk]] = defaultdict(list)
     for chunk in chunks:
-        if not chunk.decoding.fault:
+        if not chunk.decoding.error:
             by_programme[id(chunk.decoding)].append(chunk)
     if len(by_programme) > 1:
         try:
             return list(decode(engine, [chunk for of_one in by_programme.values() for chunk in of_one]))
         except Exception as error:
-            log.warning("decoding failed: retrying programme by programme", fault=describe_or_reraise(error))
+            log.warning("decoding failed: retrying programme by programme", error=describe_or_reraise(error))
     decoded = []
     for of_one in by_programme.values():
-        with of_one[0].decoding.isolating_faults():
+        with of_one[0].decoding.isolate_errors():
             decoded += list(decode(engine, of_one))
     return decoded
 
@@ -47,8 +49,8 @@ def decode(engine: Engine, chunks: list[AudioChunk]) -> Iterator[DecodedChunk]:
     """
     from tasks.recognition.quality import QualityFlag
 
-    found = engine.recognise([chunk.samples for chunk in chunks], [chunk.decoding.hints for chunk in chunks])
-    flags = [chunk.quality_flags(r.words) for chunk, r in zip(chunks, found, strict=True)]
+    recognitions = engine.recognise([chunk.samples for chunk in chunks], [chunk.decoding.hints for chunk in chunks])
+    flags = [chunk.quality_flags(r.words) for chunk, r in zip(chunks, recognitions, strict=True)]
     flagged = {index for index, of_chunk in enumerate(flags) if of_chunk}
     for fallback in (False, True):
         failing = [index for index in sorted(flagged) if flags[index]]
@@ -58,9 +60,9 @@ def decode(engine: Engine, chunks: list[AudioChunk]) -> Iterator[DecodedChunk]:
             # A short chunk without words has no flag: that resolves no flag but words without speech.
             may_replace = recognition.words or QualityFlag.WORDS_WITHOUT_SPEECH in flags[index]
             if may_replace and len(remaining) < len(flags[index]):
-                found[index], flags[index] = recognition, remaining
+                recognitions[index], flags[index] = recognition, remaining
     for index, chunk in enumerate(chunks):
-        yield DecodedChunk(chunk, found[index], flags[index], index in flagged)
+        yield DecodedChunk(chunk, recognitions[index], flags[index], index in flagged)
 
 
 def decode_halves(engine: Engine, chunks: list[AudioChunk], fallback: bool) -> Iterator[Recognition]:
@@ -69,6 +71,6 @@ def decode_halves(engine: Engine, chunks: list[AudioChunk], fallback: bool) -> I
 
     halves = [split_at_quietest(chunk.samples) for chunk in chunks]
     hints = [chunk.decoding.fallback_hints if fallback else chunk.decoding.hints for chunk in chunks for _ in range(2)]
-    found = engine.recognise([half for pair in halves for half in pair], hints, fallback) if chunks else []
-    for place, (first, _) in enumerate(halves):
-        yield join_halves(found[2 * place], found[2 * place + 1], len(first) // SAMPLES_PER_MS)
+    recognitions = engine.recognise([half for pair in halves for half in pair], hints, fallback) if chunks else []
+    for index, (first, _) in enumerate(halves):
+        yield join_halves(recognitions[2 * index], recognitions[2 * index + 1], len(first) // SAMPLES_PER_MS)

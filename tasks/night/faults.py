@@ -1,4 +1,4 @@
-"""Faults of one programme, which must not fail the others of its batch."""
+"""Unexpected errors in one programme, which must not fail the others of the batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tasks.contract import StepError
 
 
 def describe_or_reraise(error: Exception) -> str:
-    """Describe a fault that concerns one programme only.
+    """Describe an error that concerns one programme only.
 
     Raises:
         Exception: `error` itself, if it concerns the whole step: a stop request, no memory left, a full disk.

@@ -74,27 +74,27 @@ class Listing:
     vocabularies: dict[str, ObjectInfo]
     """Lists of words, by their media's URI without suffix."""
 
-    def vocabulary_of(self, found: ObjectInfo) -> ObjectInfo | None:
+    def vocabulary_of(self, media: ObjectInfo) -> ObjectInfo | None:
         """`news.vocabulary.txt` belongs to `news.mp4`."""
-        return self.vocabularies.get(found.uri.removesuffix(PurePosixPath(found.uri).suffix))
+        return self.vocabularies.get(media.uri.removesuffix(PurePosixPath(media.uri).suffix))
 
 
 def list_inbox(inbox: str) -> Listing:
     """List the inbox."""
     listing = Listing([], {})
-    for found in storage.list_objects(inbox):
-        name = storage.name_of(found.uri)
-        if storage.is_hidden(found.uri, inbox):
+    for file in storage.list_objects(inbox):
+        name = storage.name_of(file.uri)
+        if storage.is_hidden(file.uri, inbox):
             continue
-        if found.uri.endswith(VOCABULARY_SUFFIX):
-            listing.vocabularies[found.uri.removesuffix(VOCABULARY_SUFFIX)] = found
+        if file.uri.endswith(VOCABULARY_SUFFIX):
+            listing.vocabularies[file.uri.removesuffix(VOCABULARY_SUFFIX)] = file
         elif suffix(name) not in SIDECAR_SUFFIXES:
-            listing.media.append(found)
+            listing.media.append(file)
     return listing
 
 
 def list_announced(uris: Iterable[str], inbox: str) -> Listing:
-    """The same for announced objects. Objects outside the inbox, and those that are gone, are left out."""
+    """List announced objects. Objects outside the inbox, and those that are gone, are left out."""
     listing = Listing([], {})
     for uri in uris:
         name = storage.name_of(uri)
@@ -112,25 +112,25 @@ def suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def make_arrival(found: ObjectInfo, inbox: str, vocabulary: ObjectInfo | None = None) -> Arrival:
-    identity = {"uri": found.uri, "size": found.size, "etag": found.etag}
+def make_arrival(file: ObjectInfo, inbox: str, vocabulary: ObjectInfo | None = None) -> Arrival:
+    identity = {"uri": file.uri, "size": file.size, "etag": file.etag}
     if vocabulary:
         identity["vocabulary"] = vocabulary.etag
     return Arrival(
         id=digest_of(identity)[:ARRIVAL_DIGITS],
-        programme=programme_name(found.uri, inbox),
-        uri=found.uri,
-        n_bytes=found.size,
-        etag=found.etag,
+        programme=programme_name(file.uri, inbox),
+        uri=file.uri,
+        n_bytes=file.size,
+        etag=file.etag,
         vocabulary=vocabulary.uri if vocabulary else "",
     )
 
 
 def programme_name(uri: str, inbox: str) -> str:
-    """A name for folders and objects: the file's, prefixed with its folders in the inbox.
+    """Return a name for folders and objects: the file's, prefixed with its folders in the inbox.
 
-    Letters and digits of every script stay, anything else becomes a dash. Never empty, hidden or reserved: our own
-    names start with an underscore, and `manifest.json` is one of a transcript's files.
+    Letters and digits of every script stay, anything else becomes a dash. The name is never empty, hidden or reserved:
+    reserved names start with an underscore, and `manifest.json` is one of a transcript's files.
     """
     folders = storage.parent(uri).removeprefix(inbox.rstrip("/")).strip("/")
     parts = [storage.name_of(f"{_scheme(uri)}{part}") for part in folders.split("/") if part]
@@ -152,21 +152,21 @@ def _truncate(name: str) -> str:
     return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip("._-")
 
 
-def wait_for_uploads(found: Sequence[ObjectInfo], settle_s: float) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+def wait_for_uploads(files: Sequence[ObjectInfo], settle_s: float) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
     """Split files into complete ones and those still being uploaded.
 
     Objects in S3 appear whole. A local file that was modified within the last `settle_s` seconds is checked a second
     time, when the youngest of them is that old: a file that changed or vanished meanwhile is still being uploaded.
     """
-    uploading = [o for o in found if suffix(storage.name_of(o.uri)) in UNFINISHED_SUFFIXES]
+    uploading = [o for o in files if suffix(storage.name_of(o.uri)) in UNFINISHED_SUFFIXES]
     unfinished = {o.uri for o in uploading}
-    ages_s = {o.uri: _age_s(o) for o in found if o.uri not in unfinished}
+    ages_s = {o.uri: _age_s(o) for o in files if o.uri not in unfinished}
     young = {uri for uri, age_s in ages_s.items() if age_s < settle_s}
     if young:
         time.sleep(max(0.0, settle_s - max(0.0, min(ages_s[uri] for uri in young))))
-    uploading += [o for o in found if o.uri in young and _info(o.uri) != o]
+    uploading += [o for o in files if o.uri in young and _info(o.uri) != o]
     incomplete = {o.uri for o in uploading}
-    return [o for o in found if o.uri not in incomplete], uploading
+    return [o for o in files if o.uri not in incomplete], uploading
 
 
 def _info(uri: str) -> ObjectInfo | None:
@@ -176,11 +176,11 @@ def _info(uri: str) -> ObjectInfo | None:
         return None
 
 
-def _age_s(found: ObjectInfo) -> float:
+def _age_s(file: ObjectInfo) -> float:
     """Seconds since a file was modified; infinite for objects in S3, which are never seen half-written."""
-    if not found.uri.startswith("file://"):
+    if not file.uri.startswith("file://"):
         return float("inf")
     try:
-        return time.time() - storage.path_of(found.uri).stat().st_mtime
+        return time.time() - storage.path_of(file.uri).stat().st_mtime
     except OSError:
         return 0.0

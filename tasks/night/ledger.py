@@ -80,18 +80,18 @@ class Ledger:
         return _recorded_manifest(self._content_uri(content))
 
     def manifest_of_arrival(self, arrival: Arrival) -> str:
-        """The same for this version of a file."""
+        """URI of the manifest of this arrival's transcript; empty if there is none."""
         return _recorded_manifest(self._arrival_uri(arrival))
 
     def quarantine_record(self, arrival: Arrival) -> QuarantineRecord | None:
-        """Why a file is in quarantine, if it is."""
+        """Return why a file is in quarantine; None if it is not."""
         try:
             return read_one(QuarantineRecord, self._quarantine_uri(arrival))
         except InputRejected:
             return None
 
     def record_transcript(self, arrival: Arrival, content: str, manifest: str, has_speakers: bool) -> str:
-        """Record a published transcript, whose manifest must exist. Returns the URI of the arrival's record."""
+        """Record a published transcript, whose manifest must exist. Return the URI of the arrival's record."""
         entry = LedgerEntry(arrival=arrival, manifest=manifest).model_dump_json().encode() + b"\n"
         for uri in (self._content_uri(content), self._arrival_uri(arrival)):
             if has_speakers:
@@ -101,7 +101,7 @@ class Ledger:
         return self._arrival_uri(arrival)
 
     def record_failure(self, record: QuarantineRecord) -> bool:
-        """Record a transient fault. Returns whether it was the last one allowed: the file is in quarantine then."""
+        """Record a transient failure. Return whether it was the last one allowed: then the file is in quarantine."""
         is_last = record.arrival.failures + 1 >= MAX_FAILURES
         if is_last:
             self.quarantine(record)
@@ -110,7 +110,7 @@ class Ledger:
         return is_last
 
     def quarantine(self, record: QuarantineRecord) -> str:
-        """Put a file into quarantine. Returns the record's URI.
+        """Put a file into quarantine. Return the record's URI.
 
         Counted as a failure too: when the record is deleted, the next night's batch has another key than this one's.
         """
@@ -141,7 +141,7 @@ def _arrival_id(uri: str) -> str:
 
 
 def _recorded_manifest(uri: str) -> str:
-    """The manifest that a record names, if both exist."""
+    """Return the manifest that a record names; empty unless both exist."""
     try:
         manifest = read_one(LedgerEntry, uri).manifest
     except InputRejected:

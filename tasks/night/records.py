@@ -59,7 +59,7 @@ class SpeechSpan(Span):
     """A segment of detected speech."""
 
     pauses: tuple[tuple[int, float], ...] = ()
-    """Where it may be cut: ms, cost."""
+    """Where the segment may be cut: ms, cost."""
 
 
 class Preparation(Frozen):
@@ -90,7 +90,7 @@ class Preparation(Frozen):
 
     @property
     def is_copy(self) -> bool:
-        """Whether it shares a transcript that exists already or that of another programme in its batch."""
+        """Whether the programme shares a transcript that exists already, or that of another programme in the batch."""
         return bool(self.published or self.same_as)
 
     @property
@@ -100,7 +100,7 @@ class Preparation(Frozen):
 
     @property
     def audio(self) -> str:
-        """Name of the output with its audio: 16 kHz mono FLAC, on the programme's time line."""
+        """Name of the output with its audio: 16 kHz mono FLAC, from the programme's start."""
         return f"audio/{self.arrival.id}.flac"
 
 
@@ -120,15 +120,21 @@ class ProgrammeWord(Frozen):
 
 
 class SuspectChunk(Frozen):
-    """A chunk whose recognition failed the quality gate, and the flags that it has."""
+    """A chunk whose recognition failed the quality gate. In JSON its `flags` are called `reasons`."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     start_ms: int
     end_ms: int
-    reasons: tuple[str, ...]
+    flags: tuple[str, ...] = Field(
+        validation_alias="reasons", serialization_alias="reasons", description="the quality checks that it failed"
+    )
 
 
 class RecognisedProgramme(Frozen):
-    """One programme's words."""
+    """One programme's words. In JSON its `suspect_chunks` are called `doubts`."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     arrival: str
     engine: str
@@ -136,9 +142,11 @@ class RecognisedProgramme(Frozen):
     language_share: float | None = Field(default=None, description="share of the language in the language detection")
     words: tuple[ProgrammeWord, ...]
     chunks: int = Field(default=0, description="chunks decoded")
-    doubts: tuple[SuspectChunk, ...] = Field(default=(), description="suspect chunks")
+    suspect_chunks: tuple[SuspectChunk, ...] = Field(
+        default=(), validation_alias="doubts", serialization_alias="doubts"
+    )
     outcome: Outcome = Outcome.DONE
-    detail: str = Field(default="", description="the fault")
+    detail: str = Field(default="", description="why it failed")
     covered_ms: int = Field(default=0, description="speech covered by words")
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
 
@@ -149,7 +157,7 @@ class DiarizedProgramme(Frozen):
     arrival: str
     diarizer: str = Field(description="as a transcript's provenance names it")
     outcome: Outcome = Outcome.DONE
-    detail: str = Field(default="", description="the fault")
+    detail: str = Field(default="", description="why it failed")
     turns: tuple[Turn, ...] = Field(default=(), description="may overlap")
     exclusive: tuple[Turn, ...] = Field(default=(), description="one speaker at a time, for words")
 
@@ -163,7 +171,7 @@ class Publication(Frozen):
     reason: Reason | None = None
     detail: str = ""
     transcript: str = Field(default="", description="URI of the folder with every format, empty if there is none")
-    is_copy: bool = Field(default=False, description="it shares the transcript of a file with equal bytes")
+    is_copy: bool = Field(default=False, description="shares the transcript of a file with equal bytes")
     key: str = ""
     model: str = ""
     duration_s: float = 0.0
@@ -188,7 +196,7 @@ class NightRow(Publication):
     rtfx: float | None = Field(default=None, description="audio seconds recognised per second, over its batch")
     text: str = Field(default="", description="URI of the plain text")
     compute_s: float | None = Field(default=None, description="its share of its batch's step time")
-    cost: float | None = Field(default=None, description="the same in money, if prices are given")
+    cost: float | None = Field(default=None, description="share of its batch's cost in money, if prices are given")
 
 
 class NightReport(Frozen):
@@ -202,15 +210,15 @@ class NightReport(Frozen):
     outcomes: dict[str, int] = Field(description="programmes per outcome")
     transcribed_before: int
     quarantined_before: int
-    hours: float = Field(description="of the programmes that are done, without copies")
-    words: int = Field(description="of the same programmes")
-    compute_s: float = Field(description="of prepare, diarize and recognise, over all completed batches")
+    hours: float = Field(description="duration of the programmes that are done, without copies")
+    words: int = Field(description="words of these programmes")
+    compute_s: float = Field(description="time of prepare, diarize and recognise, over all completed batches")
     cost: float | None = None
     rows: tuple[NightRow, ...]
 
 
-def truncated(items: Sequence[str], max_items: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
-    """The first items and how many more there are `elsewhere`: a bad night must not flood a step's log."""
+def truncate(items: Sequence[str], max_items: int = 10, elsewhere: str = "see the night's report") -> tuple[str, ...]:
+    """Return the first items, and how many more there are `elsewhere`: a bad night must not flood a step's log."""
     if len(items) <= max_items:
         return tuple(items)
     return (*items[:max_items], f"and {len(items) - max_items} more: {elsewhere}")

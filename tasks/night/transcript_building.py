@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import get_args
 
 from tasks.night.pipeline import Pipeline
-from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, truncated
+from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, truncate
 from tasks.transcripts.document import (
     Coverage,
     Media,
@@ -28,9 +28,9 @@ NORMALISER = "sentence-capitals-2"
 UNKNOWN_LANGUAGE = "und"
 # Bounds beyond which the transcript has a warning.
 MIN_COVERAGE = 0.8  # share of the speech covered by words
-MIN_LANGUAGE_SHARE = 0.6  # of the detected language: below, another may be spoken too or instead
+MIN_LANGUAGE_SHARE = 0.6  # share of the detected language; below it, another may be spoken too or instead
 MAX_WITHOUT_SPEAKER = 0.1  # share of words
-MAX_PLACES = 10  # suspect passages that a warning names; the document has them all
+MAX_PASSAGES = 10  # suspect passages that a warning names; the document has them all
 
 
 def build_transcript(
@@ -40,9 +40,9 @@ def build_transcript(
     code_version: str,
     diarized: DiarizedProgramme | None = None,
 ) -> Transcript:
-    """Build the transcript. If diarization failed, its words have no speakers and it has a warning."""
+    """Build the transcript. If diarization failed, the words have no speakers and the transcript has a warning."""
     has_speakers = diarized is not None and diarized.outcome.is_done
-    found = tuple(
+    recognised_words = tuple(
         Word(
             text=text,
             start_ms=word.start_ms,
@@ -55,7 +55,7 @@ def build_transcript(
         if (text := clean(word.text))
     )
     language = recognised.language or UNKNOWN_LANGUAGE
-    ordered = with_monotonic_times(found, preparation.duration_ms)
+    ordered = with_monotonic_times(recognised_words, preparation.duration_ms)
     spoken = ordered
     if diarized is not None and has_speakers:
         spoken = with_speakers(ordered, diarized.exclusive)
@@ -94,7 +94,7 @@ def build_transcript(
         ),
         warnings=(
             *timecode_warnings,
-            *_warnings(preparation, recognised, passages, speech_ms, moved=ordered != found),
+            *_warnings(preparation, recognised, passages, speech_ms, moved=ordered != recognised_words),
             *_speaker_warnings(diarized, words, speech_ms),
         ),
     )
@@ -116,8 +116,8 @@ def _warnings(
         share = f"{100 * recognised.covered_ms / speech_ms:.0f} % of {speech_ms / 1000:.0f} s of speech have words"
         warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=share))
     if passages:
-        places = truncated([*map(_place, passages)], MAX_PLACES, "see the transcript")
-        detail = f"{len(passages)} passages: {'; '.join(places)}"
+        described = truncate([*map(_describe_passage, passages)], MAX_PASSAGES, "see the transcript")
+        detail = f"{len(passages)} passages: {'; '.join(described)}"
         warnings.append(TranscriptWarning(code=WarningCode.SUSPECT_SEGMENTS, detail=detail))
     if recognised.language_share is not None and recognised.language_share < MIN_LANGUAGE_SHARE:
         share = f"{100 * recognised.language_share:.0f} % of what was heard for it is {recognised.language}"
@@ -129,12 +129,12 @@ def _warnings(
 
 def _passages(recognised: RecognisedProgramme, duration_ms: int) -> tuple[SuspectPassage, ...]:
     return tuple(
-        SuspectPassage(start_ms=min(d.start_ms, duration_ms), end_ms=min(d.end_ms, duration_ms), reasons=d.reasons)
-        for d in recognised.doubts
+        SuspectPassage(start_ms=min(d.start_ms, duration_ms), end_ms=min(d.end_ms, duration_ms), reasons=d.flags)
+        for d in recognised.suspect_chunks
     )
 
 
-def _place(passage: SuspectPassage) -> str:
+def _describe_passage(passage: SuspectPassage) -> str:
     """`00:00:10–00:00:21 speech_without_words`, counted from the start of the media."""
     start, end = (str(timedelta(seconds=ms // 1000)).zfill(8) for ms in (passage.start_ms, passage.end_ms))
     return f"{start}–{end} {', '.join(passage.reasons)}"
@@ -156,7 +156,7 @@ def _speaker_warnings(
 
 
 def _clock(preparation: Preparation) -> tuple[str | None, FrameRate, list[TranscriptWarning]]:
-    """The start time code and its rate; or none, and a warning why the media's are ignored."""
+    """Return the start time code and frame rate; or none, and a warning why the file's are ignored."""
     rates = {str(rate): rate for rate in get_args(FrameRate)}
     start, rate = preparation.start_timecode, rates.get(preparation.timecode_rate)
     if start is None:

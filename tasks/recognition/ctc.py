@@ -70,7 +70,7 @@ class CtcEngine:
 
     @property
     def join_pause_s(self) -> float:
-        """Silence costs as much as speech."""
+        """Short, because silence costs as much as speech."""
         return 0.6
 
     @property
@@ -106,8 +106,8 @@ class CtcEngine:
         for index in long_enough:
             by_vocabulary[hints[index].vocabulary if hints and not fallback else ()].append(index)
         for vocabulary, indexes in by_vocabulary.items():
-            found = self._emissions([log_posteriors.pop(index) for index in indexes], vocabulary, fallback)
-            for index, emissions in zip(indexes, found, strict=True):
+            emissions_by_chunk = self._emissions([log_posteriors.pop(index) for index in indexes], vocabulary, fallback)
+            for index, emissions in zip(indexes, emissions_by_chunk, strict=True):
                 duration_ms = len(chunks[index]) * 1000 // SAMPLE_RATE_HZ
                 words = greedy.to_words(emissions, self._symbols, self._frame_ms, duration_ms)
                 recognitions[index] = Recognition(spell_as_listed(words, hints[index].vocabulary if hints else ()))
@@ -135,13 +135,13 @@ class CtcEngine:
 
     @torch.inference_mode()
     def log_posteriors(self, features: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        """One forward pass over utterances' features, `(n_frames, n_mels)` each. Returns the symbols' log posteriors
+        """Run one forward pass over utterances' features, `(n_frames, n_mels)` each. Return the symbols' log posteriors
         (natural), `(n_output_frames, n_symbols)` float32 each."""
         batch, mask = pad_batch(features)  # (batch, n_frames, n_mels), (batch, n_frames)
         batch = batch.to(self._device, self._model.dtype)
         logits = self._model(input_features=batch, attention_mask=mask.to(self._device)).logits
-        found = logits.float().log_softmax(dim=-1).cpu().numpy()  # (batch, n_output_frames, n_symbols)
-        return [found[row, : self.n_output_frames(len(f))] for row, f in enumerate(features)]
+        log_posteriors = logits.float().log_softmax(dim=-1).cpu().numpy()  # (batch, n_output_frames, n_symbols)
+        return [log_posteriors[row, : self.n_output_frames(len(f))] for row, f in enumerate(features)]
 
     def n_output_frames(self, n_frames: int) -> int:
         """See `output_frames`."""

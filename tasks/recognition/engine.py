@@ -30,7 +30,7 @@ class Recognition:
 
     words: tuple[RecognisedWord, ...]
     language: str | None = None
-    """BCP 47, if the model detects it."""
+    """BCP 47; None if the model does not detect languages."""
 
     @property
     def text(self) -> str:
@@ -42,7 +42,7 @@ class Hints:
     """What is known about a chunk before it is decoded."""
 
     language: str | None = None
-    """BCP 47. None: detected in the chunk itself, if the model can."""
+    """BCP 47. None: detect it in the chunk itself, if the model can."""
     vocabulary: tuple[str, ...] = ()
     """Words and names to expect."""
 
@@ -60,7 +60,7 @@ class Engine(Protocol):
 
     @property
     def join_pause_s(self) -> float:
-        """Speech segments with a shorter pause between them share a chunk, if it is long enough."""
+        """Speech segments with a shorter pause between them share a chunk, if both fit into one."""
 
     @property
     def batch_s(self) -> float:

@@ -7,11 +7,11 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-TABLE_BYTES = 128 << 20  # of computed scores and transitions that are kept
+TABLE_BYTES = 128 << 20  # limit for the table of computed scores and transitions
 
 
 class FusionScorer(Protocol):
-    """Scores each symbol given the symbols before it. That prefix is represented by a state, an integer."""
+    """Scores each symbol given the prefix before it, which a state represents, an integer."""
 
     @property
     def start(self) -> int:
@@ -22,10 +22,10 @@ class FusionScorer(Protocol):
         `(n_utterances, beam, n)`."""
 
     def advance(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-        """The states after `symbols` follow `states`, both `(n,)`."""
+        """Return the states after `symbols` follow `states`, both `(n,)`."""
 
     def final_scores(self, states: np.ndarray) -> np.ndarray:
-        """Log scores of texts that end in `states`, of any shape."""
+        """Return the log scores of texts that end in `states`, of any shape."""
 
 
 Node = TypeVar("Node", bound=Hashable)
@@ -54,7 +54,7 @@ class LazyAutomaton(Generic[Node]):
         return self.values.nbytes + self._next.nbytes > TABLE_BYTES
 
     def state(self, node: Node) -> int:
-        """A node's state."""
+        """Return a node's state."""
         state = self._states.get(node)
         if state is None:
             row = self._score_symbols(node)  # this may add other states
@@ -68,9 +68,9 @@ class LazyAutomaton(Generic[Node]):
 
     def advance(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """See `FusionScorer.advance`."""
-        found = self._next[states, symbols]
-        for index in np.flatnonzero(found < 0):
+        successors = self._next[states, symbols]
+        for index in np.flatnonzero(successors < 0):
             state, symbol = int(states[index]), int(symbols[index])
             successor = self.state(self._successor(self.nodes[state], symbol))
-            self._next[state, symbol] = found[index] = successor
-        return found
+            self._next[state, symbol] = successors[index] = successor
+        return successors

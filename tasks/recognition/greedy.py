@@ -32,11 +32,11 @@ class Emission:
     start: int
     end: int
     confidence: float
-    """The highest posterior of its frames."""
+    """The symbol's highest posterior on these frames."""
 
 
 def symbol_table(tokens: Sequence[str], silent: Iterable[int]) -> tuple[Symbol, ...]:
-    """The symbols of a tokenizer's tokens: characters with spaces, or SentencePiece's pieces.
+    """Return the symbols of a tokenizer's tokens: characters with spaces, or SentencePiece's pieces.
 
     `silent` are ids without text: the blank, the unknown token, begin and end of text.
     """
@@ -52,7 +52,7 @@ def _symbol(token: str) -> Symbol:
 
 
 def collapse(symbols: np.ndarray, posteriors: np.ndarray, blank: int) -> list[Emission]:
-    """Runs of equal symbols, without the blank.
+    """Return the runs of equal symbols, without the blank.
 
     symbols: the best symbol of each frame, `(n_frames,)` integers; posteriors: its probability, `(n_frames,)`.
     """
@@ -75,15 +75,15 @@ def to_words(
 
     Signs that are read aloud (`%`, `€`, `&`, `+`) are words; punctuation is not.
 
-    Frame `i` is centred on `i · frame_ms`, so a word begins half a frame before its first and ends half a frame
-    after its last. Its confidence is the geometric mean of its symbols'.
+    Frame `i` is centred on `i · frame_ms`, so a word begins half a frame before its first frame and ends half
+    a frame after its last. Its confidence is the geometric mean of its symbols' confidences.
     """
     words: list[RecognisedWord] = []
     last_ms = 0
     for group in _by_word(emissions, symbols):
         text = b"".join(symbols[e.symbol].text for e in group).decode(errors="replace")
         if not any(map(_is_read_aloud, text)):
-            # Punctuation on its own belongs to the last word, if that has none yet; otherwise it is noise.
+            # Punctuation on its own belongs to the last word, unless that word has some already; then it is dropped.
             if words and words[-1].text[-1].isalnum():
                 words[-1] = replace(words[-1], text=words[-1].text + text)
             continue
@@ -100,7 +100,7 @@ def _is_read_aloud(character: str) -> bool:
 
 
 def _by_word(emissions: Iterable[Emission], symbols: Sequence[Symbol]) -> Iterator[list[Emission]]:
-    """The emissions of each word: those with text, split where a symbol starts a word."""
+    """Yield the emissions of each word: those with text, split where a symbol starts a word."""
     group: list[Emission] = []
     for emission in emissions:
         symbol = symbols[emission.symbol] if emission.symbol < len(symbols) else Symbol(b"")

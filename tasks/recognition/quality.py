@@ -1,4 +1,4 @@
-"""The quality gate: flags a chunk whose text looks invented, repeated or incomplete.
+"""The quality gate: flags a chunk whose text looks hallucinated, repeated or incomplete.
 
 The first two thresholds are Whisper's own (Radford et al., 2022, section 4.5); the others lie above what real speech
 of the development folders reached. Other speech may exceed them: it is decoded again and marked, never dropped.
@@ -34,10 +34,10 @@ class QualityGate:
     compression_ratio: float = 2.4
     mean_log_probability: float = -1.0
     characters_per_s: float = 30.0
-    repeats: int = 5  # of one to four words, in a row
+    repeats: int = 5  # repetitions of one to four words, in a row
     silent_speech_s: float = 2.0  # speech without any word
     passed_over_s: float = 4.0  # contiguous speech without words, in a chunk that has words
-    speech_share: float = 0.1  # of the words' duration
+    speech_share: float = 0.1  # minimum share of the words' duration that is speech
 
 
 def quality_flags(

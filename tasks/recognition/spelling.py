@@ -21,7 +21,7 @@ from tasks.recognition.fusion import LazyAutomaton
 FILE_NAME = "spelling.json.gz"
 GZIP_MAGIC = b"\x1f\x8b"
 ORDER = 9
-MAX_CONTEXTS = 5_000_000  # of 630 bytes each: 3 GB
+MAX_CONTEXTS = 5_000_000  # a context takes 630 bytes: 3 GB
 _START = "\x1f"
 _FIRST = 0x20  # symbol ids are stored as characters from here on, so that a context is a string
 
@@ -60,17 +60,17 @@ class SpellingModel:
         return _START
 
     def extend(self, context: str, symbol: int) -> str:
-        """The context after one more symbol."""
+        """Return the context after one more symbol."""
         return (context + chr(symbol + _FIRST))[-(self.order - 1) :]
 
-    def known(self, context: str) -> str:
-        """The longest suffix of a context that occurs in the texts: the rest does not change any probability."""
+    def longest_known(self, context: str) -> str:
+        """Return the longest suffix of a context that occurs in the texts: the rest does not change any probability."""
         while context and context not in self.counts:
             context = context[1:]
         return context
 
     def probabilities(self, context: str) -> np.ndarray:
-        """Probability of each next symbol after a known context, `(n_symbols,)` float64."""
+        """Return the probability of each next symbol after a known context, `(n_symbols,)` float64."""
         mixed = np.full(self.n_symbols, 1 / self.n_symbols)
         for start in range(len(context), -1, -1):
             mixed = self.mix(context[start:], mixed)
@@ -103,7 +103,7 @@ class SpellingModel:
 
     @classmethod
     def load(cls, folder: Path) -> SpellingModel | None:
-        """Load the model of a folder; None if it has none."""
+        """Load the spelling model of an acoustic model's folder; None if there is none."""
         path = folder / FILE_NAME
         if not path.is_file():
             return None
@@ -130,7 +130,7 @@ class SpellingScorer:
     def start(self) -> int:
         if self._automaton.is_full:
             self._automaton = self._new_automaton()  # between two searches no state is in use
-        return self._automaton.state(self._model.known(self._model.start))
+        return self._automaton.state(self._model.longest_known(self._model.start))
 
     def scores(self, states: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """See `FusionScorer.scores`."""
@@ -146,11 +146,11 @@ class SpellingScorer:
         return np.zeros(states.shape)
 
     def _successor(self, context: str, symbol: int) -> str:
-        return self._model.known(self._model.extend(context, symbol))
+        return self._model.longest_known(self._model.extend(context, symbol))
 
     def _log_probabilities(self, context: str) -> np.ndarray:
         if context:
-            state = self._automaton.state(self._model.known(context[1:]))
+            state = self._automaton.state(self._model.longest_known(context[1:]))
             shorter = np.exp(self._automaton.values[state].astype(np.float64))
         else:
             shorter = np.full(self._model.n_symbols, 1 / self._model.n_symbols)

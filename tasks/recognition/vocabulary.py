@@ -44,7 +44,7 @@ def spell_as_listed(words: Sequence[RecognisedWord], phrases: Iterable[str]) -> 
     for candidates in by_first.values():
         candidates.sort(key=len, reverse=True)
     keys = [_key(word.text) for word in words]
-    found = list(words)
+    spelled = list(words)
     position = 0
     while position < len(words):
         length = 1
@@ -52,10 +52,10 @@ def spell_as_listed(words: Sequence[RecognisedWord], phrases: Iterable[str]) -> 
             if keys[position : position + len(parts)] == [_key(part) for part in parts]:
                 length = len(parts)
                 for index, part in enumerate(parts, position):
-                    found[index] = replace(words[index], text=_with_punctuation(words[index].text, part))
+                    spelled[index] = replace(words[index], text=_with_punctuation(words[index].text, part))
                 break
         position += length
-    return tuple(found)
+    return tuple(spelled)
 
 
 def _key(text: str) -> str:

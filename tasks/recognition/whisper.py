@@ -1,6 +1,6 @@
 """Whisper through faster-whisper (CTranslate2): its decoder on our chunks.
 
-Its voice activity detection and chunking are not used, and no text is carried from one chunk to the next.
+Upstream's voice activity detection and chunking are not used, and no text is carried from one chunk to the next.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ MAX_WORKERS, MAX_THREADS_PER_WORKER = 4, 4
 BATCH_S = {"cpu": 300.0, "cuda": 1440.0}
 BEAM_SIZE = 5
 # The model's token for a window without speech; the second name is that of vocabularies before large-v3. Upstream also
-# requires a low log probability of the text, but text invented in silence is often probable: Whisper base gives digital
-# silence a no-speech probability of 0.93 and the text "you" with a mean log probability of -0.4. Sentences in as much
-# noise reached 0.33 at most, and single words exceeded 0.6 only where they were misrecognised.
+# requires a low log probability of the text, but text hallucinated in silence is often probable: Whisper base gives
+# digital silence a no-speech probability of 0.93 and the text "you" with a mean log probability of -0.4. Sentences in
+# as much noise reached 0.33 at most, and single words exceeded 0.6 only where they were misrecognised.
 NO_SPEECH_TOKENS = ("<|nospeech|>", "<|nocaptions|>")
 NO_SPEECH_THRESHOLD = 0.6
 MAX_CACHED = 64  # encoder outputs of large-v3 take 3.8 MB each on accelerators
-ONLY_LANGUAGE = "en"  # of models that are not multilingual
+ONLY_LANGUAGE = "en"  # for models that are not multilingual
 # Files that faster-whisper needs beside the weights; without a tokenizer it would download one from the hub.
 REQUIRED_FILES = ("tokenizer.json", "preprocessor_config.json")
 
@@ -80,8 +80,8 @@ class WindowFeatures:
 
 
 class EncoderCache:
-    """Replaces a model's encoder: its output for language detection is kept until the window is decoded. On CPUs a
-    window costs as much to encode as to decode."""
+    """Replaces a model's encoder: keeps the output of language detection until the window is decoded. On CPUs a window
+    costs as much to encode as to decode."""
 
     def __init__(self, model: WhisperModel) -> None:
         self._encode = model.encode if model.model.device == "cuda" else _one_by_one(model.encode)
@@ -102,16 +102,16 @@ class EncoderCache:
         """Encode `(n, n_mels, n_frames)`, taking windows out of the cache where it has them."""
         from ctranslate2 import StorageView
 
-        found = {}
+        cached = {}
         if self._cached:
             digests = [_digest(window) for window in features]
             with self._lock:
-                found = {index: self._cached.pop(d) for index, d in enumerate(digests) if d in self._cached}
-        if not found:
+                cached = {index: self._cached.pop(d) for index, d in enumerate(digests) if d in self._cached}
+        if not cached:
             return self._encode(features)
-        if missing := [index for index in range(len(features)) if index not in found]:
-            found |= dict(zip(missing, _on_host(self._encode(features[missing])), strict=True))
-        return StorageView.from_array(np.stack([found[index] for index in range(len(features))]))
+        if missing := [index for index in range(len(features)) if index not in cached]:
+            cached |= dict(zip(missing, _on_host(self._encode(features[missing])), strict=True))
+        return StorageView.from_array(np.stack([cached[index] for index in range(len(features))]))
 
 
 def _one_by_one(encode: Callable[[np.ndarray], StorageView]) -> Callable[[np.ndarray], StorageView]:
@@ -181,7 +181,7 @@ class WhisperEngine:
 
     @property
     def join_pause_s(self) -> float:
-        """A window costs the same with little speech in it, but long silence invites invented text."""
+        """A window costs the same however little speech it has, but long silence makes Whisper hallucinate."""
         return 3.0
 
     @property
@@ -222,8 +222,8 @@ class WhisperEngine:
             def decode(batch: Sequence[int], shared_hints: Hints = shared_hints) -> list[Recognition]:
                 return self._decode([chunks[index] for index in batch], shared_hints, fallback)
 
-            for batch, found in self._map_batches(decode, indexes):
-                for index, recognition in zip(batch, found, strict=True):
+            for batch, recognised in self._map_batches(decode, indexes):
+                for index, recognition in zip(batch, recognised, strict=True):
                     recognitions[index] = recognition
         return recognitions
 
@@ -294,7 +294,7 @@ class WhisperEngine:
         frames_per_window = WINDOW_S * self._model.frames_per_second
         for segment in segments:
             if segment.no_speech_prob > NO_SPEECH_THRESHOLD:
-                continue  # decoding cannot end the text at its first token, so there always is some
+                continue  # decoding cannot end the text at its first token, so there is always some text
             by_chunk[segment.seek // frames_per_window].append(segment)
         return [
             Recognition(
@@ -311,7 +311,7 @@ class WhisperEngine:
 def words_of_segments(
     segments: Iterable[Segment], offset_s: float, length_s: float, language: str
 ) -> tuple[RecognisedWord, ...]:
-    """A chunk's words. Their times count from its start, are clamped to it and never decrease."""
+    """Return a chunk's words. Times count from the chunk's start, are clamped to the chunk and never decrease."""
     words: list[RecognisedWord] = []
     start_ms = end_ms = 0
     length_ms = int(length_s * 1000)
@@ -363,7 +363,7 @@ def _merge_parts(parts: Iterable[WordPart], language: str) -> list[WordPart]:
 
 
 def convert_to_ctranslate2(folder: Path) -> Path:
-    """Convert a Whisper that transformers saved to CTranslate2's format, once on a host. Returns the cached folder.
+    """Convert a Whisper that transformers saved to CTranslate2's format, once on a host. Return the cached folder.
 
     Weights are stored as float16; the engine quantises further when it loads them.
     """

@@ -57,9 +57,10 @@ def boundary_errors(samples: np.ndarray, reference: str, words: tuple[Recognised
     return BoundaryErrors(start_ms=start_error_ms, end_ms=end_error_ms)
 
 
-def summarise_boundary_errors(found: list[BoundaryErrors]) -> BoundaryErrorSummary | None:
+def summarise_boundary_errors(errors_by_utterance: list[BoundaryErrors]) -> BoundaryErrorSummary | None:
     """Summarise the errors of all boundaries; None where there are none."""
-    errors = np.array([e for pair in found for e in (pair.start_ms, pair.end_ms) if e is not None])  # (n_boundaries,)
+    both = [e for pair in errors_by_utterance for e in (pair.start_ms, pair.end_ms)]
+    errors = np.array([e for e in both if e is not None])  # (n_boundaries,)
     if not len(errors):
         return None
     return BoundaryErrorSummary(

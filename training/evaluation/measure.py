@@ -21,7 +21,7 @@ from training.scoring.errors import character_errors, word_errors
 from training.scoring.normaliser import normalise
 
 WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
-BLOCK_SECONDS = 600.0  # of audio per call: the engine packs it by length, and memory stays at 40 MB
+BLOCK_SECONDS = 600.0  # audio per call: the engine packs it by length, and memory stays at 40 MB
 _COLUMNS = ["utterance_id", "programme_id", "speaker", "text", "duration_s", "audio"]
 _GENRE = "genre"  # optional column
 

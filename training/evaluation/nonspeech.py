@@ -7,9 +7,9 @@ import numpy as np
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.recognition import Engine
 from training.data.nonspeech import random_nonspeech
-from training.evaluation.records import InventedWords
+from training.evaluation.records import HallucinatedWords
 
-SECONDS = 10.0  # of each named sound
+SECONDS = 10.0  # length of each named sound
 NOISE_SECONDS, NOISES_PER_LEVEL = 5.0, 4
 NOISE_LEVELS_DB = (-50, -40, -30, -20)  # dBFS
 SILENCE_DB = -60.0  # dBFS; below it a sound counts as silence
@@ -47,12 +47,12 @@ def _varied_noise(level: int, number: int) -> np.ndarray:
     return random_nonspeech(int(NOISE_SECONDS * SAMPLE_RATE_HZ), np.random.default_rng([20260102, -level, number]))
 
 
-def find_invented_words(engine: Engine) -> tuple[InventedWords, ...]:
+def find_hallucinations(engine: Engine) -> tuple[HallucinatedWords, ...]:
     """Recognise every test sound and return the hallucinated words."""
     sounds = nonspeech_sounds()
     recognitions = engine.recognise([sound.astype(np.float32) for sound in sounds.values()])
     return tuple(
-        InventedWords(
+        HallucinatedWords(
             sound=name,
             silent=_is_silent(sound),
             seconds=len(sound) / SAMPLE_RATE_HZ,

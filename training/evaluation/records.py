@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason
@@ -13,6 +13,8 @@ from tasks.step import load_result, output_uri
 from tasks.storage.records import read_one
 from training.scoring.bootstrap import RateInterval
 from training.scoring.errors import ErrorCounts
+
+_ALIASED = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
 EVALUATION, UTTERANCES, OUT_OF_DOMAIN = "evaluation.json", "utterances.jsonl", "out-of-domain.jsonl"
 COMPARISON = "comparison.json"
@@ -83,7 +85,7 @@ class OutOfDomain(Frozen):
     words: ErrorCounts
 
 
-class InventedWords(Frozen):
+class HallucinatedWords(Frozen):
     """Words hallucinated in a sound without speech."""
 
     sound: str
@@ -94,7 +96,12 @@ class InventedWords(Frozen):
 
 
 class Evaluation(Frozen):
-    """`evaluation.json`: everything but timings, so that equal models give equal bytes."""
+    """`evaluation.json`: everything but timings, so that equal models give equal bytes.
+
+    In JSON `resampling_unit` is called `resampled`.
+    """
+
+    model_config = _ALIASED
 
     model_version: str
     model_digest: str
@@ -107,22 +114,26 @@ class Evaluation(Frozen):
     hours: float
     words: ErrorCounts
     characters: ErrorCounts
-    resampled: str = Field(description="unit that the bootstrap resamples: programme or utterance")
+    resampling_unit: str = Field(
+        validation_alias="resampled",
+        serialization_alias="resampled",
+        description="unit that the bootstrap resamples: programme or utterance",
+    )
     wer: RateInterval
     cer: RateInterval
     slices: tuple[Slice, ...]
-    invented: tuple[InventedWords, ...]
+    invented: tuple[HallucinatedWords, ...]
     word_times: BoundaryErrorSummary | None = None
     out_of_domain: OutOfDomain | None = None
 
     @property
-    def invented_words_per_minute(self) -> float:
-        seconds = sum(found.seconds for found in self.invented)
-        return 60 * sum(found.words for found in self.invented) / seconds if seconds else 0.0
+    def hallucinated_words_per_minute(self) -> float:
+        seconds = sum(sound.seconds for sound in self.invented)
+        return 60 * sum(sound.words for sound in self.invented) / seconds if seconds else 0.0
 
     @property
     def words_in_silence(self) -> int:
-        return sum(found.words for found in self.invented if found.silent)
+        return sum(sound.words for sound in self.invented if sound.silent)
 
 
 class Decision(StrEnum):
@@ -131,7 +142,7 @@ class Decision(StrEnum):
     SAME = "same"
 
 
-class PartComparison(Frozen):
+class SubsetComparison(Frozen):
     """Both models on the same subset of utterances."""
 
     reference_words: int
@@ -143,7 +154,7 @@ class PartComparison(Frozen):
     """Significantly worse, and by more than the bound."""
 
 
-class SliceComparison(PartComparison):
+class SliceComparison(SubsetComparison):
     """Both models on one slice of the split."""
 
     kind: SliceKind
@@ -151,7 +162,12 @@ class SliceComparison(PartComparison):
 
 
 class Comparison(Frozen):
-    """`comparison.json`: the decision, its reasons and the figures behind them."""
+    """`comparison.json`: the decision, its reasons and the figures behind them.
+
+    In JSON `resampling_unit` is called `resampled` and `n_units` is called `n_resampled`.
+    """
+
+    model_config = _ALIASED
 
     decision: Decision
     reasons: tuple[str, ...]
@@ -165,15 +181,15 @@ class Comparison(Frozen):
     difference_high: float
     p_better: float
     significant: bool
-    """Better with 95 % confidence by the resamples and by Student's t for this number of units."""
-    resampled: str
-    n_resampled: int
+    """Better with 95 % confidence, by the bootstrap and by a t-test for this number of units."""
+    resampling_unit: str = Field(validation_alias="resampled", serialization_alias="resampled")
+    n_units: int = Field(validation_alias="n_resampled", serialization_alias="n_resampled")
     slices: tuple[SliceComparison, ...]
     challenger_invented_per_minute: float
     champion_invented_per_minute: float
     challenger_words_in_silence: int
     champion_words_in_silence: int
-    out_of_domain: PartComparison | None
+    out_of_domain: SubsetComparison | None
     challenger_rtfx: float
     champion_rtfx: float
     same_hardware: bool

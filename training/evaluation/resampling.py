@@ -1,7 +1,7 @@
 """The unit that the bootstrap resamples: programmes where there are enough of them, otherwise utterances.
 
 Errors within one programme are correlated (a voice, a topic, a microphone), so programmes are the independent units.
-But a handful of programmes has too few distinct resamples (three have ten), and the interval comes out far too narrow
+But a handful of programmes has too few distinct resamples (three have ten), and the interval is far too narrow
 or empty. Below `MIN_PROGRAMMES`, utterances are resampled. That interval says nothing about other programmes, so a
 decision based on it must also check each programme by itself.
 """

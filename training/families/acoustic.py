@@ -29,7 +29,7 @@ class PaddedBatch:
     texts: tuple[str, ...]
     audio_s: float
     """Seconds of audio, padding not counted."""
-    weight: int
+    n_items: int
     """Number of items that the loss averages over: utterances or tokens."""
 
 

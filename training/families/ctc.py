@@ -75,7 +75,7 @@ class CtcModel:
             labels=pad_sequence(labels, batch_first=True, padding_value=self._blank),
             texts=tuple(u.text for u in utterances),
             audio_s=sum(u.duration_s for u in utterances),
-            weight=len(utterances),
+            n_items=len(utterances),
         )
 
     def loss(self, batch: PaddedBatch) -> torch.Tensor:

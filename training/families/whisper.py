@@ -68,7 +68,7 @@ class Whisper:
             labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED_LABEL),
             texts=tuple(u.text for u in utterances),
             audio_s=sum(u.duration_s for u in utterances),
-            weight=sum(len(tokens) for tokens in labels),
+            n_items=sum(len(tokens) for tokens in labels),
         )
 
     def loss(self, batch: PaddedBatch) -> torch.Tensor:

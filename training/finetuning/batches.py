@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.families.acoustic import AcousticModel, PaddedBatch
     from training.finetuning.recipe import Recipe
 
-NONSPEECH_SHARE = 0.25  # of the batches contain one sound without speech
+NONSPEECH_SHARE = 0.25  # share of the batches with one example without speech
 MAX_NONSPEECH_S = 8.0
 
 
@@ -35,8 +35,8 @@ class BatchMaker:
         self._mask = SpecAugment(frame_rate_hz=model.features.frame_rate_hz * model.features.stride)
 
     def __call__(self, draw: BatchDraw) -> PaddedBatch:
-        """Make this process's share of the batch; an empty share becomes a batch of weight 0, as every rank must take
-        the step."""
+        """Make this process's share of the batch. An empty share becomes a batch with `n_items` 0, because every rank
+        must take the step."""
         slots = self._share.indices(draw.n_utterances + 1)  # the last slot is for a sound without speech
         rngs = [augmentation_rng(self._recipe.seed, draw.position, slot) for slot in slots or [0]]
         utterances = [self._augment_audio(u, rng) for u, rng in zip(draw.utterances, rngs, strict=False)]
@@ -46,7 +46,7 @@ class BatchMaker:
                 max_s = min(MAX_NONSPEECH_S, draw.longest_s)
                 utterances.append(self._nonspeech(rngs[-1].uniform(0.3, 1.0) * max_s, rngs[-1]))
         if not utterances:
-            return replace(self._model.collate([self._nonspeech(0.3, rngs[0])]), weight=0, audio_s=0.0)
+            return replace(self._model.collate([self._nonspeech(0.3, rngs[0])]), n_items=0, audio_s=0.0)
         batch = self._model.collate(utterances)
         if self._recipe.augment:
             stride = self._model.features.stride

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-KEPT = 2  # complete checkpoints: the newest, and the one before in case the newest is damaged
+N_KEPT = 2  # complete checkpoints that are kept: the newest, and the one before in case the newest is damaged
 _MANIFEST, _WEIGHTS, _STATE = "manifest.json", "model.safetensors", "state.pt"
 
 
@@ -58,9 +58,9 @@ class Checkpoints:
         self._best = {uri: self._write_weights(uri, weights)}
         return uri
 
-    def adopt_best(self, step: int, uri: str) -> str:
-        """Copy the best weights of the checkpoint from `newest`: the attempt that wrote them may still run and delete
-        them."""
+    def copy_best(self, step: int, uri: str) -> str:
+        """Copy the best weights of the checkpoint that `newest` returned, because the attempt that wrote them may still
+        run and delete them."""
         own = self._best_uri(step)
         self._write(own, storage.local_copy(uri, self.scratch))
         self._best = {own: self._best[uri]}
@@ -69,7 +69,7 @@ class Checkpoints:
     def save(self, step: int, weights: dict[str, torch.Tensor], state: dict[str, Any], best: str) -> None:
         """Write one checkpoint, its manifest last, then delete obsolete ones.
 
-        `best` is the URI that `save_best` or `adopt_best` returned last, or empty.
+        `best` is the URI that `save_best` or `copy_best` returned last, or empty.
         """
         import torch
 
@@ -87,7 +87,7 @@ class Checkpoints:
         manifest = CheckpointManifest(step=step, best=best, objects=objects)
         uri = storage.join(folder, _MANIFEST)
         self._write(uri, manifest.model_dump_json().encode())
-        self._kept = [*self._kept, {uri, *objects}][-KEPT:]
+        self._kept = [*self._kept, {uri, *objects}][-N_KEPT:]
         self._delete_obsolete()
 
     def newest(self) -> CheckpointManifest | None:

@@ -23,7 +23,7 @@ from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import normalise
 
 BATCH_WINDOWS = 8
-PARITY_SECONDS = 300.0  # of the same speech for both models
+PARITY_SECONDS = 300.0  # speech that both models transcribe
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Parity:
 
 
 def convert(trained: Path, quantization: str, scratch: Path) -> Path:
-    """Copy the model, and write its CTranslate2 form into a subfolder. Returns the copy's folder."""
+    """Copy the model, and write its CTranslate2 form into a subfolder. Return the copy's folder."""
     from ctranslate2.converters import TransformersConverter
 
     folder = scratch / "converted"
@@ -81,14 +81,14 @@ def measure_parity(folder: Path, dataset: str, converted: Path | None = None) ->
     model.module.eval()
     original = [text for batch in batches for text in model.decode(batch)]
     converted_model = ConvertedWhisper(converted or folder / CTRANSLATE2_FOLDER, model, device)
-    found = [text for batch in batches for text in converted_model.decode(batch)]
+    converted_texts = [text for batch in batches for text in converted_model.decode(batch)]
     references = [normalise(text) for batch in batches for text in batch.texts]
     return Parity(
         split=split,
         utterances=len(references),
-        differing=sum(a != b for a, b in zip(original, found, strict=True)),
+        differing=sum(a != b for a, b in zip(original, converted_texts, strict=True)),
         original=_errors(references, original),
-        converted=_errors(references, found),
+        converted=_errors(references, converted_texts),
     )
 
 
@@ -112,6 +112,6 @@ class ConvertedWhisper:
         view: Any = ctranslate2.StorageView.from_array(features)
         prompts = [self._original.prompt] * len(features)
         max_length = 2 * self._original.max_text_tokens  # CTranslate2 allots half to the prompt, half to the text
-        found = self._model.generate(view, prompts, beam_size=1, max_length=max_length, return_no_speech_prob=True)
-        texts = self._original.texts_of([result.sequences_ids[0] for result in found])
-        return ["" if r.no_speech_prob > NO_SPEECH_THRESHOLD else text for text, r in zip(texts, found, strict=True)]
+        results = self._model.generate(view, prompts, beam_size=1, max_length=max_length, return_no_speech_prob=True)
+        texts = self._original.texts_of([result.sequences_ids[0] for result in results])
+        return ["" if r.no_speech_prob > NO_SPEECH_THRESHOLD else text for text, r in zip(texts, results, strict=True)]

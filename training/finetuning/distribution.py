@@ -31,7 +31,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 COLLECTIVE_TIMEOUT = timedelta(hours=1)  # workers wait this long in a collective while rank 0 validates or uploads
-EXIT_GRACE_S = 20.0  # for rank 0 to end by itself after a worker died
+EXIT_GRACE_S = 20.0  # time for rank 0 to end by itself after a worker died
 
 
 class ProcessGroup:
@@ -142,10 +142,10 @@ def _run_worker(rank: int, world_size: int, port: int, worker: Callable[..., Non
             worker(group, *arguments)
     except Preempted:  # reported by rank 0
         pass
-    except BaseException as fault:
+    except BaseException as error:
         traceback.print_exc()
         # Exit at once: a regular interpreter exit would take the process group apart, which may wait for other ranks.
-        os._exit(fault.exit_code if isinstance(fault, StepError) else ExitCode.FAULT)
+        os._exit(error.exit_code if isinstance(error, StepError) else ExitCode.FAULT)
 
 
 def _exit_with_parent(parent: int) -> None:

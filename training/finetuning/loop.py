@@ -1,7 +1,7 @@
 """The training loop, written by hand because a resumed run must equal an uninterrupted one bit for bit.
 
 For that, learning rate, dropout, data order and augmentation are pure functions of the step, and everything else that
-a step depends on is in the checkpoint. No generator or data loader has a state of its own.
+a step depends on is in the checkpoint. No random number generator or data loader has state of its own.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class RunState:
     audio_s: float = 0.0
     train_s: float = 0.0
     waited_s: float = 0.0
+    """Seconds that training waited for data, over all attempts."""
     health: LossMonitor = field(default_factory=LossMonitor)
 
     def is_stale(self, patience: int) -> bool:
@@ -96,28 +97,31 @@ class Trainer:
         self,
         model: AcousticModel,
         recipe: Recipe,
-        sample: ValidationSample | None,
+        validation: ValidationSample | None,
         checkpoints: Checkpoints,
         *,
         group: ProcessGroup | None = None,
-        metrics: LogMetrics,
+        log_metrics: LogMetrics,
         progress: ProgressHook,
         stop: Event,
     ) -> None:
-        self.model, self._recipe, self.sample, self._checkpoints = model, recipe, sample, checkpoints
-        self._metrics, self._progress, self._stop = metrics, progress, stop
+        self.model, self._recipe, self.validation, self._checkpoints = model, recipe, validation, checkpoints
+        self._log_metrics, self._progress, self._stop = log_metrics, progress, stop
         self._group = group or ProcessGroup()
+        # The module itself, or DistributedDataParallel around it: the forward pass goes through this.
         model.network = self._group.wrap(model.module)
         self._parameters = [p for p in model.module.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=recipe.learning_rate, betas=BETAS, fused=True)
         self._buffers = list(persistent_buffers(model.module).values())
         self._buffers_before = [buffer.clone() for buffer in self._buffers]
         self._device = self._parameters[0].device
-        self._last_saved, self._saving_s, self._waited_s = time.monotonic(), 0.0, 0.0
+        self._last_saved, self._saving_s = time.monotonic(), 0.0
+        self._loader_wait_s = 0.0
+        """The loader's total wait at the last step."""
         self.state = RunState()
 
     def resume(self) -> bool:
-        """Restore the newest complete checkpoint. Returns False if there is none."""
+        """Restore the newest complete checkpoint. Return False if there is none."""
         newest = self._group.broadcast(self._checkpoints.newest() if self._group.is_rank_zero else None)
         if newest is not None:
             self._restore(newest)
@@ -133,6 +137,7 @@ class Trainer:
         state = self.state
         if state.step == 0 and not state.wers:
             self._validate()
+        # With STOP, `_train` takes one more step, then saves and raises.
         if self._group.broadcast(self._next_action()) is not NextAction.FINISH:
             self._train(loader)
         if self._group.is_rank_zero and state.best and state.best_step != state.step:
@@ -162,23 +167,23 @@ class Trainer:
     def _next_action(self) -> NextAction:
         if self.state.step >= self._recipe.steps or self.state.is_stale(self._recipe.patience):
             return NextAction.FINISH
-        # A bad step is not saved, so do not stop after one: within two more steps the run recovers or ends as diverged.
+        # After a skipped step nothing can be saved, so go on: `divergence.MAX_CONSECUTIVE_BAD_STEPS` bounds how long.
         can_stop = self.state.step and not self.state.health.n_bad
         return NextAction.STOP if self._stop.is_set() and can_stop else NextAction.CONTINUE
 
     def take_step(self, batch: PaddedBatch) -> float:
-        """Take one step on this rank's share of a batch. Returns the audio seconds of the whole batch."""
+        """Take one step on this rank's share of a batch. Return the audio seconds of the whole batch."""
         state, group = self.state, self._group
         rate = learning_rate(state.step, self._recipe.steps, self._recipe.learning_rate)
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = rate
-        # Dropout becomes a function of the step as well: no generator state needs saving.
+        # Dropout becomes a function of the step as well: no state of a random number generator needs saving.
         torch.manual_seed(_step_seed(self._recipe.seed, state.step, group.share.rank))
         copy_into(self._buffers_before, self._buffers)
-        weight, audio_s = group.sum(batch.weight, batch.audio_s)
+        n_items, audio_s = group.sum(batch.n_items, batch.audio_s)  # over all ranks
         with self._autocast():
             loss = self.model.loss(batch)
-        loss = loss * (batch.weight / weight)  # its contribution to the mean over the whole batch
+        loss = loss * (batch.n_items / n_items)  # this rank's share of the mean over the whole batch
         (loss * group.world_size).backward()  # DDP averages over ranks
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
         (value,) = group.sum(float(loss.detach()))
@@ -200,45 +205,45 @@ class Trainer:
             return torch.autocast(self._device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    def _report(self, audio_s: float, seconds: float, waited_s: float) -> None:
+    def _report(self, audio_s: float, step_s: float, loader_wait_s: float) -> None:
         state, steps = self.state, self._recipe.steps
-        waited = waited_s - self._waited_s
-        self._waited_s = waited_s
-        state.waited_s += waited
-        state.train_s += seconds + waited
+        step_wait_s = loader_wait_s - self._loader_wait_s
+        self._loader_wait_s = loader_wait_s
+        state.waited_s += step_wait_s
+        state.train_s += step_s + step_wait_s
         if not self._group.is_rank_zero:
             return
         speed = state.audio_s / max(state.train_s, 1e-9)
-        figures = {
+        metrics = {
             "loss": state.losses[-1],
             "learning_rate": self._optimizer.param_groups[0]["lr"],
-            "audio_hours_per_hour": audio_s / max(seconds + waited, 1e-9),
-            "waiting_share": waited / max(seconds + waited, 1e-9),
+            "audio_hours_per_hour": audio_s / max(step_s + step_wait_s, 1e-9),
+            "waiting_share": step_wait_s / max(step_s + step_wait_s, 1e-9),
             "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2,  # KiB on Linux
         }
         if self._device.type == "cuda":
-            figures["gpu_memory_gb"] = torch.cuda.max_memory_allocated(self._device) / 1024**3
-            figures["gpu_busy_share"] = gpu_utilisation(self._device)
-        self._metrics(state.step, {name: value for name, value in figures.items() if math.isfinite(value)})
+            metrics["gpu_memory_gb"] = torch.cuda.max_memory_allocated(self._device) / 1024**3
+            metrics["gpu_busy_share"] = gpu_utilisation(self._device)
+        self._log_metrics(state.step, {name: value for name, value in metrics.items() if math.isfinite(value)})
         wer = f", WER {100 * state.wers[-1][1]:.1f} %" if state.wers else ""
         self._progress(
             "train", state.step, steps, "steps", f"loss {state.health.smoothed:.2f}{wer}, {speed:.0f}x real time"
         )
 
     def _validate(self) -> None:
-        if self.sample is None or not self._group.is_rank_zero:
+        if self.validation is None or not self._group.is_rank_zero:
             return
         state = self.state
-        wer = self.sample.score(self.model).rate
+        wer = self.validation.score(self.model).rate
         state.wers.append((state.step, wer))
-        self._metrics(state.step, {"validation_wer": wer})
+        self._log_metrics(state.step, {"validation_wer": wer})
         # Ties go to the later weights, whose learning rate was lower; the base weights give way only to a better score.
         if wer < state.best_wer or (wer == state.best_wer and state.best_step > 0):
             state.best_wer, state.best_step = wer, state.step
             state.best = self._checkpoints.save_best(state.step, weights_of(self.model.module))
 
     def save(self) -> None:
-        """Write a checkpoint, unless the last step was bad: only good states are kept."""
+        """Write a checkpoint on rank 0, unless the last step was skipped: its loss or gradient was not finite."""
         if self.state.health.n_bad or not self._group.is_rank_zero:
             return
         began = time.monotonic()
@@ -257,7 +262,8 @@ class Trainer:
         self._optimizer.load_state_dict(saved["optimizer"])
         self.state = RunState.from_plain(saved["run"])
         if self.state.best and self._group.is_rank_zero:
-            self.state.best = self._checkpoints.adopt_best(self.state.best_step, self.state.best)
+            # The attempt that wrote these weights may still run and delete them.
+            self.state.best = self._checkpoints.copy_best(self.state.best_step, self.state.best)
 
 
 def _step_seed(*numbers: int) -> int:
@@ -289,6 +295,6 @@ def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> N
 
 
 def mean_of_last(losses: list[float], n: int) -> float:
-    """Return the mean of those of the last `n` losses that are finite."""
+    """Return the mean of the finite losses among the last `n`; NaN if there are none."""
     finite = [loss for loss in losses[-n:] if math.isfinite(loss)]
     return float(np.mean(finite)) if finite else math.nan

@@ -88,7 +88,7 @@ def _train_and_publish(resolved: ResolvedInputs, context: StepContext, live: tra
     )
     world_size = resolved.arguments.workers or max(1, torch.cuda.device_count())
     with context.graceful(), launch_group(world_size, run_worker, settings) as group:
-        result = run_session(settings, group, metrics=live.log, progress=context.progress, stop=context.stop)
+        result = run_session(settings, group, log_metrics=live.log, progress=context.progress, stop=context.stop)
     return _publish(context, resolved, settings, result)
 
 
@@ -134,8 +134,10 @@ def _publish(
     folder = context.scratch / MODEL_FOLDER
     save_acoustic_model(model.module, settings.base, folder)
     spelling = None
-    if result.sample and model.family is not ModelFamily.WHISPER:  # Whisper's decoder is a language model of its own
-        spelling = learn_spelling(folder, split.reader.texts(), result.sample)
+    if (
+        result.validation and model.family is not ModelFamily.WHISPER
+    ):  # Whisper's decoder is a language model of its own
+        spelling = learn_spelling(folder, split.reader.texts(), result.validation)
         log.info("spelling model", **spelling.figures())
     for path in sorted(folder.iterdir()):
         context.publish(f"{MODEL_FOLDER}/{path.name}", path)
@@ -150,7 +152,7 @@ def _publish(
         metrics=_metrics(result, spelling),
         labels={
             "family": model.family,
-            "best_step": str(state.best_step if result.sample else state.step),
+            "best_step": str(state.best_step if result.validation else state.step),
             "ended": "early" if state.step < resolved.recipe.steps else "at its last step",
         },
         warnings=tuple(_warnings(resolved, result)),
@@ -167,7 +169,7 @@ def _metrics(result: TrainingResult, spelling: SpellingChoice | None) -> dict[st
         "dataset_hours": result.train_split.index.hours,
         "train_seconds": state.train_s,
     }
-    if result.sample is not None:
+    if result.validation is not None:
         metrics |= {"validation_wer": state.best_wer, "base_validation_wer": state.wers[0][1]}
     if spelling:
         metrics["spelling_validation_wer"] = spelling.wer
@@ -181,7 +183,7 @@ def _warnings(resolved: ResolvedInputs, result: TrainingResult) -> Iterator[str]
         yield f"preset {name} is tuned for {tuned_for}, and this model is {family}"
     if resolved.recipe.needs_audio and not result.train_split.reader.has_audio:
         yield "the dataset carries no audio: no speed change, no added noise"
-    if result.sample is None:
+    if result.validation is None:
         yield "the dataset has no validation split: the last weights are kept"
     elif result.state.best_step == 0:
         yield "no validation improved on the base model: its weights are kept"

@@ -59,23 +59,23 @@ class TrainingResult:
 
     model: AcousticModel
     train_split: IndexedSplit
-    sample: ValidationSample | None
+    validation: ValidationSample | None
     state: RunState
 
 
 def run_session(
-    settings: RunSettings, group: ProcessGroup, *, metrics: LogMetrics, progress: ProgressHook, stop: Event
+    settings: RunSettings, group: ProcessGroup, *, log_metrics: LogMetrics, progress: ProgressHook, stop: Event
 ) -> TrainingResult:
     """Run this process's part of the training, from loading the model to the last step."""
     if group.device.type == "cpu":
         use_all_cores(group.world_size)
     # Before any computation: torch's threads keep the setting that they start with.
     with flush_denormals():
-        return _train(settings, group, metrics, progress, stop)
+        return _train(settings, group, log_metrics, progress, stop)
 
 
 def _train(
-    settings: RunSettings, group: ProcessGroup, metrics: LogMetrics, progress: ProgressHook, stop: Event
+    settings: RunSettings, group: ProcessGroup, log_metrics: LogMetrics, progress: ProgressHook, stop: Event
 ) -> TrainingResult:
     recipe = settings.recipe
     manifest, _ = load_manifest(settings.dataset)
@@ -94,16 +94,16 @@ def _train(
             next_step="check the outcomes in assemble-dataset's result: texts or durations do not fit this model",
         )
     batch_frames = round(recipe.batch_seconds * model.features.frame_rate_hz)
-    sample = (
+    validation = (
         load_validation_sample(model, manifest, recipe.validation_seconds, batch_frames) if group.is_rank_zero else None
     )
     trainer = Trainer(
         model,
         recipe,
-        sample,
+        validation,
         Checkpoints(settings.checkpoints, settings.attempt, settings.scratch),
         group=group,
-        metrics=metrics,
+        log_metrics=log_metrics,
         progress=progress,
         stop=stop,
     )
@@ -131,17 +131,19 @@ def _train(
         ) from error
     finally:
         loader.close()
-    return TrainingResult(model, train_split, sample, trainer.state)
+    return TrainingResult(model, train_split, validation, trainer.state)
 
 
 def run_worker(group: ProcessGroup, settings: RunSettings) -> None:
     """Run the session of a worker (any rank but 0)."""
     scratch = settings.scratch / f"rank-{group.share.rank}"
     scratch.mkdir()
-    run_session(replace(settings, scratch=scratch), group, metrics=_discard_metrics, progress=no_progress, stop=Event())
+    run_session(
+        replace(settings, scratch=scratch), group, log_metrics=_discard_metrics, progress=no_progress, stop=Event()
+    )
 
 
-def _discard_metrics(step: int, figures: dict[str, float]) -> None:
+def _discard_metrics(step: int, metrics: dict[str, float]) -> None:
     """Workers log nothing: rank 0 reports for all."""
 
 

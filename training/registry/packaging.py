@@ -31,7 +31,7 @@ _REQUIRED = (
 
 def pack(model: Path, texts: dict[str, str], metadata: dict[str, str], scratch: Path) -> Path:
     """Write a pyfunc around the weights in `model`: code, requirements, signature and metadata, and the given text
-    files by name. Returns its folder."""
+    files by name. Return the package's folder."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow.pyfunc
     from mlflow.models import ModelSignature

@@ -99,17 +99,17 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     """Return the experiment's id, creating or restoring it if necessary. Several steps may try at once."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name, artifact_location=_artifact_location(tracking_uri(), name)))
         except MlflowException:
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _artifact_location(uri: str, experiment: str) -> str | None:
@@ -133,7 +133,7 @@ def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, o
 
 
 def reopen(client: MlflowClient, run_id: str) -> bool:
-    """Mark the run as running again, restoring it if deleted. Returns False if it does not exist."""
+    """Mark the run as running again, restoring it if deleted. Return False if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -208,7 +208,7 @@ class LiveRun:
             del self._buffer[:-MAX_BUFFERED]
 
     def close(self, status: str, because: str = "") -> int:
-        """Flush the buffer and end the run as FINISHED, FAILED or KILLED. Returns the number of metrics lost."""
+        """Flush the buffer and end the run as FINISHED, FAILED or KILLED. Return the number of metrics lost."""
         self._closing.set()
         self._thread.join()
         for _ in range(CONNECT_ATTEMPTS):
@@ -227,7 +227,7 @@ class LiveRun:
             self._flush()
 
     def _flush(self) -> bool:
-        """Send the buffer; metrics that could not be sent stay in it. Returns whether it is empty."""
+        """Send the buffer; metrics that could not be sent stay in it. Return whether it is empty."""
         while True:
             with self._lock:
                 batch = self._buffer[:MAX_BATCH]

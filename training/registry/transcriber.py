@@ -38,7 +38,7 @@ class Transcriber(PythonModel):
         from tasks.media.decoding.reader import load_audio
 
         chunks = cut_at_quiet(load_audio(path), self._engine.max_chunk_s)
-        return " ".join(text for found in self._engine.recognise(chunks) if (text := found.text))
+        return " ".join(text for recognition in self._engine.recognise(chunks) if (text := recognition.text))
 
 
 def cut_at_quiet(samples: np.ndarray, max_s: float) -> list[np.ndarray]:

@@ -35,12 +35,12 @@ def find_by_digest(client: MlflowClient, name: str, digest: str) -> ModelVersion
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+        versions = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise  # not None: a rolled-back model would be registered again, without its tag
         return None
-    return min(found, key=lambda version: int(version.version), default=None)
+    return min(versions, key=lambda version: int(version.version), default=None)
 
 
 def register(
@@ -49,8 +49,8 @@ def register(
     """Upload and register the packaged model, unless a version with this digest exists."""
     from mlflow.exceptions import MlflowException
 
-    if found := find_by_digest(client, name, digest):
-        return Registration(int(found.version), is_new=False)
+    if existing := find_by_digest(client, name, digest):
+        return Registration(int(existing.version), is_new=False)
     try:
         client.create_registered_model(name, description="A speech recogniser of airscript")
     except MlflowException as error:
@@ -60,10 +60,10 @@ def register(
     with upload_timeouts():
         client.log_artifacts(run_id, str(package), path)
     source = f"{client.get_run(run_id).info.artifact_uri}/{path}"
-    made = client.create_model_version(
+    created = client.create_model_version(
         name, source, run_id=run_id, tags={**tags, DIGEST: digest}, description=description
     )
-    return Registration(int(made.version), is_new=True)
+    return Registration(int(created.version), is_new=True)
 
 
 def alias_version(client: MlflowClient, name: str, alias: str) -> int | None:
@@ -97,9 +97,9 @@ def get_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
 
 def promote(client: MlflowClient, name: str, version: int, decided_by: str, because: str) -> None:
     """Move the champion alias, and tag the version with who decided, why, and which version it replaced."""
-    before = alias_version(client, name, CHAMPION)
+    previous = alias_version(client, name, CHAMPION)
     _record(client, name, version, PROMOTED, decided_by, because)
-    client.set_model_version_tag(name, str(version), CHAMPION_BEFORE, str(before) if before else NONE)
+    client.set_model_version_tag(name, str(version), CHAMPION_BEFORE, str(previous) if previous else NONE)
     client.delete_model_version_tag(name, str(version), ROLLED_BACK_BY)
     client.set_registered_model_alias(name, CHAMPION, str(version))
 
@@ -118,7 +118,7 @@ def _record(client: MlflowClient, name: str, version: int, decision: str, decide
 def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | None = None) -> tuple[int, int]:
     """Move the champion alias back to version `to`, or to the last champion that was not itself rolled back.
 
-    The failed version is tagged: the rule does not promote it again, only a person can. Returns the failed version and
+    The failed version is tagged: the rule does not promote it again, only a person can. Return the failed version and
     the restored one.
     """
     current = alias_version(client, name, CHAMPION)
@@ -129,9 +129,9 @@ def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | 
             subject=f"models:/{name}@{CHAMPION}",
             next_step="promote a version first",
         )
-    before = to or _rollback_target(client, name, current)
-    get_version(client, name, before)
-    if before == current:
+    target = to or _rollback_target(client, name, current)
+    get_version(client, name, target)
+    if target == current:
         raise InputRejected(
             "is the champion already: nothing to roll back",
             reason=Reason.INVALID_ARGUMENT,
@@ -141,19 +141,19 @@ def roll_back(client: MlflowClient, name: str, by: str, because: str, to: int | 
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(name, str(current), ROLLED_BACK_BY, f"{by} at {stamp}")
     client.set_model_version_tag(name, str(current), ROLLED_BACK_BECAUSE, because)
-    client.delete_model_version_tag(name, str(before), ROLLED_BACK_BY)  # chosen with --to, it is good again
-    client.set_registered_model_alias(name, CHAMPION, str(before))
-    return current, before
+    client.delete_model_version_tag(name, str(target), ROLLED_BACK_BY)  # a version chosen with --to is good again
+    client.set_registered_model_alias(name, CHAMPION, str(target))
+    return current, target
 
 
 def _rollback_target(client: MlflowClient, name: str, current: int) -> int:
     """Return the last champion before this one that was not rolled back. Re-promoted versions can form a cycle."""
-    seen, found = {current}, _champion_before(client, name, current)
-    while found and found not in seen:
-        if ROLLED_BACK_BY not in get_version(client, name, found).tags:
-            return found
-        seen.add(found)
-        found = _champion_before(client, name, found)
+    seen, candidate = {current}, _champion_before(client, name, current)
+    while candidate and candidate not in seen:
+        if ROLLED_BACK_BY not in get_version(client, name, candidate).tags:
+            return candidate
+        seen.add(candidate)
+        candidate = _champion_before(client, name, candidate)
     raise InputRejected(
         "was the first champion, or all champions before it were rolled back",
         reason=Reason.MODEL_NOT_FOUND,

@@ -8,7 +8,7 @@ from tasks.pages.charts import Point, curve
 from tasks.pages.formatting import number, percent
 from tasks.pages.tables import Table, figures, text, without_empty_columns
 from tasks.pages.templates import render
-from training.evaluation.records import Comparison, InventedWords, ScoredUtterance, SliceKind
+from training.evaluation.records import Comparison, HallucinatedWords, ScoredUtterance, SliceKind
 from training.evaluation.resampling import choose_unit, sum_by_unit
 from training.evaluation.slices import slice_indices
 from training.report.confusions import confusions
@@ -120,7 +120,7 @@ def _counts(heading: str, counts: Sequence[tuple[str, int]]) -> Table:
     return Table(text(heading) + figures("Count"), tuple((word, number(n)) for word, n in counts))
 
 
-def _invented_table(invented: Sequence[InventedWords]) -> Table:
+def _invented_table(invented: Sequence[HallucinatedWords]) -> Table:
     rows = [(sound.sound, f"{sound.seconds:g}", number(sound.words), sound.heard) for sound in invented]
     return without_empty_columns((*text("Sound"), *figures("Seconds", "Words"), *text("Hypothesis")), rows)
 

@@ -38,7 +38,7 @@ class PairedDifference:
     high: float
     p_better: float
     """Share of resamples in which the challenger's rate is lower; ties count half."""
-    deviation: float
+    standard_error: float
     """Standard deviation of the resamples, corrected for the bias of resampling few units."""
 
 
@@ -63,8 +63,8 @@ def paired_difference(
     p_better = float((differences < 0).mean() + (differences == 0).mean() / 2)
     difference = float(gains.sum() / max(lengths.sum(), 1))
     n_units = len(gains)
-    deviation = float(differences.std()) * math.sqrt(n_units / max(n_units - 1, 1))
-    return PairedDifference(difference, low, high, p_better, deviation)
+    standard_error = float(differences.std()) * math.sqrt(n_units / max(n_units - 1, 1))
+    return PairedDifference(difference, low, high, p_better, standard_error)
 
 
 def _resamples(n_units: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from training.evaluation.records import COMPARISON
 
 if TYPE_CHECKING:
     from training.evaluation.promotion import Contender
-    from training.evaluation.records import Comparison, Evaluation, PartComparison
+    from training.evaluation.records import Comparison, Evaluation, SubsetComparison
 
 VERSION = 5
 MAX_WORST_SLICES = 3
@@ -42,18 +42,21 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
 def _require_comparable(challenger: Evaluation, champion: Evaluation, subject: str) -> None:
     """Raise InputRejected unless both evaluations are of the same data, scored alike."""
     for name in ("dataset_version", "split", "normaliser"):
-        ours, theirs = getattr(challenger, name), getattr(champion, name)
-        if ours != theirs:
+        of_challenger, of_champion = getattr(challenger, name), getattr(champion, name)
+        if of_challenger != of_champion:
             raise InputRejected(
-                f"the evaluations are not comparable: {name} is {ours} in one and {theirs} in the other",
+                f"the evaluations are not comparable: {name} is {of_challenger} in one and {of_champion} in the other",
                 reason=Reason.INVALID_ARGUMENT,
                 subject=subject,
                 next_step="evaluate both models on the same split of the same dataset",
             )
-    ours, theirs = (e.out_of_domain.dataset_version if e.out_of_domain else "none" for e in (challenger, champion))
-    if ours != theirs:
+    of_challenger, of_champion = (
+        e.out_of_domain.dataset_version if e.out_of_domain else "none" for e in (challenger, champion)
+    )
+    if of_challenger != of_champion:
         raise InputRejected(
-            f"the evaluations are not comparable: the out-of-domain dataset is {ours} in one and {theirs} in the other",
+            f"the evaluations are not comparable: the out-of-domain dataset is {of_challenger} in one and {of_champion}"
+            " in the other",
             reason=Reason.INVALID_ARGUMENT,
             subject=subject,
             next_step="evaluate both models with the same --out-of-domain",
@@ -98,7 +101,7 @@ def _output(comparison: Comparison, challenger: Evaluation) -> StepOutput:
             "reason": "; ".join(comparison.reasons),
             "challenger": comparison.challenger,
             "champion": comparison.champion,
-            "resampled": f"{comparison.n_resampled} {comparison.resampled}s",
+            "resampled": f"{comparison.n_units} {comparison.resampling_unit}s",
             "most_worse": _worst_slices(comparison),
             "out_of_domain": _rates(comparison.out_of_domain) if comparison.out_of_domain else "not evaluated",
         },
@@ -109,7 +112,7 @@ def _output(comparison: Comparison, challenger: Evaluation) -> StepOutput:
 def _warnings(comparison: Comparison, challenger: Evaluation) -> tuple[str, ...]:
     from training.evaluation.records import SliceKind
 
-    if comparison.resampled != "utterance":
+    if comparison.resampling_unit != "utterance":
         return ()
     n_programmes = sum(part.kind is SliceKind.PROGRAMME for part in challenger.slices)
     return (f"{n_programmes} programmes in the test split: significance may not carry over to other programmes",)
@@ -122,5 +125,5 @@ def _worst_slices(comparison: Comparison) -> str:
     return "; ".join(lost) or "none"
 
 
-def _rates(part: PartComparison) -> str:
+def _rates(part: SubsetComparison) -> str:
     return f"{100 * part.challenger_wer:.2f} % against {100 * part.champion_wer:.2f} %"

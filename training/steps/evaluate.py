@@ -83,7 +83,7 @@ def _evaluation(
 ) -> Evaluation:
     from training.evaluation.acoustics import summarise_boundary_errors
     from training.evaluation.measure import rate_intervals
-    from training.evaluation.nonspeech import find_invented_words
+    from training.evaluation.nonspeech import find_hallucinations
     from training.evaluation.records import Evaluation
     from training.evaluation.resampling import choose_unit
     from training.evaluation.slices import score_slices
@@ -106,11 +106,11 @@ def _evaluation(
         hours=scored.audio_s / 3600,
         words=total(u.words for u in utterances),
         characters=total(u.characters for u in utterances),
-        resampled=choose_unit([u.programme_id for u in utterances]),
+        resampling_unit=choose_unit([u.programme_id for u in utterances]),
         wer=wer,
         cer=cer,
         slices=score_slices(utterances),
-        invented=find_invented_words(engine),
+        invented=find_hallucinations(engine),
         word_times=summarise_boundary_errors([u.edges for u in utterances if u.edges]),
         out_of_domain=out_of_domain,
     )
@@ -138,7 +138,7 @@ def _output(evaluation: Evaluation, scored: ScoredSplit, fell_back: bool, warnin
             "wer_high": evaluation.wer.high,
             "cer": evaluation.cer.value,
             "rtfx": scored.rtfx,
-            "invented_words_per_minute": evaluation.invented_words_per_minute,
+            "invented_words_per_minute": evaluation.hallucinated_words_per_minute,
             "hours": evaluation.hours,
             **({"word_time_error_ms": times.median_ms} if times else {}),
             **({"out_of_domain_wer": guard.words.rate} if guard else {}),
@@ -148,7 +148,7 @@ def _output(evaluation: Evaluation, scored: ScoredSplit, fell_back: bool, warnin
             "fell_back": "yes" if fell_back else "no",
             "dataset_version": evaluation.dataset_version,
             "normaliser": evaluation.normaliser,
-            "resampled": evaluation.resampled,
+            "resampled": evaluation.resampling_unit,
             "hardware": describe_hardware(),
         },
         warnings=warnings,

@@ -15,7 +15,7 @@ from tasks.night.chunk_reading import BatchAudio
 from tasks.night.faults import describe_or_reraise
 from tasks.night.kept_outputs import KeptOutputs
 from tasks.night.pipeline import DIARIZE_VERSION
-from tasks.night.records import PREPARED, DiarizedProgramme, Preparation, truncated, turns_name
+from tasks.night.records import PREPARED, DiarizedProgramme, Preparation, truncate, turns_name
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 from tasks.storage.records import read_lines, read_one
 
@@ -41,16 +41,16 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
     ]
     reference = diarization.resolve(arguments.diarizer)
     runner = BatchDiarizer(BatchAudio(arguments.prepared, prepared, context.scratch), reference, context, preparations)
-    found = [runner.diarize(preparation) for preparation in preparations]
-    failed = [d for d in found if not d.outcome.is_done]
+    diarized = [runner.diarize(preparation) for preparation in preparations]
+    failed = [d for d in diarized if not d.outcome.is_done]
     names = {p.arrival.id: p.arrival.programme for p in preparations}
     return StepOutput(
         counts={
-            "programmes": len(found),
-            "done": len(found) - len(failed),
+            "programmes": len(diarized),
+            "done": len(diarized) - len(failed),
             "failed": len(failed),
-            "speakers": sum(len({turn.speaker for turn in d.turns}) for d in found),
-            "turns": sum(len(d.turns) for d in found),
+            "speakers": sum(len({turn.speaker for turn in d.turns}) for d in diarized),
+            "turns": sum(len(d.turns) for d in diarized),
         },
         metrics={
             "speech_hours": round(runner.total_s / 3600, 4),
@@ -58,13 +58,13 @@ def run(arguments: Diarize, context: StepContext) -> StepOutput:
             "rtfx": round(runner.diarized_s / runner.compute_s, 1) if runner.compute_s else 0.0,
         },
         labels={"diarizer": reference.version},
-        warnings=truncated([f"{names[d.arrival]}: not diarized: {d.detail}" for d in failed]),
+        warnings=truncate([f"{names[d.arrival]}: not diarized: {d.detail}" for d in failed]),
         n_retryable=len(failed),
     )
 
 
 class BatchDiarizer:
-    """Diarizes the programmes of a batch one by one. A programme with a fault loses its own speakers only."""
+    """Diarizes the programmes of a batch one by one. If one fails, only that programme has no speakers."""
 
     def __init__(
         self, audio: BatchAudio, reference: ModelReference, context: StepContext, preparations: list[Preparation]
@@ -76,22 +76,23 @@ class BatchDiarizer:
         self._done_s = self.load_s = self.compute_s = self.diarized_s = 0.0
 
     def diarize(self, preparation: Preparation) -> DiarizedProgramme:
-        """Diarize a programme and publish its turns, or take over those of an earlier attempt."""
+        """Diarize a programme and publish its turns, or load those that an earlier attempt kept."""
         name = turns_name(preparation.arrival.id)
         if uri := self._kept.find(name):
-            found = read_one(DiarizedProgramme, uri)
+            diarized = read_one(DiarizedProgramme, uri)
         else:
-            found = self._diarize_isolated(preparation)
-            data = found.model_dump_json().encode() + b"\n"
-            if found.outcome.is_done:
+            diarized = self._diarize_or_fail(preparation)
+            data = diarized.model_dump_json().encode() + b"\n"
+            if diarized.outcome.is_done:
                 self._kept.keep(name, data)
             else:
-                self._context.publish(name, data)  # of this attempt only: the next one tries again
+                self._context.publish(name, data)  # in this attempt's folder, so that the next one tries again
         self._done_s += preparation.speech_ms / 1000
         self._report_progress(preparation, 0.0)
-        return found
+        return diarized
 
-    def _diarize_isolated(self, preparation: Preparation) -> DiarizedProgramme:
+    def _diarize_or_fail(self, preparation: Preparation) -> DiarizedProgramme:
+        """Diarize a programme; an error that concerns it only becomes its outcome."""
         try:
             return self._diarize(preparation)
         except Exception as error:
@@ -109,15 +110,15 @@ class BatchDiarizer:
             return DiarizedProgramme(arrival=preparation.arrival.id, diarizer=self._reference.version)
         diarizer = self._load()
         began = time.monotonic()
-        with self._audio.opened(preparation) as read:
-            found = diarizer.diarize(
+        with self._audio.open_programme(preparation) as read:
+            diarization_result = diarizer.diarize(
                 read,
                 preparation.speech,
                 lambda share: self._report_progress(preparation, share * preparation.speech_ms / 1000),
             )
         self.compute_s += time.monotonic() - began
         self.diarized_s += preparation.duration_ms / 1000
-        turns, exclusive = tuple(found.turns), tuple(found.exclusive)
+        turns, exclusive = tuple(diarization_result.turns), tuple(diarization_result.exclusive)
         return DiarizedProgramme(
             arrival=preparation.arrival.id, diarizer=diarizer.name, turns=turns, exclusive=exclusive
         )

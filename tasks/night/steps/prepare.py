@@ -24,7 +24,7 @@ from tasks.night.faults import describe_or_reraise
 from tasks.night.kept_outputs import KeptOutputs
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import PREPARE_VERSION
-from tasks.night.records import PREPARED, Arrival, Batch, Preparation, content_digest, truncated
+from tasks.night.records import PREPARED, Arrival, Batch, Preparation, content_digest, truncate
 from tasks.recognition.vocabulary import MAX_LIST_BYTES, parse_phrases
 from tasks.step import StepContext, StepOutput
 from tasks.storage.records import read_one, to_lines
@@ -58,7 +58,7 @@ def run(arguments: PrepareMedia, context: StepContext) -> StepOutput:
             "hours": round(sum(p.duration_ms for p in done) / 3_600_000, 4),
             "speech_hours": round(sum(p.speech_ms for p in done) / 3_600_000, 4),
         },
-        warnings=truncated(
+        warnings=truncate(
             [f"{p.arrival.programme}: {p.outcome} ({p.reason}): {p.detail}" for p in prepared if not p.outcome.is_done]
         ),
         n_retryable=sum(p.reason in TRANSIENT_REASONS for p in prepared),
@@ -99,12 +99,12 @@ def _head(uri: str) -> bytes:
     try:
         with storage.open_reader(uri) as file:
             return hashlib.sha256(file.read(HEAD_BYTES)).digest()
-    except Exception:  # its preparation reports the fault
+    except Exception:  # preparing the file reports the error
         return b""
 
 
 class Preparer:
-    """Prepares programmes one by one. A fault of one does not affect the others."""
+    """Prepares programmes one by one. An error in one does not affect the others."""
 
     def __init__(self, batch: Batch, context: StepContext, decoders: SimpleQueue[IsolatedDecoder]) -> None:
         self._context, self._decoders = context, decoders
@@ -118,9 +118,9 @@ class Preparer:
         return [self.prepare(arrival) for arrival in arrivals]
 
     def prepare(self, arrival: Arrival) -> Preparation:
-        """Prepare a programme. Its audio, if it has its own, is published before its record.
+        """Prepare a programme. If it has audio of its own, the audio is published before the record.
 
-        An earlier attempt's preparation is used as it is; after a transient fault the programme is prepared again.
+        An earlier attempt's preparation is used as it is; after a transient failure the programme is prepared again.
         """
         name = f"preparations/{arrival.id}.json"
         if uri := self._kept.find(name):
@@ -143,17 +143,17 @@ class Preparer:
         try:
             return self._prepare(arrival, folder)
         except InputRejected as error:
-            return rejected(arrival, error.reason, error.message)
+            return reject(arrival, error.reason, error.message)
         except MediaRejected as error:
-            return rejected(arrival, error.reason, error.detail)
+            return reject(arrival, error.reason, error.detail)
         except OSError as error:
             if storage.is_disk_full(error):
-                raise  # the machine's fault, not the programme's
-            return rejected(arrival, Reason.UNREADABLE, str(error))
+                raise  # it concerns the machine, not the programme
+            return reject(arrival, Reason.UNREADABLE, str(error))
         except Exception as error:
             detail = describe_or_reraise(error)
             log.exception("a programme could not be prepared", programme=arrival.programme, media=arrival.uri)
-            return rejected(arrival, Reason.INTERNAL_ERROR, detail)
+            return reject(arrival, Reason.INTERNAL_ERROR, detail)
         finally:
             for path in folder.iterdir():
                 path.unlink()
@@ -166,10 +166,10 @@ class Preparer:
         except StepError as error:
             if error.reason is not Reason.DISK_FULL:
                 raise
-            return rejected(arrival, error.reason, f"{error.message} ({error.next_step})")
+            return reject(arrival, error.reason, f"{error.message} ({error.next_step})")
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:
-            return rejected(arrival, Reason.CHANGED_WHILE_READ, "the file changed after it was planned", sha256)
+            return reject(arrival, Reason.CHANGED_WHILE_READ, "the file changed after it was planned", sha256)
         vocabulary = read_vocabulary(arrival.vocabulary) if arrival.vocabulary else ()
         content = content_digest(sha256, vocabulary)
         if known := self._ledger.manifest_of_content(content):
@@ -182,7 +182,7 @@ class Preparer:
         return preparation.model_copy(update={"vocabulary": vocabulary})
 
     def _as_copy(self, original: Preparation, arrival: Arrival) -> Preparation:
-        """A copy has the outcome and the transcript of the original."""
+        """Return the copy's preparation, with the outcome and the transcript of the original."""
         same_as = original.arrival.id if original.outcome.is_done else ""
         return original.model_copy(update={"arrival": arrival, "same_as": same_as, "speech": ()})
 
@@ -191,11 +191,11 @@ class Preparer:
         try:
             audio = extract_audio(media, flac, self._context.stop, decoder, self._tracks)
         except MediaRejected as error:
-            return rejected(arrival, error.reason, error.detail, sha256)
+            return reject(arrival, error.reason, error.detail, sha256)
         finally:
             self._decoders.put(decoder)
         if storage.info(arrival.uri).etag != arrival.etag:
-            return rejected(arrival, Reason.CHANGED_WHILE_READ, "the file changed while it was decoded", sha256)
+            return reject(arrival, Reason.CHANGED_WHILE_READ, "the file changed while it was decoded", sha256)
         preparation = Preparation(
             arrival=arrival,
             outcome=audio.outcome,
@@ -213,7 +213,7 @@ class Preparer:
 
 
 def read_vocabulary(uri: str) -> tuple[str, ...]:
-    """The phrases of a list beside the media; none if the list was removed since it was listed."""
+    """Return the phrases of a list beside the media; none if the list was removed since it was listed."""
     try:
         with storage.open_reader(uri) as file:
             return parse_phrases(file.read(MAX_LIST_BYTES).decode(errors="replace"))
@@ -221,5 +221,5 @@ def read_vocabulary(uri: str) -> tuple[str, ...]:
         return ()
 
 
-def rejected(arrival: Arrival, reason: Reason, detail: str, sha256: str = "") -> Preparation:
+def reject(arrival: Arrival, reason: Reason, detail: str, sha256: str = "") -> Preparation:
     return Preparation(arrival=arrival, outcome=Outcome.REJECTED, reason=reason, detail=detail, sha256=sha256)

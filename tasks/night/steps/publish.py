@@ -21,11 +21,11 @@ from tasks.night.records import (
     Preparation,
     Publication,
     RecognisedProgramme,
-    truncated,
+    truncate,
     turns_name,
     words_name,
 )
-from tasks.night.report_rows import published_row
+from tasks.night.report_rows import complete_row
 from tasks.night.transcript_building import build_transcript
 from tasks.publishing.transcripts import publish_transcript
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
@@ -73,7 +73,7 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
             "gpu_s": recognised.seconds + (publisher.diarized.result.seconds if publisher.diarized else 0.0),
         },
         labels={"model": batch.pipeline.model, "model_version": batch.pipeline.model_version},
-        warnings=truncated(
+        warnings=truncate(
             [f"{r.programme}: {r.outcome} ({r.reason}): {r.detail}" for r in rows if not r.outcome.is_done]
         ),
         n_retryable=publisher.n_retryable,
@@ -94,16 +94,16 @@ class UpstreamResult:
     result: StepResult
 
     def find(self, name: str) -> str:
-        """The URI of an output; empty if there is none with this name."""
+        """Return the URI of an output; empty if there is none with this name."""
         return output_uri(self.uri, self.result, name) if name in self.result.outputs else ""
 
 
 def load_diarization(uri: str) -> UpstreamResult | None:
-    """The diarize step's result, if it did not fail."""
+    """Load the diarize step's result; None if diarization failed."""
     return UpstreamResult(uri, load_result(uri)) if uri else None
 
 
-def _row(preparation: Preparation) -> Publication:
+def _make_row(preparation: Preparation) -> Publication:
     return Publication(
         programme=preparation.arrival.programme,
         media=preparation.arrival.uri,
@@ -116,7 +116,7 @@ def _row(preparation: Preparation) -> Publication:
 
 
 class Publisher:
-    """Publishes the programmes of one batch one by one. A fault of one does not affect the others."""
+    """Publishes the programmes of one batch one by one. An error in one does not affect the others."""
 
     def __init__(self, batch: Batch, recognised: UpstreamResult, diarized: UpstreamResult | None) -> None:
         self._batch, self._recognised, self.diarized = batch, recognised, diarized
@@ -144,7 +144,7 @@ class Publisher:
             if not manifest:
                 return self._fail(preparation, "the file of which it is a copy failed")
             return self._record_transcript(preparation, manifest)
-        recognised, diarized = self._words(preparation), self._speakers(preparation)
+        recognised, diarized = self._read_words(preparation), self._read_turns(preparation)
         if not recognised.outcome.is_done:
             return self._fail(preparation, f"not recognised: {recognised.detail}")
         transcript = build_transcript(preparation, recognised, self._batch.pipeline, code_version(), diarized)
@@ -155,12 +155,12 @@ class Publisher:
         return self._record_transcript(preparation, manifest)
 
     def _fail(self, preparation: Preparation, detail: str) -> Publication:
-        """Record a fault that occurred after the programme was prepared."""
+        """Record a failure after the programme was prepared."""
         failed = {"outcome": Outcome.FAILED, "reason": Reason.INTERNAL_ERROR, "detail": detail}
         return self._record_rejection(preparation.model_copy(update=failed))
 
     def _record_rejection(self, preparation: Preparation) -> Publication:
-        base = _row(preparation)
+        base = _make_row(preparation)
         record = QuarantineRecord(
             arrival=preparation.arrival,
             sha256=preparation.sha256,
@@ -175,8 +175,8 @@ class Publisher:
 
     def _record_transcript(self, preparation: Preparation, manifest_uri: str) -> Publication:
         try:
-            row = published_row(manifest_uri, _row(preparation))
-        except InputRejected as error:  # moved or damaged since: not the batch's fault
+            row = complete_row(manifest_uri, _make_row(preparation))
+        except InputRejected as error:  # the transcript was moved or damaged since; the batch is fine
             self.n_retryable += 1
             return self._fail(preparation, f"its transcript cannot be read: {error}")
         self._manifests[preparation.arrival.id] = manifest_uri
@@ -186,7 +186,7 @@ class Publisher:
         self.external_uris += [manifest_uri, record_uri]
         return row
 
-    def _words(self, preparation: Preparation) -> RecognisedProgramme:
+    def _read_words(self, preparation: Preparation) -> RecognisedProgramme:
         uri = self._recognised.find(words_name(preparation.arrival.id))
         if not uri:
             raise InputRejected(
@@ -197,6 +197,6 @@ class Publisher:
             )
         return read_one(RecognisedProgramme, uri)
 
-    def _speakers(self, preparation: Preparation) -> DiarizedProgramme | None:
+    def _read_turns(self, preparation: Preparation) -> DiarizedProgramme | None:
         uri = self.diarized.find(turns_name(preparation.arrival.id)) if self.diarized else ""
         return read_one(DiarizedProgramme, uri) if uri else None

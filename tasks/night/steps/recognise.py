@@ -10,10 +10,10 @@ from tasks.contract.arguments import AUTO_LANGUAGE, Recognise
 from tasks.models import ModelReference
 from tasks.night.chunk_reading import BatchAudio, group_chunks, prefetch, read_chunks
 from tasks.night.decoding import AudioChunk, ProgrammeDecoding
-from tasks.night.fallback import decode_isolating_faults
+from tasks.night.fallback import decode_with_isolated_errors
 from tasks.night.kept_outputs import KeptOutputs
 from tasks.night.pipeline import RECOGNISE_VERSION
-from tasks.night.records import PREPARED, Preparation, truncated
+from tasks.night.records import PREPARED, Preparation, truncate
 from tasks.recognition import load_engine
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 from tasks.storage.records import read_lines
@@ -46,7 +46,7 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
     for decoding in pending:
         if not decoding.preparation.speech:
             decoding.keep(outputs)
-    failed = publish_faults(decodings, context)
+    failed = publish_failures(decodings, context)
     seconds = time.monotonic() - started - recogniser.load_s
     pending_s = sum(decoding.preparation.duration_ms for decoding in pending) / 1000
     return StepOutput(
@@ -64,13 +64,13 @@ def run(arguments: Recognise, context: StepContext) -> StepOutput:
             "redecoded_s": round(sum(decoding.redecoded_ms for decoding in decodings) / 1000, 1),
         },
         labels={"model": reference.uri, "model_version": reference.version},
-        warnings=truncated([f"{decoding.programme}: not recognised: {decoding.fault}" for decoding in failed]),
+        warnings=truncate([f"{decoding.programme}: not recognised: {decoding.error}" for decoding in failed]),
         n_retryable=len(failed),
     )
 
 
 class BatchRecogniser:
-    """Runs the chunks of a batch's programmes through one engine. A fault of one programme does not affect others."""
+    """Runs the chunks of a batch's programmes through one engine. An error in one programme does not affect others."""
 
     def __init__(self, decodings: list[ProgrammeDecoding], outputs: KeptOutputs, detect_languages: bool) -> None:
         self._decodings, self._outputs, self._detect_languages = decodings, outputs, detect_languages
@@ -85,7 +85,7 @@ class BatchRecogniser:
         """Decode all chunks and publish the words of each programme when its last chunk is decoded."""
         engine = self._engine
         for decoding in self._decodings:
-            with decoding.isolating_faults():
+            with decoding.isolate_errors():
                 decoding.cut_into_chunks(engine.max_chunk_s, engine.join_pause_s, engine.has_fixed_window)
         total_s = sum(chunk.duration_ms for decoding in self._decodings for chunk in decoding.chunks) / 1000
         chunks = read_chunks(self._decodings, audio, engine.detects_languages and self._detect_languages)
@@ -96,36 +96,36 @@ class BatchRecogniser:
 
     def _recognise_group(self, group: list[AudioChunk]) -> None:
         programmes = {id(chunk.decoding): chunk.decoding for chunk in group}.values()
-        decodings = [decoding for decoding in programmes if not decoding.fault]
+        decodings = [decoding for decoding in programmes if not decoding.error]
         for decoding in decodings:
             self._detect_language(decoding)
-        for decoded in decode_isolating_faults(self._engine, group):
-            with decoded.chunk.decoding.isolating_faults():
+        for decoded in decode_with_isolated_errors(self._engine, group):
+            with decoded.chunk.decoding.isolate_errors():
                 decoded.chunk.decoding.add(self._engine.name, decoded)
             self.recognised_s += decoded.chunk.span.duration_ms / 1000
         for decoding in decodings:
             self._keep_if_complete(decoding)
 
     def _detect_language(self, decoding: ProgrammeDecoding) -> None:
-        with decoding.isolating_faults():
+        with decoding.isolate_errors():
             if decoding.language_samples:
                 decoding.choose_language(self._engine.detect_languages(decoding.language_samples))
 
     def _keep_if_complete(self, decoding: ProgrammeDecoding) -> None:
-        with decoding.isolating_faults():
-            if decoding.is_complete and not decoding.fault:
+        with decoding.isolate_errors():
+            if decoding.is_complete and not decoding.error:
                 decoding.keep(self._outputs)
 
 
-def publish_faults(decodings: list[ProgrammeDecoding], context: StepContext) -> list[ProgrammeDecoding]:
-    """Publish the fault of each failed programme for the steps that follow. Returns the failed programmes.
+def publish_failures(decodings: list[ProgrammeDecoding], context: StepContext) -> list[ProgrammeDecoding]:
+    """Publish a failed result for each failed programme. Return the failed programmes.
 
     Raises:
-        StepError: all of several programmes failed, so that the fault is not theirs.
+        StepError: all of several programmes failed, so that the cause lies elsewhere.
     """
-    failed = [decoding for decoding in decodings if decoding.fault]
-    if len(failed) > 1 and all(decoding.fault for decoding in decodings if decoding.preparation.speech):
-        raise StepError(f"none of {len(failed)} programmes: {failed[0].fault}", reason=Reason.INTERNAL_ERROR)
+    failed = [decoding for decoding in decodings if decoding.error]
+    if len(failed) > 1 and all(decoding.error for decoding in decodings if decoding.preparation.speech):
+        raise StepError(f"none of {len(failed)} programmes: {failed[0].error}", reason=Reason.INTERNAL_ERROR)
     for decoding in failed:
-        decoding.publish_fault(context)
+        decoding.publish_failure(context)
     return failed

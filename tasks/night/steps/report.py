@@ -12,8 +12,8 @@ from tasks.contract.arguments import ReportNight
 from tasks.night.events import outcome_events
 from tasks.night.ledger import MAX_FAILURES, Ledger, QuarantineRecord
 from tasks.night.night_report import NIGHTS, render_night_report
-from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, truncated
-from tasks.night.report_rows import published_row
+from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, truncate
+from tasks.night.report_rows import complete_row
 from tasks.publishing.transcripts import put_if_absent
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
@@ -66,13 +66,13 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
             "page": page_uri,
             "index": index_uri,
         },
-        warnings=truncated(warnings),
+        warnings=truncate(warnings),
         external_uris=(page_uri, index_uri),
     )
 
 
 def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightRow]:
-    """The rows of one publish step, each with its share of the batch's cost, by duration. Copies cost nothing."""
+    """Return the rows of one publish step, each with its share of the batch's cost by duration. Copies cost nothing."""
     rtfx = result.metrics.get("rtfx") or None
     compute_s, cost = total_cost([result], prices)
     rows = [night_row(row, rtfx) for row in read_lines(Publication, output_uri(uri, result, PUBLISHED))]
@@ -91,17 +91,17 @@ def batch_rows(uri: str, result: StepResult, prices: ReportNight) -> list[NightR
 
 
 def total_cost(batches: Sequence[StepResult], prices: ReportNight) -> tuple[float, float]:
-    """Cost of batches, whatever their outcome: seconds of pods, and money."""
+    """Return the cost of batches, whatever their outcome: pod time in seconds, and money."""
     cpu_s, gpu_s = (sum(batch.metrics.get(name, 0.0) for batch in batches) for name in ("cpu_s", "gpu_s"))
     return cpu_s + gpu_s, (cpu_s * prices.cpu_hour_price + gpu_s * prices.gpu_hour_price) / 3600
 
 
 def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_completed: bool) -> Iterator[NightRow]:
-    """The rows of planned programmes whose batch failed, so that no publish step reported them.
+    """Yield the rows of planned programmes whose batch failed, so that no publish step reported them.
 
-    Some may have been completed before it failed: the ledger has them, and no later plan lists them. For the others a
-    failure is recorded, and the next plan gives each a batch of its own. A programme that fails there too, while other
-    batches complete, is put into quarantine in the end.
+    Some may have been completed before the batch failed: the ledger has them, and no later plan lists them. For the
+    others a failure is recorded, and the next plan gives each a batch of its own. A programme that fails there too,
+    while other batches complete, is put into quarantine in the end.
     """
     for item in item_uris(plan_uri, plan):
         batch = read_one(Batch, item.uri)
@@ -115,8 +115,8 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_com
                 continue
             detail = "its batch did not come to an end: see its task's log, then clear it"
             record = QuarantineRecord(arrival=arrival, sha256="", reason=Reason.INTERNAL_ERROR, detail=detail)
-            is_its_own_fault = is_alone and others_completed
-            may_record = is_its_own_fault or arrival.failures + 1 < MAX_FAILURES
+            is_the_cause = is_alone and others_completed
+            may_record = is_the_cause or arrival.failures + 1 < MAX_FAILURES
             is_quarantined = may_record and ledger.record_failure(record)
             yield NightRow(
                 programme=arrival.programme,
@@ -128,11 +128,11 @@ def missing_rows(plan_uri: str, plan: StepResult, reported: set[str], others_com
 
 
 def row_from_ledger(ledger: Ledger, arrival: Arrival) -> NightRow | None:
-    """The row of a programme that is in the ledger, as a transcript or in quarantine."""
+    """Return the row of a programme that is in the ledger, as a transcript or in quarantine."""
     row = Publication(programme=arrival.programme, media=arrival.uri, outcome=Outcome.DONE)
     if manifest := ledger.manifest_of_arrival(arrival):
         with contextlib.suppress(InputRejected):  # an unreadable transcript does not count
-            return night_row(published_row(manifest, row), None)
+            return night_row(complete_row(manifest, row), None)
     if record := ledger.quarantine_record(arrival):
         quarantined = {"outcome": Outcome.QUARANTINED, "reason": record.reason, "detail": record.detail}
         return night_row(row.model_copy(update=quarantined), None)

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.contract import Outcome, Reason
 from tasks.night.night_report import render_night_report
-from tasks.night.records import NightReport, NightRow, Publication, truncated
+from tasks.night.records import NightReport, NightRow, Publication, truncate
 from tasks.night.steps.report import night_row
 
 HOSTILE = '<script>alert("1")</script>&'
@@ -126,8 +126,8 @@ def test_an_empty_night() -> None:
 
 
 def test_many_warnings_are_few_lines() -> None:
-    assert truncated(["a", "b"]) == ("a", "b")
-    brief = truncated([str(n) for n in range(37)])
+    assert truncate(["a", "b"]) == ("a", "b")
+    brief = truncate([str(n) for n in range(37)])
     assert len(brief) == 11
     assert "27 more" in brief[-1]
 

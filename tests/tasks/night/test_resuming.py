@@ -103,7 +103,7 @@ def test_a_file_too_large_for_scratch_does_not_affect_others(
     output = prepare.run(arguments, made)
     large, small = read_lines(Preparation, storage.join(made.prefix, made.outputs[PREPARED].path))
     assert (large.reason, small.outcome.is_done) == (Reason.DISK_FULL, True)
-    assert large.detail == "needs 0.0 GB, but only 0.0 GB are free (give its step a larger scratch volume)"
+    assert large.detail == "needs 0.0 GB, but only 0.0 GB are free (give the step a larger scratch volume)"
     assert output.n_retryable == 1
 
 

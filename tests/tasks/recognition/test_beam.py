@@ -114,7 +114,9 @@ def test_the_text_with_the_best_fused_score_is_found(n_frames: int, seed: int, w
     def score(text: tuple[int, ...], probability: float) -> float:
         context, fusion_score = spelling.start, 0.0
         for symbol in text:
-            fusion_score += weight * np.log(spelling.probabilities(spelling.known(context))[symbol]) + spelling.bonus
+            fusion_score += (
+                weight * np.log(spelling.probabilities(spelling.longest_known(context))[symbol]) + spelling.bonus
+            )
             context = spelling.extend(context, symbol)
         return float(np.log(probability) + fusion_score)
 
@@ -150,7 +152,7 @@ def test_spelling_does_not_overrule_clear_audio() -> None:
 @given(texts=st.lists(st.lists(st.integers(0, 4), max_size=12), max_size=6), context=st.text('\x1f !"#$', max_size=12))
 def test_probabilities_are_a_distribution_after_any_context(texts: list[list[int]], context: str) -> None:
     spelling = SpellingModel.learn(texts, n_symbols=5, order=4)
-    probabilities = spelling.probabilities(spelling.known(context[-3:]))
+    probabilities = spelling.probabilities(spelling.longest_known(context[-3:]))
     assert probabilities.sum() == pytest.approx(1)
     assert (probabilities > 0).all()
 
@@ -171,7 +173,7 @@ def test_a_model_is_saved_and_loaded_the_same(tmp_path: Path) -> None:
     loaded = SpellingModel.load(tmp_path)
     assert loaded is not None
     assert loaded == spelling
-    context = spelling.known(spelling.extend(spelling.start, 2))
+    context = spelling.longest_known(spelling.extend(spelling.start, 2))
     assert np.array_equal(loaded.probabilities(context), spelling.probabilities(context))
     spelling.save(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == first
@@ -192,7 +194,7 @@ def test_the_scorer_gives_the_models_probabilities(texts: list[list[int]], symbo
     scorer = SpellingScorer(spelling)
     state, context = np.array([[scorer.start]]), spelling.start
     for symbol in symbols:
-        expected = 0.8 * np.log(spelling.probabilities(spelling.known(context))) + 0.5
+        expected = 0.8 * np.log(spelling.probabilities(spelling.longest_known(context))) + 0.5
         assert scorer.scores(state, np.arange(5)[None])[0, 0] == pytest.approx(expected, abs=1e-4)
         state = scorer.advance(state[0], np.array([symbol]))[None]
         context = spelling.extend(context, symbol)

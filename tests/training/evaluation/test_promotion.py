@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.evaluation.promotion import Contender, compare
-from training.evaluation.records import Comparison, Decision, Evaluation, InventedWords, ScoredUtterance
+from training.evaluation.records import Comparison, Decision, Evaluation, HallucinatedWords, ScoredUtterance
 from training.evaluation.resampling import MIN_PROGRAMMES, choose_unit
 from training.evaluation.slices import score_slices
 from training.scoring.bootstrap import RateInterval
@@ -51,11 +51,11 @@ def evaluation(scored: list[ScoredUtterance], name: str, invented: int = 0, sile
         hours=1.0,
         words=words,
         characters=words,
-        resampled="programme",
+        resampling_unit="programme",
         wer=rate,
         cer=rate,
         slices=score_slices(scored),
-        invented=(InventedWords(sound="x", silent=silent, seconds=60.0, words=invented, heard=""),),
+        invented=(HallucinatedWords(sound="x", silent=silent, seconds=60.0, words=invented, heard=""),),
     )
 
 
@@ -88,8 +88,8 @@ def test_a_better_model_is_promoted(champion: np.ndarray) -> None:
     found = decide(champion - 1, champion)
     assert found.decision is Decision.PROMOTE
     assert found.difference == pytest.approx(-1 / WORDS)
-    assert found.resampled == "programme"
-    assert "better" in found.reasons[0]
+    assert found.resampling_unit == "programme"
+    assert "lower in 100.0 % of resamples of 12 programmes" in found.reasons[0]
 
 
 def test_the_same_model_is_the_same(champion: np.ndarray) -> None:
@@ -115,9 +115,9 @@ def test_a_handful_of_programmes_gives_no_overconfident_result() -> None:
     for row, gain in zip(challenger, (20, 16, 12, 8, 2, -2, -4, -6), strict=True):
         row[: abs(gain)] -= np.sign(gain)
     found = decide(challenger, champion)
-    assert (found.resampled, found.n_resampled) == ("programme", 8)
+    assert (found.resampling_unit, found.n_units) == ("programme", 8)
     assert found.p_better >= 0.95
-    assert "over 8 programmes, too few of them" in found.reasons[0]
+    assert "not significant by the t-test with 8 programmes" in found.reasons[0]
     assert decide(np.tile(challenger, (4, 1)), np.tile(champion, (4, 1))).significant
 
 
@@ -245,7 +245,7 @@ def test_few_programmes_are_checked_one_by_one() -> None:
     champion = np.full((3, 30), 5)
     assert choose_unit(["a", "b", "c"]) == "utterance"
     better = decide(champion - 2, champion)
-    assert (better.decision, better.resampled, better.n_resampled) == (Decision.PROMOTE, "utterance", 90)
+    assert (better.decision, better.resampling_unit, better.n_units) == (Decision.PROMOTE, "utterance", 90)
     challenger = champion - 3
     challenger[2] = 7
     assert decide(challenger, champion).decision is Decision.KEEP

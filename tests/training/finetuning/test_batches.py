@@ -24,5 +24,5 @@ def test_a_rank_with_an_empty_share_takes_the_step_too(write: Callable[[Path], P
     maker = BatchMaker(model, load_preset(PresetName.DEMO).recipe, Share(rank=2, world_size=3))
     batch = maker(BatchDraw(Position(0, 0), 1, 2.0, []))
     model.loss(batch).backward()
-    assert (batch.weight, batch.texts) == (0, ("",))
+    assert (batch.n_items, batch.texts) == (0, ("",))
     assert all(p.grad is not None for p in model.module.parameters() if p.requires_grad)

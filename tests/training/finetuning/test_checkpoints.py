@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tasks import storage
-from training.finetuning.checkpoints import KEPT, CheckpointManifest, Checkpoints
+from training.finetuning.checkpoints import N_KEPT, CheckpointManifest, Checkpoints
 
 
 def weights(value: float) -> dict[str, torch.Tensor]:
@@ -65,8 +65,8 @@ def test_old_checkpoints_are_deleted_and_the_best_weights_kept(checkpoints: Chec
     for step in range(3, 12):
         checkpoints.save(step, weights(step), {"run": step}, best=best)
     found = names(checkpoints)
-    assert len([name for name in found if name.endswith("manifest.json")]) == KEPT
-    assert len(found) == 3 * KEPT + 1
+    assert len([name for name in found if name.endswith("manifest.json")]) == N_KEPT
+    assert len(found) == 3 * N_KEPT + 1
     torch.testing.assert_close(checkpoints.best_weights(best), weights(2))
 
 
@@ -93,7 +93,7 @@ class Attempt:
         found = self.checkpoints.newest()
         self.step, self.best = (found.step, found.best) if found else (0, "")
         if self.best:
-            self.best = self.checkpoints.adopt_best(self.step, self.best)
+            self.best = self.checkpoints.copy_best(self.step, self.best)
 
     def validate(self) -> None:
         self.step += 1
@@ -145,7 +145,7 @@ def test_leftovers_of_other_attempts_are_deleted(checkpoints: Checkpoints) -> No
         attempt.validate(), attempt.save(), attempt.validate()  # killed before a checkpoint refers to it
     last = Attempt(prefix, "last", scratch)
     last.save(), last.save()
-    assert len(names(checkpoints)) == 3 * KEPT + 1
+    assert len(names(checkpoints)) == 3 * N_KEPT + 1
     assert all("-last" in name for name in names(checkpoints))
 
 

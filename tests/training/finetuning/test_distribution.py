@@ -56,7 +56,7 @@ def make_settings(dataset: str, base: Path, folder: Path, attempt: str) -> RunSe
 def alone(dataset: str, base: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     torch.set_num_threads(1)
     one = make_settings(dataset, base, tmp_path_factory.mktemp("alone"), "a")
-    return run_session(one, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
+    return run_session(one, ProcessGroup(), log_metrics=ignore, progress=no_progress, stop=Event())
 
 
 @pytest.fixture(autouse=True)
@@ -94,16 +94,16 @@ def test_two_processes_equal_one_even_after_a_stop(
 
     first = make_settings(dataset, base, tmp_path, "first")
     with pytest.raises(Preempted, match="after step 2 of 6"), launch_group(2, run_worker, first) as group:
-        run_session(first, group, metrics=stop_after, progress=no_progress, stop=stop)
+        run_session(first, group, log_metrics=stop_after, progress=no_progress, stop=stop)
     second = make_settings(dataset, base, tmp_path, "second")
     with launch_group(2, run_worker, second) as group:
-        together = run_session(second, group, metrics=ignore, progress=no_progress, stop=Event())
+        together = run_session(second, group, log_metrics=ignore, progress=no_progress, stop=Event())
     assert_same(together, alone)
     assert not list((second.scratch / "rank-1").iterdir()), "only rank 0 writes"
 
     storage.delete(f"{second.checkpoints}/step-{STEPS:08d}-second/manifest.json")
     third = make_settings(dataset, base, tmp_path, "third")
-    rest = run_session(third, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
+    rest = run_session(third, ProcessGroup(), log_metrics=ignore, progress=no_progress, stop=Event())
     assert_same(rest, alone)
 
 

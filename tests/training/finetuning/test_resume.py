@@ -59,7 +59,7 @@ def attempt(
         recipe,
         sample,
         Checkpoints(prefix, name, scratch),
-        metrics=metrics,
+        log_metrics=metrics,
         progress=no_progress,
         stop=stop,
     )
@@ -154,7 +154,7 @@ def test_a_finished_run_trains_no_more(
 
 def test_the_model_draws_random_numbers(uninterrupted: Trainer) -> None:
     """Without randomness in the model, the tests above would not show that it resumes."""
-    batch = uninterrupted.sample.batches[0]
+    batch = uninterrupted.validation.batches[0]
     with torch.no_grad():
         assert uninterrupted.model.loss(batch) != uninterrupted.model.loss(batch)
 
@@ -177,10 +177,10 @@ def test_early_stopping(dataset: str, base_model: Path, tmp_path: Path) -> None:
         "one",
         tmp_path,
     )
-    found = run_session(settings, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
+    found = run_session(settings, ProcessGroup(), log_metrics=ignore, progress=no_progress, stop=Event())
     assert [step for step, _ in found.state.wers] == [0, 3, 6]
     assert (found.state.step, found.state.best_step) == (6, 0)
-    again = run_session(settings, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
+    again = run_session(settings, ProcessGroup(), log_metrics=ignore, progress=no_progress, stop=Event())
     assert again.state.step == 6
 
 
@@ -194,7 +194,7 @@ def test_out_of_memory_is_a_misconfiguration(
     recipe = load_preset(PresetName.DEMO).recipe
     settings = RunSettings(dataset, base_model, recipe, storage.file_uri(tmp_path / "checkpoints"), "one", tmp_path)
     with pytest.raises(Misconfigured, match="step 1: CUDA out of memory") as raised:
-        run_session(settings, ProcessGroup(), metrics=ignore, progress=no_progress, stop=Event())
+        run_session(settings, ProcessGroup(), log_metrics=ignore, progress=no_progress, stop=Event())
     assert raised.value.reason is Reason.MEMORY_LIMIT
     assert "batch_seconds" in raised.value.next_step
 
