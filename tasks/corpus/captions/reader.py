@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import InputRejected, Reason
 from tasks.corpus.captions.encoding import decode_text
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
+from tasks.corpus.captions.parsed import ParsedCaptions
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
 from tasks.corpus.captions.roll_up import unroll
 from tasks.corpus.captions.subtitles import parse_subtitles
 from tasks.corpus.captions.ttml import parse_ttml
 from tasks.corpus.records import Supervision
 
+# Parsers of formats that are not plain text, by extension.
+PARSERS: dict[str, Callable[[bytes, str], ParsedCaptions]] = {
+    **dict.fromkeys((".ttml", ".dfxp", ".itt", ".xml"), lambda data, _: parse_ttml(data)),
+}
 # In order of preference if a programme has several: most structured first, plain text without times last.
-TRANSCRIPT_EXTENSIONS = (".ttml", ".dfxp", ".vtt", ".srt", *MANIFEST_EXTENSIONS, ".txt")
+TRANSCRIPT_EXTENSIONS = (".ttml", ".dfxp", ".itt", ".vtt", ".srt", *MANIFEST_EXTENSIONS, ".txt")
 MAX_BYTES = 64 << 20  # captions for a day have 5 MB
 
 
@@ -27,6 +33,10 @@ class SourceTranscript:
     problems: tuple[TranscriptProblem, ...] = ()
     are_captions: bool = True
     """Captions are split for the screen, so neighbours may be joined; manifests and plain text are not."""
+    remarks: tuple[str, ...] = ()
+    """What was left out or interpreted on purpose; nothing that was said is lost by it."""
+    counts_frames: bool = False
+    """Whether times are counted frames of a time code, not its labels."""
 
 
 def read_transcript(uri: str, language: str) -> SourceTranscript:
@@ -73,9 +83,15 @@ def _parse(uri: str, language: str) -> SourceTranscript:
             raise TranscriptError(problems[0])
         return SourceTranscript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
     data = storage.read_bytes(uri)
-    if name.endswith((".ttml", ".dfxp")):
-        cues, problems = parse_ttml(data)
-    elif name.endswith((".srt", ".vtt")):
+    if parser := next((parse for extension, parse in PARSERS.items() if name.endswith(extension)), None):
+        parsed = parser(data, language)
+        return SourceTranscript(
+            tuple(unroll(parsed.cues)),
+            tuple(parsed.problems),
+            remarks=parsed.remarks,
+            counts_frames=parsed.counts_frames,
+        )
+    if name.endswith((".srt", ".vtt")):
         cues, problems = parse_subtitles(decode_text(data, language), is_webvtt=name.endswith(".vtt"))
     else:
         return SourceTranscript(
