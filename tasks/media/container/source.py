@@ -87,11 +87,16 @@ class MediaSource:
     def declared_bytes(self) -> int:
         """The file length that the container declares; 0 if it declares none."""
         position = self._file.tell()
-        declared = declared_bytes(self.head, self.n_bytes, self._read_at)
+        declared = declared_bytes(self.head, self.n_bytes, self.read_at)
         self._file.seek(position)
         return declared
 
-    def _read_at(self, offset: int, n_bytes: int) -> bytes:
+    @property
+    def file(self) -> IO[bytes]:
+        return self._file
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Read without FFmpeg, from any place. Moves the place that FFmpeg reads from."""
         self._file.seek(offset)
         return bytes(self._file.read(n_bytes))
 

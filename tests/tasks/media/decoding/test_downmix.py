@@ -100,7 +100,7 @@ def test_channels_without_positions_are_pairs(first: int):
 
 def test_one_channel_when_asked():
     block = np.stack([voice(1), voice(2)])
-    np.testing.assert_array_equal(mix(block, channel=1), block[1])
+    np.testing.assert_array_equal(mix(block, channels=(1,)), block[1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
