@@ -18,9 +18,11 @@ class TranscriptProblem:
     start_s: float | None = None
     end_s: float | None = None
     after_s: float | None = None
+    unit: str = "line"
+    """What `line` counts: text blocks in a binary format."""
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.message}"
+        return f"{self.unit} {self.line}: {self.message}"
 
     def shifted(self, by_s: float) -> TranscriptProblem:
         """The same problem with its times later by `by_s`."""
