@@ -11,17 +11,26 @@ from tasks.corpus.captions.encoding import decode_text
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
 from tasks.corpus.captions.parsed import ParsedCaptions
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
-from tasks.corpus.captions.roll_up import unroll
+from tasks.corpus.captions.roll_up import read_once, unroll
+from tasks.corpus.captions.scc import parse_scc
+from tasks.corpus.captions.stl import parse_stl
 from tasks.corpus.captions.subtitles import parse_subtitles
 from tasks.corpus.captions.ttml import parse_ttml
 from tasks.corpus.records import Supervision
 
+XML_EXTENSION = ".xml"  # a transcript if it is TTML
 # Parsers of formats that are not plain text, by extension.
 PARSERS: dict[str, Callable[[bytes, str], ParsedCaptions]] = {
-    **dict.fromkeys((".ttml", ".dfxp", ".itt", ".xml"), lambda data, _: parse_ttml(data)),
+    **dict.fromkeys((".ttml", ".dfxp", ".itt", XML_EXTENSION), lambda data, _: parse_ttml(data)),
+    ".stl": parse_stl,
+    ".scc": lambda data, language: parse_scc(decode_text(data, language)),
 }
-# In order of preference if a programme has several: most structured first, plain text without times last.
-TRANSCRIPT_EXTENSIONS = (".ttml", ".dfxp", ".itt", ".vtt", ".srt", *MANIFEST_EXTENSIONS, ".txt")
+SUBTITLE_EXTENSIONS = (".vtt", ".srt")
+# In order of preference if a programme has several: most structured first, plain text without times last. Times of STL
+# and SCC are time codes, which may not start with the medium; other XML than TTML lies beside media, too.
+TRANSCRIPT_EXTENSIONS = (
+    ".ttml", ".dfxp", ".itt", *SUBTITLE_EXTENSIONS, ".stl", ".scc", *MANIFEST_EXTENSIONS, XML_EXTENSION, ".txt",
+)  # fmt: skip
 MAX_BYTES = 64 << 20  # captions for a day have 5 MB
 
 
@@ -86,12 +95,12 @@ def _parse(uri: str, language: str) -> SourceTranscript:
     if parser := next((parse for extension, parse in PARSERS.items() if name.endswith(extension)), None):
         parsed = parser(data, language)
         return SourceTranscript(
-            tuple(unroll(parsed.cues)),
+            tuple(read_once(parsed.cues)),
             tuple(parsed.problems),
             remarks=parsed.remarks,
             counts_frames=parsed.counts_frames,
         )
-    if name.endswith((".srt", ".vtt")):
+    if name.endswith(SUBTITLE_EXTENSIONS):
         cues, problems = parse_subtitles(decode_text(data, language), is_webvtt=name.endswith(".vtt"))
     else:
         return SourceTranscript(
