@@ -17,8 +17,8 @@ class ParsedCaptions:
     """Words that were said and that no cue holds."""
     remarks: tuple[str, ...] = ()
     """What was left out or interpreted on purpose, such as comments, other channels and code tables."""
-    counts_frames: bool = False
-    """Whether the times are counted frames of a time code, not its labels: at 29.97 they differ by 3.6 s an hour."""
+    label_second_s: float = 1.0
+    """How long a second of the time code lasts that its times were counted from: 1.001 s at 29.97 without drop frames."""
 
     def shifted(self, by_s: float) -> ParsedCaptions:
         """The same captions with all times later by `by_s`."""
@@ -26,7 +26,7 @@ class ParsedCaptions:
             return self
         cues = [shifted(cue, by_s) for cue in self.cues]
         problems = [problem.shifted(by_s) for problem in self.problems]
-        return ParsedCaptions(cues, problems, self.remarks, self.counts_frames)
+        return ParsedCaptions(cues, problems, self.remarks, self.label_second_s)
 
 
 def shifted(cue: Supervision, by_s: float) -> Supervision:

@@ -59,8 +59,8 @@ def parse_scc(text: str) -> ParsedCaptions:
     ]
     if used != CHANNELS[0]:
         remarks.append(f"the captions are those of the channel {used}")
-    is_non_drop = not lines[0].is_drop_frame
-    return ParsedCaptions(cues, sorted(problems, key=lambda p: p.line), tuple(remarks), counts_frames=is_non_drop)
+    label_second_s = LABELS_PER_S / FRAME_RATE * (Fraction(999, 1000) if lines[0].is_drop_frame else 1)
+    return ParsedCaptions(cues, sorted(problems, key=lambda p: p.line), tuple(remarks), float(label_second_s))
 
 
 def _lines(text: str) -> tuple[list[_Line], list[TranscriptProblem]]:

@@ -254,7 +254,7 @@ def _parsed(captions: Sequence[_Caption], header: _Header, data: bytes, remarks:
     cues = with_ends(drafts)
     if not cues and problems:
         raise TranscriptError(problems[0])
-    return ParsedCaptions(cues, problems, remarks, counts_frames=header.frame_rate.denominator != 1)
+    return ParsedCaptions(cues, problems, remarks, float(header.labels_per_s / header.frame_rate))
 
 
 def _cumulated(shown: DraftCue, added: DraftCue, last_text: str) -> DraftCue:

@@ -52,7 +52,7 @@ def parse_ttml(data: bytes) -> ParsedCaptions:
         cues.pop()  # its text is cut off, as the problem tells
     if not cues and problems:
         raise TranscriptError(problems[0])
-    parsed = ParsedCaptions(cues, problems, document.remarks + remarks, counts_frames=times.is_time_code)
+    parsed = ParsedCaptions(cues, problems, document.remarks + remarks, times.label_second_s)
     starts = [cue.start_s for cue in cues]
     # Media time should count from the start of the programme, but some exporters write time code.
     counts_from_origin = max if times.is_time_code else min

@@ -64,6 +64,14 @@ class TimeExpressions:
             drop_mode=drop_mode,
         )
 
+    @property
+    def label_second_s(self) -> float:
+        """How long a second of its time code lasts, on average."""
+        if not self.is_time_code:
+            return 1.0
+        dropped = 1 if self.drop_mode == "nonDrop" else Fraction(999, 1000)
+        return float(self.labels_per_s / self.frame_rate * dropped)
+
     def seconds(self, expression: str) -> Fraction:
         """Return an expression's time in seconds. Raises ValueError if it is none."""
         text = expression.strip()
