@@ -44,8 +44,10 @@ class SourceTranscript:
     """Captions are split for the screen, so neighbours may be joined; manifests and plain text are not."""
     remarks: tuple[str, ...] = ()
     """What was left out or interpreted on purpose; nothing that was said is lost by it."""
-    counts_frames: bool = False
-    """Whether times are counted frames of a time code, not its labels."""
+    warnings: tuple[str, ...] = ()
+    """What was changed of its times, for somebody to check."""
+    label_second_s: float = 1.0
+    """How long a second of the time code lasts that its times were counted from."""
 
 
 def read_transcript(uri: str, language: str) -> SourceTranscript:
@@ -98,7 +100,7 @@ def _parse(uri: str, language: str) -> SourceTranscript:
             tuple(read_once(parsed.cues)),
             tuple(parsed.problems),
             remarks=parsed.remarks,
-            counts_frames=parsed.counts_frames,
+            label_second_s=parsed.label_second_s,
         )
     if name.endswith(SUBTITLE_EXTENSIONS):
         cues, problems = parse_subtitles(decode_text(data, language), is_webvtt=name.endswith(".vtt"))
