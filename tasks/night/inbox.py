@@ -23,6 +23,7 @@ SIDECAR_SUFFIXES = frozenset(
         ".vtt",
         ".ttml",
         ".dfxp",
+        ".itt",
         ".stl",
         ".scc",
         ".ass",

@@ -18,7 +18,7 @@ class ParsedCaptions:
     remarks: tuple[str, ...] = ()
     """What was left out or interpreted on purpose, such as comments, other channels and code tables."""
     label_second_s: float = 1.0
-    """How long a second of the time code lasts that its times were counted from: 1.001 s at 29.97 without drop frames."""
+    """How long a second of the time code lasts that the times were counted from: 1.001 at 29.97 without drop frames."""
 
     def shifted(self, by_s: float) -> ParsedCaptions:
         """The same captions with all times later by `by_s`."""

@@ -15,6 +15,7 @@ from tasks import storage
 from tasks.contract import InputRejected
 from tasks.corpus.captions import TRANSCRIPT_EXTENSIONS
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
+from tasks.corpus.captions.reader import XML_EXTENSION
 from tasks.corpus.inventory.identity import (
     MEDIA_EXTENSIONS,
     broadcast_date,
@@ -24,6 +25,7 @@ from tasks.corpus.inventory.identity import (
     split_extension,
     stems_of_transcript,
 )
+from tasks.corpus.inventory.other_xml import other_xml
 from tasks.corpus.records import Supervision
 from tasks.media.container.duration_estimate import estimate_duration_s
 from tasks.storage import ObjectInfo
@@ -39,7 +41,6 @@ CREATE TABLE earlier (programme_id TEXT PRIMARY KEY, shard INTEGER, split INTEGE
 """
 # One programme per stem: of several renditions, one listed in a manifest, else the largest.
 _PROGRAMMES = """
-CREATE INDEX transcript_stem ON transcript (stem, rank, stem_rank);
 CREATE INDEX entry_media ON entry (media);
 CREATE TABLE programme AS
 WITH ranked AS (
@@ -93,6 +94,8 @@ class Inventory:
         self._pending_media: list[tuple[str, str, int, str]] = []
         self._pending_transcripts: list[tuple[str, int, int, str, str]] = []
         self.n_objects = self.n_ignored = 0
+        self.passed_over: list[str] = []
+        """XML beside media that would be the transcript by its name, but is not TTML."""
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript(
             f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE; PRAGMA cache_size=-{CACHE_KIB};"
@@ -132,8 +135,10 @@ class Inventory:
         self._flush()
         self._database.executescript(
             # Not unique: S3 may hold a.wav and a.wav/, whose URIs are equal here.
-            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
+            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size);"
+            "CREATE INDEX transcript_stem ON transcript (stem, rank, stem_rank);"
         )
+        self._pass_over_other_xml()
         for uri in self._shared_manifests():
             try:
                 yield from self._read_manifest(uri)
@@ -200,6 +205,20 @@ class Inventory:
 
     def _programme_id(self, stem: str) -> str:
         return programme_id(stem, is_encoded=self._is_encoded)
+
+    def _pass_over_other_xml(self) -> None:
+        """Remove XML that is not TTML from the transcripts, where no better transcript hides it."""
+        rank = TRANSCRIPT_EXTENSIONS.index(XML_EXTENSION)
+        rows = self._database.execute(
+            """SELECT DISTINCT uri FROM transcript t
+               WHERE rank = ?1 AND EXISTS (SELECT 1 FROM media WHERE media.stem = t.stem)
+               AND NOT EXISTS (SELECT 1 FROM transcript o WHERE o.stem = t.stem AND o.rank < ?1) ORDER BY uri""",
+            (rank,),
+        )
+        self.passed_over = list(other_xml(uri for (uri,) in rows))
+        if self.passed_over:
+            self._database.execute("CREATE INDEX transcript_uri ON transcript (uri)")
+            self._write("DELETE FROM transcript WHERE uri = ?", ((uri,) for uri in self.passed_over))
 
     def _shared_manifests(self) -> list[str]:
         """Manifests that describe many media: those that do not share their name with a medium."""

@@ -20,6 +20,7 @@ _ROUNDING = Fraction(1, 100)
 # Standard: two digits each, a point before the fraction. Exporters also write one digit, no hours, or a comma.
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,15}))?")
 _FRAMES = re.compile(r"(\d{1,4})[:;](\d{1,2})[:;](\d{1,2})([:;])(\d{1,4})(?:\.(\d{1,4}))?")
+_UNITS_S = {"h": Fraction(3600), "m": Fraction(60), "s": Fraction(1), "ms": Fraction(1, 1000)}
 _OFFSET = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(h|ms|m|s|f|t)")
 _DECIMAL = re.compile(r"\d{1,10}(?:\.\d{1,10})?")
 _MULTIPLIER = re.compile(r"(\d{1,9})(?:\s*[\s:/]\s*(\d{1,9}))?")
@@ -77,9 +78,8 @@ class TimeExpressions:
         text = expression.strip()
         if match := _OFFSET.fullmatch(text):
             number, metric = Fraction(match[1]), match[2]
-            units = {"h": 3600, "m": 60, "s": 1, "ms": Fraction(1, 1000)}
-            if metric in units:
-                return number * units[metric]
+            if metric in _UNITS_S:
+                return number * _UNITS_S[metric]
             return number / (self.frame_rate if metric == "f" else self.tick_rate)
         if match := _FRAMES.fullmatch(text):
             hours, minutes, seconds, frames = (int(match[group]) for group in (1, 2, 3, 5))
