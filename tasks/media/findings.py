@@ -77,6 +77,11 @@ class AudioFindings(Frozen):
         return self.n_samples / self.sample_rate_hz
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it has samples, and none of them is audible."""
+        return self.n_samples > 0 and self.loudness.peak_dbfs < SILENT_PEAK_DBFS
+
+    @property
     def header_mismatch_s(self) -> float | None:
         """Header duration minus audio duration; None if they agree or the header has no duration.
 
@@ -106,7 +111,7 @@ def find_warnings(findings: AudioFindings, *, passed_over: str = "") -> tuple[Me
 
 
 def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
-    if findings.n_samples and findings.loudness.peak_dbfs < SILENT_PEAK_DBFS:
+    if findings.is_silent:
         yield MediaWarning(reason=Reason.SILENCE, detail=f"never louder than {findings.loudness.peak_dbfs:.0f} dBFS")
     if findings.missing_s:
         yield MediaWarning(

@@ -136,7 +136,8 @@ class AudioReader:
                 cancelling_s=round(mono.cancelling_s, 3),
             ),
         )
-        findings = findings.model_copy(update={"missing_s": self._missing_s(findings, all(d.ends_in_failure for d in damage))})
+        missing_s = self._missing_s(findings, all(d.ends_in_failure for d in damage))
+        findings = findings.model_copy(update={"missing_s": missing_s})
         return findings.model_copy(update={"warnings": find_warnings(findings, passed_over=self.choice.because)})
 
     def _missing_s(self, findings: AudioFindings, ends_in_failure: bool) -> float:

@@ -37,8 +37,8 @@ class Section:
         except_ids: frozenset[int] = frozenset(),
     ) -> None:
         """`origin_s`: the medium's time at the section's start, on the container's clock; None: its first time stamp.
-        `goes_on`: another section came before, so that audio is missing if the track starts later. `except_ids`: numbers
-        in the container (PIDs) of tracks that have ended.
+        `goes_on`: another section came before, so that audio is missing if the track starts later. `except_ids`:
+        numbers in the container (PIDs) of tracks that have ended.
 
         Raises `MediaRejected` if the section has no usable audio.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -40,7 +40,8 @@ class SectionSequence:
 
     @property
     def read_errors(self) -> int:
-        return self.read_errors_before + (0 if self.last is self.first else self.first.read_errors) + self.last.read_errors
+        later = 0 if self.last is self.first else self.last.read_errors
+        return self.read_errors_before + self.first.read_errors + later
 
     def blocks(self, position_s: Callable[[], float]) -> Iterator[np.ndarray]:
         """Yield blocks of `(n_samples,)` float32. `position_s`: the length of the blocks so far."""
@@ -68,7 +69,7 @@ class SectionSequence:
 
     # a chained Ogg
 
-    def open_links(self, links: list[OggLink]) -> Iterator[Section]:
+    def open_links(self, links: list[OggLink]) -> Generator[Section]:
         """Open the first link that has audio."""
         for number, link in enumerate(links):
             source = self._link_source(link)
@@ -182,7 +183,7 @@ class SectionSequence:
 
     # opening
 
-    def open_transport(self) -> Iterator[Section]:
+    def open_transport(self) -> Generator[Section]:
         """Open the first part of a transport stream that has audio."""
         source = TransportSource(self._source.file, self._limits, self._stopwatch)
         begin, origin_s = 0, None
@@ -214,7 +215,7 @@ class SectionSequence:
                 begin = move.begin
                 source = TransportSource(self._source.file, self._limits, self._stopwatch, begin, move.prefix)
 
-    def open_plain(self) -> Iterator[Section]:
+    def open_plain(self) -> Generator[Section]:
         with self._open(self._source, self._policy) as section:
             yield section
 
