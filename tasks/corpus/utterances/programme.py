@@ -87,7 +87,9 @@ def prepare_programme(
         if changed := _changed(programme):
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme, rules.normaliser.language)
-        with open_programme_audio(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
+        with open_programme_audio(
+            programme, transcript, rules.normaliser.language, policy, limits, decoder, scratch
+        ) as audio:
             return _cut_programme(programme, transcript, rules, audio, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
