@@ -123,7 +123,7 @@ def _cut_programme(
     programme: Programme, transcript: SourceTranscript, rules: CutRules, audio: IsolatedAudio, spool: Path
 ) -> PreparedProgramme:
     transcript = from_first_frame(transcript, audio.probe)
-    planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
+    planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions, problems=transcript.problems)
     max_untimed_ms = UNTIMED_FACTOR * rules.max_duration_ms
     untimed = {u.start_ms for u in planned if u.end_ms is None}
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + max_untimed_ms) for u in planned])

@@ -25,7 +25,7 @@ from tasks.corpus.utterances.text import LETTERS, normaliser_for
         ("THE ANSWER IS THIS: WE WON", "the answer is this, we won"),
         (">> HUW: GOOD EVENING", "good evening"),
         ("- BREAKING NEWS: FIRE\n- Where?", "breaking news, fire where?"),
-        (">> And now >> the rest", "and now >> the rest"),
+        (">> And now >> the rest", "and now the rest"),
         (">> HUW: And now", "and now"),
         ("- Yes.\n- No?", "yes. no?"),
         ("Tomorrow: rain; wind", "tomorrow, rain, wind"),
