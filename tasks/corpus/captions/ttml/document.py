@@ -62,12 +62,12 @@ def parse_ttml(data: bytes) -> ParsedCaptions:
 def _read(root: Element, body: Element, times: TimeExpressions) -> tuple[_Reader, tuple[str, ...]]:
     reader = _Reader(root, Timing(times))
     reader.visit(body, Interval(Fraction(0)), Fraction(0))
-    if not reader.n_outside:
+    if not reader.n_misplaced:
         return reader, ()
     # Some exporters (lyrics of music services) count the times of spans from the start, not from their paragraph's.
     absolute = _Reader(root, Timing(times, is_absolute=True))
     absolute.visit(body, Interval(Fraction(0)), Fraction(0))
-    if absolute.n_outside:
+    if absolute.n_misplaced:
         return reader, ()
     return absolute, ("the times of its nested elements count from the start of the document",)
 
@@ -77,12 +77,16 @@ class _Reader:
 
     def __init__(self, root: Element, timing: Timing) -> None:
         self._timing = timing
-        self._paragraphs = ParagraphReader(timing, _agents(root), _styles(root), self._report_span)
+        self._paragraphs = ParagraphReader(timing, _agents(root), _styles(root), self._report)
         self.drafts: list[tuple[int, DraftCue]] = []
         """Cues with the lines that they are in."""
         self.problems: list[TranscriptProblem] = []
-        self.n_outside = 0
+        self._n_misplaced = 0
+
+    @property
+    def n_misplaced(self) -> int:
         """Elements whose times lie outside of their parents'."""
+        return self._n_misplaced + self._paragraphs.n_misplaced
 
     def visit(self, element: Element, container: Interval, reference: Fraction) -> Fraction | None:
         """Read `element`. Return when it ends, for the next in a sequence; None if it has no end."""
@@ -96,8 +100,9 @@ class _Reader:
         except ValueError as error:
             self._report_bad_time(element, str(error), reference)
             return reference
-        if self._timing.is_outside(element, container, interval):
-            self.n_outside += 1
+        is_outside = self._timing.is_outside(element, container, interval)
+        self._n_misplaced += is_outside or interval.is_cut
+        if is_outside:
             self._report(element, "is never shown, since it begins outside of the time of its parent", interval)
             return interval.end
         if name == "p":
@@ -152,10 +157,6 @@ class _Reader:
             is_open = group.is_open or end is None
             draft = DraftCue(cue, float(group.last_begin) if is_open else None)
             self.drafts.append((element.sourceline or 0, draft))
-
-    def _report_span(self, element: Element, message: str, interval: Interval) -> None:
-        self.n_outside += "outside" in message
-        self._report(element, message, interval)
 
     def _report_bad_time(self, element: Element, message: str, reference: Fraction) -> None:
         """Report an element with whichever of its times can be read."""

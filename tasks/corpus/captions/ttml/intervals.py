@@ -24,6 +24,8 @@ class Interval:
     """Whether the element or one around it has times."""
     is_open: bool = False
     """Whether the innermost begin has no end or duration beside it, so that `end` is only the limit of its parent."""
+    is_cut: bool = False
+    """Whether the element's own end lies beyond its parent's."""
 
     def overlaps(self, other: Interval) -> bool:
         """Whether both are active at some time."""
@@ -52,12 +54,15 @@ class Timing:
             ends.append(reference + end)
         if dur is not None:
             ends.append(own_begin + dur)
+        last = min(ends, default=None)
+        own_ends = ends if container.end is None else ends[1:]
         has_end = end is not None or dur is not None
         return Interval(
             begin=own_begin,
-            end=min(ends, default=None),
+            end=last,
             is_timed=container.is_timed or has_end or begin is not None,
             is_open=not has_end and (begin is not None or container.is_open),
+            is_cut=bool(own_ends) and last is not None and min(own_ends) > last + MAX_SLIP_S,
         )
 
     def is_outside(self, element: Element, container: Interval, interval: Interval) -> bool:

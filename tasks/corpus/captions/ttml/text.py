@@ -103,7 +103,7 @@ def _continues(group: Group, piece: Piece) -> bool:
     return last.isalpha() and piece.text[0].isalpha() and group.interval.end == piece.interval.begin
 
 
-@dataclass(frozen=True)
+@dataclass
 class ParagraphReader:
     """Collects the pieces of paragraphs."""
 
@@ -112,6 +112,8 @@ class ParagraphReader:
     styles: Mapping[str, Element]
     report: Report
     """Called for text that cannot be used."""
+    n_misplaced: int = 0
+    """Spans whose times lie outside of their parents'."""
 
     def pieces(self, element: Element, interval: Interval, *, preserve: bool = False) -> Iterator[Piece]:
         """Yield the text of a paragraph or span in reading order."""
@@ -145,7 +147,9 @@ class ParagraphReader:
         except ValueError as error:
             self.report(element, f"bad time: {error}", container)
             return None
-        if self.timing.is_outside(element, container, interval):
+        is_outside = self.timing.is_outside(element, container, interval)
+        self.n_misplaced += is_outside or interval.is_cut
+        if is_outside:
             self.report(element, "is never shown, since it begins outside of the time of its parent", interval)
             return None
         if interval.end is not None and interval.end <= interval.begin:
