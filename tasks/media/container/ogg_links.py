@@ -16,6 +16,7 @@ MAX_PAGE_BYTES = HEADER_BYTES + 255 + 255 * 255
 FIRST_PAGE = 2  # a flag
 READ_BYTES = 1 << 20
 MAX_LINKS = 100_000
+MAX_FIRST_PAGE_S = 10.0
 NO_POSITION = (1 << 64) - 1
 
 # Beginnings of the first packets of audio and of other streams.
@@ -31,6 +32,7 @@ class OggLink:
     begin: int
     end: int
     duration_s: float
+    stray_s: float = 0.0  # of links behind it whose first page is destroyed, by their bytes
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class _OpenLink:
         self._rate_hz: dict[int, int] = {}  # by serial number
         self._first: dict[int, int] = {}  # sample positions at the end of the first page of audio, by serial number
         self._last: dict[int, int] = {}
+        self._stray_position = 0
+        self._n_own = self._n_stray = 0  # bytes of its streams, and of those whose first page is destroyed
         self.has_content = False  # pages after its headers' first ones
 
     def add(self, page: _Page, is_first: bool) -> None:
@@ -75,6 +79,12 @@ class _OpenLink:
             self._rate_hz[page.serial] = _sample_rate_hz(page.content)
             return
         self.has_content = True
+        if page.serial in self._rate_hz:
+            self._n_own += page.end - page.begin
+        else:
+            self._n_stray += page.end - page.begin
+            if page.position != NO_POSITION:
+                self._stray_position = page.position
         if page.position not in (0, NO_POSITION) and page.serial in self._rate_hz:
             self._first.setdefault(page.serial, page.position)
             self._last[page.serial] = page.position
@@ -86,10 +96,9 @@ class _OpenLink:
             for serial, last in self._last.items()
             if (rate_hz := self._rate_hz[serial]) and (first := self._first[serial]) <= last
         ]
-        return OggLink(self._begin, end, max(lengths, default=0.0))
-
-
-MAX_FIRST_PAGE_S = 10.0
+        duration_s = max(lengths, default=0.0)
+        stray_s = min(duration_s * self._n_stray / max(1, self._n_own), self._stray_position / OPUS_RATE_HZ)
+        return OggLink(self._begin, end, duration_s, stray_s)
 
 
 def _sample_rate_hz(header: bytes) -> int:

@@ -55,7 +55,7 @@ class Section:
         self.choice = choose_tracks(self.probe, policy)
         streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
         self.track_ids = frozenset(stream.id for stream in streams)
-        self.all_ids = frozenset(stream.id for stream in opened.container.streams.audio)
+        self._ids = [stream.id for stream in opened.container.streams.audio]
         self._packets = PacketReader(opened.container, streams, source, stopwatch)
         channel = self.choice.channel
         names = {track.index: track.channel_names for track in self.probe.tracks}
@@ -76,6 +76,11 @@ class Section:
             for stream in streams
         }
         self.mono = TrackMix(self.tracks, sample_rate_hz) if len(streams) > 1 else self.tracks[streams[0].index]
+
+    def ids_before(self, time_s: float) -> frozenset[int]:
+        """Numbers in the container of the tracks that start before a time on the container's clock."""
+        starts = zip(self._ids, self.probe.tracks, strict=True)
+        return frozenset(id_ for id_, track in starts if track.starts_at_s is not None and track.starts_at_s < time_s)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield blocks of `(n_samples,)` float32."""

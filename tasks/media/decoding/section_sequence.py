@@ -19,6 +19,7 @@ from tasks.media.findings import HEADER_TOLERANCE, MediaRejected
 from tasks.media.limits import MediaLimits, Stopwatch
 
 MAX_SECTIONS = 10_000
+MAX_OVERLAP_S = 1.0  # a track that starts earlier before the end of another one is not its continuation
 MIN_UNHEARD_BYTES, MIN_UNHEARD_SHARE = 1 << 16, 0.05  # of a program stream behind the last packet of its track
 
 
@@ -102,7 +103,7 @@ class SectionSequence:
 
     def _fill_up(self, link: OggLink, start_s: float, now_s: float, cause: str = "") -> Iterator[np.ndarray]:
         """Silence for what a link declares beyond what was decoded of it."""
-        missing_s = link.duration_s - (now_s - start_s)
+        missing_s = link.duration_s + link.stray_s - (now_s - start_s)
         tolerance_s, tolerance_share = HEADER_TOLERANCE
         if missing_s > max(tolerance_s, tolerance_share * link.duration_s):
             yield from self._lost(missing_s, now_s, cause or "a link of the chained Ogg has fewer samples than it says")
@@ -152,9 +153,10 @@ class SectionSequence:
         window = Window(self._source.file, at + 1, n_bytes)
         source = MediaSource(window, self._limits, self._stopwatch)  # type: ignore[arg-type]
         origin_s = self.first.probe.starts_at_s + position_s()
+        other_tracks = self.first.ids_before(origin_s - MAX_OVERLAP_S)
         try:
             with self._open(
-                source, self._later_policy(), origin_s=origin_s, goes_on=True, except_ids=self.first.all_ids
+                source, self._later_policy(), origin_s=origin_s, goes_on=True, except_ids=other_tracks
             ) as section:
                 self._enter(section, position_s())
                 yield from section.blocks()
@@ -228,7 +230,7 @@ def open_sections(
     sequence = SectionSequence(source, policy, limits, stopwatch, sample_rate_hz)
     links = find_links(source.n_bytes, source.read_at) if source.head.startswith(CAPTURE) else []
     source.seek(0)
-    if len(links) > 1:
+    if len(links) > 1 or any(link.stray_s for link in links):
         opening = sequence.open_links(links)
     elif packet_stride(source.head):
         opening = sequence.open_transport()
