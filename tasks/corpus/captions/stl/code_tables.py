@@ -7,7 +7,6 @@ in ISO 6937: "ş" becomes "ŋ", "é" becomes "Ø".
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,9 @@ from tasks.media.languages import same_language
 from tasks.transcripts.formats.stl_characters import LATIN, TABLES, decode
 
 SCORED_BYTES = 1 << 18
-_NEVER_TEXT = frozenset("ĸŧŋŉŀĳħþ⅛⅜⅝⅞←↑→↓¬¦¤µ±¶ω")  # in lower case, for languages without a known alphabet
+# In lower case: what the accented letters of Windows-1252 are in ISO 6937, and no language of ours writes.
+_NEVER_TEXT = frozenset("ĸŧŋŉŀĳħþð⅛⅜⅝⅞←↑→↓¬¦¤µ±¶ω")
+_ICELANDIC = frozenset("þð")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ def code_table(declared: str, language: str, texts: Sequence[bytes]) -> tuple[Co
     page = "cp1254" if same_language(language, "tr") else "cp1252"
     windows = CodeTable(page.replace("cp", "Windows-"), lambda data: _decode_windows(data, page))
     sample = b" ".join(texts)[:SCORED_BYTES]
-    chosen = min((latin, windows), key=lambda t: _oddity(t, sample, language))  # the first if both are as good
-    if chosen is latin and declared == LATIN:
+    as_latin, as_windows = (_Oddity.of(table, sample, language) for table in (latin, windows))
+    if declared == LATIN and not (as_latin.is_garbled and 2 * as_windows.total < as_latin.total):
         return latin, ""
+    chosen = windows if as_windows.total < as_latin.total else latin
     return chosen, f"the text is read as {chosen.name}, though its header declares the code table {declared!r}"
 
 
@@ -50,17 +52,30 @@ def _decode_windows(data: bytes, page: str) -> tuple[str, int]:
     return text.replace("\ufffd", ""), text.count("\ufffd")
 
 
-def _oddity(table: CodeTable, sample: bytes, language: str) -> int:
-    """How many characters are undefined, foreign to the language, or capitals inside a word."""
-    text, n_undefined = table.decode(sample)
-    letters = LETTERS.get(re.split("[-_]", language.lower())[0])
-    n_foreign = sum(not character.isascii() and _is_foreign(character, letters) for character in text)
-    n_capitals = sum(a.islower() and b.isupper() and not (a + b).isascii() for a, b in pairwise(text))
-    return n_undefined + n_foreign + n_capitals
+@dataclass(frozen=True)
+class _Oddity:
+    """How much of a text is not of its language."""
 
+    n_garbled: int
+    """Undefined characters, capitals inside of words, and characters that no text has."""
+    n_foreign: int
+    """Letters that the language does not have: names have some."""
 
-def _is_foreign(character: str, letters: str | None) -> bool:
-    lower = character.lower()[:1]
-    if letters is None:
-        return lower in _NEVER_TEXT
-    return unicodedata.category(character) in ("Ll", "Lu", "Lo", "No", "Sm", "Cc") and lower not in letters
+    @classmethod
+    def of(cls, table: CodeTable, sample: bytes, language: str) -> _Oddity:
+        text, n_undefined = table.decode(sample)
+        primary = re.split("[-_]", language.lower())[0]
+        letters, never = LETTERS.get(primary), _NEVER_TEXT - (_ICELANDIC if primary in ("is", "fo") else frozenset())
+        others = [character.lower()[0] for character in text if not character.isascii()]
+        n_capitals = sum(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(text))
+        n_never = sum(character in never for character in others)
+        n_foreign = 0 if letters is None else sum(c.isalpha() and c not in letters for c in others)
+        return cls(n_undefined + n_capitals + n_never, n_foreign)
+
+    @property
+    def is_garbled(self) -> bool:
+        return self.n_garbled > 0
+
+    @property
+    def total(self) -> int:
+        return self.n_garbled + self.n_foreign
