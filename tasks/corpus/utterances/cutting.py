@@ -180,7 +180,8 @@ def _remove_overlaps(
     """Return the cues, ordered by start, that do not overlap others, and the new positions of the barriers.
 
     `interrupted` cues are dropped in any case. Of identical cues one is kept. Cues with different words at the same
-    time are all dropped, since none of them is the text of that audio. A cue that is itself too long does not cause the cues that it covers to be dropped.
+    time are all dropped, since none of them is the text of that audio. A cue that is itself too long does not cause the
+    cues that it covers to be dropped.
     """
     faults = dict(interrupted)
     latest = -1  # the earlier cue that ends last: no other can overlap more
