@@ -35,6 +35,8 @@ class _Line:
 def parse_scc(text: str) -> ParsedCaptions:
     """Return the captions of the first channel that has any. Raises TranscriptError if there is no line of captions."""
     lines, problems = _lines(text)
+    if not lines and not problems and HEADER in text:
+        return ParsedCaptions([], [])
     if not lines:
         raise TranscriptError(problems[0] if problems else TranscriptProblem(1, f"neither {HEADER} nor a caption line"))
     channels = _Channels()
