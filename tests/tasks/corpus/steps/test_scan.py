@@ -45,6 +45,30 @@ def test_pairs_media_with_the_best_transcript_of_their_name(pipeline) -> None:
     assert scan.counts["other_objects"] == 2
 
 
+TTML = b'<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>'
+
+
+def test_xml_is_a_transcript_only_if_it_is_ttml(pipeline) -> None:
+    """Production systems write metadata as .xml: it is passed over, and told where nothing better hides it."""
+    put(pipeline, "a.mxf", "b.mxf", "b.txt", "c.mxf", "c.srt", "d.mxf", "e.mxf", "lonely.xml")
+    put(pipeline, "a.xml", "d.en.xml", data=TTML)
+    put(pipeline, "b.xml", "c.xml", "d.xml", data=b"<programme><title>News</title></programme>")
+    put(pipeline, "e.xml", data=b"no XML")
+    scan = pipeline.scan()
+    found = {name: p.transcript.removeprefix(pipeline.media + "/") for name, p in programmes(scan).items()}
+    assert found == {"a": "a.xml", "b": "b.txt", "c": "c.srt", "d": "d.en.xml"}
+    passed_over = [storage.join(pipeline.media, f"{name}.xml") for name in "bde"]
+    assert outcomes(scan) == {"e": Reason.NO_TRANSCRIPT} | dict.fromkeys(passed_over, Reason.NO_TRANSCRIPT)
+    assert any("3 .xml files beside media are not TTML" in warning for warning in scan.warnings)
+    assert scan.counts["manifest_problems"] == 0
+
+
+def test_times_of_the_medium_are_preferred_to_time_code(pipeline) -> None:
+    put(pipeline, "one.mxf", "one.scc", "one.stl", "one.srt", "two.mxf", "two.scc", "two.stl", "three.mxf", "three.itt")
+    found = {name: p.transcript.rpartition(".")[2] for name, p in programmes(pipeline.scan()).items()}
+    assert found == {"one": "srt", "two": "stl", "three": "itt"}
+
+
 def test_captions_are_preferred_to_a_synopsis(folder) -> None:
     """Captions with a language in their name are preferred to text without times."""
     put(folder, "talk.mp4", "talk.en.srt", "talk.txt")
