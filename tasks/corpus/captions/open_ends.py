@@ -31,7 +31,7 @@ def with_ends(drafts: Sequence[DraftCue]) -> list[Supervision]:
 
 
 def _ended(cue: Supervision, open_from_s: float, starts: Sequence[float]) -> Supervision:
-    following = bisect_right(starts, open_from_s)
+    following = bisect_right(starts, round(open_from_s, 3))  # rounded like the starts: else it finds its own
     bounds = [cue.end_s] if cue.end_s is not None else []
     bounds += starts[following : following + 1]
     nearest = min(bounds, default=open_from_s + MAX_OPEN_S + 1)

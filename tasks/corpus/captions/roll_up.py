@@ -16,8 +16,9 @@ from tasks.corpus.records import Supervision
 
 MAX_GAP_S = 0.15  # scrolling cues follow each other immediately
 MAX_RUN_GAP_S = 0.5  # in a run with enough evidence
-MIN_SHARE, MIN_CUES = 0.3, 4  # of a file's cues that repeat lines; below this, runs need evidence of their own
-MIN_SCROLLS, MIN_CHARACTERS = 2, 30  # of a run: cues that repeat and add words, and the characters repeated in them
+MIN_SHARE, MIN_CUES = 0.3, 4  # of a file's cues that repeat lines and add some; else runs need evidence of their own
+# Of a run: cues that repeat words and add some, and the characters repeated. "No." and "No.\nNever." is speech.
+MIN_EVIDENCE = ((2, 30), (3, 20))
 MIN_WORDS = 3  # repeated inside a line
 MAX_WORDS = 300  # more than any caption has that scrolls
 MAX_CHARACTERS_PER_S = 25  # of speech; a cue shown again and again has more
@@ -38,6 +39,9 @@ class _Repeat:
     are_lines: bool = False
     """Whole lines that scroll without a gap."""
 
+    def __bool__(self) -> bool:
+        return self.n_words > 0 or self.breaks_word
+
 
 def read_once(cues: Sequence[Supervision]) -> list[Supervision]:
     """Return the cues by time, without overlaps and repetitions that come from their display."""
@@ -50,7 +54,7 @@ def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
     words = [cue.text.split() for cue in ordered]
     repeats = [_Repeat()] * min(1, len(ordered))
     repeats += [_repeat(ordered[n - 1], ordered[n], words[n - 1], words[n]) for n in range(1, len(ordered))]
-    n_scrolled = sum(repeat.are_lines for repeat in repeats)
+    n_scrolled = sum(repeat.are_lines and repeat.has_new for repeat in repeats)
     is_live = n_scrolled >= MIN_CUES and n_scrolled >= MIN_SHARE * len(ordered)
     repeats = _believed(ordered, repeats, is_live=is_live)
     unrolled: list[Supervision] = []
@@ -60,7 +64,7 @@ def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
             if rest := before.text.rstrip()[: -len(before.text.split()[-1])].rstrip():
                 unrolled.append(before.model_copy(update={"text": rest}))
         text = _without_words(cue.text, repeat.n_words)
-        if text or not repeat.n_words:
+        if text or not repeat:
             unrolled.append(cue.model_copy(update={"text": text}) if repeat.n_words else cue)
         elif unrolled:  # nothing new: the previous cue stays longer
             unrolled[-1] = unrolled[-1].model_copy(update={"end_s": cue.end_s})
@@ -73,7 +77,7 @@ def _believed(cues: Sequence[Supervision], repeats: Sequence[_Repeat], *, is_liv
     start = 0
     while start < len(repeats):
         end = start + 1
-        while end < len(repeats) and repeats[end].n_words:
+        while end < len(repeats) and repeats[end]:
             end += 1
         # The first cue of a run repeats nothing.
         if end > start + 1 and _is_display(cues[start:end], repeats[start + 1 : end]):
@@ -86,7 +90,7 @@ def _is_display(cues: Sequence[Supervision], repeats: Sequence[_Repeat]) -> bool
     """Whether a run of cues, each repeating the one before, is an effect of the display."""
     scrolls = [repeat.n_characters for repeat in repeats if repeat.has_new]
     if scrolls:
-        return len(scrolls) >= MIN_SCROLLS and sum(scrolls) >= MIN_CHARACTERS
+        return any(len(scrolls) >= n and sum(scrolls) >= n_characters for n, n_characters in MIN_EVIDENCE)
     duration_s = (cues[-1].end_s or cues[-1].start_s) - cues[0].start_s
     return sum(len(cue.text) for cue in cues) > MAX_CHARACTERS_PER_S * duration_s
 
@@ -95,7 +99,7 @@ def _repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequ
     if before.end_s is None or before.start_s == cue.start_s or not 0 < min(len(old), len(new)) <= MAX_WORDS:
         return _Repeat()
     gap_s = abs(cue.start_s - before.end_s)
-    if gap_s > MAX_RUN_GAP_S:
+    if gap_s > MAX_RUN_GAP_S or before.language != cue.language:
         return _Repeat()
     n_words = _common(old, new)
     are_lines = bool(n_words) and _are_lines(before.text, cue.text, n_words)
@@ -106,7 +110,7 @@ def _repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequ
             has_new=n_words < len(new),
             are_lines=are_lines and gap_s <= MAX_GAP_S,
         )
-    if len(new) >= len(old) > 1 and old[:-1] == new[: len(old) - 1] and new[len(old) - 1].startswith(old[-1]):
+    if len(new) >= len(old) and old[:-1] == new[: len(old) - 1] and new[len(old) - 1].startswith(old[-1]):
         return _Repeat(len(old) - 1, sum(map(len, old)) + len(old) - 1, has_new=True, breaks_word=True)
     return _Repeat()
 

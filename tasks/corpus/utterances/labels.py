@@ -88,9 +88,10 @@ def _without_label(line: str, *, is_shouted: bool) -> str:
     if dash := _DASH.match(line):
         line = line[dash.end() :]
     if ":" in line:
-        line = _without_inner_labels(line, is_shouted=is_shouted)
+        # First at the start of the line: in "DR. MÜLLER:", no sentence ends before the name.
         if (end := _label_end(line, 0, is_shouted=is_shouted)) is not None:
             line = line[end:]
+        line = _without_inner_labels(line, is_shouted=is_shouted)
     if ">" not in line and "<" not in line:
         return line
     parts: list[str] = []

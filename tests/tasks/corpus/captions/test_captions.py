@@ -237,6 +237,18 @@ def test_lines_spoken_twice_are_kept_twice() -> None:
     assert unroll(cues) == cues
 
 
+def test_the_same_words_in_another_language_are_no_repetition() -> None:
+    lines = ["one two", "three four", "five six", "seven eight", "nine ten", "eleven"]
+    live = [
+        Supervision(start_s=n, end_s=n + 1.0, text=f"{a}\n{b}") for n, (a, b) in enumerate(itertools.pairwise(lines))
+    ]
+    cues = [
+        Supervision(start_s=5.0, end_s=6.0, text="No.", language="es"),
+        Supervision(start_s=6.0, end_s=7.0, text="No.", language="en"),
+    ]
+    assert unroll([*live, *cues])[-2:] == cues
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason", "message"),
     [

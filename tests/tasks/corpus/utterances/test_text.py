@@ -22,6 +22,7 @@ from tasks.corpus.utterances.text import LETTERS, normaliser_for
         ("#\nLa la\n#\nGood evening.", "good evening."),
         ("Tweet us at #news or #sport tonight", "tweet us at #news or #sport tonight"),
         ("FIONA BRUCE:\nGood evening.", "good evening."),
+        ("DR. JONES: Yes.\nMR. SMITH (laughs): No.", "yes. no."),
         ("THE ANSWER IS THIS: WE WON", "the answer is this, we won"),
         (">> HUW: GOOD EVENING", "good evening"),
         ("- BREAKING NEWS: FIRE\n- Where?", "breaking news, fire where?"),
