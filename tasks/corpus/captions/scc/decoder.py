@@ -50,6 +50,7 @@ class _Screen:
         self.row, self.column = N_ROWS, 0
         self.first_s: float | None = None
         self.last_s = 0.0
+        self.is_damaged = False
 
     def write(self, character: str, time_s: float) -> None:
         cells = self.rows.setdefault(self.row, [])
@@ -89,11 +90,14 @@ class ChannelDecoder:
     def __init__(self) -> None:
         self.cues: list[DraftCue] = []
         self.undisplayed: list[tuple[float, str]] = []
-        """Times and texts of pop-on captions that were erased or left before they were shown."""
+        """Times and texts of pop-on captions that were erased before they were shown."""
+        self.damaged: list[Supervision] = []
+        """Captions that lack characters."""
         self._mode: Mode | None = None
         self._hidden, self._shown = _Screen(), _Screen()
-        self._displayed: tuple[float, str] | None = None
-        """Begin and text of the pop-on caption on the screen."""
+        self._displayed: tuple[float, _Screen] | None = None
+        """The pop-on caption on the screen, and when it began."""
+        self._time_s = 0.0
 
     def start_line(self, time_s: float) -> None:
         """Begin a line of the file. Where no code ever selects a mode, each line is a caption."""
@@ -102,6 +106,7 @@ class ChannelDecoder:
 
     def control(self, second: int, time_s: float) -> None:
         """Act on a miscellaneous control code."""
+        self._time_s = time_s
         match second:
             case Control.RESUME_CAPTION_LOADING:
                 self._mode = Mode.POP_ON
@@ -142,6 +147,10 @@ class ChannelDecoder:
         screen.row = row
         screen.column = ((second & 0x0E) >> 1) * 4 if second & 0x10 else 0
 
+    def damage(self) -> None:
+        """Note that a pair could not be read."""
+        self._screen.is_damaged = True
+
     def tab(self, n_columns: int) -> None:
         """Move the cursor right."""
         self._screen.column += n_columns
@@ -181,9 +190,8 @@ class ChannelDecoder:
     def _flip(self, time_s: float) -> None:
         """Show the hidden caption in place of the one on the screen (end of caption)."""
         self._erase_shown(time_s)
-        text = self._hidden.text
-        if text:
-            self._displayed = (time_s, text)
+        if self._hidden.text or self._hidden.is_damaged:
+            self._displayed = (time_s, self._hidden)
         self._hidden = _Screen()
         self._mode = Mode.POP_ON
 
@@ -195,25 +203,32 @@ class ChannelDecoder:
         """Turn what was painted or rolled into a cue, which ends with the next one and at `limit_s` at the latest."""
         shown, self._shown = self._shown, _Screen()
         self._shown.row = shown.row
-        if shown.first_s is not None and shown.text:
+        if shown.first_s is not None:
             limit_s = None if limit_s is None or limit_s <= shown.last_s else limit_s
-            self.cues.append(DraftCue(_cue(shown.first_s, limit_s, shown.text), round(shown.last_s, 3)))
+            self._append(shown, shown.first_s, limit_s, shown.last_s)
 
     def _finish_displayed(self, end_s: float | None) -> None:
         """Turn the pop-on caption on the screen into a cue."""
         displayed, self._displayed = self._displayed, None
         if not displayed:
             return
-        start_s, text = displayed
+        start_s, screen = displayed
         if end_s is not None and end_s <= start_s:
-            self.undisplayed.append((start_s, text))
+            self.undisplayed.append((start_s, screen.text))
         else:
-            self.cues.append(DraftCue(_cue(start_s, end_s, text), start_s if end_s is None else None))
+            self._append(screen, start_s, end_s, start_s if end_s is None else None)
+
+    def _append(self, screen: _Screen, start_s: float, end_s: float | None, open_from_s: float | None) -> None:
+        cue = _cue(start_s, end_s, screen.text)
+        if screen.is_damaged:
+            self.damaged.append(cue)
+        elif cue.text:
+            self.cues.append(DraftCue(cue, None if open_from_s is None else round(open_from_s, 3)))
 
     def _discard_hidden(self) -> None:
         hidden, self._hidden = self._hidden, _Screen()
-        if hidden.first_s is not None and hidden.text:
-            self.undisplayed.append((hidden.first_s, hidden.text))
+        if hidden.text:
+            self.undisplayed.append((max(self._time_s, hidden.last_s), hidden.text))
 
 
 def _cue(start_s: float, end_s: float | None, text: str) -> Supervision:

@@ -7,6 +7,7 @@ drops the letter before an extended character that has no substitute.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -49,8 +50,12 @@ def parse_scc(text: str) -> ParsedCaptions:
     decoder = decoders[used]
     cues = with_ends(decoder.cues)
     problems += [
-        TranscriptProblem(_line_at(lines, time_s), f"is never displayed: {text[:60]!r}", time_s, time_s)
+        TranscriptProblem(_line_at(lines, time_s), f"is never displayed: {text[:60]!r}", after_s=round(time_s, 3))
         for time_s, text in decoder.undisplayed
+    ]
+    problems += [
+        TranscriptProblem(_line_at(lines, cue.start_s), f"lacks characters: {cue.text[:60]!r}", cue.start_s, cue.end_s)
+        for cue in decoder.damaged
     ]
     if not cues and problems:
         raise TranscriptError(problems[0])
@@ -78,8 +83,8 @@ def _lines(text: str) -> tuple[list[_Line], list[TranscriptProblem]]:
                 frame -= 2 * (hours * 54 + minutes - minutes // 10)
             lines.append(_Line(number, frame, match[6].split(), is_drop_frame))
         elif row.strip() and HEADER not in row:
-            after_s = _seconds(lines[-1].frame) if lines else None
-            problems.append(TranscriptProblem(number, f"is no caption line: {row.strip()[:60]!r}", after_s, after_s))
+            after_s = round(_seconds(lines[-1].frame + len(lines[-1].pairs)), 3) if lines else None
+            problems.append(TranscriptProblem(number, f"is no caption line: {row.strip()[:60]!r}", after_s=after_s))
     return lines, problems
 
 
@@ -102,7 +107,8 @@ class _Channels:
             frame = line.frame + index
             time_s = _seconds(frame if limit is None else min(frame, limit))
             if not _PAIR.fullmatch(pair):
-                problems.append(TranscriptProblem(line.number, f"{pair[:20]!r} is no byte pair", time_s, time_s))
+                problems.append(TranscriptProblem(line.number, f"{pair[:20]!r} is no byte pair"))
+                self._current.damage()
                 continue
             first, second = (byte & 0x7F for byte in bytes.fromhex(pair))  # without their parity bits
             if 0x10 <= first <= 0x1F and (first, second) == before:
@@ -159,4 +165,5 @@ def _seconds(frame: int) -> float:
 
 
 def _line_at(lines: list[_Line], time_s: float) -> int:
-    return next((line.number for line in reversed(lines) if _seconds(line.frame) <= time_s), lines[0].number)
+    """The number of the last line before a time; lines are in the order of time."""
+    return lines[max(0, bisect_right(lines, time_s, key=lambda line: _seconds(line.frame)) - 1)].number

@@ -12,37 +12,30 @@ from ttconv.scc.codes.standard_characters import SCC_STANDARD_CHARACTERS_MAPPING
 from tasks.corpus.captions.problems import TranscriptError
 from tasks.corpus.captions.scc import parse_scc
 from tasks.corpus.captions.scc.characters import extended, special, standard
-
-FRAME_S = 1001 / 30000
-RCL, ENM, EOC, EDM, CR, RU2, RU3, RDC, TR, BS, DER = (
-    "9420", "94ae", "942f", "942c", "94ad", "9425", "9426", "9429", "942a", "9421", "94a4",
+from tests.tasks.corpus.captions.making import (
+    BS,
+    CR,
+    EDM,
+    ENM,
+    EOC,
+    FRAME_S,
+    RCL,
+    RDC,
+    ROW_14,
+    ROW_15,
+    ROW_15_INDENT_4,
+    RU2,
+    RU3,
+    TR,
+    pop_on,
+    scc,
+    text,
+    twice,
 )  # fmt: skip
-ROW_14, ROW_15, ROW_15_INDENT_4 = "9440", "94e0", "94f2"
-
-
-def text(characters: str) -> str:
-    """Pairs of characters, with odd parity."""
-    codes = characters.encode("ascii")
-    codes += b"\0" * (len(codes) % 2)
-    odd = bytes(code if code.bit_count() % 2 else code | 0x80 for code in codes)
-    return " ".join(odd[at : at + 2].hex() for at in range(0, len(odd), 2))
-
-
-def twice(*codes: str) -> str:
-    return " ".join(f"{code} {code}" for code in codes)
-
-
-def scc(*lines: tuple[str, str], header: str = "Scenarist_SCC V1.0") -> str:
-    return "\n\n".join([header, *(f"{time}\t{pairs}" for time, pairs in lines)]) + "\n"
 
 
 def cues(document: str) -> list[tuple[float, float | None, str]]:
     return [(cue.start_s, cue.end_s, cue.text) for cue in parse_scc(document).cues]
-
-
-def pop_on(*rows: tuple[str, str], codes=twice) -> str:
-    written = " ".join(f"{codes(row)} {text(words)}" for row, words in rows)
-    return f"{codes(RCL, ENM)} {written} {codes(EOC)}"
 
 
 @pytest.mark.parametrize("codes", [twice, lambda *codes: " ".join(codes)])
@@ -184,8 +177,10 @@ def test_what_cannot_be_used_is_told_with_its_place() -> None:
         ("00:00:08;00", EDM),
     )
     parsed = parse_scc(document)
-    assert [cue.text for cue in parsed.cues] == ["One.", "Two."]
-    assert [(p.line, round(p.start_s or 0)) for p in parsed.problems] == [(5, 3), (7, 5), (9, 5)]
+    assert [cue.text for cue in parsed.cues] == ["One."]
+    places = [(p.line, round(p.start_s or 0), round(p.after_s or 0)) for p in parsed.problems]
+    assert places == [(5, 0, 3), (7, 0, 0), (7, 5, 0), (9, 0, 5)]
+    assert "lacks characters: 'Two.'" in parsed.problems[2].message
 
 
 def test_captions_without_any_control_code_are_shown_as_written() -> None:

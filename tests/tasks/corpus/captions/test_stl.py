@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -16,54 +14,11 @@ from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats import stl as writer
 from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.formats.stl_characters import TABLES, decode, encode, transliterate
+from tests.tasks.corpus.captions.making import StlFile
 from tests.tasks.transcripts.builders import speak, transcript, transcripts
 
 YELLOW, CYAN, WHITE = b"\x03", b"\x06", b"\x07"
 BOX, END = b"\x0d\x0b\x0b", b"\x0a\x0a"
-
-
-@dataclass
-class File:
-    """A file of subtitles; times are (seconds, frames)."""
-
-    rate: str = "STL25.01"
-    display: str = "1"
-    table: str = "00"
-    language: str = "09"
-    start: str = "00000000"
-    start_status: str = "1"
-    blocks: list[bytes] = field(default_factory=list)
-
-    def add(
-        self,
-        begin: tuple[int, int],
-        end: tuple[int, int],
-        text: bytes,
-        *,
-        cumulative: int = 0,
-        comment: int = 0,
-        extension: int = 0xFF,
-        number: int | None = None,
-    ) -> File:
-        number = len(self.blocks) if number is None else number
-        codes = b"".join(bytes([s // 3600, s // 60 % 60, s % 60, frames]) for s, frames in (begin, end))
-        head = bytes([0]) + number.to_bytes(2, "little") + bytes([extension, cumulative])
-        self.blocks.append(head + codes + bytes([20, 2, comment]) + text.ljust(112, b"\x8f"))
-        return self
-
-    def data(self, n_declared: int | None = None) -> bytes:
-        header = bytearray(b" " * 1024)
-        fields = {
-            0: "850", 3: self.rate, 11: self.display, 12: self.table, 14: self.language,
-            238: f"{len(self.blocks) if n_declared is None else n_declared:05d}", 255: self.start_status,
-            256: self.start,
-        }  # fmt: skip
-        for at, text in fields.items():
-            header[at : at + len(text)] = text.encode()
-        return bytes(header) + b"".join(self.blocks)
-
-    def parse(self, language: str = "en") -> ParsedCaptions:
-        return parse_stl(self.data(), language)
 
 
 def times(parsed: ParsedCaptions) -> list[tuple[float, float | None, str]]:
@@ -112,7 +67,7 @@ def test_every_character_reads_back(table: str) -> None:
         "Åse þú ðe Łódź Čeština őű Çà €"[:-1],
         "01": "Добрый вечер Ђ", "02": "مساء الخير", "03": "Καλησπέρα", "04": "ערב טוב",
     }[table]  # fmt: skip
-    parsed = File(table=table).add((1, 0), (3, 0), b"".join(encode(letters[:60], table)[0])).parse("xx")
+    parsed = StlFile(table=table).add((1, 0), (3, 0), b"".join(encode(letters[:60], table)[0])).parse("xx")
     assert times(parsed) == [(1.0, 3.0, letters[:60].strip())]
 
 
@@ -137,16 +92,16 @@ def test_decoding_inverts_encoding(text: str) -> None:
 )
 @pytest.mark.parametrize("declared", ["00", "", "09"])
 def test_the_text_tells_its_code_table(language: str, page: str, text: str, declared: str) -> None:
-    windows = File(table=declared).add((1, 0), (3, 0), text.encode(page)).parse(language)
+    windows = StlFile(table=declared).add((1, 0), (3, 0), text.encode(page)).parse(language)
     assert [cue.text for cue in windows.cues] == [text]
     assert any("Windows" in remark for remark in windows.remarks)
-    latin = File(table=declared).add((1, 0), (3, 0), b"".join(encode(text, "00")[0])).parse(language)
+    latin = StlFile(table=declared).add((1, 0), (3, 0), b"".join(encode(text, "00")[0])).parse(language)
     assert [cue.text for cue in latin.cues] == [text]
     assert ("code table" in " ".join(latin.remarks)) is (declared == "09")
 
 
 def test_colours_are_speakers_where_there_are_several() -> None:
-    file = File().add((1, 0), (3, 0), BOX + b"Good evening." + END)
+    file = StlFile().add((1, 0), (3, 0), BOX + b"Good evening." + END)
     file.add((3, 0), (5, 0), b"\x0d\x03\x0b\x0bThank you." + END)
     file.add((5, 0), (7, 0), BOX + WHITE + b"Was it" + CYAN + b"No." + END)
     file.add((7, 0), (9, 0), BOX + b"One." + END + b"\x8a\x8a" + BOX + YELLOW + b"Two." + END)
@@ -154,20 +109,20 @@ def test_colours_are_speakers_where_there_are_several() -> None:
         ("Good evening.", "white"), ("Thank you.", "yellow"), ("Was it No.", "white, cyan"),
         ("One.\nTwo.", "white, yellow"),
     ]  # fmt: skip
-    one_colour = File().add((1, 0), (3, 0), BOX + YELLOW + b"All yellow." + END)
+    one_colour = StlFile().add((1, 0), (3, 0), BOX + YELLOW + b"All yellow." + END)
     assert [c.speaker for c in one_colour.parse().cues] == [""]
 
 
 def test_control_codes() -> None:
-    file = File(display="0").add((1, 0), (3, 0), b"An \x80ita\x81lic \x82word\x83\x8aand a line\x8a\x8f rest")
+    file = StlFile(display="0").add((1, 0), (3, 0), b"An \x80ita\x81lic \x82word\x83\x8aand a line\x8a\x8f rest")
     file.add((3, 0), (5, 0), b"\x8a\x8f")
     assert times(file.parse()) == [(1.0, 3.0, "An italic word\nand a line")]
-    teletext = File().add((1, 0), (3, 0), BOX + b"Red\x01and\x11```\x07white" + END)
+    teletext = StlFile().add((1, 0), (3, 0), BOX + b"Red\x01and\x11```\x07white" + END)
     assert times(teletext.parse()) == [(1.0, 3.0, "Red and white")]
 
 
 def test_extension_blocks_are_one_subtitle() -> None:
-    file = File().add((1, 0), (3, 0), b"Good ".ljust(112, b"."), extension=0, number=7)
+    file = StlFile().add((1, 0), (3, 0), b"Good ".ljust(112, b"."), extension=0, number=7)
     file.add((1, 0), (3, 0), b"user data", extension=0xFE, number=7).add((1, 0), (3, 0), b" evening", number=7)
     file.add((4, 0), (5, 0), b"Next", number=8)
     parsed = file.parse()
@@ -178,7 +133,7 @@ def test_extension_blocks_are_one_subtitle() -> None:
 
 
 def test_comments_are_no_captions() -> None:
-    parsed = File().add((0, 0), (3, 0), b"Check this", comment=1).add((4, 0), (5, 0), b"Next").parse()
+    parsed = StlFile().add((0, 0), (3, 0), b"Check this", comment=1).add((4, 0), (5, 0), b"Next").parse()
     assert (times(parsed), parsed.remarks) == ([(4.0, 5.0, "Next")], ("1 comments were left out",))
 
 
@@ -186,7 +141,7 @@ HOUR = 3600
 
 
 def test_what_is_before_the_programme_is_left_out() -> None:
-    file = File(start="10000000").add((0, 0), (0, 8), b"STORY: NEWS; LANG: EN")
+    file = StlFile(start="10000000").add((0, 0), (0, 8), b"STORY: NEWS; LANG: EN")
     file.add((10 * HOUR + 1, 5), (10 * HOUR + 3, 0), b"Good evening.")
     parsed = file.parse()
     assert times(parsed) == [(1.2, 3.0, "Good evening.")]
@@ -196,7 +151,7 @@ def test_what_is_before_the_programme_is_left_out() -> None:
 @pytest.mark.parametrize(("status", "begin"), [("1", 1), ("0", 1), ("0", 10 * HOUR + 1)])
 def test_times_that_do_not_count_from_the_start(status: str, begin: int) -> None:
     """The start in the header is not that of the subtitles; or it should not be used but is what they count from."""
-    file = File(start="10000000", start_status=status)
+    file = StlFile(start="10000000", start_status=status)
     for second in range(0, 20, 4):
         file.add((begin + second, 0), (begin + second + 2, 0), b"Words.")
     parsed = file.parse()
@@ -205,19 +160,21 @@ def test_times_that_do_not_count_from_the_start(status: str, begin: int) -> None
 
 
 def test_cumulative_subtitles_are_read_as_one() -> None:
-    file = File().add((1, 0), (5, 0), b"Good", cumulative=1).add((2, 0), (5, 0), b"evening", cumulative=2)
+    file = StlFile().add((1, 0), (5, 0), b"Good", cumulative=1).add((2, 0), (5, 0), b"evening", cumulative=2)
     file.add((3, 0), (5, 0), b"to you.", cumulative=3).add((5, 0), (7, 0), b"Next.")
     assert times(file.parse()) == [(1.0, 5.0, "Good\nevening\nto you."), (5.0, 7.0, "Next.")]
-    repeated = File().add((1, 0), (2, 0), b"Good", cumulative=1).add((2, 0), (5, 0), b"Good\x8aevening", cumulative=3)
+    repeated = (
+        StlFile().add((1, 0), (2, 0), b"Good", cumulative=1).add((2, 0), (5, 0), b"Good\x8aevening", cumulative=3)
+    )
     assert times(repeated.parse()) == [(1.0, 5.0, "Good\nevening")]
-    speakers = File().add((1, 0), (5, 0), b"Good?", cumulative=1).add((2, 0), (5, 0), YELLOW + b"Yes.", cumulative=3)
+    speakers = StlFile().add((1, 0), (5, 0), b"Good?", cumulative=1).add((2, 0), (5, 0), YELLOW + b"Yes.", cumulative=3)
     assert [(c.start_s, c.end_s, c.text, c.speaker) for c in speakers.parse().cues] == [
         (1.0, 2.0, "Good?", "white"), (2.0, 5.0, "Yes.", "yellow"),
     ]  # fmt: skip
 
 
 def test_what_cannot_be_used_is_told_with_its_place() -> None:
-    file = File().add((1, 0), (2, 0), b"One.").add((3, 0), (3, 0), b"No length.")
+    file = StlFile().add((1, 0), (2, 0), b"One.").add((3, 0), (3, 0), b"No length.")
     file.add((4, 0), (5, 0), b"Undefined \xd8\xc1 codes.").add((6, 0), (7, 0), b"Two.")
     file.blocks.append(
         file.blocks[-1][:5] + bytes([0xFF] * 8) + file.blocks[-1][13:16] + b"No time.".ljust(112, b"\x8f")
@@ -229,14 +186,14 @@ def test_what_cannot_be_used_is_told_with_its_place() -> None:
 
 
 def test_a_file_that_is_cut_off_tells_it() -> None:
-    file = File().add((1, 0), (2, 0), b"One.").add((3, 0), (4, 0), b"Two.")
+    file = StlFile().add((1, 0), (2, 0), b"One.").add((3, 0), (4, 0), b"Two.")
     parsed = parse_stl(file.data()[:-50], "en")
     assert [cue.text for cue in parsed.cues] == ["One."]
     assert "declares 2" in parsed.problems[0].message
 
 
 def test_a_subtitle_without_an_end_stays_until_the_next() -> None:
-    file = File().add((1, 0), (0, 0), b"One.").add((4, 0), (5, 0), b"Two.")
+    file = StlFile().add((1, 0), (0, 0), b"One.").add((4, 0), (5, 0), b"Two.")
     assert times(file.parse()) == [(1.0, 4.0, "One."), (4.0, 5.0, "Two.")]
 
 
@@ -250,7 +207,7 @@ def test_other_files_of_that_name_are_refused(data: bytes) -> None:
 
 @given(st.binary(max_size=600), st.integers(0, 1200))
 def test_any_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
-    data = bytearray(File().add((1, 0), (2, 0), b"One.").add((3, 0), (4, 0), b"Two.").data())
+    data = bytearray(StlFile().add((1, 0), (2, 0), b"One.").add((3, 0), (4, 0), b"Two.").data())
     data[at : at + len(noise)] = noise
     try:
         parsed = parse_stl(bytes(data), "tr")
