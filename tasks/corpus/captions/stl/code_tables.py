@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tasks.corpus.utterances.text import LETTERS
@@ -16,6 +16,7 @@ from tasks.media.languages import same_language
 from tasks.transcripts.formats.stl_characters import LATIN, TABLES, decode
 
 SCORED_BYTES = 1 << 18
+_RESERVED = bytes(range(0x86, 0xA0))
 # In lower case: what the accented letters of Windows-1252 are in ISO 6937, and no language of ours writes.
 _NEVER_TEXT = frozenset("ĸŧŋŉŀĳħþð⅛⅜⅝⅞←↑→↓¬¦¤µ±¶ω")
 _ICELANDIC = frozenset("þð")
@@ -33,7 +34,7 @@ class CodeTable:
 def code_table(declared: str, language: str, texts: Sequence[bytes]) -> tuple[CodeTable, str]:
     """Return the table of a file's texts, and a remark if it is not the declared one."""
     declared = declared.strip().zfill(2)
-    table = CodeTable(declared, lambda data: decode(data, declared if declared in TABLES else LATIN))
+    table = CodeTable(declared, lambda data: decode(_defined(data), declared if declared in TABLES else LATIN))
     if declared in TABLES and declared != LATIN:
         return table, ""
     latin = CodeTable("ISO 6937", table.decode)
@@ -41,10 +42,17 @@ def code_table(declared: str, language: str, texts: Sequence[bytes]) -> tuple[Co
     windows = CodeTable(page.replace("cp", "Windows-"), lambda data: _decode_windows(data, page))
     sample = b" ".join(texts)[:SCORED_BYTES]
     as_latin, as_windows = (_Oddity.of(table, sample, language) for table in (latin, windows))
+    n_reserved = len(sample) - len(_defined(sample))
+    as_latin = replace(as_latin, n_garbled=as_latin.n_garbled + n_reserved)
     if declared == LATIN and not (as_latin.is_garbled and 2 * as_windows.total < as_latin.total):
         return latin, ""
     chosen = windows if as_windows.total < as_latin.total else latin
     return chosen, f"the text is read as {chosen.name}, though its header declares the code table {declared!r}"
+
+
+def _defined(data: bytes) -> bytes:
+    """The codes of a text without those that STL reserves. In Windows' tables some are letters and quotes: œ, ’."""
+    return data.translate(None, _RESERVED)
 
 
 def _decode_windows(data: bytes, page: str) -> tuple[str, int]:

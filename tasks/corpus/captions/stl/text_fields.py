@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")  # of the codes 00h to 07h
 NEW_LINE, UNUSED, START_BOX = 0x8A, 0x8F, 0x0B
-_SPACE, _DELETE = 0x20, 0x7F
+_SPACE, _DELETE, _LAST_STYLE = 0x20, 0x7F, 0x85
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def lines_of(field: bytes, *, is_teletext: bool) -> list[list[Run]]:
                 colour, is_mosaic = COLOURS[code], False
             elif 0x10 <= code <= 0x17:  # graphics follow
                 is_mosaic = True
-        elif not (0x80 <= code <= 0x9F or code == _DELETE or is_mosaic):
-            codes.append(code)  # codes from 80h switch italics and underline, and take no cell
+        elif not (0x80 <= code <= _LAST_STYLE or code == _DELETE or is_mosaic):
+            codes.append(code)  # codes from 80h switch italics, underline and boxes, and take no cell
     finish_run()
     return lines
