@@ -17,6 +17,7 @@ MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.25  # below (share of the shorter cue)
 TOLERANCE_S = 0.05  # between an end and the begin that it should equal
 MIN_HANDOVERS = 2  # cues that end where a later one but the next begins
 MIN_CUES = 6  # in a row that overlap, if none does so
+MIN_SHARE = 0.5  # of a file's cues that are in chains, for its shorter runs to be chains too
 MAX_AHEAD = 4  # lines on the screen
 SLOW_CHARACTERS_PER_S = 12
 
@@ -25,16 +26,32 @@ _SOUND = re.compile(r"\s*(?:\[[^\]]{0,100}\]|\([^)]{0,100}\))?\s*")  # [Music]: 
 
 def unchained(cues: Sequence[Supervision], places: Sequence[str] | None = None) -> list[Supervision]:
     """Return the cues in their order, with new ends in chains. `places` tells where each stands on the screen."""
-    order = sorted((n for n, cue in enumerate(cues) if not _SOUND.fullmatch(cue.text)), key=lambda n: cues[n].start_s)
+    runs = _runs(cues, places)
+    chains = [run for run in runs if _is_chain(run, cues)]
+    if sum(map(len, chains)) >= MIN_SHARE * len(cues):
+        chains = runs  # short ones too, where pauses cut a chain
     result = list(cues)
-    run = order[:1]
-    for number in order[1:]:
-        if not _continues(run[-1], number, cues, places):
-            _end_at_next(run, cues, result)
-            run = []
-        run.append(number)
-    _end_at_next(run, cues, result)
+    for run in chains:
+        _end_at_next(run, cues, result)
     return result
+
+
+def _runs(cues: Sequence[Supervision], places: Sequence[str] | None) -> list[list[int]]:
+    """Runs of two or more cues, by number, in which each overlaps the next as in a chain."""
+    runs: list[list[int]] = []
+    run: list[int] = []
+    for number in sorted(range(len(cues)), key=lambda n: cues[n].start_s):
+        is_sound = _SOUND.fullmatch(cues[number].text) is not None
+        if run and not _continues(run[-1], number, cues, places):
+            if is_sound:
+                continue
+            if len(run) > 1 and _SOUND.fullmatch(cues[run[-1]].text) and _continues(run[-2], number, cues, places):
+                run.pop()  # music that lasts longer than a line
+            else:
+                runs.append(run)
+                run = []
+        run.append(number)
+    return [run for run in [*runs, run] if len(run) > 1]
 
 
 def _continues(before: int, number: int, cues: Sequence[Supervision], places: Sequence[str] | None) -> bool:
@@ -52,15 +69,17 @@ def _continues(before: int, number: int, cues: Sequence[Supervision], places: Se
     )
 
 
-def _end_at_next(run: Sequence[int], cues: Sequence[Supervision], result: list[Supervision]) -> None:
-    """Shorten the cues of a run that is a chain."""
+def _is_chain(run: Sequence[int], cues: Sequence[Supervision]) -> bool:
     n_handovers = 0
     for index, number in enumerate(run):
         end_s = cues[number].end_s or 0.0
         later = run[index + 2 : index + 1 + MAX_AHEAD]
         n_handovers += any(abs(cues[other].start_s - end_s) <= TOLERANCE_S for other in later)
-    if n_handovers < MIN_HANDOVERS and len(run) < MIN_CUES:
-        return
+    return n_handovers >= MIN_HANDOVERS or len(run) >= MIN_CUES
+
+
+def _end_at_next(run: Sequence[int], cues: Sequence[Supervision], result: list[Supervision]) -> None:
+    """Shorten the cues of a chain."""
     for number, following in itertools.pairwise(run):
         result[number] = cues[number].model_copy(update={"end_s": cues[following].start_s})
     last, before = cues[run[-1]], cues[run[-2]]

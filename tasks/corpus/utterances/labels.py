@@ -140,7 +140,8 @@ def _is_name(text: str) -> bool:
     if words[0].lower() in _TITLES and not words[0].isupper():
         words = words[1:]
     names = [word for word in words if not (word.islower() and word in _PARTICLES)]
-    return bool(names) and len(names[0]) > 1 and all(map(_is_in_capitals, names)) and any(map(str.isupper, names))
+    n_capitals = max((sum(map(str.isupper, name)) for name in names), default=0)
+    return n_capitals > 0 and len(names[0]) > 1 and all(map(_is_in_capitals, names))
 
 
 def _is_capitalised(text: str) -> bool:

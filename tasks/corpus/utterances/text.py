@@ -32,7 +32,7 @@ LETTERS = {
 AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "pt": "e", "tr": "ve"}
 
 # Bounded, so that an unclosed bracket does not cause a search through the rest of the text.
-_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,300}>")
+_TAG = re.compile(r"(?<!<)</?[A-Za-z][^<>\n]{0,300}>")
 # [music], (applause), markup.
 _NOT_SPOKEN = re.compile(r"\[[^\]]{0,300}\]|\([^)]{0,300}\)|\{[^}]{0,300}\}|<[^>]{0,300}>")
 _QUOTES = str.maketrans({**dict.fromkeys("’‘ʼ`´", "'"), **dict.fromkeys('“”"«»„', None)})
@@ -41,6 +41,7 @@ _COMMAS = re.compile(r"[;:]")
 # Applied to single spaces only: `\s+` would search a long run again from each position.
 _DASHES = re.compile(r" [-–—]+ |[–—]+|--+")
 _HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2043\u2212", "-"))
+_ARROWS = re.compile(r"[-–—=]{1,3}>|<[-–—=]{1,3}|[←→⇐⇒►▶]")
 _LINE_SEPARATORS = re.compile(r"[\u2028\u2029]")
 _MARKS = re.compile(r" ?([.,?])(?: ?[.,?])*")
 _SOFT = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
@@ -64,7 +65,8 @@ class Normaliser:
         """Normalise `text`. The result may contain characters outside the alphabet: see `unknown_characters`."""
         text = _LINE_SEPARATORS.sub("\n", unicodedata.normalize("NFKC", text)).translate(_HYPHENS)
         text = without_parted_words(without_songs(_TAG.sub(" ", text)), self.language)
-        text = NOTE.sub(" ", _NOT_SPOKEN.sub(" ", without_labels(_SOFT.sub("", text)))).translate(_QUOTES)
+        text = without_labels(_SOFT.sub("", text))
+        text = NOTE.sub(" ", _NOT_SPOKEN.sub(" ", _ARROWS.sub(" ", text))).translate(_QUOTES)
         text = text.replace("&", f" {AND[self.language]} ")
         text = _COMMAS.sub(",", _FULL_STOPS.sub(".", text))
         text = _DASHES.sub(", ", _spaced(text)).replace("-", " ").replace("¿", "").replace("¡", "")

@@ -48,19 +48,25 @@ class _Reader:
     cues: list[Supervision] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     problems: list[TranscriptProblem] = field(default_factory=list)
-    frame_rate: int | None = None
+    timings: dict[int, Timing] = field(default_factory=dict)
+    """The timing lines, by position."""
     is_last_usable: bool = False
     """Whether the latest timing line gave a cue."""
     stray: list[tuple[int, list[str]]] = field(default_factory=list)
     """Paragraphs since then that belong to no cue, with their positions."""
 
     def read(self) -> None:
-        self.frame_rate = frame_rate_of(self.lines)
+        frame_rate = frame_rate_of(self.lines)
+        above = ""
+        for number, line in enumerate(self.lines):
+            if timing := parse_timing(line, above, frame_rate):
+                self.timings[number] = timing
+            above = line
         at, end = 0, len(self.lines)
         while at < end:
             if SKIPPED_BLOCK.match(self.lines[at]):
                 at = next((n for n in range(at, end) if not self.lines[n].strip()), end)
-            elif timing := self._timing(at):
+            elif timing := self.timings.get(at):
                 self._settle_stray(timing.start_s)
                 at = self._read_cue(at, timing)
             elif self.lines[at].strip():
@@ -69,17 +75,12 @@ class _Reader:
                 at += 1
         self._settle_stray(None)
 
-    def _timing(self, at: int) -> Timing | None:
-        if at >= len(self.lines):
-            return None
-        return parse_timing(self.lines[at], self.lines[at - 1] if at else "", self.frame_rate)
-
     def _read_cue(self, at: int, timing: Timing) -> int:
         """Read the cue of the timing line at `at`. Return the position behind it."""
         end = at + 1
-        while end < len(self.lines) and (self.lines[end] or not self.is_webvtt) and not self._timing(end):
+        while end < len(self.lines) and (self.lines[end] or not self.is_webvtt) and end not in self.timings:
             end += 1
-        following = self._timing(end)
+        following = self.timings.get(end)
         block, next_number = self._without_number(self.lines[at + 1 : end], above_times=following is not None)
         number = cue_number(self.lines[at - 1]) if at else None
         lost: list[tuple[int, list[str]]] = []
@@ -120,9 +121,9 @@ class _Reader:
     def _read_stray(self, at: int) -> int:
         """Note a paragraph outside cues. Its last line may be the next cue's identifier. Return its end."""
         end = at + 1
-        while end < len(self.lines) and self.lines[end].strip() and not self._timing(end):
+        while end < len(self.lines) and self.lines[end].strip() and end not in self.timings:
             end += 1
-        paragraph = self.lines[at : end - 1 if self._timing(end) else end]
+        paragraph = self.lines[at : end - 1 if end in self.timings else end]
         if paragraph and (self.cues or self.problems):  # before the first cue: a header
             self.stray.append((at, paragraph))
         return end

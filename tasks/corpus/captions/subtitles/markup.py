@@ -6,7 +6,9 @@ import html
 import re
 
 # Bounded, so that an unclosed tag does not cause a search through the rest of the line.
-_TAG = re.compile(r"<\s?/?\s?([a-zA-Z][\w-]{0,20})[^<>\n]{0,300}>|</?[\d:.]{1,30}>|\{\\[^}\n]{0,300}\}|\{/?[a-zA-Z]\}")
+_TAG = re.compile(
+    r"(?<!<)<\s?/?\s?([a-zA-Z][\w-]{0,20})[^<>\n]{0,300}>|</?[\d:.]{1,30}>|\{\\[^}\n]{0,300}\}|\{/?[a-zA-Z]\}"
+)
 _VOICE = re.compile(r"<v(?:\.[^\s>]{0,100})?\s{1,3}([^>]{0,100})>")
 _PLACE = re.compile(r"\{\\(?:an?\d{1,2}|pos\([^)}\n]{0,30}\))")
 _LINE_BREAKS = frozenset(["br", "p", "div", "li", "tr", "td", "hr"])

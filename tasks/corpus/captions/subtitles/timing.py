@@ -16,6 +16,7 @@ MAX_LINE = 300  # characters; a timing line with cue settings has fewer than 100
 MAX_NUMBER_DIGITS = 9
 FRAME_RATES = (25, 30, 50, 60)
 
+_ARROW_HEAD = re.compile("[>›→➔⟶]")
 _ARROW = r"(?:[-–—=](?:\s?[-–—=]){0,2}\s?[>›]|[→➔⟶])"
 _TIME = r"(?:(\d{1,3})\s?:\s?)?(\d{1,2})\s?:\s?(\d{1,2})(?:\s?([.,:;])\s?(\d{0,9}))?"
 _NUMBER = r"(?:\d{1,6}[.)]?\s{1,4})?"  # of the cue, where its line break is lost
@@ -44,7 +45,7 @@ def parse_timing(line: str, before: str, frame_rate: int | None) -> Timing | Non
 
     An arrow alone does not make a timing line: people write "-->" in texts.
     """
-    if len(line) > MAX_LINE or not any(mark in line for mark in ">›→➔⟶"):
+    if not _ARROW_HEAD.search(line) or len(line) > MAX_LINE:
         return None
     line = line.strip(_INVISIBLE)
     if match := _TIMING.fullmatch(line):
