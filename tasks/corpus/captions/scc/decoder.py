@@ -92,7 +92,7 @@ class ChannelDecoder:
         self.undisplayed: list[tuple[float, str]] = []
         """Times and texts of pop-on captions that were erased before they were shown."""
         self.damaged: list[Supervision] = []
-        """Captions that lack characters."""
+        """Captions that lack characters, or whose end is not known."""
         self._mode: Mode | None = None
         self._hidden, self._shown = _Screen(), _Screen()
         self._displayed: tuple[float, _Screen] | None = None
@@ -150,6 +150,13 @@ class ChannelDecoder:
     def damage(self) -> None:
         """Note that a pair could not be read."""
         self._screen.is_damaged = True
+
+    def lose_line(self) -> None:
+        """Note that a line of the file could not be read: what is on the screen may have ended in it."""
+        if self._displayed:
+            self._displayed[1].is_damaged = True
+        if self._shown.text:
+            self._shown.is_damaged = True
 
     def tab(self, n_columns: int) -> None:
         """Move the cursor right."""

@@ -31,6 +31,8 @@ class _Line:
     frame: int
     pairs: list[str]
     is_drop_frame: bool
+    follows_lost: bool
+    """Whether the line before it could not be read."""
 
 
 def parse_scc(text: str) -> ParsedCaptions:
@@ -54,7 +56,9 @@ def parse_scc(text: str) -> ParsedCaptions:
         for time_s, text in decoder.undisplayed
     ]
     problems += [
-        TranscriptProblem(_line_at(lines, cue.start_s), f"lacks characters: {cue.text[:60]!r}", cue.start_s, cue.end_s)
+        TranscriptProblem(
+            _line_at(lines, cue.start_s), f"lacks characters or its end: {cue.text[:60]!r}", cue.start_s, cue.end_s
+        )
         for cue in decoder.damaged
     ]
     if not cues and problems:
@@ -73,6 +77,7 @@ def parse_scc(text: str) -> ParsedCaptions:
 def _lines(text: str) -> tuple[list[_Line], list[TranscriptProblem]]:
     lines: list[_Line] = []
     problems: list[TranscriptProblem] = []
+    follows_lost = False
     for number, row in enumerate(text.split("\n"), start=1):
         match = _LINE.fullmatch(row.strip())
         if match:
@@ -81,10 +86,12 @@ def _lines(text: str) -> tuple[list[_Line], list[TranscriptProblem]]:
             frame = ((hours * 60 + minutes) * 60 + seconds) * LABELS_PER_S + frames
             if is_drop_frame:
                 frame -= 2 * (hours * 54 + minutes - minutes // 10)
-            lines.append(_Line(number, frame, match[6].split(), is_drop_frame))
+            lines.append(_Line(number, frame, match[6].split(), is_drop_frame, follows_lost))
+            follows_lost = False
         elif row.strip() and HEADER not in row:
             after_s = round(_seconds(lines[-1].frame + len(lines[-1].pairs)), 3) if lines else None
             problems.append(TranscriptProblem(number, f"is no caption line: {row.strip()[:60]!r}", after_s=after_s))
+            follows_lost = any(map(_PAIR.fullmatch, row.split()))
     return lines, problems
 
 
@@ -102,6 +109,8 @@ class _Channels:
         problems = []
         before = (0, 0)  # control codes are sent twice: the second is ignored
         for decoder in self._decoders.values():
+            if line.follows_lost:
+                decoder.lose_line()
             decoder.start_line(_seconds(line.frame))
         for index, pair in enumerate(line.pairs):
             frame = line.frame + index

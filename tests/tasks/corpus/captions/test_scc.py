@@ -180,7 +180,19 @@ def test_what_cannot_be_used_is_told_with_its_place() -> None:
     assert [cue.text for cue in parsed.cues] == ["One."]
     places = [(p.line, round(p.start_s or 0), round(p.after_s or 0)) for p in parsed.problems]
     assert places == [(5, 0, 3), (7, 0, 0), (7, 5, 0), (9, 0, 5)]
-    assert "lacks characters: 'Two.'" in parsed.problems[2].message
+    assert "lacks characters or its end: 'Two.'" in parsed.problems[2].message
+
+
+@pytest.mark.parametrize("is_erased", [True, False])
+def test_a_lost_line_leaves_the_end_of_the_caption_before_it_unknown(is_erased: bool) -> None:
+    document = scc(
+        ("00:00:01;00", pop_on((ROW_15, "One."))),
+        *([("00:00:03;00", twice(EDM))] if is_erased else []),
+        ("00:00:0x;00", pop_on((ROW_15, "Two."))),
+        ("00:00:06;00", twice(EDM)),
+        ("00:00:08;00", pop_on((ROW_15, "Three."))),
+    )
+    assert [words for _, _, words in cues(document)] == (["One.", "Three."] if is_erased else ["Three."])
 
 
 def test_captions_without_any_control_code_are_shown_as_written() -> None:
