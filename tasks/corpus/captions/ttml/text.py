@@ -173,6 +173,8 @@ class ParagraphReader:
 
     def _speaker(self, element: Element) -> str:
         """The names of the nearest `ttm:agent`s, around or on the element."""
+        if not self.agents:
+            return ""
         around = (element, *element.iterancestors())
         ids = next((ids for e in around if (ids := attribute(e, "agent"))), "")
         return ", ".join(name for agent in ids.split() if (name := self.agents.get(agent)))
