@@ -64,9 +64,9 @@ def without_songs_in(captions: Sequence[tuple[float, float, str]]) -> list[str]:
     closes = _closing_distances(captions, found)
     texts: list[str] = []
     is_open = False
-    for number, (_, _, text) in enumerate(captions):
+    for number, (start_s, _, text) in enumerate(captions):
         lines = found[number]
-        is_sung = is_open and closes[number]
+        is_sung = is_open and closes[number] and start_s - captions[number - 1][1] <= MAX_PAUSE_S
         if lines is None and not is_sung:
             texts.append(text)
             is_open = False

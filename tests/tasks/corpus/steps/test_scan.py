@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import boto3
@@ -46,6 +47,30 @@ def test_pairs_media_with_the_best_transcript_of_their_name(pipeline) -> None:
 
 
 TTML = b'<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>'
+
+
+def test_captions_are_found_by_names_as_people_read_them(pipeline) -> None:
+    put(pipeline, "a.mp4", "a.eng.SRT", "b.mp4", "b.en.sdh.srt", "c.mp4", "c.en.forced.srt", "c.ger.srt", "d.mp4")
+    put(pipeline, "d.en.srt", "d.en.cc.srt", "e.mp4", "e.hi.srt")
+    found = programmes(pipeline.scan())
+    assert {name: storage.name_of(p.transcript) for name, p in found.items()} == {
+        "a": "a.eng.SRT",
+        "b": "b.en.sdh.srt",
+        "d": "d.en.srt",
+    }
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_letters_may_be_composed_or_not(pipeline, forms: tuple[str, str]) -> None:
+    media, captions, manifest = (unicodedata.normalize(form, "Günün Özeti") for form in (*forms, forms[1]))
+    for name in (f"{media}.mp4", f"{captions}.en.srt", f"x/{media}.wav"):
+        put(pipeline, storage.quoted_name(name, pipeline.media))
+    entry = {"audio_filepath": f"x/{manifest}.wav", "offset": 1.0, "duration": 2.0, "text": "hello"}
+    storage.write(storage.join(pipeline.media, "all.jsonl"), json.dumps(entry).encode())
+    found = programmes(pipeline.scan())
+    assert len(found) == 2
+    transcripts = {storage.name_of(programme.transcript) for programme in found.values()}
+    assert transcripts == {f"{captions}.en.srt", "all.jsonl"}
 
 
 def test_xml_is_a_transcript_only_if_it_is_ttml(pipeline) -> None:
