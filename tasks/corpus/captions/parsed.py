@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.corpus.captions.problems import TranscriptProblem
 from tasks.corpus.records import Supervision
@@ -19,6 +19,8 @@ class ParsedCaptions:
     """What was left out or interpreted on purpose, such as comments, other channels and code tables."""
     label_second_s: float = 1.0
     """How long a second of the time code lasts that the times were counted from: 1.001 at 29.97 without drop frames."""
+    programme_start_s: float = 0.0
+    """The programme's start in its header, which was subtracted from the times."""
 
     def shifted(self, by_s: float) -> ParsedCaptions:
         """The same captions with all times later by `by_s`."""
@@ -26,7 +28,7 @@ class ParsedCaptions:
             return self
         cues = [shifted(cue, by_s) for cue in self.cues]
         problems = [problem.shifted(by_s) for problem in self.problems]
-        return ParsedCaptions(cues, problems, self.remarks, self.label_second_s)
+        return replace(self, cues=cues, problems=problems)
 
 
 def shifted(cue: Supervision, by_s: float) -> Supervision:

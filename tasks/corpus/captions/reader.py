@@ -48,6 +48,8 @@ class SourceTranscript:
     """What was changed of its times, for somebody to check."""
     label_second_s: float = 1.0
     """How long a second of the time code lasts that its times were counted from."""
+    programme_start_s: float = 0.0
+    """The programme's start that was subtracted from its times."""
 
 
 def read_transcript(uri: str, language: str) -> SourceTranscript:
@@ -101,6 +103,7 @@ def _parse(uri: str, language: str) -> SourceTranscript:
             tuple(parsed.problems),
             remarks=parsed.remarks,
             label_second_s=parsed.label_second_s,
+            programme_start_s=parsed.programme_start_s,
         )
     if name.endswith(SUBTITLE_EXTENSIONS):
         cues, problems = parse_subtitles(decode_text(data, language), is_webvtt=name.endswith(".vtt"))

@@ -93,9 +93,9 @@ def parse_stl(data: bytes, language: str) -> ParsedCaptions:
     if header.language and not same_language(header.language, language):
         remarks.append(f"its header declares the language {header.language!r}, often by default: the text decides")
     captions = [_caption(s, lines, header, table) for s, lines in zip(subtitles, runs, strict=True)]
-    captions, remark = _from_start(captions, header)
+    captions, start_s, remark = _from_start(captions, header)
     remarks += [remark] if remark else []
-    return _parsed(captions, header, data, tuple(remarks))
+    return replace(_parsed(captions, header, data, tuple(remarks)), programme_start_s=float(start_s))
 
 
 def _header(data: bytes) -> _Header:
@@ -177,23 +177,28 @@ def _caption(subtitle: _Subtitle, lines: list[list[Run]], header: _Header, table
     return _Caption(subtitle, start_s, end_s, text, tuple(colours), fault)
 
 
-def _from_start(captions: list[_Caption], header: _Header) -> tuple[list[_Caption], str]:
-    """Subtract the programme's start (TCP) where times are time code. Return the captions with a remark."""
+def _from_start(captions: list[_Caption], header: _Header) -> tuple[list[_Caption], Fraction, str]:
+    """Subtract the programme's start (TCP) where times are time code.
+
+    Return the captions, what was subtracted, and a remark.
+    """
     starts = [c.start_s for c in captions if c.start_s is not None and c.text]
     if not header.start_s or not starts:
-        return captions, ""
+        return captions, Fraction(0), ""
     relative = [
         replace(c, start_s=_since(c.start_s, header.start_s), end_s=_since(c.end_s, header.start_s)) for c in captions
     ]
     before = [c for c in relative if _is_before_start(c)]
     start = f"{float(header.start_s):g} s (field TCP)"
     # Where the header says that time codes are not to be used, times may count from the programme's first frame.
-    if len(before) > (MAX_SHARE_BEFORE_START * len(starts) if header.is_start_valid else 0) and len(before) > 1:
-        return captions, f"the programme's start of {start} was not subtracted: {len(before)} subtitles are before it"
+    n_believed = max(1, MAX_SHARE_BEFORE_START * len(starts)) if header.is_start_valid else 0
+    if len(before) > n_believed or len(before) == len(starts):
+        remark = f"the programme's start of {start} was not subtracted: {len(before)} subtitles are before it"
+        return captions, Fraction(0), remark
     if before:
         remark = f"{len(before)} before the programme's start of {start} were left out: {before[0].text[:60]!r}"
-        return [c for c in relative if not _is_before_start(c)], remark
-    return relative, ""
+        return [c for c in relative if not _is_before_start(c)], header.start_s, remark
+    return relative, header.start_s, ""
 
 
 def _is_before_start(caption: _Caption) -> bool:

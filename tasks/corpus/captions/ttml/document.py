@@ -7,6 +7,7 @@ that are pictures (IMSC's image profile) are reported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,9 @@ def parse_ttml(data: bytes) -> ParsedCaptions:
     starts = [cue.start_s for cue in cues]
     # Media time should count from the start of the programme, but some exporters write time code.
     counts_from_origin = max if times.is_time_code else min
-    return parsed.shifted(-float(origin_s)) if starts and counts_from_origin(starts) >= origin_s else parsed
+    if not starts or counts_from_origin(starts) < origin_s:
+        return parsed
+    return replace(parsed.shifted(-float(origin_s)), programme_start_s=float(origin_s))
 
 
 def _read(root: Element, body: Element, times: TimeExpressions) -> tuple[_Reader, tuple[str, ...]]:

@@ -146,6 +146,7 @@ def test_what_is_before_the_programme_is_left_out() -> None:
     parsed = file.parse()
     assert times(parsed) == [(1.2, 3.0, "Good evening.")]
     assert "STORY: NEWS" in parsed.remarks[0]
+    assert parsed.programme_start_s == 10 * HOUR
 
 
 @pytest.mark.parametrize(("status", "begin"), [("1", 1), ("0", 1), ("0", 10 * HOUR + 1)])

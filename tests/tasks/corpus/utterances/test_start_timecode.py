@@ -49,6 +49,8 @@ def starts(transcript: SourceTranscript) -> list[float]:
         # Frames of a time code at 29.97 without drop frames, as in SCC: ten hours of labels last 36 s longer.
         (captions(36_036.0 + 1, label_second_s=1.001), probe("10:00:00:00", frame_rate=29.97), [1.0]),
         (captions(86_395.0, 5.0, 15.0), probe("23:59:50:00"), [5.0, 15.0, 25.0]),
+        # The header of STL or EBU-TT says where the programme starts; the medium begins with a leader.
+        (captions(1.0, 5.0, programme_start_s=TEN_HOURS), probe("09:59:30:00"), [31.0, 35.0]),
         (captions(*(TEN_HOURS + n for n in range(19)), TEN_HOURS + 600), probe(), [*range(19), 600.0]),
     ],
 )
@@ -64,6 +66,11 @@ def test_captions_on_the_mediums_time_code_are_shifted(
     ("transcript", "medium"),
     [
         pytest.param(captions(1.0, 5.0), probe(), id="media time"),
+        pytest.param(captions(1.0, 5.0, programme_start_s=TEN_HOURS), probe(), id="the start of the programme"),
+        pytest.param(captions(1.0, 5.0, programme_start_s=TEN_HOURS), probe("01:00:00:00"), id="another clock"),
+        pytest.param(
+            captions(45.0, 50.0, programme_start_s=TEN_HOURS), probe("09:59:30:00"), id="beyond with a leader"
+        ),
         pytest.param(captions(1.0, TEN_HOURS + 5), probe(), id="one inside as it stands"),
         pytest.param(captions(TEN_HOURS + 1), probe(None), id="no time code"),
         pytest.param(captions(TEN_HOURS + 1), probe("00:00:00:00"), id="a time code of zero"),
