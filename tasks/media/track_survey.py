@@ -25,11 +25,11 @@ from tasks.media.limits import MediaLimits
 from tasks.media.loudness import decibel
 from tasks.media.speech_activity import SILENT_PEAK, SpeechActivity, SpeechSegment
 
-SPARSE_SHARE = 0.01  # of the programme: a track with less speech has none, only what the detector takes for it
+SPARSE_SHARE = 0.005  # of the programme: a track with less speech has none, only what the detector takes for it
 MIN_SHARE = 0.02  # of what was heard: a lane with less is no better
 MIN_FACTOR = 5  # times as much speech as the chosen tracks have
-MIN_SPEECH_MS = 500
-ENOUGH_MS = 120_000  # of speech in one lane
+MIN_SPEECH_MS = 200
+ENOUGH_MS = 60_000  # of speech in one lane
 ALIKE_SHARE = 0.8  # of the most speech: among lanes with so much, the first by the policy is taken
 
 # A partner is mixed with the lane that is taken if it is the other side of a stereo pair, or another microphone whose
@@ -51,13 +51,10 @@ class HeardLane:
 
     lane: Lane
     heard_ms: int = 0
+    sure_ms: int = 0  # of speech, without padding
     segments: list[SpeechSegment] = field(default_factory=list)
     levels_db: list[float] = field(default_factory=list)  # of each tenth of a second
     is_silent: bool = True
-
-    @property
-    def speech_ms(self) -> int:
-        return sum(segment.duration_ms for segment in self.segments)
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,9 @@ class Survey:
     detail: str
 
 
-def is_sparse(speech_ms: int, duration_ms: int) -> bool:
+def is_sparse(sure_ms: int, duration_ms: int) -> bool:
     """Whether so little speech means none."""
-    return speech_ms <= SPARSE_SHARE * duration_ms
+    return sure_ms <= SPARSE_SHARE * duration_ms
 
 
 def survey_tracks(
@@ -80,7 +77,8 @@ def survey_tracks(
     policy: TrackPolicy,
     choice: TrackChoice,
     *,
-    speech: Sequence[Span],
+    sure_ms: int,
+    duration_ms: int,
     is_silent: bool,
     spans: Sequence[Span] | None = None,
     limits: MediaLimits | None = None,
@@ -88,8 +86,8 @@ def survey_tracks(
 ) -> Survey | None:
     """Listen to what `choice` left out or mixed, and choose anew. None if there is nothing else to listen to.
 
-    `speech`: of the chosen tracks. `is_silent`: they are digital silence, so that nothing is hidden in their mix.
-    `spans`: listen only here, in order, without overlap; `speech` then counts from their joint start.
+    `sure_ms` of the `duration_ms` that were heard of the chosen tracks are speech. `is_silent`: they are digital
+    silence, so that nothing is hidden in their mix. `spans`: listen only here, in order, without overlap.
 
     Raises:
         Preempted: `stop` was set.
@@ -100,15 +98,13 @@ def survey_tracks(
     if not lanes:
         return None
     heard = _listen(media, decoder, lanes, spans, limits, stop)
-    heard_ms = max((lane.heard_ms for lane in heard), default=0)
-    chosen_ms = sum(max(0, min(end, heard_ms) - start) for start, end in speech)
-    found = _best(heard, chosen_ms, probe)
+    found = _best(heard, sure_ms / max(1, duration_ms), probe)
     told = f"{_tracks(choice.tracks)} {'silent' if is_silent else 'without speech'}"
     if not found:
         others = "; ".join(choice.passed_over[:MAX_LANES])
         listened = f"{told}; {len(lanes)} channels were listened to one by one and have none either"
         return Survey(None, listened + (f" ({others})" if others else ""))
-    also = [lane for lane in heard if lane not in found and lane.speech_ms >= PARTNER_SHARE * found[0].speech_ms]
+    also = [lane for lane in heard if lane not in found and lane.sure_ms >= PARTNER_SHARE * found[0].sure_ms]
     detail = f"{told}: {_lane_names(found)} taken instead, found by listening" + (
         f" (speech also in {_lane_names(also)})" if also else ""
     )
@@ -175,11 +171,10 @@ class _Listener:
         self._next = 0  # of the spans
         self.n_samples = 0
         self._n_heard = 0
-        self._speech_ms = 0
 
     @property
     def has_enough(self) -> bool:
-        return self._speech_ms >= ENOUGH_MS or (self._spans is not None and self._next >= len(self._spans))
+        return self._activity.sure_ms >= ENOUGH_MS or (self._spans is not None and self._next >= len(self._spans))
 
     def push(self, block: np.ndarray) -> None:
         begin, self.n_samples = self.n_samples, self.n_samples + len(block)
@@ -198,29 +193,26 @@ class _Listener:
         if not len(block):
             return
         self._n_heard += len(block)
-        self._note(self._activity.push(block))
+        self._heard.segments += self._activity.push(block)
         self._heard.is_silent &= not float(np.abs(block).max()) > SILENT_PEAK
         whole = block[: len(block) // LEVEL_SAMPLES * LEVEL_SAMPLES].reshape(-1, LEVEL_SAMPLES)  # (n, 1600)
         powers = np.einsum("ij,ij->i", whole, whole) / LEVEL_SAMPLES
         self._heard.levels_db += [max(MIN_LEVEL_DB, decibel(power)) for power in powers.tolist()]
 
     def finish(self) -> HeardLane:
-        self._note(self._activity.finish())
+        self._heard.segments += self._activity.finish()
+        self._heard.sure_ms = self._activity.sure_ms
         self._heard.heard_ms = self._n_heard * 1000 // SAMPLE_RATE_HZ
         return self._heard
 
-    def _note(self, segments: list[SpeechSegment]) -> None:
-        self._heard.segments += segments
-        self._speech_ms += sum(segment.duration_ms for segment in segments)
 
-
-def _best(heard: Sequence[HeardLane], chosen_ms: int, probe: MediaProbe) -> list[HeardLane]:
-    """The lane with the most speech, and its partner. None if no lane has much more than the chosen tracks."""
-    most_ms = max((lane.speech_ms for lane in heard), default=0)
-    least_ms = max([MIN_SPEECH_MS, MIN_FACTOR * chosen_ms, *(MIN_SHARE * lane.heard_ms for lane in heard)])
-    if most_ms < least_ms:
+def _best(heard: Sequence[HeardLane], chosen_share: float, probe: MediaProbe) -> list[HeardLane]:
+    """The lane with the most speech, and its partner. None if no lane has a much larger share than `chosen_share`."""
+    heard_ms = max(lane.heard_ms for lane in heard)
+    most_ms = max(lane.sure_ms for lane in heard)
+    if most_ms < max(MIN_SPEECH_MS, MIN_SHARE * heard_ms, MIN_FACTOR * chosen_share * heard_ms):
         return []
-    best = next(lane for lane in heard if lane.speech_ms >= ALIKE_SHARE * most_ms)
+    best = next(lane for lane in heard if lane.sure_ms >= ALIKE_SHARE * most_ms)
     several = {lane.lane.track for lane in heard if lane.lane.channel}
     partners = (lane for lane in heard if _are_pair(best.lane, lane.lane, several, probe))
     partner = next((lane for lane in partners if _belong_together(best, lane)), None)
@@ -238,7 +230,7 @@ def _are_pair(a: Lane, b: Lane, several: set[int], probe: MediaProbe) -> bool:
 
 
 def _belong_together(best: HeardLane, other: HeardLane) -> bool:
-    if other.speech_ms < PARTNER_SHARE * best.speech_ms:
+    if other.sure_ms < PARTNER_SHARE * best.sure_ms:
         return False
     n_levels = min(len(best.levels_db), len(other.levels_db))
     a, b = np.array(best.levels_db[:n_levels]), np.array(other.levels_db[:n_levels])
@@ -247,7 +239,7 @@ def _belong_together(best: HeardLane, other: HeardLane) -> bool:
     overlap_ms = sum(
         max(0, min(a.end_ms, b.end_ms) - max(a.start_ms, b.start_ms)) for a in best.segments for b in other.segments
     )
-    return overlap_ms <= MAX_OVERLAP * other.speech_ms
+    return overlap_ms <= MAX_OVERLAP * sum(segment.duration_ms for segment in other.segments)
 
 
 def _tracks(numbers: Sequence[int]) -> str:

@@ -48,7 +48,7 @@ def extract_audio(
     """
     policy = tracks or TrackPolicy()
     first = _decode(media, flac, stop, decoder, policy)
-    if not is_sparse(first.speech_ms, first.duration_ms):
+    if not is_sparse(first.sure_ms, first.duration_ms):
         return first.extracted(media.name)
     survey = survey_tracks(
         media,
@@ -56,7 +56,8 @@ def extract_audio(
         first.probe,
         policy,
         first.choice,
-        speech=[(s.start_ms, s.end_ms) for s in first.segments],
+        sure_ms=first.sure_ms,
+        duration_ms=first.duration_ms,
         is_silent=first.findings.is_silent,
         stop=stop,
     )
@@ -69,7 +70,7 @@ def extract_audio(
         second = _decode(media, other, stop, decoder, survey.policy)
     except MediaRejected as rejected:
         return first.extracted(media.name, f"{survey.detail}, but {rejected.detail}")
-    if second.speech_ms <= first.speech_ms:  # they cancel each other
+    if second.sure_ms <= first.sure_ms:  # they cancel each other
         return first.extracted(media.name, survey.detail)
     other.replace(flac)
     return second.extracted(media.name)
@@ -84,6 +85,7 @@ class _Decoded:
     choice: TrackChoice
     segments: tuple[SpeechSegment, ...]
     speech_ms: int
+    sure_ms: int
 
     @property
     def duration_ms(self) -> int:
@@ -121,7 +123,9 @@ def _decode(media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDec
             sink.write(np.clip(block, -1.0, 1.0))
             segments += activity.push(block)
         segments += activity.finish()
-        return _Decoded(audio.findings, audio.probe, audio.choice, tuple(segments), activity.speech_ms)
+        return _Decoded(
+            audio.findings, audio.probe, audio.choice, tuple(segments), activity.speech_ms, activity.sure_ms
+        )
 
 
 def start_timecode(probe: MediaProbe) -> str | None:

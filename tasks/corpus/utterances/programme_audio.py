@@ -61,15 +61,15 @@ def open_programme_audio(
             heard = hear_spans(audio, spans)
             probe, choice = audio.probe, audio.choice
         survey = None
-        if heard.speech_ms < MIN_SPEECH_SHARE * heard.heard_ms:
-            speech = [(segment.start_ms, segment.end_ms) for segment in heard.segments]
+        if heard.sure_ms < MIN_SPEECH_SHARE * heard.heard_ms:
             survey = survey_tracks(
                 path,
                 decoder,
                 probe,
                 policy,
                 choice,
-                speech=speech,
+                sure_ms=heard.sure_ms,
+                duration_ms=heard.heard_ms,
                 is_silent=heard.is_silent,
                 spans=spans,
                 limits=limits,

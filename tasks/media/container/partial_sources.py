@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import IO
 
 from tasks.media.container.program_maps import Move, ProgramMapWatch, packet_stride
-from tasks.media.container.source import MediaSource
+from tasks.media.container.source import MediaSource, SeekableFile
 from tasks.media.limits import MediaLimits, Stopwatch
 
 SKIP_BYTES = 1 << 20
@@ -15,14 +14,13 @@ SKIP_BYTES = 1 << 20
 class Window:
     """The bytes of `file` from `begin` to `end` as a file of their own, preceded by `prefix`."""
 
-    def __init__(self, file: IO[bytes], begin: int, end: int, prefix: bytes = b"") -> None:
+    def __init__(self, file: SeekableFile, begin: int, end: int, prefix: bytes = b"") -> None:
         self._file, self._begin, self._prefix = file, begin, prefix
         self._n_bytes = len(prefix) + max(0, end - begin)
         self._at = 0
 
-    def read(self, n_bytes: int = -1) -> bytes:
-        left = max(0, self._n_bytes - self._at)
-        n_bytes = left if n_bytes < 0 else min(n_bytes, left)
+    def read(self, n_bytes: int) -> bytes:
+        n_bytes = max(0, min(n_bytes, self._n_bytes - self._at))
         content = self._prefix[self._at : self._at + n_bytes]
         if n_bytes > len(content):
             self._file.seek(self._begin + self._at + len(content) - len(self._prefix))
@@ -45,13 +43,11 @@ class TransportSource(MediaSource):
     """A transport stream that ends where the audio in use moves: see `program_maps`."""
 
     def __init__(
-        self, file: IO[bytes], limits: MediaLimits, stopwatch: Stopwatch, begin: int = 0, prefix: bytes = b""
+        self, file: SeekableFile, limits: MediaLimits, stopwatch: Stopwatch, begin: int = 0, prefix: bytes = b""
     ) -> None:
         """From byte `begin` of `file` on, preceded by `prefix`."""
         self._whole = file
-        window = file
-        if begin:
-            window = Window(file, begin, file.seek(0, os.SEEK_END), prefix)  # type: ignore[assignment]
+        window = Window(file, begin, file.seek(0, os.SEEK_END), prefix) if begin else file
         super().__init__(window, limits, stopwatch)
         self._offset = begin - len(prefix)  # from places in this source to those in the file
         place = packet_stride(self.head)

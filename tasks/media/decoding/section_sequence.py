@@ -64,9 +64,27 @@ class SectionSequence:
         self.damage.append((start_s, section.damage))
 
     @contextmanager
-    def _open(self, source: MediaSource, policy: TrackPolicy, **place: object) -> Iterator[Section]:
+    def _open(
+        self,
+        source: MediaSource,
+        policy: TrackPolicy,
+        *,
+        goes_on_at_s: float | None = None,
+        except_ids: frozenset[int] = frozenset(),
+    ) -> Iterator[Section]:
+        """Open a section. `goes_on_at_s`: where the one before ended, on the same clock."""
         with open_container(source, self._limits) as opened:
-            yield Section(source, opened, policy, self._limits, self._stopwatch, self._rate_hz, **place)  # type: ignore[arg-type]
+            yield Section(
+                source,
+                opened,
+                policy,
+                self._limits,
+                self._stopwatch,
+                self._rate_hz,
+                origin_s=goes_on_at_s,
+                goes_on=goes_on_at_s is not None,
+                except_ids=except_ids,
+            )
 
     # a chained Ogg
 
@@ -82,11 +100,11 @@ class SectionSequence:
             except MediaRejected as rejected:
                 if self._links or number == len(links) - 1 or rejected.reason is Reason.TIME_LIMIT:
                     raise
-                self._lead_s += link.duration_s
+                self._lead_s += link.duration_s + link.lost_s
 
     def _link_source(self, link: OggLink) -> MediaSource:
         window = Window(self._source.file, link.begin, link.end)
-        return MediaSource(window, self._limits, self._stopwatch)  # type: ignore[arg-type]
+        return MediaSource(window, self._limits, self._stopwatch)
 
     def _link_blocks(self, link: OggLink, position_s: Callable[[], float]) -> Iterator[np.ndarray]:
         start_s, rejection = position_s(), ""
@@ -103,7 +121,7 @@ class SectionSequence:
 
     def _fill_up(self, link: OggLink, start_s: float, now_s: float, cause: str = "") -> Iterator[np.ndarray]:
         """Silence for what a link declares beyond what was decoded of it."""
-        missing_s = link.duration_s + link.stray_s - (now_s - start_s)
+        missing_s = link.duration_s + link.lost_s - (now_s - start_s)
         tolerance_s, tolerance_share = HEADER_TOLERANCE
         if missing_s > max(tolerance_s, tolerance_share * link.duration_s):
             yield from self._lost(missing_s, now_s, cause or "a link of the chained Ogg has fewer samples than it says")
@@ -123,8 +141,7 @@ class SectionSequence:
                 with self._open(
                     source,
                     self._later_policy(),
-                    origin_s=origin_s + position_s(),
-                    goes_on=True,
+                    goes_on_at_s=origin_s + position_s(),
                     except_ids=move.except_pids,
                 ) as section:
                     source.use(section.track_ids)
@@ -151,13 +168,11 @@ class SectionSequence:
         if at is None or n_bytes - at < max(MIN_UNHEARD_BYTES, MIN_UNHEARD_SHARE * n_bytes):
             return
         window = Window(self._source.file, at + 1, n_bytes)
-        source = MediaSource(window, self._limits, self._stopwatch)  # type: ignore[arg-type]
+        source = MediaSource(window, self._limits, self._stopwatch)
         origin_s = self.first.probe.starts_at_s + position_s()
         other_tracks = self.first.ids_before(origin_s - MAX_OVERLAP_S)
         try:
-            with self._open(
-                source, self._later_policy(), origin_s=origin_s, goes_on=True, except_ids=other_tracks
-            ) as section:
+            with self._open(source, self._later_policy(), goes_on_at_s=origin_s, except_ids=other_tracks) as section:
                 self._enter(section, position_s())
                 yield from section.blocks()
                 self._leave(section)
@@ -230,7 +245,7 @@ def open_sections(
     sequence = SectionSequence(source, policy, limits, stopwatch, sample_rate_hz)
     links = find_links(source.n_bytes, source.read_at) if source.head.startswith(CAPTURE) else []
     source.seek(0)
-    if len(links) > 1 or any(link.stray_s for link in links):
+    if len(links) > 1 or any(link.lost_s > HEADER_TOLERANCE[0] for link in links):
         opening = sequence.open_links(links)
     elif packet_stride(source.head):
         opening = sequence.open_transport()
