@@ -2,9 +2,9 @@
 
 Builds a training dataset of log-mel features from raw media and the transcripts beside them.
 
-**Reads** every media file below the form's *media* prefix and its transcript (`.txt`, `.srt`, `.vtt`, `.ttml`, or a
-JSON Lines manifest). **Writes** a dataset: Parquet shards and, last, `manifest.json`, whose sha256 is the dataset's
-version. The asset `dataset` then starts `finetune_acoustic_model`.
+**Reads** every media file below the form's *media* prefix and its transcript (`.srt`, `.vtt`, `.ttml`, `.stl`, `.scc`,
+`.txt`, or a JSON Lines manifest). **Writes** a dataset: Parquet shards and, last, `manifest.json`, whose sha256 is the
+dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
 
 **Steps.** `scan_corpus` lists the media, assigns every programme to a split and makes shards of equal size in bytes.
 For each shard, `prepare_corpus` decodes the media and cuts utterances, `match_captions` recognises them (only with a

@@ -56,6 +56,7 @@ class AudioFindings(Frozen):
     sample_rate_hz: int
     n_samples: int
     header_duration_s: float | None  # None if the header has none, or only an estimate from the bit rate
+    header_excludes_lead: bool = False  # it is that of the track alone, without the silence before a late one
     starts_at_s: float = 0.0
     packets: int = 0
     packets_failed: int = 0
@@ -76,13 +77,25 @@ class AudioFindings(Frozen):
         return self.n_samples / self.sample_rate_hz
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it has samples, and none of them is audible."""
+        return self.n_samples > 0 and self.loudness.peak_dbfs < SILENT_PEAK_DBFS
+
+    @property
     def header_mismatch_s(self) -> float | None:
-        """Header duration minus audio duration; None if they agree or the header has no duration."""
+        """Header duration minus audio duration; None if they agree or the header has no duration.
+
+        A track that starts late is preceded by silence here. MP4 counts without it (an empty edit, HandBrake#465),
+        other containers with it or without.
+        """
         if not self.complete or self.header_duration_s is None:
             return None
-        excess_s = self.header_duration_s - self.duration_s
         tolerance_s, tolerance_share = HEADER_TOLERANCE
-        return excess_s if abs(excess_s) > max(tolerance_s, tolerance_share * self.duration_s) else None
+        tolerance_s = max(tolerance_s, tolerance_share * self.duration_s)
+        excess_s = self.header_duration_s - (self.duration_s - self.starts_at_s)
+        if not self.header_excludes_lead and abs(excess_s - self.starts_at_s) <= tolerance_s:
+            return None
+        return excess_s if abs(excess_s) > tolerance_s else None
 
     @property
     def lost_share(self) -> float:
@@ -91,13 +104,14 @@ class AudioFindings(Frozen):
         return min(1.0, lost_s / max(self.duration_s + self.missing_s, lost_s, 1e-9))
 
 
-def find_warnings(findings: AudioFindings) -> tuple[MediaWarning, ...]:
-    """Warnings for the findings, most serious first."""
-    return tuple(_warnings(findings))
+def find_warnings(findings: AudioFindings, *, passed_over: str = "") -> tuple[MediaWarning, ...]:
+    """Warnings for the findings, most serious first. `passed_over`: tracks without speech, and what was taken."""
+    told = (MediaWarning(reason=Reason.NO_SPEECH, detail=passed_over),) if passed_over else ()
+    return (*_warnings(findings), *told)
 
 
 def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
-    if findings.n_samples and findings.loudness.peak_dbfs < SILENT_PEAK_DBFS:
+    if findings.is_silent:
         yield MediaWarning(reason=Reason.SILENCE, detail=f"never louder than {findings.loudness.peak_dbfs:.0f} dBFS")
     if findings.missing_s:
         yield MediaWarning(

@@ -11,10 +11,11 @@ import numpy as np
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Outcome, Preempted, Reason
 from tasks.media.container.probe import MediaProbe
-from tasks.media.container.tracks import TrackPolicy
+from tasks.media.container.tracks import TrackChoice, TrackPolicy
 from tasks.media.decoding.isolated import IsolatedDecoder
-from tasks.media.findings import outcome_of
+from tasks.media.findings import AudioFindings, MediaRejected, outcome_of
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
+from tasks.media.track_survey import is_sparse, survey_tracks
 from tasks.night.records import SpeechSpan
 from tasks.transcripts.timecode import Clock, frame_rate_of
 
@@ -38,12 +39,76 @@ def extract_audio(
 ) -> ExtractedAudio:
     """Decode the track of `media` that `tracks` selects to `flac` (16 kHz, mono, 16 bit) and detect its speech.
 
+    Where it has none, the other tracks and channels are listened to, and the one with speech is decoded instead.
     FFmpeg runs in the decoder's process: a file that crashes or hangs it is rejected like any other bad file.
 
     Raises:
         MediaRejected: the file has no usable audio.
         Preempted: `stop` was set during decoding.
     """
+    policy = tracks or TrackPolicy()
+    first = _decode(media, flac, stop, decoder, policy)
+    if not is_sparse(first.sure_ms, first.duration_ms):
+        return first.extracted(media.name)
+    survey = survey_tracks(
+        media,
+        decoder,
+        first.probe,
+        policy,
+        first.choice,
+        sure_ms=first.sure_ms,
+        duration_ms=first.duration_ms,
+        is_silent=first.findings.is_silent,
+        stop=stop,
+    )
+    if survey is None:
+        return first.extracted(media.name)
+    if survey.policy is None:
+        return first.extracted(media.name, "" if first.speech_ms else survey.detail)
+    other = flac.with_name(f"other-{flac.name}")
+    try:
+        second = _decode(media, other, stop, decoder, survey.policy)
+    except MediaRejected as rejected:
+        return first.extracted(media.name, f"{survey.detail}, but {rejected.detail}")
+    if second.sure_ms <= first.sure_ms:  # they cancel each other
+        return first.extracted(media.name, survey.detail)
+    other.replace(flac)
+    return second.extracted(media.name)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One pass over a medium."""
+
+    findings: AudioFindings
+    probe: MediaProbe
+    choice: TrackChoice
+    segments: tuple[SpeechSegment, ...]
+    speech_ms: int
+    sure_ms: int
+
+    @property
+    def duration_ms(self) -> int:
+        return self.findings.n_samples * 1000 // SAMPLE_RATE_HZ
+
+    def extracted(self, name: str, remark: str = "") -> ExtractedAudio:
+        item = outcome_of(name, self.findings, self.speech_ms)
+        return ExtractedAudio(
+            outcome=item.outcome,
+            reason=item.reason,
+            detail="; ".join(part for part in (item.detail, remark) if part),
+            duration_ms=self.duration_ms,
+            track=self.choice.tracks[0],
+            start_timecode=start_timecode(self.probe),
+            timecode_rate=frame_rate_name(self.probe.frame_rate),
+            speech=tuple(
+                SpeechSpan(start_ms=s.start_ms, end_ms=s.end_ms, pauses=tuple((p.at_ms, p.cost) for p in s.pauses))
+                for s in self.segments
+            ),
+        )
+
+
+def _decode(media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDecoder, tracks: TrackPolicy) -> _Decoded:
     import soundfile
 
     activity = SpeechActivity()
@@ -58,21 +123,9 @@ def extract_audio(
             sink.write(np.clip(block, -1.0, 1.0))
             segments += activity.push(block)
         segments += activity.finish()
-        findings, probe, choice = audio.findings, audio.probe, audio.choice
-    item = outcome_of(media.name, findings, activity.speech_ms)
-    return ExtractedAudio(
-        outcome=item.outcome,
-        reason=item.reason,
-        detail=item.detail,
-        duration_ms=findings.n_samples * 1000 // SAMPLE_RATE_HZ,
-        track=choice.tracks[0],
-        start_timecode=start_timecode(probe),
-        timecode_rate=frame_rate_name(probe.frame_rate),
-        speech=tuple(
-            SpeechSpan(start_ms=s.start_ms, end_ms=s.end_ms, pauses=tuple((p.at_ms, p.cost) for p in s.pauses))
-            for s in segments
-        ),
-    )
+        return _Decoded(
+            audio.findings, audio.probe, audio.choice, tuple(segments), activity.speech_ms, activity.sure_ms
+        )
 
 
 def start_timecode(probe: MediaProbe) -> str | None:

@@ -23,6 +23,7 @@ SIDECAR_SUFFIXES = frozenset(
         ".vtt",
         ".ttml",
         ".dfxp",
+        ".itt",
         ".stl",
         ".scc",
         ".ass",
@@ -72,11 +73,11 @@ class Listing:
     """Files that may be media, including unfinished ones. Left out are sidecars and files that are hidden or in hidden
     folders: rsync's partial files, trash cans, snapshots."""
     vocabularies: dict[str, ObjectInfo]
-    """Lists of words, by their media's URI without suffix."""
+    """Lists of words, by their media's URI without suffix, with composed letters."""
 
     def vocabulary_of(self, media: ObjectInfo) -> ObjectInfo | None:
         """`news.vocabulary.txt` belongs to `news.mp4`."""
-        return self.vocabularies.get(media.uri.removesuffix(PurePosixPath(media.uri).suffix))
+        return self.vocabularies.get(_composed(media.uri.removesuffix(PurePosixPath(media.uri).suffix)))
 
 
 def list_inbox(inbox: str) -> Listing:
@@ -86,8 +87,8 @@ def list_inbox(inbox: str) -> Listing:
         name = storage.name_of(file.uri)
         if storage.is_hidden(file.uri, inbox):
             continue
-        if file.uri.endswith(VOCABULARY_SUFFIX):
-            listing.vocabularies[file.uri.removesuffix(VOCABULARY_SUFFIX)] = file
+        if file.uri.lower().endswith(VOCABULARY_SUFFIX):
+            listing.vocabularies[_composed(file.uri[: -len(VOCABULARY_SUFFIX)])] = file
         elif suffix(name) not in SIDECAR_SUFFIXES:
             listing.media.append(file)
     return listing
@@ -104,8 +105,25 @@ def list_announced(uris: Iterable[str], inbox: str) -> Listing:
         with contextlib.suppress(InputRejected):
             listing.media.append(storage.info(uri))
             stem = uri.removesuffix(PurePosixPath(uri).suffix)
-            listing.vocabularies[stem] = storage.info(stem + VOCABULARY_SUFFIX)
+            if vocabulary := _announced_vocabulary(stem):
+                listing.vocabularies[_composed(stem)] = vocabulary
     return listing
+
+
+def _announced_vocabulary(stem: str) -> ObjectInfo | None:
+    """The list of words beside announced media, in whichever form its name is written."""
+    is_encoded = stem.startswith("file://")
+    scheme, path = stem[: stem.index("//") + 2], stem[stem.index("//") + 2 :]
+    forms = (path, *(storage.in_form(path, form, is_encoded=is_encoded) for form in ("NFC", "NFD")))
+    for form in dict.fromkeys(forms):
+        with contextlib.suppress(InputRejected):
+            return storage.info(f"{scheme}{form}{VOCABULARY_SUFFIX}")
+    return None
+
+
+def _composed(uri: str) -> str:
+    """The URI with composed letters: media and their lists may come from different systems."""
+    return storage.in_form(uri, "NFC", is_encoded=uri.startswith("file://"))
 
 
 def suffix(name: str) -> str:

@@ -7,7 +7,7 @@ from tasks.contract.arguments import AUTO_LANGUAGE, CueProfileName
 from tasks.transcripts.document import SCHEMA_VERSION
 
 # Incremented when a step's output changes. Together they are the pipeline's version.
-PREPARE_VERSION = 4
+PREPARE_VERSION = 5
 RECOGNISE_VERSION = 5
 DIARIZE_VERSION = 2
 PUBLISH_VERSION = 5

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import get_args
 
+from tasks.contract import Reason
 from tasks.night.pipeline import Pipeline
 from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, truncate
 from tasks.transcripts.document import (
@@ -109,7 +110,8 @@ def _warnings(
 ) -> list[TranscriptWarning]:
     warnings = []
     if preparation.detail and speech_ms:
-        warnings.append(TranscriptWarning(code=WarningCode.DAMAGED_MEDIA, detail=preparation.detail))
+        code = WarningCode.OTHER_TRACK if preparation.reason is Reason.NO_SPEECH else WarningCode.DAMAGED_MEDIA
+        warnings.append(TranscriptWarning(code=code, detail=preparation.detail))
     if not speech_ms:
         return [TranscriptWarning(code=WarningCode.NO_SPEECH, detail=preparation.detail or "no speech was found")]
     if recognised.covered_ms < MIN_COVERAGE * speech_ms:

@@ -14,12 +14,16 @@ from enum import StrEnum
 
 from tasks.recognition.engine import RecognisedWord
 
+MAX_SHORT_PHRASE = 4  # words; speakers repeat these more often than whole sentences
+MIN_LONG_PHRASE = 7  # words; slogans of fewer are chanted three times
+PUNCTUATION = ".,?!…:;-–—\"'“”„«»()[]"
+
 
 class QualityFlag(StrEnum):
     """Why a chunk is suspect."""
 
     COMPRESSES = "compresses"  # the text repeats itself
-    REPEATED_WORDS = "repeated_words"  # the same few words in a row
+    REPEATED_WORDS = "repeated_words"  # the same words in a row
     IMPROBABLE = "improbable"  # low probability by the model itself
     TOO_FAST = "too_fast"  # more characters than can be spoken in the time
     SPEECH_WITHOUT_WORDS = "speech_without_words"
@@ -35,6 +39,8 @@ class QualityGate:
     mean_log_probability: float = -1.0
     characters_per_s: float = 30.0
     repeats: int = 5  # repetitions of one to four words, in a row
+    phrase_repeats: int = 4  # of a longer phrase, in a row
+    final_phrase_repeats: int = 3  # of a longer phrase that repeats until the chunk ends: a decoder leaves no loop
     silent_speech_s: float = 2.0  # speech without any word
     passed_over_s: float = 4.0  # contiguous speech without words, in a chunk that has words
     speech_share: float = 0.1  # minimum share of the words' duration that is speech
@@ -58,7 +64,7 @@ def quality_flags(
     spoken_s = sum(word.end_ms - word.start_ms for word in words) / 1000
     checks = {
         QualityFlag.COMPRESSES: compression_ratio(text) > gate.compression_ratio,
-        QualityFlag.REPEATED_WORDS: longest_repeat([word.text for word in words]) >= gate.repeats,
+        QualityFlag.REPEATED_WORDS: has_loop([word.text for word in words], gate),
         QualityFlag.IMPROBABLE: mean_log_probability(words) < gate.mean_log_probability,
         QualityFlag.TOO_FAST: len(text) > gate.characters_per_s * max(duration_s, 0.1),
         QualityFlag.SPEECH_PASSED_OVER: passed_over_s >= gate.passed_over_s,
@@ -78,16 +84,46 @@ def mean_log_probability(words: Sequence[RecognisedWord]) -> float:
     return sum(math.log(max(word.confidence, 1e-9)) for word in words) / len(words)
 
 
-def longest_repeat(words: Sequence[str], max_ngram: int = 4) -> int:
+def has_loop(words: Sequence[str], gate: QualityGate) -> bool:
+    """Whether a phrase of any length is repeated as decoders do in a loop, most often until the chunk ends."""
+    spoken = [_plain(word) for word in words]
+    if longest_repeat(words, MAX_SHORT_PHRASE) >= gate.repeats:
+        return True
+    for n in range(MAX_SHORT_PHRASE + 1, len(spoken) // gate.final_phrase_repeats + 1):
+        until_end = _repeats_until_end(spoken, n)
+        if until_end >= (gate.final_phrase_repeats if n >= MIN_LONG_PHRASE else gate.phrase_repeats):
+            return True
+    return longest_repeat(words, len(spoken) // gate.phrase_repeats, MAX_SHORT_PHRASE + 1) >= gate.phrase_repeats
+
+
+def longest_repeat(words: Sequence[str], max_ngram: int = MAX_SHORT_PHRASE, min_ngram: int = 1) -> int:
     """The longest run of one n-gram of up to `max_ngram` words: "no no no" is 3, "so far so far" is 2.
 
-    Digits may repeat: a telephone number is not suspect.
+    Numbers may repeat: a telephone number is not suspect.
     """
-    spoken = [word.lower().strip(".,?!") for word in words]
+    spoken = [_plain(word) for word in words]
     longest = 1 if spoken else 0
-    for n in range(1, max_ngram + 1):
+    for n in range(min_ngram, max_ngram + 1):
         same = 0  # consecutive words that equal the one n before them
         for index in range(n, len(spoken)):
-            same = same + 1 if spoken[index] == spoken[index - n] and not spoken[index].isdigit() else 0
-            longest = max(longest, 1 + same // n)
+            same = same + 1 if spoken[index] == spoken[index - n] else 0
+            if 1 + same // n > longest and not _are_numbers(spoken[index - n + 1 : index + 1]):
+                longest = 1 + same // n
     return longest
+
+
+def _repeats_until_end(spoken: Sequence[str], n: int) -> int:
+    """How often the last n-gram, or the last but its begun repetition, occurs in a row."""
+    same = 0
+    while same < len(spoken) - n and spoken[-1 - same] == spoken[-1 - same - n]:
+        same += 1
+    return 1 if _are_numbers(spoken[-n:]) else 1 + same // n
+
+
+def _plain(word: str) -> str:
+    """The word as it is compared, without case and punctuation. Punctuation alone compares as itself."""
+    return word.lower().strip(PUNCTUATION) or word
+
+
+def _are_numbers(words: Sequence[str]) -> bool:
+    return all(word.isdigit() for word in words)

@@ -18,7 +18,7 @@ from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.storage.errors import AlreadyExists, is_access_denied, is_disk_full, is_permanent_file_error
 from tasks.storage.objects import COPY_BYTES, ObjectInfo, Storage
 from tasks.storage.scratch import reserve_space
-from tasks.storage.uris import file_uri, is_hidden, join, name_of, parent, path_of, quoted_name
+from tasks.storage.uris import file_uri, in_form, is_hidden, join, name_of, parent, path_of, quoted_name
 
 __all__ = [
     "COPY_BYTES",
@@ -29,6 +29,7 @@ __all__ = [
     "digest_file",
     "exists",
     "file_uri",
+    "in_form",
     "info",
     "is_access_denied",
     "is_disk_full",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
 
 
@@ -41,3 +43,15 @@ def is_hidden(uri: str, root: str) -> bool:
 def quoted_name(name: str, prefix: str) -> str:
     """Encode `name` as a segment of a URI under `prefix`: percent-encoded for `file://`, unchanged for `s3://`."""
     return quote(name) if prefix.startswith("file://") else name
+
+
+def in_form(path: str, form: Literal["NFC", "NFD"], *, is_encoded: bool) -> str:
+    """Return a path, percent-encoded or not, with its letters composed (NFC) or decomposed (NFD).
+
+    macOS decomposes the names that it writes: its "é" has other bytes than that of Linux and Windows.
+    """
+    if path.isascii() and not (is_encoded and "%" in path):
+        return path
+    name = os.fsdecode(unquote_to_bytes(path)) if is_encoded else path
+    name = unicodedata.normalize(form, name)
+    return quote(os.fsencode(name)) if is_encoded else name

@@ -59,6 +59,7 @@ class WarningCode(StrEnum):
     """What a reader of the transcript should know before trusting all of it."""
 
     DAMAGED_MEDIA = "damaged_media"  # the decoder skipped or concealed errors
+    OTHER_TRACK = "other_track"  # the tracks chosen by tags and labels have no speech, another one was taken
     NO_SPEECH = "no_speech"
     LOW_COVERAGE = "low_coverage"  # much of the detected speech has no words
     SUSPECT_SEGMENTS = "suspect_segments"

@@ -14,6 +14,10 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SNIFFED_BYTES = 4096
+MIN_VALID_PER_DAMAGED = 4  # letters in UTF-8 for each damaged byte
+# The mark at a file's begin also stands inside files put together from several. Notes of songs that were UTF-8 and were
+# read as Windows-1252 are common.
+REPLACED = (("\r\n", "\n"), ("\r", "\n"), ("\x1a", ""), ("\ufeff", ""), ("â™ª", "♪"), ("â™«", "♫"))
 WHITESPACE_CONTROLS = "\t\n\v\f\r\x1a"  # 0x1A ended text files in MS-DOS and still ends some caption files
 
 
@@ -24,16 +28,22 @@ def decode_text(data: bytes, language: str = "") -> str:
     """
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return _clean(data.decode(encoding))
+            return _clean(data.decode(encoding, errors="replace"))
     head = data[:SNIFFED_BYTES]
     if b"\0" in head:  # in UTF-16, every other byte of Western text is zero
         even, odd = head[0::2].count(0), head[1::2].count(0)
         if max(even, odd) < 0.3 * len(head) / 2:
             raise ValueError("contains zero bytes, so it is not text")
-        return _clean(data.decode("utf-16-le" if odd > even else "utf-16-be"))
+        return _clean(data.decode("utf-16-le" if odd > even else "utf-16-be", errors="replace"))
     try:
         return _clean(data.decode("utf-8"))
     except UnicodeDecodeError:
+        # A few damaged bytes do not make a file of another encoding: other encodings hold hardly any valid UTF-8.
+        text = data.decode("utf-8", errors="replace")
+        n_damaged = text.count("\ufffd")
+        n_letters = len(text) - len(text.encode("ascii", errors="ignore")) - n_damaged
+        if n_letters > MIN_VALID_PER_DAMAGED * n_damaged:
+            return _clean(text)
         # Windows-1252 is Latin-1 with curly quotes instead of control characters; a few bytes are undefined.
         # Windows-1254 is the same with six Turkish letters.
         return _clean(data.decode("cp1254" if same_language(language, "tr") else "cp1252", errors="replace"))
@@ -44,4 +54,6 @@ def _clean(text: str) -> str:
     n_invalid = sum((c < " " and c not in WHITESPACE_CONTROLS) or c == "\ufffd" for c in text[:SNIFFED_BYTES])
     if n_invalid > 0.02 * min(len(text), SNIFFED_BYTES):
         raise ValueError("contains control characters, so it is not text")
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x1a", "")
+    for wrong, right in REPLACED:
+        text = text.replace(wrong, right)
+    return text

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import InputRejected, Reason
 from tasks.corpus.captions.encoding import decode_text
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
+from tasks.corpus.captions.parsed import ParsedCaptions
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
-from tasks.corpus.captions.roll_up import unroll
+from tasks.corpus.captions.roll_up import read_once, unroll
+from tasks.corpus.captions.scc import parse_scc
+from tasks.corpus.captions.stl import parse_stl
 from tasks.corpus.captions.subtitles import parse_subtitles
 from tasks.corpus.captions.ttml import parse_ttml
 from tasks.corpus.records import Supervision
 
-# In order of preference if a programme has several: most structured first, plain text without times last.
-TRANSCRIPT_EXTENSIONS = (".ttml", ".dfxp", ".vtt", ".srt", *MANIFEST_EXTENSIONS, ".txt")
+XML_EXTENSION = ".xml"  # a transcript if it is TTML
+# Parsers of formats that are not plain text, by extension.
+PARSERS: dict[str, Callable[[bytes, str], ParsedCaptions]] = {
+    **dict.fromkeys((".ttml", ".dfxp", ".itt", XML_EXTENSION), lambda data, _: parse_ttml(data)),
+    ".stl": parse_stl,
+    ".scc": lambda data, language: parse_scc(decode_text(data, language)),
+}
+SUBTITLE_EXTENSIONS = (".vtt", ".srt")
+# In order of preference if a programme has several: most structured first, plain text without times last. Times of STL
+# and SCC are time codes, which may not start with the medium; other XML than TTML lies beside media, too.
+TRANSCRIPT_EXTENSIONS = (
+    ".ttml", ".dfxp", ".itt", *SUBTITLE_EXTENSIONS, ".stl", ".scc", *MANIFEST_EXTENSIONS, XML_EXTENSION, ".txt",
+)  # fmt: skip
 MAX_BYTES = 64 << 20  # captions for a day have 5 MB
 
 
@@ -27,6 +42,14 @@ class SourceTranscript:
     problems: tuple[TranscriptProblem, ...] = ()
     are_captions: bool = True
     """Captions are split for the screen, so neighbours may be joined; manifests and plain text are not."""
+    remarks: tuple[str, ...] = ()
+    """What was left out or interpreted on purpose; nothing that was said is lost by it."""
+    warnings: tuple[str, ...] = ()
+    """What was changed of its times, for somebody to check."""
+    label_second_s: float = 1.0
+    """How long a second of the time code lasts that its times were counted from."""
+    programme_start_s: float = 0.0
+    """The programme's start that was subtracted from its times."""
 
 
 def read_transcript(uri: str, language: str) -> SourceTranscript:
@@ -73,9 +96,16 @@ def _parse(uri: str, language: str) -> SourceTranscript:
             raise TranscriptError(problems[0])
         return SourceTranscript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
     data = storage.read_bytes(uri)
-    if name.endswith((".ttml", ".dfxp")):
-        cues, problems = parse_ttml(data)
-    elif name.endswith((".srt", ".vtt")):
+    if parser := next((parse for extension, parse in PARSERS.items() if name.endswith(extension)), None):
+        parsed = parser(data, language)
+        return SourceTranscript(
+            tuple(read_once(parsed.cues)),
+            tuple(parsed.problems),
+            remarks=parsed.remarks,
+            label_second_s=parsed.label_second_s,
+            programme_start_s=parsed.programme_start_s,
+        )
+    if name.endswith(SUBTITLE_EXTENSIONS):
         cues, problems = parse_subtitles(decode_text(data, language), is_webvtt=name.endswith(".vtt"))
     else:
         return SourceTranscript(

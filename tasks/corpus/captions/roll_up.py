@@ -1,46 +1,157 @@
 """Remove the repetitions of roll-up captions.
 
-Live captions scroll: each cue repeats the last line of the previous one and adds a new one, and files made from them
-repeat whole cues to highlight a word. Read naively, every line would appear twice in the text.
+Live captions scroll: each cue repeats the last line of the previous one and adds a new one, adds words to its text
+(paint-on), or repeats a whole cue to highlight a word. Read naively, every line would appear twice or more. Live
+inserts stand in programmes of ready-made captions (pbs/pycaption#183), so each run of cues is judged by itself.
 """
 
 from __future__ import annotations
 
-import itertools
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from tasks.corpus.captions.chains import unchained
 from tasks.corpus.records import Supervision
 
 MAX_GAP_S = 0.15  # scrolling cues follow each other immediately
-MIN_SHARE = 0.3  # of the cues; below this, repeated lines were really spoken twice
-MIN_CUES = 4
-MAX_LINES = 30  # more than any caption screen has
+MAX_RUN_GAP_S = 0.5  # in a run with enough evidence
+MIN_SHARE, MIN_CUES = 0.3, 4  # of a file's cues that repeat lines and add some; else runs need evidence of their own
+# Of a run: cues that repeat words and add some, and the characters repeated. "No." and "No.\nNever." is speech.
+MIN_EVIDENCE = ((2, 30), (3, 20))
+MIN_WORDS = 3  # repeated inside a line
+MAX_WORDS = 300  # more than any caption has that scrolls
+MAX_CHARACTERS_PER_S = 25  # of speech; a cue shown again and again has more
+
+_WORD = re.compile(r"\S+")
+
+
+@dataclass(frozen=True)
+class _Repeat:
+    """How a cue repeats the end of the one before it."""
+
+    n_words: int = 0
+    """The first words of the cue that were the last of the previous one."""
+    n_characters: int = 0
+    has_new: bool = False
+    breaks_word: bool = False
+    """The previous cue ends inside a word, which this one has whole."""
+    are_lines: bool = False
+    """Whole lines that scroll without a gap."""
+
+    def __bool__(self) -> bool:
+        return self.n_words > 0 or self.breaks_word
+
+
+def read_once(cues: Sequence[Supervision]) -> list[Supervision]:
+    """Return the cues by time, without overlaps and repetitions that come from their display."""
+    return unroll(unchained(cues))
 
 
 def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
-    """Return the cues without lines that only scrolled up; unchanged if the captions do not scroll."""
+    """Return the cues, ordered by time, without words that only scrolled up."""
     ordered = sorted(cues, key=lambda cue: cue.start_s)
-    carried = [0, *(_carried(a, b) for a, b in itertools.pairwise(ordered))]
-    n_rolled = sum(n > 0 for n in carried)
-    if n_rolled < MIN_CUES or n_rolled < MIN_SHARE * len(ordered):
-        return ordered
+    words = [cue.text.split() for cue in ordered]
+    repeats = [_Repeat()] * min(1, len(ordered))
+    repeats += [_repeat(ordered[n - 1], ordered[n], words[n - 1], words[n]) for n in range(1, len(ordered))]
+    n_scrolled = sum(repeat.are_lines and repeat.has_new for repeat in repeats)
+    is_live = n_scrolled >= MIN_CUES and n_scrolled >= MIN_SHARE * len(ordered)
+    repeats = _believed(ordered, repeats, is_live=is_live)
     unrolled: list[Supervision] = []
-    for cue, n_lines in zip(ordered, carried, strict=True):
-        text = "\n".join(_lines(cue)[n_lines:])
-        if text:
-            unrolled.append(cue.model_copy(update={"text": text}))
+    for cue, repeat in zip(ordered, repeats, strict=True):
+        if repeat.breaks_word and unrolled:
+            before = unrolled.pop()
+            if rest := before.text.rstrip()[: -len(before.text.split()[-1])].rstrip():
+                unrolled.append(before.model_copy(update={"text": rest}))
+        text = _without_words(cue.text, repeat.n_words)
+        if text or not repeat:
+            unrolled.append(cue.model_copy(update={"text": text}) if repeat.n_words else cue)
         elif unrolled:  # nothing new: the previous cue stays longer
             unrolled[-1] = unrolled[-1].model_copy(update={"end_s": cue.end_s})
     return unrolled
 
 
-def _carried(before: Supervision, cue: Supervision) -> int:
-    """How many of `cue`'s first lines were the last lines of the previous cue."""
-    if before.end_s is None or abs(cue.start_s - before.end_s) > MAX_GAP_S:
-        return 0
-    old, new = _lines(before), _lines(cue)
-    return max((n for n in range(1, min(len(old), len(new), MAX_LINES) + 1) if old[-n:] == new[:n]), default=0)
+def _believed(cues: Sequence[Supervision], repeats: Sequence[_Repeat], *, is_live: bool) -> list[_Repeat]:
+    """Keep the repeats that are of the display: in runs with enough of them, or lines in a live file."""
+    believed = [repeat if is_live and repeat.are_lines else _Repeat() for repeat in repeats]
+    start = 0
+    while start < len(repeats):
+        end = start + 1
+        while end < len(repeats) and repeats[end]:
+            end += 1
+        # The first cue of a run repeats nothing.
+        if end > start + 1 and _is_display(cues[start:end], repeats[start + 1 : end]):
+            believed[start + 1 : end] = repeats[start + 1 : end]
+        start = end
+    return believed
 
 
-def _lines(cue: Supervision) -> list[str]:
-    return [line.strip() for line in cue.text.split("\n") if line.strip()]
+def _is_display(cues: Sequence[Supervision], repeats: Sequence[_Repeat]) -> bool:
+    """Whether a run of cues, each repeating the one before, is an effect of the display."""
+    scrolls = [repeat.n_characters for repeat in repeats if repeat.has_new]
+    if scrolls:
+        return any(len(scrolls) >= n and sum(scrolls) >= n_characters for n, n_characters in MIN_EVIDENCE)
+    duration_s = (cues[-1].end_s or cues[-1].start_s) - cues[0].start_s
+    return sum(len(cue.text) for cue in cues) > MAX_CHARACTERS_PER_S * duration_s
+
+
+def _repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequence[str]) -> _Repeat:
+    if before.end_s is None or before.start_s == cue.start_s or not 0 < min(len(old), len(new)) <= MAX_WORDS:
+        return _Repeat()
+    gap_s = abs(cue.start_s - before.end_s)
+    if gap_s > MAX_RUN_GAP_S or before.language != cue.language:
+        return _Repeat()
+    n_words = _common(old, new)
+    are_lines = bool(n_words) and _are_lines(before.text, cue.text, n_words)
+    if n_words >= MIN_WORDS or are_lines or (n_words and n_words == len(old)):
+        return _Repeat(
+            n_words,
+            n_characters=sum(map(len, new[:n_words])) + n_words - 1,
+            has_new=n_words < len(new),
+            are_lines=are_lines and gap_s <= MAX_GAP_S,
+        )
+    if len(new) >= len(old) and old[:-1] == new[: len(old) - 1] and new[len(old) - 1].startswith(old[-1]):
+        return _Repeat(len(old) - 1, sum(map(len, old)) + len(old) - 1, has_new=True, breaks_word=True)
+    return _Repeat()
+
+
+def _common(old: Sequence[str], new: Sequence[str]) -> int:
+    """The largest number of words that end `old` and begin `new`, in linear time (Knuth, Morris and Pratt)."""
+    borders = [0] * len(new)
+    length = 0
+    for n in range(1, len(new)):
+        while length and new[n] != new[length]:
+            length = borders[length - 1]
+        length += new[n] == new[length]
+        borders[n] = length
+    length = 0
+    for word in old:
+        while length and (length == len(new) or word != new[length]):
+            length = borders[length - 1]
+        length += word == new[length]
+    return length
+
+
+def _are_lines(before: str, cue: str, n_words: int) -> bool:
+    """Whether the common words are whole lines of both texts."""
+    return _is_line_start(before.split("\n")[::-1], n_words) and _is_line_start(cue.split("\n"), n_words)
+
+
+def _is_line_start(lines: Sequence[str], n_words: int) -> bool:
+    for line in lines:
+        if n_words <= 0:
+            break
+        n_words -= len(line.split())
+    return n_words == 0
+
+
+def _without_words(text: str, n_words: int) -> str:
+    """The text behind its first words."""
+    if not n_words:
+        return text
+    end = 0
+    for count, word in enumerate(_WORD.finditer(text), start=1):
+        end = word.end()
+        if count == n_words:
+            break
+    return text[end:].strip()

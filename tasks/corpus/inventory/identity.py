@@ -8,6 +8,8 @@ import re
 import unicodedata
 from urllib.parse import unquote_to_bytes
 
+from tasks.media.languages import language_tag, same_language
+
 _EXTENSIONS = """
     .3g2 .3gp .aa3 .aac .ac3 .aif .aifc .aiff .amr .amv .ape .asf .ast .au .avi .bwf .caf .divx .dss .dts .dv .dvr-ms
     .eac3 .f4v .flac .flv .gxf .h264 .hevc .ism .ismv .lxf .m1v .m2a .m2t .m2ts .m2v .m4a .m4b .m4v .mj2 .mka .mkv
@@ -19,7 +21,10 @@ MEDIA_EXTENSIONS = frozenset(_EXTENSIONS.split())
 
 MAX_READABLE_CHARACTERS = 80
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
-_LANGUAGE_SUFFIX = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
+# Captions for the hard of hearing. `hi` alone is Hindi, beside another language it is "hearing impaired".
+_ACCESSIBLE = frozenset(["sdh", "cc", "hi", "default"])
+# Captions of some passages only, as of foreign dialogue.
+_PARTIAL = frozenset(["forced", "foreign", "signs", "songs"])
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"0[1-9]|1[0-2]", r"0[1-9]|[12]\d|3[01]"
 _TRAILING_TIME = r"(?:(?<=\d{8})(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?"  # 202603011800
 _DATE = re.compile(
@@ -45,15 +50,28 @@ def split_extension(path: str) -> tuple[str, str]:
 def stems_of_transcript(stem: str, language: str) -> tuple[str, ...]:
     """The media stems that a transcript's stem may belong to, most likely first.
 
-    The stem itself; without a language (`news.en.srt`); without the media's extension (`news.mp4.srt`).
+    The stem itself; without a language and marks of captions for the hard of hearing (`news.en.srt`,
+    `news.eng.sdh.srt`); without the media's extension (`news.mp4.srt`). Forced captions hold some passages only, so
+    `news.en.forced.srt` belongs to no `news.mp4`.
     """
     stems = [stem]
-    suffix = _LANGUAGE_SUFFIX.fullmatch(stem)
-    if suffix and suffix.group(2).lower() == re.split(r"[-_]", language.lower())[0]:
-        stems.append(suffix.group(1))
-    without, extension = split_extension(stem)
-    if extension in MEDIA_EXTENSIONS:
-        stems.append(without)
+    folder, slash, rest = stem.rpartition("/")
+    has_language = is_hindi = False
+    while (parts := rest.rpartition("."))[0]:
+        rest, _, tag = parts
+        primary, *subtags = re.split("[-_]", tag.lower())
+        if not has_language and same_language(language_tag(primary) or "", language) and not _PARTIAL & {*subtags}:
+            has_language = True
+        elif tag.lower() in _ACCESSIBLE:
+            is_hindi = is_hindi or tag.lower() == "hi"
+        else:
+            break
+        if has_language or not is_hindi:
+            stems.append(f"{folder}{slash}{rest}")
+    for named in tuple(stems):
+        without, extension = split_extension(named)
+        if extension in MEDIA_EXTENSIONS and without not in stems:
+            stems.append(without)
     return tuple(stems)
 
 

@@ -15,6 +15,7 @@ from tasks import storage
 from tasks.contract import InputRejected
 from tasks.corpus.captions import TRANSCRIPT_EXTENSIONS
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
+from tasks.corpus.captions.reader import XML_EXTENSION
 from tasks.corpus.inventory.identity import (
     MEDIA_EXTENSIONS,
     broadcast_date,
@@ -24,6 +25,7 @@ from tasks.corpus.inventory.identity import (
     split_extension,
     stems_of_transcript,
 )
+from tasks.corpus.inventory.other_xml import other_xml
 from tasks.corpus.records import Supervision
 from tasks.media.container.duration_estimate import estimate_duration_s
 from tasks.storage import ObjectInfo
@@ -31,15 +33,16 @@ from tasks.storage import ObjectInfo
 CACHE_KIB = 64 << 10
 BATCH = 5000
 
+# `composed` is the stem with composed letters (NFC) and a slash before it, NULL for plain ones: media and captions may
+# come from systems that write "é" differently. Transcripts have a second row for that.
 _TABLES = """
-CREATE TABLE media (stem TEXT, uri TEXT, size INTEGER, etag TEXT);
+CREATE TABLE media (stem TEXT, uri TEXT, size INTEGER, etag TEXT, composed TEXT);
 CREATE TABLE transcript (stem TEXT, rank INTEGER, stem_rank INTEGER, uri TEXT, etag TEXT);
 CREATE TABLE entry (media TEXT, start_s REAL, end_s REAL, text TEXT, speaker TEXT, language TEXT, manifest TEXT);
 CREATE TABLE earlier (programme_id TEXT PRIMARY KEY, shard INTEGER, split INTEGER) WITHOUT ROWID;
 """
 # One programme per stem: of several renditions, one listed in a manifest, else the largest.
 _PROGRAMMES = """
-CREATE INDEX transcript_stem ON transcript (stem, rank, stem_rank);
 CREATE INDEX entry_media ON entry (media);
 CREATE TABLE programme AS
 WITH ranked AS (
@@ -49,12 +52,18 @@ WITH ranked AS (
   FROM media m)
 SELECT programme_id(r.stem) AS id, r.stem, r.uri AS media, r.size, r.etag, r.rendition_rank,
   (SELECT manifest FROM entry WHERE entry.media = r.uri LIMIT 1) AS manifest,
-  (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.stem_rank, t.uri LIMIT 1) AS transcript,
+  coalesce(
+    (SELECT t.rowid FROM transcript t WHERE t.stem = r.stem ORDER BY t.rank, t.stem_rank, t.uri LIMIT 1),
+    (SELECT t.rowid FROM transcript t WHERE t.stem = r.composed ORDER BY t.rank, t.stem_rank, t.uri LIMIT 1)
+  ) AS transcript,
   -1 AS shard, -1 AS split
 FROM ranked r;
 CREATE INDEX programme_id ON programme (id);
 """
 _USED = "rendition_rank = 1 AND (manifest IS NOT NULL OR transcript IS NOT NULL)"  # the programmes that are used
+# Whether a row of `transcript t` has the stem of a medium.
+_BESIDE_MEDIA = """(EXISTS (SELECT 1 FROM media WHERE media.stem = t.stem)
+  OR EXISTS (SELECT 1 FROM media WHERE media.composed = t.stem))"""
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,11 @@ class Inventory:
     def __init__(self, path: Path, root: str, language: str) -> None:
         self._root, self._language = root, language
         self._is_encoded = root.startswith("file://")
-        self._pending_media: list[tuple[str, str, int, str]] = []
+        self._pending_media: list[tuple[str, str, int, str, str | None]] = []
         self._pending_transcripts: list[tuple[str, int, int, str, str]] = []
         self.n_objects = self.n_ignored = 0
+        self.passed_over: list[str] = []
+        """XML beside media that would be the transcript by its name, but is not TTML."""
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript(
             f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE; PRAGMA cache_size=-{CACHE_KIB};"
@@ -110,11 +121,13 @@ class Inventory:
         if storage.is_hidden(item.uri, self._root):
             self.n_ignored += 1
         elif extension in MEDIA_EXTENSIONS:
-            self._pending_media.append((stem, item.uri, item.size, item.etag))
+            self._pending_media.append((stem, item.uri, item.size, item.etag, self._composed(stem)))
         elif extension in TRANSCRIPT_EXTENSIONS:
             rank = TRANSCRIPT_EXTENSIONS.index(extension)
             for stem_rank, media_stem in enumerate(stems_of_transcript(stem, self._language)):
-                self._pending_transcripts.append((media_stem, rank, stem_rank, item.uri, item.etag))
+                for form in (media_stem, self._composed(media_stem)):
+                    if form:
+                        self._pending_transcripts.append((form, rank, stem_rank, item.uri, item.etag))
         else:
             self.n_ignored += 1
         if len(self._pending_media) + len(self._pending_transcripts) >= BATCH:
@@ -132,8 +145,11 @@ class Inventory:
         self._flush()
         self._database.executescript(
             # Not unique: S3 may hold a.wav and a.wav/, whose URIs are equal here.
-            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size)"
+            "CREATE INDEX media_uri ON media (uri); CREATE INDEX media_stem ON media (stem, size);"
+            "CREATE INDEX media_composed ON media (composed) WHERE composed IS NOT NULL;"
+            "CREATE INDEX transcript_stem ON transcript (stem, rank, stem_rank);"
         )
+        self._pass_over_other_xml()
         for uri in self._shared_manifests():
             try:
                 yield from self._read_manifest(uri)
@@ -201,12 +217,26 @@ class Inventory:
     def _programme_id(self, stem: str) -> str:
         return programme_id(stem, is_encoded=self._is_encoded)
 
+    def _pass_over_other_xml(self) -> None:
+        """Remove XML that is not TTML from the transcripts, where no better transcript hides it."""
+        rank = TRANSCRIPT_EXTENSIONS.index(XML_EXTENSION)
+        rows = self._database.execute(
+            f"""SELECT DISTINCT uri FROM transcript t
+               WHERE rank = ?1 AND {_BESIDE_MEDIA}
+               AND NOT EXISTS (SELECT 1 FROM transcript o WHERE o.stem = t.stem AND o.rank < ?1) ORDER BY uri""",
+            (rank,),
+        )
+        self.passed_over = list(other_xml(uri for (uri,) in rows))
+        if self.passed_over:
+            self._database.execute("CREATE INDEX transcript_uri ON transcript (uri)")
+            self._write("DELETE FROM transcript WHERE uri = ?", ((uri,) for uri in self.passed_over))
+
     def _shared_manifests(self) -> list[str]:
         """Manifests that describe many media: those that do not share their name with a medium."""
         ranks = [TRANSCRIPT_EXTENSIONS.index(extension) for extension in MANIFEST_EXTENSIONS]
         rows = self._database.execute(
             f"""SELECT uri FROM transcript t WHERE rank IN ({", ".join(map(str, ranks))})
-                GROUP BY uri HAVING NOT max(EXISTS (SELECT 1 FROM media WHERE media.stem = t.stem)) ORDER BY uri"""
+                GROUP BY uri HAVING NOT max({_BESIDE_MEDIA}) ORDER BY uri"""
         )
         return [uri for (uri,) in rows]
 
@@ -235,11 +265,27 @@ class Inventory:
         else:
             path = storage.file_uri("/" + name).removeprefix("file:///") if self._is_encoded else name
             candidates = [storage.join(folder, path) for folder in (storage.parent(manifest), self._root)]
-        for candidate in candidates:
-            for uri in (candidate, _without_dots(candidate)):
-                if self._database.execute("SELECT 1 FROM media WHERE uri = ?", (uri,)).fetchone():
-                    return uri
-        return ""
+        uris = [uri for candidate in candidates for uri in (candidate, _without_dots(candidate))]
+        for uri in uris:
+            if self._database.execute("SELECT 1 FROM media WHERE uri = ?", (uri,)).fetchone():
+                return uri
+        return next((found for uri in uris if (found := self._same_name(uri))), "")
+
+    def _same_name(self, uri: str) -> str:
+        """The medium whose name differs only in the form of its letters or in the case of its extension."""
+        if not uri.startswith(self._root):
+            return ""
+        stem, extension = split_extension(relative_path(uri, self._root))
+        rows = self._database.execute(
+            "SELECT uri FROM media WHERE stem = ? UNION SELECT uri FROM media WHERE composed = ? ORDER BY uri",
+            (stem, self._composed(stem)),
+        )
+        return next((found for (found,) in rows if split_extension(found)[1] == extension), "")
+
+    def _composed(self, stem: str) -> str | None:
+        if stem.isascii() and not (self._is_encoded and "%" in stem):
+            return None
+        return "/" + storage.in_form(stem, "NFC", is_encoded=self._is_encoded)
 
     def _supervisions(self, media: str) -> Iterator[Supervision]:
         rows = self._database.execute(
@@ -250,7 +296,7 @@ class Inventory:
             yield Supervision(start_s=start_s, end_s=end_s, text=text, speaker=speaker, language=language)
 
     def _flush(self) -> None:
-        self._write("INSERT INTO media VALUES (?, ?, ?, ?)", self._pending_media)
+        self._write("INSERT INTO media VALUES (?, ?, ?, ?, ?)", self._pending_media)
         self._write("INSERT INTO transcript VALUES (?, ?, ?, ?, ?)", self._pending_transcripts)
         self._pending_media, self._pending_transcripts = [], []
 

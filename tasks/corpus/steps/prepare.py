@@ -15,7 +15,7 @@ from tasks.corpus.utterances.text import LETTERS, Normaliser, normaliser_for
 from tasks.dataset.summary import SUMMARY, Summary, counts_of, hours_of, total
 from tasks.step import StepContext, StepOutput
 
-VERSION = 4
+VERSION = 5
 GROUP_ROWS, GROUP_BYTES = 256, 16 << 20
 MAX_WARNINGS = 10
 

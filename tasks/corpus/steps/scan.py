@@ -35,7 +35,7 @@ from tasks.corpus.records import OUTCOMES, Programme
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
-VERSION = 4
+VERSION = 5
 MIN_DATES = 20  # with fewer days, splitting by day is too coarse: each programme is its own group
 REPORT_EVERY = 10_000
 PLAN = "plan.tsv"
@@ -116,7 +116,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "estimated_hours": round(inventory.estimated_hours(), 3),
             "heaviest_shard_over_mean": max(loads) / (sum(loads) / len(loads)),
         },
-        warnings=_warnings(n_problems, n_excluded),
+        warnings=_warnings(n_problems, n_excluded, len(inventory.passed_over)),
     )
 
 
@@ -142,14 +142,18 @@ def _publish_outcomes(context: StepContext, inventory: Inventory) -> tuple[int, 
         for name, media, used in inventory.excluded():
             n_excluded += 1
             sink.write(_exclusion(name, media, used))
+        for uri in inventory.passed_over:
+            sink.write(_outcome(uri, Reason.NO_TRANSCRIPT, "is XML, but not TTML: passed over as a transcript"))
     context.publish(OUTCOMES, outcomes)
     return n_problems, n_excluded
 
 
-def _warnings(n_problems: int, n_excluded: int) -> tuple[str, ...]:
+def _warnings(n_problems: int, n_excluded: int, n_other_xml: int) -> tuple[str, ...]:
     excluded = f"{n_excluded} media left out: no transcript, or another rendition was used ({OUTCOMES})"
     problems = f"{n_problems} manifest lines cannot be used ({OUTCOMES})"
-    return (*([excluded] if n_excluded else []), *([problems] if n_problems else []))
+    other_xml = f"{n_other_xml} .xml files beside media are not TTML and were passed over ({OUTCOMES})"
+    remarks = ((n_excluded, excluded), (n_problems, problems), (n_other_xml, other_xml))
+    return tuple(remark for count, remark in remarks if count)
 
 
 def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> str:
@@ -249,7 +253,7 @@ def _no_programmes(media: str, n_media: int) -> InputRejected:
             f"{n_media} media, but none has a transcript beside it",
             reason=Reason.NO_TRANSCRIPT,
             subject=media,
-            next_step="put name.srt, .vtt, .ttml, .txt or a manifest.jsonl beside name.mp4",
+            next_step="put name.srt, .vtt, .ttml, .stl, .scc, .txt or a manifest.jsonl beside name.mp4",
         )
     return InputRejected(
         "no media found",

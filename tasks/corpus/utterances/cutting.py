@@ -7,11 +7,14 @@ hours add up exactly.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.contract import Reason
+from tasks.corpus.captions.problems import TranscriptProblem
 from tasks.corpus.records import Supervision
+from tasks.corpus.utterances.continuations import with_spoken_texts
 from tasks.corpus.utterances.language import other_language
 from tasks.corpus.utterances.text import Normaliser
 from tasks.media.languages import same_language
@@ -58,20 +61,28 @@ class DroppedUtterance:
 
 
 def cut(
-    supervisions: Sequence[Supervision], rules: CutRules, *, join: bool
+    supervisions: Sequence[Supervision],
+    rules: CutRules,
+    *,
+    join: bool,
+    problems: Sequence[TranscriptProblem] = (),
 ) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
     """Return the utterances ordered by time, and those dropped on the transcript's evidence alone.
 
-    With `join`, captions that follow each other closely become one utterance.
+    With `join`, captions that follow each other closely become one utterance, but not across the place of a dropped
+    cue or of one of the transcript's `problems`: words were said there.
     """
     cues: list[CutUtterance] = []
     dropped: list[DroppedUtterance] = []
-    barriers: set[int] = set()  # a dropped cue keeps its neighbours from being joined: its words are between them
-    for supervision in sorted(supervisions, key=lambda s: (s.start_s, s.end_s or 0.0)):
+    barriers: set[int] = set()  # positions in `cues`: the cue there is not joined to the one before
+    ordered = sorted(supervisions, key=lambda s: (s.start_s, s.end_s or 0.0))
+    language = rules.normaliser.language
+    texts = with_spoken_texts(ordered, language) if join else [(s, s.text) for s in ordered]
+    for supervision, text in texts:
         cue = CutUtterance(
             start_ms=round(supervision.start_s * 1000),
             end_ms=None if supervision.end_s is None else round(supervision.end_s * 1000),
-            text=rules.normaliser(supervision.text),
+            text=rules.normaliser(text),
             speaker=supervision.speaker,
         )
         if fault := _transcript_fault(cue, supervision, rules):
@@ -79,7 +90,8 @@ def cut(
             barriers.add(len(cues))
         else:
             cues.append(cue)
-    cues, barriers = _remove_overlaps(cues, barriers, rules, dropped)
+    barriers |= _barriers(cues, problems)
+    cues, barriers = _remove_overlaps(cues, barriers, rules, dropped, _interrupted(cues, problems))
     utterances = pad(_joined(cues, barriers, rules) if join else cues)
     kept = []
     for utterance in utterances:
@@ -88,6 +100,38 @@ def cut(
         else:
             kept.append(utterance)
     return kept, dropped
+
+
+def _barriers(cues: Sequence[CutUtterance], problems: Sequence[TranscriptProblem]) -> set[int]:
+    """The positions in `cues`, ordered by start, before which something was said that no cue holds."""
+    starts = [cue.start_ms for cue in cues]
+    barriers: set[int] = set()
+    for problem in problems:
+        if problem.after_s is not None:
+            barriers.add(bisect_right(starts, round(problem.after_s * 1000)))
+        for time_s in (problem.start_s, problem.end_s):
+            if time_s is not None:  # on either side of a cue that begins at that time
+                barriers |= {bisect_left(starts, round(time_s * 1000)), bisect_right(starts, round(time_s * 1000))}
+    return barriers
+
+
+def _interrupted(cues: Sequence[CutUtterance], problems: Sequence[TranscriptProblem]) -> dict[int, DroppedUtterance]:
+    """Cues, by position, in whose time another one without a usable end begins: they lack words of their audio."""
+    starts = [cue.start_ms for cue in cues]
+    faults: dict[int, DroppedUtterance] = {}
+    for problem in problems:
+        if problem.start_s is None or problem.end_s not in (None, problem.start_s):
+            continue  # of times in the wrong order, either may be the wrong one
+        time_ms = round(problem.start_s * 1000)
+        number = bisect_right(starts, time_ms) - 1
+        if number < 0 or cues[number].end_ms is None:
+            continue
+        cue = cues[number]
+        margin_ms = min(MAX_OVERLAP_MS, MAX_OVERLAP_SHARE * cue.duration_ms)
+        if cue.start_ms + margin_ms < time_ms < _end_ms(cue) - margin_ms:
+            detail = f"{problem}, which begins within {cue.text[:60]!r}"
+            faults[number] = DroppedUtterance(cue, Reason.OVERLAP, detail)
+    return faults
 
 
 def _transcript_fault(cue: CutUtterance, supervision: Supervision, rules: CutRules) -> DroppedUtterance | None:
@@ -127,14 +171,19 @@ def _too_long(utterance: CutUtterance) -> DroppedUtterance:
 
 
 def _remove_overlaps(
-    cues: Sequence[CutUtterance], barriers: set[int], rules: CutRules, dropped: list[DroppedUtterance]
+    cues: Sequence[CutUtterance],
+    barriers: set[int],
+    rules: CutRules,
+    dropped: list[DroppedUtterance],
+    interrupted: dict[int, DroppedUtterance],
 ) -> tuple[list[CutUtterance], set[int]]:
     """Return the cues, ordered by start, that do not overlap others, and the new positions of the barriers.
 
-    Of identical cues one is kept. Cues with different words at the same time are all dropped, since none of them is the
-    text of that audio. A cue that is itself too long does not cause the cues that it covers to be dropped.
+    `interrupted` cues are dropped in any case. Of identical cues one is kept. Cues with different words at the same
+    time are all dropped, since none of them is the text of that audio. A cue that is itself too long does not cause the
+    cues that it covers to be dropped.
     """
-    faults: dict[int, DroppedUtterance] = {}
+    faults = dict(interrupted)
     latest = -1  # the earlier cue that ends last: no other can overlap more
     for number, cue in enumerate(cues):
         if cue.duration_ms > rules.max_duration_ms:

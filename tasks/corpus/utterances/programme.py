@@ -21,6 +21,7 @@ from tasks.corpus.records import Programme
 from tasks.corpus.utterances.cutting import CutRules, CutUtterance, DroppedUtterance, check, covered_ms, cut
 from tasks.corpus.utterances.programme_audio import open_programme_audio, speech_bounds_ms
 from tasks.corpus.utterances.slicing import Slicer
+from tasks.corpus.utterances.start_timecode import from_first_frame
 from tasks.dataset import flac
 from tasks.dataset.schema import SPOOLED
 from tasks.dataset.summary import Drops, Summary, Tally, merge
@@ -86,7 +87,9 @@ def prepare_programme(
         if changed := _changed(programme):
             return _lost(programme, Outcome.FAILED, Reason.CHANGED_WHILE_READ, changed)
         transcript = _transcript(programme, rules.normaliser.language)
-        with open_programme_audio(programme, rules.normaliser.language, policy, limits, decoder, scratch) as audio:
+        with open_programme_audio(
+            programme, transcript, rules.normaliser.language, policy, limits, decoder, scratch
+        ) as audio:
             return _cut_programme(programme, transcript, rules, audio, scratch / "programme.arrow")
     except MediaRejected as rejected:
         outcome = rejection_of(programme.programme_id, rejected)
@@ -119,7 +122,8 @@ def _transcript(programme: Programme, language: str) -> SourceTranscript:
 def _cut_programme(
     programme: Programme, transcript: SourceTranscript, rules: CutRules, audio: IsolatedAudio, spool: Path
 ) -> PreparedProgramme:
-    planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions)
+    transcript = from_first_frame(transcript, audio.probe)
+    planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions, problems=transcript.problems)
     max_untimed_ms = UNTIMED_FACTOR * rules.max_duration_ms
     untimed_starts = {u.start_ms for u in planned if u.end_ms is None}
     # A provisional end for these: `_trimmed` finds the real one.
@@ -291,12 +295,16 @@ def _outcome(
         first, n_more = transcript.problems[0], len(transcript.problems) - 1
         details.append(f"{programme.transcript} {first}" + (f" and {n_more} more places" if n_more else ""))
         reason = reason or Reason.TRANSCRIPT_UNREADABLE
+    if transcript.warnings:
+        details += [f"{programme.transcript}: {warning}" for warning in transcript.warnings]
+        reason = reason or Reason.TRANSCRIPT_OUT_OF_RANGE
     if not kept:
         # The most common reason; with no utterance at all, the transcript is empty.
         (most_common, _), *_ = Counter(d.reason for d in dropped).most_common(1) or [(Reason.TRANSCRIPT_EMPTY, 0)]
         details.append("no utterance was kept")
         reason = reason or most_common
     has_warnings = outcome.outcome is Outcome.DONE and (details or not kept)
+    details += [f"{programme.transcript}: {remark}" for remark in transcript.remarks]
     return outcome.model_copy(
         update={
             "outcome": Outcome.DONE_WITH_WARNINGS if has_warnings else outcome.outcome,

@@ -12,6 +12,10 @@ import unicodedata
 from dataclasses import dataclass
 from string import ascii_lowercase
 
+from tasks.corpus.utterances.hyphens import without_parted_words
+from tasks.corpus.utterances.labels import without_labels
+from tasks.corpus.utterances.songs import NOTE, without_songs
+
 MARKS = " '.,?"
 
 # Letters besides a-z in the language's own spelling; other accents are removed (café becomes cafe in English).
@@ -28,21 +32,17 @@ LETTERS = {
 AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "pt": "e", "tr": "ve"}
 
 # Bounded, so that an unclosed bracket does not cause a search through the rest of the text.
-_NOT_SPOKEN = re.compile(
-    r"\[[^\]]{0,300}\]|\([^)]{0,300}\)|\{[^}]{0,300}\}|<[^>]{0,300}>"  # [music], (applause), markup
-    # Songs; for # only with white space on its inner side: #news and #sport are words.
-    r"|(?:[♪♫♩♬]+|(?<![\w#])#+(?=\s))[^♪♫#♩♬]*(?:[♪♫♩♬]+|(?<=\s)#+(?![\w#]))|[♪♫♩♬]"
-)
-# ">> ANNA:" at the start of a line.
-_CHEVRONS = re.compile(r"^\s*>{2,}(?:\s*[A-Z][\w .'’-]{0,40}:)?")
-# "JOHN SMITH:" before lower case or the end of a line. A capitalised word alone is not a label: "Tomorrow: rain".
-_LABEL = re.compile(rf"{_CHEVRONS.pattern}|^\s*[A-Z][A-Z0-9.'’-]+(?:\s+[A-Z0-9.'’-]+){{0,3}}\s*:(?=\s*$|.*[a-z])")
-_DIALOGUE_DASH = re.compile(r"^\s*[-–—]\s*")
+_TAG = re.compile(r"(?<!<)</?[A-Za-z][^<>\n]{0,300}>")
+# [music], (applause), markup.
+_NOT_SPOKEN = re.compile(r"\[[^\]]{0,300}\]|\([^)]{0,300}\)|\{[^}]{0,300}\}|<[^>]{0,300}>")
 _QUOTES = str.maketrans({**dict.fromkeys("’‘ʼ`´", "'"), **dict.fromkeys('“”"«»„', None)})
 _FULL_STOPS = re.compile(r"[!…]|\.{2,}")
 _COMMAS = re.compile(r"[;:]")
 # Applied to single spaces only: `\s+` would search a long run again from each position.
 _DASHES = re.compile(r" [-–—]+ |[–—]+|--+")
+_HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2043\u2212", "-"))
+_ARROWS = re.compile(r"[-–—=]{1,3}>|<[-–—=]{1,3}|[←→⇐⇒►▶]")
+_LINE_SEPARATORS = re.compile(r"[\u2028\u2029]")
 _MARKS = re.compile(r" ?([.,?])(?: ?[.,?])*")
 _SOFT = re.compile(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 
@@ -55,7 +55,7 @@ class Normaliser:
 
     @property
     def name(self) -> str:
-        return f"captions-{self.language}-3"
+        return f"captions-{self.language}-4"
 
     @property
     def alphabet(self) -> frozenset[str]:
@@ -63,10 +63,10 @@ class Normaliser:
 
     def __call__(self, text: str) -> str:
         """Normalise `text`. The result may contain characters outside the alphabet: see `unknown_characters`."""
-        text = _SOFT.sub("", unicodedata.normalize("NFKC", text))
-        label = _CHEVRONS if text.isupper() else _LABEL  # if all is in capitals, "THE ANSWER IS:" is not a name
-        lines = (label.sub("", _DIALOGUE_DASH.sub("", line)) for line in text.split("\n"))
-        text = _NOT_SPOKEN.sub(" ", "\n".join(lines)).translate(_QUOTES)
+        text = _LINE_SEPARATORS.sub("\n", unicodedata.normalize("NFKC", text)).translate(_HYPHENS)
+        text = without_parted_words(without_songs(_TAG.sub(" ", text)), self.language)
+        text = without_labels(_SOFT.sub("", text))
+        text = NOTE.sub(" ", _NOT_SPOKEN.sub(" ", _ARROWS.sub(" ", text))).translate(_QUOTES)
         text = text.replace("&", f" {AND[self.language]} ")
         text = _COMMAS.sub(",", _FULL_STOPS.sub(".", text))
         text = _DASHES.sub(", ", _spaced(text)).replace("-", " ").replace("¿", "").replace("¡", "")

@@ -31,6 +31,7 @@ class PacketReader:
         self._container, self._streams = container, streams
         self._source, self._stopwatch = source, stopwatch
         self.read_errors = 0
+        self._last: Packet | None = None
         wanted = {stream.index for stream in streams}
         for stream in container.streams:
             if stream.index not in wanted:
@@ -46,6 +47,7 @@ class PacketReader:
                         self._stopwatch.check()
                     # To FFmpeg an empty packet means end of stream, and PyAV yields some at the end.
                     if packet.size:
+                        self._last = packet
                         yield packet
                 if self._source.fault:
                     raise self._source.fault
@@ -54,6 +56,11 @@ class PacketReader:
                 max_position = self._recover(error, max_position)
                 if max_position < 0:
                     return
+
+    @property
+    def last_packet_at(self) -> int | None:
+        """Place in the source of the last packet, if the container tells."""
+        return self._last.pos if self._last is not None else None
 
     def _recover(self, error: Exception, max_position: int) -> int:
         """Return the position to resume from, or -1 at the end. Re-raise errors that are not damage in the file."""

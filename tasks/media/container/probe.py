@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract import Frozen, Reason
+from tasks.media.container.channel_labels import order_in_title
 from tasks.media.container.formats import RAW_FORMATS
 from tasks.media.container.source import Media, MediaSource, OpenMedia, open_container, open_source
 from tasks.media.findings import MediaRejected
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 MAX_TEXT_CHARACTERS = 200  # of a title; tags can be megabytes
+TITLES = ("title", "name", "track_name", "handler_name")  # Matroska's, MOV's, MXF's, MP4's
 MICROSECONDS = 1_000_000
 
 
@@ -105,6 +107,7 @@ def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw:
     context = stream.codec_context  # None if this FFmpeg has no decoder for it
     layout = context.layout if context else None
     tick_s = float(stream.time_base) if stream.time_base else 0.0
+    title = next((text for name in TITLES if (text := _text(stream.metadata, name))), "")
     return TrackInfo(
         index=stream.index,
         codec=context.name if context else "unknown",
@@ -113,9 +116,9 @@ def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw:
         sample_format=context.format.name if context and context.format else "",
         n_channels=layout.nb_channels if layout else 0,
         layout=layout.name if layout else "",
-        channel_names=channel_names,
+        channel_names=channel_names or order_in_title(title, layout.nb_channels if layout else 0),
         language=language_tag(_text(stream.metadata, "language")),
-        title=_text(stream.metadata, "title") or _text(stream.metadata, "handler_name"),
+        title=title,
         dispositions=tuple(sorted(str(flag.name) for flag in type(stream.disposition) if flag in stream.disposition)),
         starts_at_s=_seconds(stream.start_time, tick_s),
         header_duration_s=None if is_raw else _seconds(stream.duration, tick_s),

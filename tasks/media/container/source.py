@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 import av
 from av.error import ExitError, FFmpegError, PatchWelcomeError
@@ -35,13 +35,23 @@ READ_BYTES = 1 << 18
 HEAD_BYTES = 4096
 
 
+class SeekableFile(Protocol):
+    """What is needed of a file, or of a part of one."""
+
+    def read(self, n_bytes: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+
 class MediaSource:
     """A seekable file as FFmpeg sees it: without a name, and with a time limit.
 
     Every read passes through here, so the limit also stops a demuxer that seeks endlessly.
     """
 
-    def __init__(self, file: IO[bytes], limits: MediaLimits, stopwatch: Stopwatch) -> None:
+    def __init__(self, file: SeekableFile, limits: MediaLimits, stopwatch: Stopwatch) -> None:
         self._file = file
         self._stopwatch = stopwatch
         self.fault: Exception | None = None  # a failed read: storage error or time limit
@@ -87,11 +97,16 @@ class MediaSource:
     def declared_bytes(self) -> int:
         """The file length that the container declares; 0 if it declares none."""
         position = self._file.tell()
-        declared = declared_bytes(self.head, self.n_bytes, self._read_at)
+        declared = declared_bytes(self.head, self.n_bytes, self.read_at)
         self._file.seek(position)
         return declared
 
-    def _read_at(self, offset: int, n_bytes: int) -> bytes:
+    @property
+    def file(self) -> SeekableFile:
+        return self._file
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Read without FFmpeg, from any place. Moves the place that FFmpeg reads from."""
         self._file.seek(offset)
         return bytes(self._file.read(n_bytes))
 

@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 
 from tasks.contract import Frozen, Reason
+from tasks.media.container.channel_labels import centre_of, position_in_title
 from tasks.media.container.formats import MAX_CHANNELS
 from tasks.media.container.probe import MediaProbe, TrackInfo
 from tasks.media.findings import MediaRejected
@@ -34,6 +35,18 @@ class ChoiceReason(StrEnum):
     LANGUAGE = "language"
     DEFAULT_DISPOSITION = "default_disposition"
     FIRST = "first"
+    CENTRE = "centre"  # of a surround mix in mono tracks, by their labels
+    SPEECH = "speech"  # found by listening, after the track that the other rules gave had none
+
+
+class Lane(Frozen):
+    """One channel of one track: what can be listened to by itself."""
+
+    track: int  # index among the audio tracks
+    channel: int
+
+
+MAX_LANES = 32  # listened to at most, when the chosen tracks have no speech
 
 
 class TrackPolicy(Frozen):
@@ -44,6 +57,8 @@ class TrackPolicy(Frozen):
     audio_description: bool = False  # use the audio description instead of the programme's own sound
     channel: int | None = None  # one channel of the track, from 0; None mixes the channels that carry the programme
     mono_tracks: int = 2  # mono tracks of an MXF or MOV file to mix into one; `channel` indexes all of them
+    lanes: tuple[Lane, ...] = ()  # exactly these, found by listening: channels of one track, or mono tracks
+    because: str = ""  # why `lanes` are given: a warning of every medium decoded with this policy
 
 
 class TrackChoice(Frozen):
@@ -52,8 +67,10 @@ class TrackChoice(Frozen):
     tracks: tuple[int, ...]  # indexes among the audio tracks
     stream_indexes: tuple[int, ...]  # indexes among all streams
     channel: int | None
+    channels: tuple[int, ...] = ()  # of the track, if some of them were found by listening; else all of them
     reason: ChoiceReason
     language: str | None
+    because: str = ""  # what was passed over for these tracks, and why, if they were found by listening
     passed_over: tuple[str, ...] = ()  # "1: audio description", one for each track not chosen
 
 
@@ -66,6 +83,8 @@ def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
     if not usable:
         codecs = ", ".join(sorted({f"{t.codec} {t.n_channels} ch {t.sample_rate_hz} Hz" for t in probe.tracks}))
         raise MediaRejected(Reason.UNSUPPORTED_CODEC, f"no decoder for {codecs}")
+    if policy.lanes:
+        return _heard(probe, policy, usable)
     if policy.track is not None:
         if policy.track not in usable:
             raise MediaRejected(Reason.NO_AUDIO_TRACK, f"has no audio track {policy.track}, only {sorted(usable)}")
@@ -76,11 +95,43 @@ def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
         kind = "audio description" if policy.audio_description else "anything but audio description"
         raise MediaRejected(Reason.NO_AUDIO_TRACK, f"{len(usable)} audio tracks, none with {kind}")
     best = min(eligible, key=lambda number: _rank(number, usable[number], policy))
-    group = _mono_group(probe, best, [number for number in eligible if number >= best])
+    following = [number for number in eligible if number >= best]
+    group = _mono_group(probe, best, following)
     reason = _reason(probe.tracks, eligible, best, policy)
     if policy.channel is not None and policy.channel < len(group) > 1:
         return _choice(probe, policy.model_copy(update={"channel": 0}), (group[policy.channel],), ChoiceReason.ASKED)
+    if policy.channel is None and (centre := _centre(probe, best, following)) is not None:
+        return _choice(probe, policy, (centre,), ChoiceReason.CENTRE)
     return _choice(probe, policy, group[: max(1, policy.mono_tracks)], reason)
+
+
+def other_lanes(probe: MediaProbe, policy: TrackPolicy, choice: TrackChoice) -> tuple[Lane, ...]:
+    """The lanes that may have the programme's speech if `choice` has none, best first by the policy.
+
+    None if the caller asked for this track or channel. Left out: tracks tagged with other languages than those asked
+    for, audio description, other sound than the programme's. A channel that was mixed with others is among them: in
+    the mix it may be inaudible.
+    """
+    if choice.reason in (ChoiceReason.ASKED, ChoiceReason.SPEECH) or policy.channel is not None:
+        return ()
+    n_mixed = len(choice.tracks) if len(choice.tracks) > 1 else probe.tracks[choice.tracks[0]].n_channels
+    numbers = [
+        number
+        for number, track in enumerate(probe.tracks)
+        if not (number in choice.tracks and n_mixed == 1) and _may_have_speech(track, policy)
+    ]
+    numbers.sort(key=lambda number: _rank(number, probe.tracks[number], policy))
+    lanes = (Lane(track=number, channel=c) for number in numbers for c in range(probe.tracks[number].n_channels))
+    return tuple(lane for lane, _ in zip(lanes, range(MAX_LANES), strict=False))
+
+
+def _may_have_speech(track: TrackInfo, policy: TrackPolicy) -> bool:
+    return (
+        _is_decodable(track)
+        and is_audio_description(track) == policy.audio_description
+        and _is_programme(track)
+        and not (policy.languages and _language_rank(track, policy) > len(policy.languages))
+    )
 
 
 def is_audio_description(track: TrackInfo) -> bool:
@@ -119,10 +170,41 @@ def _rank(number: int, track: TrackInfo, policy: TrackPolicy) -> tuple[bool, int
     )
 
 
+def _heard(probe: MediaProbe, policy: TrackPolicy, usable: dict[int, TrackInfo]) -> TrackChoice:
+    """The choice of `policy.lanes`."""
+    numbers = tuple(dict.fromkeys(lane.track for lane in policy.lanes))
+    if not usable.keys() >= set(numbers) or any(lane.channel >= usable[lane.track].n_channels for lane in policy.lanes):
+        raise MediaRejected(Reason.NO_AUDIO_TRACK, f"has no audio tracks {numbers}, only {sorted(usable)}")
+    choice = _choice(probe, policy, numbers, ChoiceReason.SPEECH)
+    channels = tuple(lane.channel for lane in policy.lanes) if len(numbers) == 1 else ()
+    return choice.model_copy(update={"channels": channels, "because": policy.because})
+
+
+def _centre(probe: MediaProbe, best: int, following: list[int]) -> int | None:
+    """The centre of a surround mix in mono tracks, by the labels in their headers, else in their titles.
+
+    The dialogue is in it; tracks 1 and 2 have music and atmosphere (HandBrake/HandBrake#1350).
+    """
+    group = _monos_like(probe, best, following)
+    if len(group) < 3:
+        return None
+    tracks = [probe.tracks[number] for number in group]
+    at = centre_of([track.channel_names[0] if track.channel_names else None for track in tracks])
+    at = centre_of([position_in_title(track.title) for track in tracks]) if at is None else at
+    return None if at is None else group[at]
+
+
 def _mono_group(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
-    """Mono tracks that form one mix with `best`: same language, codec and rate, in a container that splits mixes."""
+    """Mono tracks that form one mix with `best`, in a container that splits mixes."""
+    if probe.container not in PROFESSIONAL_CONTAINERS or not probe.tracks[best].codec.startswith("pcm_"):
+        return (best,)
+    return _monos_like(probe, best, following)
+
+
+def _monos_like(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
+    """`best` and the mono tracks among `following` of the same language, codec and rate."""
     first = probe.tracks[best]
-    if probe.container not in PROFESSIONAL_CONTAINERS or not first.codec.startswith("pcm_") or first.n_channels != 1:
+    if first.n_channels != 1:
         return (best,)
     alike = [
         number

@@ -21,18 +21,22 @@ CLIPPED = 0.999
 WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "DL": 0.7071, "DR": 0.7071, "LFE": 0.0, "LFE2": 0.0}
 SURROUND_WEIGHT = 0.5
 
+# FFmpeg's default layouts of channels without positions. Eight are a recorder's pairs more often than 7.1.
+UNNAMED = {5: ("FL", "FR", "FC", "BL", "BR"), 6: ("FL", "FR", "FC", "LFE", "BL", "BR")}
+
 
 class Downmixer:
     """Mixes blocks of one channel layout to mono and measures every channel."""
 
     def __init__(
-        self, n_channels: int, sample_rate_hz: int, *, names: tuple[str, ...] = (), channel: int | None = None
+        self, n_channels: int, sample_rate_hz: int, *, names: tuple[str, ...] = (), channels: tuple[int, ...] = ()
     ):
-        """`names`: the channel positions ("FL", "FC"), if known. `channel`: use only this one."""
+        """`names`: the channel positions ("FL", "FC"), if known. `channels`: use only these."""
+        names = names if len(names) == n_channels else UNNAMED.get(n_channels, ())
         self.n_channels, self.sample_rate_hz = n_channels, sample_rate_hz
         self._base = self._base_weights(n_channels, names)
         self._is_unplaced = n_channels > 2 and len(names) != n_channels
-        self._only = min(channel, n_channels - 1) if channel is not None else None
+        self._only = sorted({min(channel, n_channels - 1) for channel in channels})
         self._recent = np.zeros(n_channels)  # exponentially averaged power
         self._weights: np.ndarray | None = None
         self._mono = np.empty(0, np.float32)  # reused: allocating memory for each block takes as long as mixing it
@@ -107,9 +111,9 @@ class Downmixer:
 
     def _live_weights(self) -> np.ndarray:
         """Weights, `(n_channels,)`, that sum to 1 over the channels that carry sound."""
-        if self._only is not None:
+        if self._only:
             weights = np.zeros_like(self._base)
-            weights[self._only] = 1.0
+            weights[self._only] = 1 / len(self._only)
             return weights
         live = self._recent > max(DIGITAL_SILENCE, float(self._recent.max()) * DEAD_RATIO)
         if not live.any():

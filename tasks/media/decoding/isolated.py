@@ -30,7 +30,8 @@ from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Frozen, Reason
 from tasks.media.container.probe import MediaProbe
 from tasks.media.container.source import open_regular_file
-from tasks.media.container.tracks import TrackChoice, TrackPolicy
+from tasks.media.container.tracks import Lane, TrackChoice, TrackPolicy
+from tasks.media.decoding.lanes import LaneBlock
 from tasks.media.findings import AudioFindings, MediaRejected
 from tasks.media.limits import MediaLimits, Stopwatch
 
@@ -50,6 +51,8 @@ class MessageKind(Enum):
 
     OPENED = b"O"  # OpenedMessage, as JSON
     BLOCK = b"B"  # float32 samples
+    LANE = b"L"  # the index of a lane, a byte, and its float32 samples
+    END = b"E"  # of the lanes: the last message
     FINDINGS = b"F"  # AudioFindings, as JSON: the last message
     REJECTED = b"R"  # RejectedMessage, as JSON: the last message
 
@@ -60,6 +63,7 @@ class DecodeRequest(Frozen):
     policy: TrackPolicy
     limits: MediaLimits
     sample_rate_hz: int
+    lanes: tuple[Lane, ...] = ()  # decode these side by side instead of what the policy chooses
 
 
 class OpenedMessage(Frozen):
@@ -114,6 +118,23 @@ class IsolatedDecoder:
         request = DecodeRequest(
             policy=policy or TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=sample_rate_hz
         )
+        with self._decode(path, request) as (child, output):
+            yield IsolatedAudio(child, output, request)
+
+    @contextmanager
+    def open_lanes(
+        self, path: str | Path, lanes: tuple[Lane, ...], limits: MediaLimits | None = None
+    ) -> Iterator[Iterator[LaneBlock]]:
+        """`lanes.open_lanes` for a local file in its own process. Raises as `open_audio` does."""
+        request = DecodeRequest(
+            policy=TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=SAMPLE_RATE_HZ, lanes=lanes
+        )
+        with self._decode(path, request) as (child, output):
+            yield _Answers(child, output, request).lane_blocks()
+
+    @contextmanager
+    def _decode(self, path: str | Path, request: DecodeRequest) -> Iterator[tuple[_DecodeProcess, int]]:
+        """Start a process for a request. Yields it with the pipe of its answers, and ends it."""
         with ExitStack() as stack:
             media = stack.enter_context(open_regular_file(path))
             (output, output_end), (errors, errors_end) = os.pipe(), os.pipe()
@@ -127,7 +148,7 @@ class IsolatedDecoder:
                 os.close(errors_end)
             child = _DecodeProcess(self, errors)
             stack.callback(child.end)
-            yield IsolatedAudio(child, output, request)
+            yield child, output
 
     @property
     def pid(self) -> int | None:
@@ -222,40 +243,22 @@ class _DecodeProcess:
         return MediaRejected(Reason.DECODE_ERROR, f"the decoder crashed ({cause}) {lines[-1] if lines else ''}".strip())
 
 
-class IsolatedAudio:
-    """Iterates once over the blocks of a medium that another process decodes. Created by `IsolatedDecoder`."""
+class _Answers:
+    """Reads a decoder's messages within the time limit."""
 
     def __init__(self, child: _DecodeProcess, output: int, request: DecodeRequest) -> None:
-        self.sample_rate_hz = request.sample_rate_hz
         self._child, self._output = child, output
-        self.pid = child.pid
         self._stopwatch = Stopwatch(request.limits.wall_clock_s + ANSWER_GRACE_S)
-        self._findings: AudioFindings | None = None
-        kind, content = self._message()
-        if kind is not MessageKind.OPENED:
-            raise MediaRejected(Reason.DECODE_ERROR, f"the decoder sent {kind.name} before OPENED")
-        opened = OpenedMessage.model_validate_json(content)
-        self.probe: MediaProbe = opened.probe
-        self.choice: TrackChoice = opened.choice
-        self._stopwatch.pause()
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
+    def lane_blocks(self) -> Iterator[LaneBlock]:
+        """Yield the blocks of all lanes as they come."""
         while True:
             self._stopwatch.resume()
             kind, content = self._message()
             self._stopwatch.pause()
-            if kind is MessageKind.FINDINGS:
-                self._findings = AudioFindings.model_validate_json(content)
+            if kind is MessageKind.END:
                 return
-            yield np.frombuffer(content, np.float32)  # (n_samples,)
-
-    @property
-    def findings(self) -> AudioFindings:
-        """Available after the last block. Raises RuntimeError before."""
-        if self._findings is None:
-            raise RuntimeError("the findings are known only when all blocks have been read")
-        return self._findings
+            yield content[0], np.frombuffer(bytes(content[1:]), np.float32)  # (n_samples,)
 
     def _message(self) -> tuple[MessageKind, bytearray]:
         header = self._read(HEADER_BYTES)
@@ -286,6 +289,41 @@ class IsolatedAudio:
                 raise self._child.crash_error()
             at += n_read
         return content
+
+
+class IsolatedAudio(_Answers):
+    """Iterates once over the blocks of a medium that another process decodes. Created by `IsolatedDecoder`."""
+
+    def __init__(self, child: _DecodeProcess, output: int, request: DecodeRequest) -> None:
+        self.sample_rate_hz = request.sample_rate_hz
+        super().__init__(child, output, request)
+        self.pid = child.pid
+        self._findings: AudioFindings | None = None
+        kind, content = self._message()
+        if kind is not MessageKind.OPENED:
+            raise MediaRejected(Reason.DECODE_ERROR, f"the decoder sent {kind.name} before OPENED")
+        opened = OpenedMessage.model_validate_json(content)
+        self.probe: MediaProbe = opened.probe
+        self.choice: TrackChoice = opened.choice
+        self._stopwatch.pause()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
+        while True:
+            self._stopwatch.resume()
+            kind, content = self._message()
+            self._stopwatch.pause()
+            if kind is MessageKind.FINDINGS:
+                self._findings = AudioFindings.model_validate_json(content)
+                return
+            yield np.frombuffer(content, np.float32)  # (n_samples,)
+
+    @property
+    def findings(self) -> AudioFindings:
+        """Available after the last block. Raises RuntimeError before."""
+        if self._findings is None:
+            raise RuntimeError("the findings are known only when all blocks have been read")
+        return self._findings
 
 
 def _read_available(pipe: int) -> bytes:

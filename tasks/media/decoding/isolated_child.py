@@ -17,6 +17,7 @@ import numpy as np
 
 from tasks.contract import Frozen, Reason
 from tasks.media.decoding.isolated import STATUS_BYTES, DecodeRequest, MessageKind, OpenedMessage, RejectedMessage
+from tasks.media.decoding.lanes import open_lanes
 from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import MediaRejected
 from tasks.media.limits import MediaLimits
@@ -113,6 +114,12 @@ def _answer(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
 
 def send_decoded(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> None:
     """Decode `media` and write the messages to `output`."""
+    if request.lanes:
+        with open_lanes(media, request.lanes, request.limits, request.sample_rate_hz) as blocks:
+            for lane, block in blocks:
+                _send(output, MessageKind.LANE, bytes((lane,)) + np.ascontiguousarray(block, np.float32).tobytes())
+        _send(output, MessageKind.END, b"")
+        return
     with open_audio(media, request.policy, request.limits, sample_rate_hz=request.sample_rate_hz) as audio:
         _send(output, MessageKind.OPENED, OpenedMessage(probe=audio.probe, choice=audio.choice))
         for block in audio:

@@ -22,10 +22,10 @@ class MonoTrack:
     """One track: decoded, downmixed and resampled. Follows changes of rate and channels inside the track."""
 
     def __init__(
-        self, decoder: TrackDecoder, *, names: tuple[str, ...], channel: int | None, sample_rate_hz: int
+        self, decoder: TrackDecoder, *, names: tuple[str, ...], channels: tuple[int, ...], sample_rate_hz: int
     ) -> None:
         self.damage = decoder.damage
-        self._decoder, self._names, self._channel = decoder, names, channel
+        self._decoder, self._names, self._channels = decoder, names, channels
         self._rate_hz = sample_rate_hz
         self._source_rate_hz = 0
         self._resampler: Resampler | None = None
@@ -58,7 +58,7 @@ class MonoTrack:
                 self._source_rate_hz = rate_hz
                 self._resampler = Resampler(rate_hz, self._rate_hz)
             if (len(samples), rate_hz) != (self._mixer.n_channels, self._mixer.sample_rate_hz):
-                self._mixer = Downmixer(len(samples), rate_hz, names=self._names, channel=self._channel)
+                self._mixer = Downmixer(len(samples), rate_hz, names=self._names, channels=self._channels)
                 self._mixers = [max(self._mixers, key=lambda mixer: mixer.n_samples), self._mixer]
             assert self._resampler is not None
             mono = self._mixer.mix(samples)  # (n_channels, n_samples) to (n_samples,)

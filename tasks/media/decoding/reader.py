@@ -12,17 +12,17 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Reason
-from tasks.media.container.demux import PacketReader
-from tasks.media.container.formats import RAW_FORMATS
-from tasks.media.container.probe import MediaProbe, describe
-from tasks.media.container.source import Media, MediaSource, OpenMedia, open_container, open_source
-from tasks.media.container.tracks import TrackChoice, TrackPolicy, choose_tracks
-from tasks.media.decoding.mono import MonoTrack, TrackMix
-from tasks.media.decoding.track_decoder import TrackDecoder
+from tasks.media.container.probe import MediaProbe
+from tasks.media.container.source import Media, MediaSource, open_source
+from tasks.media.container.tracks import TrackChoice, TrackPolicy
+from tasks.media.decoding.section import joined
+from tasks.media.decoding.section_sequence import SectionSequence, open_sections
 from tasks.media.findings import AudioFindings, Loudness, MediaRejected, find_warnings
 from tasks.media.limits import MediaLimits, Stopwatch
 from tasks.media.loudness import LevelMeter
 
+# Their headers give the duration of a track without the empty edit before it.
+TRACK_DURATIONS = frozenset({"mov"})
 MAX_SECONDS_IN_MEMORY = 3600.0  # 230 MB at 16 kHz
 
 
@@ -46,8 +46,11 @@ def open_audio(
     """
     policy, limits = policy or TrackPolicy(), limits or MediaLimits()
     stopwatch = Stopwatch(limits.wall_clock_s)
-    with open_source(media, limits, stopwatch) as source, open_container(source, limits) as opened:
-        reader = AudioReader(source, opened, policy, limits, stopwatch, sample_rate_hz)
+    with (
+        open_source(media, limits, stopwatch) as source,
+        open_sections(source, policy, limits, stopwatch, sample_rate_hz) as sections,
+    ):
+        reader = AudioReader(source, sections, limits, stopwatch, sample_rate_hz)
         stopwatch.pause()
         yield reader
 
@@ -72,35 +75,17 @@ class AudioReader:
     def __init__(
         self,
         source: MediaSource,
-        opened: OpenMedia,
-        policy: TrackPolicy,
+        sections: SectionSequence,
         limits: MediaLimits,
         stopwatch: Stopwatch,
         sample_rate_hz: int,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
-        self.probe: MediaProbe = describe(opened, source)
-        self.choice: TrackChoice = choose_tracks(self.probe, policy)
+        self._sections = sections
+        self.probe: MediaProbe = sections.first.probe
+        self.choice: TrackChoice = sections.first.choice
         self._limits, self._stopwatch = limits, stopwatch
         self._n_bytes, self._declared_bytes = source.n_bytes, source.declared_bytes()
-        streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
-        self._packets = PacketReader(opened.container, streams, source, stopwatch)
-        self._tracks = {
-            stream.index: MonoTrack(
-                TrackDecoder(
-                    stream,
-                    origin_s=self.probe.starts_at_s,
-                    is_raw=self.probe.container in RAW_FORMATS,
-                    max_gap_s=limits.max_gap_s,
-                    max_lead_s=limits.max_duration_s,
-                ),
-                names=opened.channel_names[stream.index],
-                channel=self.choice.channel,
-                sample_rate_hz=sample_rate_hz,
-            )
-            for stream in streams
-        }
-        self._mono = TrackMix(self._tracks, sample_rate_hz) if len(streams) > 1 else self._tracks[streams[0].index]
         self._meter = LevelMeter(sample_rate_hz)
         self._complete = False
 
@@ -108,7 +93,7 @@ class AudioReader:
         """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
         max_samples = int(self._limits.max_duration_s * self.sample_rate_hz)
         self._stopwatch.resume()
-        for block in self._blocks():
+        for block in self._sections.blocks(lambda: self._meter.n_samples / self.sample_rate_hz):
             self._meter.push(block)
             if self._meter.n_samples > max_samples:
                 raise MediaRejected(Reason.TOO_LONG, f"longer than {self._limits.max_duration_s:g} s", self.findings)
@@ -120,21 +105,18 @@ class AudioReader:
         self._complete = True
         self._reject_if_unusable()
 
-    def _blocks(self) -> Iterator[np.ndarray]:
-        for packet in self._packets:
-            yield from self._mono.feed(packet)
-        yield from self._mono.finish()
-
     @property
     def findings(self) -> AudioFindings:
         """The findings so far; complete after the last block."""
-        damage = [track.damage for track in self._tracks.values()]
+        sections = self._sections.damage or [(0.0, self._sections.first.damage)]
+        damage, mono = joined(sections), self._sections.first.mono
         findings = AudioFindings(
             complete=self._complete,
             cut_short=self._declared_bytes > self._n_bytes,
             sample_rate_hz=self.sample_rate_hz,
             n_samples=self._meter.n_samples,
-            header_duration_s=self.probe.header_duration_of(self.choice.tracks[0]),
+            header_duration_s=self.probe.header_duration_of(self.choice.tracks[0]) if len(sections) == 1 else None,
+            header_excludes_lead=self.probe.container in TRACK_DURATIONS,
             starts_at_s=round(min(d.starts_at_s for d in damage), 6),
             packets=sum(d.packets for d in damage),
             packets_failed=sum(d.packets_failed for d in damage),
@@ -143,28 +125,29 @@ class AudioReader:
             lost_s=round(max(d.lost_s for d in damage), 6),
             lost=tuple((round(a, 3), round(b, 3)) for a, b in max(damage, key=lambda d: d.lost_s).lost),
             clock_resets=max(d.clock_resets for d in damage),
-            read_errors=self._packets.read_errors,
+            read_errors=self._sections.read_errors,
             source_rates_hz=tuple(dict.fromkeys(rate for d in damage for rate in d.rates_hz)),
             source_channels=tuple(dict.fromkeys(n for d in damage for n in d.n_channels)),
             loudness=Loudness(
                 rms_dbfs=self._meter.rms_dbfs,
                 gated_dbfs=self._meter.gated_dbfs,
                 peak_dbfs=self._meter.peak_dbfs,
-                channels=self._mono.levels,
-                cancelling_s=round(self._mono.cancelling_s, 3),
+                channels=mono.levels,
+                cancelling_s=round(mono.cancelling_s, 3),
             ),
         )
-        findings = findings.model_copy(update={"missing_s": self._missing_s(findings)})
-        return findings.model_copy(update={"warnings": find_warnings(findings)})
+        missing_s = self._missing_s(findings, all(d.ends_in_failure for d in damage))
+        findings = findings.model_copy(update={"missing_s": missing_s})
+        return findings.model_copy(update={"warnings": find_warnings(findings, passed_over=self.choice.because)})
 
-    def _missing_s(self, findings: AudioFindings) -> float:
+    def _missing_s(self, findings: AudioFindings, ends_in_failure: bool) -> float:
         """Duration missing at the end of a truncated file; 0 if it is not truncated.
 
         A file is truncated if it is shorter in bytes than declared, or if it ends inside a packet before its header's
         duration. That duration alone proves nothing; one beyond `max_duration_s` is ignored.
         """
         missing_s = 0.0
-        if findings.complete and (findings.cut_short or all(t.damage.ends_in_failure for t in self._tracks.values())):
+        if findings.complete and (findings.cut_short or ends_in_failure):
             by_bytes_s = findings.duration_s * (self._declared_bytes / self._n_bytes - 1) if findings.cut_short else 0.0
             missing_s = max(findings.header_mismatch_s or by_bytes_s, 0.0)
         return round(missing_s, 6) if findings.duration_s + missing_s <= self._limits.max_duration_s else 0.0

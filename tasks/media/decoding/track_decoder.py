@@ -82,15 +82,23 @@ class TrackDecoder:
     """Decodes one track, packet by packet."""
 
     def __init__(
-        self, stream: AudioStream, *, origin_s: float, is_raw: bool, max_gap_s: float, max_lead_s: float
+        self,
+        stream: AudioStream,
+        *,
+        origin_s: float,
+        is_raw: bool,
+        max_gap_s: float,
+        max_lead_s: float,
+        goes_on: bool = False,
     ) -> None:
         """`origin_s`: the medium's time 0 on the container's clock. `is_raw`: timestamps are counted, not stored, so
-        they do not reveal gaps. `max_lead_s`: how long after the medium the track may start.
+        they do not reveal gaps. `max_lead_s`: how long after the medium the track may start. `goes_on`: it continues
+        another track, so that a late start is a gap.
 
         Raises `MediaRejected(unsupported_codec)` if the decoder rejects the stream.
         """
         self.damage = DamageCount()
-        self._is_raw, self._max_gap_s, self._max_lead_s = is_raw, max_gap_s, max_lead_s
+        self._is_raw, self._max_gap_s, self._max_lead_s, self._goes_on = is_raw, max_gap_s, max_lead_s, goes_on
         self._context = stream.codec_context
         self._tick_s = float(stream.time_base) if stream.time_base else 0.0
         self._origin_s = origin_s
@@ -209,12 +217,15 @@ class TrackDecoder:
             return
         missing_s = self._missing_s(pts)
         if missing_s > 0:
-            self.damage.gaps += 1
-            self.damage.lost_s += missing_s
             self._complete_block(blocks)
-            self.damage.note_loss(self._good_s + self._silence_s, missing_s)
+            self._note_gap(missing_s)
             self._insert_silence(missing_s, blocks)
         self._failed_s = 0.0
+
+    def _note_gap(self, length_s: float) -> None:
+        self.damage.gaps += 1
+        self.damage.lost_s += length_s
+        self.damage.note_loss(self._good_s + self._silence_s, length_s)
 
     def _begin(self, pts: int | None, blocks: list[NativeBlock]) -> None:
         """Handle the first frame. A track that starts after the programme is preceded by silence."""
@@ -224,9 +235,12 @@ class TrackDecoder:
         self._failed_s = 0.0
         lead_s = pts * self._tick_s - self._origin_s if pts is not None else 0.0
         if GAP_S < lead_s <= self._max_lead_s:
-            self.damage.starts_at_s = lead_s
+            if self._goes_on:
+                self._note_gap(lead_s)
+            else:
+                self.damage.starts_at_s = lead_s
             self._insert_silence(lead_s, blocks)
-        elif lead_s > self._max_lead_s:
+        elif lead_s > self._max_lead_s or (self._goes_on and lead_s < -CLOCK_RESET_S):
             self.damage.clock_resets += 1
         self._anchor(pts)
 

@@ -41,6 +41,15 @@ _LATIN_ACCENTS = {
     "\u0328": (0xCE, "AEIUaeiu"),
     "\u030c": (0xCF, "CDELNRSTZcdelnrstz"),
 }
+_LATIN_DECODED = {code[0]: character for character, code in _LATIN_SINGLE.items() if character not in "ĐΩμ"} | {
+    0xA0: "\u00a0",
+    0xA6: "#",
+    0xE0: "Ω",
+    0xFF: "",  # soft hyphen
+}
+_LATIN_ACCENT_CODES = {code: accent for accent, (code, _) in _LATIN_ACCENTS.items()} | {
+    0xC9: "\u0308"  # T.61 tells umlaut and diaeresis apart
+}
 # Replacements without loss of meaning. Before Unicode had Romanian's comma below, it was written as a cedilla.
 _REWRITTEN = {
     "…": "...",
@@ -77,6 +86,36 @@ def encode(text: str, table: str) -> tuple[list[bytes], int]:
     cells = [represent(character, table) for character in unicodedata.normalize("NFC", text)]
     codes = [_exact(part, table) or b"?" for parts, _ in cells for part in parts]
     return codes, sum(is_lost for _, is_lost in cells)
+
+
+def decode(data: bytes, table: str) -> tuple[str, int]:
+    """Return the text of codes without control codes, and the number of codes that the table does not have."""
+    if table != LATIN:
+        text = data.decode(_ISO_8859[table], "replace")
+        return text.replace("\xad", "").replace("\ufffd", ""), text.count("\ufffd")
+    characters: list[str] = []
+    n_undefined, accent = 0, ""
+    for code in data:
+        if code in _LATIN_ACCENT_CODES:
+            n_undefined += bool(accent)
+            accent = _LATIN_ACCENT_CODES[code]
+            continue
+        character = chr(code) if code < 0x7F else _LATIN_DECODED.get(code)
+        n_undefined += character is None
+        if accent:
+            # A cedilla stands under g only in capitals: the accent of the small letter is above it.
+            combined = "ģ" if (character, accent) == ("g", "\u0301") else _composed(character or "", accent)
+            n_undefined += len(combined) != 1
+            character, accent = combined[:1], ""
+        characters.append(character or "")
+    return "".join(characters), n_undefined + bool(accent)
+
+
+def _composed(letter: str, accent: str) -> str:
+    """The accented letter; the letter and a mark if Unicode has no such letter."""
+    if letter == " ":
+        return letter  # the accent alone
+    return unicodedata.normalize("NFC", letter + accent) if letter else ""
 
 
 def transliterate(text: str, table: str) -> str:

@@ -24,3 +24,8 @@ def language_code(language: str) -> str:
     """Return two hexadecimal digits. Bokmål and Nynorsk share a code."""
     primary = primary_language(language)
     return _CODES.get("no" if primary in ("nb", "nn") else primary, _UNKNOWN)
+
+
+def language_of(code: str) -> str:
+    """Return the ISO 639 code of two hexadecimal digits; empty if it stands for none."""
+    return next((language for language, known in _CODES.items() if known == code.strip().upper()), "")

@@ -57,11 +57,12 @@ def encode(
     tags: dict[str, str] | None = None,
     video: bool = False,
     frame_rate: Fraction = Fraction(25),
+    options: dict[str, str] | None = None,
 ) -> bytes:
-    """Encode these tracks; with `video`, also a small black picture at 25 frames a second."""
+    """Encode these tracks; with `video`, also a small black picture at 25 frames a second. `options`: the muxer's."""
     tracks = [tracks] if isinstance(tracks, Track) else list(tracks)
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
+    with av.open(buffer, "w", format=container, options=options or {}) as output:
         output.metadata.update(tags or {})
         picture = _add_video(output, container, tags or {}, frame_rate) if video else None
         streams = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import storage
-from tasks.night.inbox import list_inbox, make_arrival, programme_name, wait_for_uploads
+from tasks.night.inbox import list_announced, list_inbox, make_arrival, programme_name, wait_for_uploads
 
 
 def names(found) -> list[str]:
@@ -66,6 +67,22 @@ def test_a_list_of_words_belongs_to_the_media_with_its_name(storage_root: str) -
     listing = list_inbox(inbox)
     (news,) = [found for found in listing.media if found.uri.endswith("/news.mp4")]
     assert make_arrival(news, inbox, listing.vocabulary_of(news)).id != arrivals["news.mp4"].id
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_a_list_of_words_is_found_in_either_form_of_its_letters(storage_root: str, forms: tuple[str, str]) -> None:
+    inbox = storage.join(storage_root, "inbox")
+    media, words = (unicodedata.normalize(form, "Günün Özeti") for form in forms)
+    paths = [
+        storage.join(inbox, storage.quoted_name(name, inbox)) for name in (f"{media}.MP4", f"{words}.vocabulary.txt")
+    ]
+    for path in paths:
+        storage.write(path, b"x")
+    for listing in (list_inbox(inbox), list_announced(paths, inbox)):
+        (found,) = listing.media
+        vocabulary = listing.vocabulary_of(found)
+        assert vocabulary is not None
+        assert vocabulary.uri == paths[1]
 
 
 @pytest.mark.parametrize(

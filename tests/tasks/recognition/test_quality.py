@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.recognition.engine import RecognisedWord, Recognition
-from tasks.recognition.quality import QualityFlag, longest_repeat, quality_flags
+from tasks.recognition.quality import QualityFlag, QualityGate, has_loop, longest_repeat, quality_flags
 from tasks.recognition.retry import join_halves, split_at_quietest
 from tasks.transcripts.document import WordTiming
 
@@ -53,6 +54,46 @@ def test_repeats_are_counted() -> None:
     assert longest_repeat(["so", "far", "so", "far", "so"]) == 2
     assert longest_repeat(["one", "two", "three", "four"] * 3) == 3
     assert longest_repeat(["4", "4", "4", "4", "4", "4"]) == 1
+
+
+REAL = "Good evening and welcome to the programme, tonight we hear from the ministers."
+WORDS = [f"{a}{b}" for a in "bdfg" for b in ("a", "e", "i", "o")]
+
+
+@pytest.mark.parametrize("n_words", range(1, 17))
+def test_a_phrase_of_any_length_behind_real_words_is_a_loop(n_words: int) -> None:
+    phrase = WORDS[:n_words]
+    n = 5 if n_words <= 4 else 4
+    assert has_loop([*REAL.split(), *phrase * n], QualityGate())
+    assert has_loop([*REAL.split(), *phrase * n, *phrase[: n_words // 2]], QualityGate())
+    assert has_loop([*REAL.split(), *phrase * n, *REAL.split()], QualityGate())
+    assert not has_loop([*REAL.split(), *phrase * 2], QualityGate())
+
+
+def test_a_long_phrase_three_times_until_the_end_is_a_loop() -> None:
+    loop = ["It's", "not", "a", "good", "idea", "to", "do", "that."]
+    assert has_loop([*REAL.split(), *loop * 3], QualityGate())
+    assert not has_loop([*loop * 3, *REAL.split()], QualityGate())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes we can! Yes we can! Yes we can!",
+        "We want our jobs back now! We want our jobs back now!",
+        "We shall fight on the beaches, we shall fight on the landing grounds, we shall fight in the fields and in the "
+        "streets, we shall fight in the hills; we shall never surrender.",
+        "Every day we fight, every day we win, every day we hope, every day we go home.",
+        "The number is 0 8 0 0 5 5 5 5 5 5 5 5 5 5.",
+        "Location, location, location, location.",
+    ],
+)
+def test_rhetoric_is_no_loop(text: str) -> None:
+    assert not has_loop([*REAL.split(), *text.split()], QualityGate())
+
+
+def test_numbers_in_a_phrase_do_not_hide_a_loop() -> None:
+    assert has_loop(["I", "have", "5", "dogs", "and", "3", "cats"] * 4, QualityGate())
 
 
 @given(st.integers(0, 20_000))

@@ -16,6 +16,7 @@ import pytest
 from tasks import storage
 from tasks.contract import ItemOutcome, Outcome, Reason
 from tasks.step import load_result, output_uri
+from tests.tasks.corpus.captions.making import EDM, ROW_14, ROW_15, StlFile, pop_on, scc
 from tests.tasks.corpus.conftest import Pipeline, sound
 
 FIRST, SECOND = (900, 4100, "good evening."), (5900, 9100, "here is the news.")
@@ -26,6 +27,14 @@ VTT = "WEBVTT\n\n" + SRT.replace(",", ".")
 TTML = (
     '<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body><div>'
     '<p begin="1s" end="4s">Good evening.</p><p begin="6s" end="9s">Here is the news.</p></div></body></tt>'
+)
+STL = StlFile(start="10000000")
+STL.add((36_001, 0), (36_004, 0), b"Good evening.").add((36_006, 0), (36_009, 0), b"Here is the news.")
+SCC = scc(
+    ("00:00:00:17", pop_on((ROW_14, "Good evening."))),  # its 14th pair shows it, in frame 30 of 29.97 a second
+    ("00:00:04:00", EDM),
+    ("00:00:05:13", pop_on((ROW_14, "Here is"), (ROW_15, "the news."))),
+    ("00:00:09:00", EDM),
 )
 NEMO = [
     {"audio_filepath": "show.wav", "offset": 1.0, "duration": 3.0, "text": "Good evening."},
@@ -143,6 +152,36 @@ TABLE: dict[str, tuple[str, bytes, tuple[list[tuple[int, int, str]], set[Reason]
         ([FIRST], {Reason.LANGUAGE}, None),
     ),
     "ttml in no language": ("show.ttml", TTML.replace("<tt ", '<tt xml:lang="und" ').encode(), GOOD),
+    "ttml that reveals its words": (
+        "show.ttml",
+        TTML.replace("Good evening.", 'Good <span begin="0.5s">eve</span><span begin="0.9s">ning.</span>').encode(),
+        GOOD,
+    ),
+    "ttml with an unusable cue between two": (
+        "show.ttml",
+        (
+            TTML.replace('end="4s"', 'end="3s"').replace('begin="6s"', 'begin="3.7s"')
+            .replace('<p begin="3.7s"', '<p begin="3.5s" end="3.5s">Lost.</p><p begin="3.7s"')
+        ).encode(),
+        ([(900, 3100, "good evening."), (3600, 9100, "here is the news.")], set(), Reason.TRANSCRIPT_UNREADABLE),
+    ),
+    "ttml without ends": (
+        "show.itt",
+        TTML.replace(' end="4s"', "").encode(),
+        ([(900, 9100, "good evening. here is the news.")], set(), None),
+    ),
+    "ttml in xml": ("show.xml", TTML.encode(), GOOD),
+    "stl": ("show.stl", STL.data(), GOOD),
+    "stl with an unusable subtitle": (
+        "show.stl",
+        StlFile()
+        .add((1, 0), (4, 0), b"Good evening.")
+        .add((4, 5), (4, 5), b"Lost.")
+        .add((4, 10), (9, 0), b"Here is the news.")
+        .data(),
+        ([(900, 4100, "good evening."), (4300, 9100, SECOND[2])], set(), Reason.TRANSCRIPT_UNREADABLE),
+    ),
+    "scc": ("show.scc", SCC.encode(), ([(901, 4104, FIRST[2]), (5906, 9109, SECOND[2])], set(), None)),
     "dfxp past the end": (
         "show.dfxp",
         TTML.replace("</div>", '<p begin="90s" end="91s">After the end.</p></div>').encode(),

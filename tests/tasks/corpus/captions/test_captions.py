@@ -76,15 +76,15 @@ def test_webvtt_with_notes_styles_voices_and_karaoke_times() -> None:
 
 
 def test_ttml_with_offsets_ticks_frames_spans_and_agents() -> None:
-    cues, problems = parse_ttml(TTML)
-    assert times(cues) == [
+    parsed = parse_ttml(TTML)
+    assert times(parsed.cues) == [
         (11.0, 12.5, "Good\nevening.", "Huw"),
         (13.5, 14.5, "Here is the news.", ""),
         (15.2, 16.0, "Frames.", ""),
         (17.0, 18.0, "One.", ""),
         (18.0, 19.0, "Two.", ""),
     ]
-    assert problems == []
+    assert parsed.problems == []
 
 
 def test_ebu_tt_counts_from_the_start_of_the_programme() -> None:
@@ -94,19 +94,17 @@ def test_ebu_tt_counts_from_the_start_of_the_programme() -> None:
         <ebuttm:documentStartOfProgramme>10:00:00:00</ebuttm:documentStartOfProgramme>
       </ebuttm:documentMetadata></metadata></head>
       <body><div><p begin="10:00:02:00" end="10:00:03:12">Hello.</p></div></body></tt>"""
-    cues, _ = parse_ttml(document)
-    assert times(cues) == [(2.0, 3.48, "Hello.", "")]
+    assert times(parse_ttml(document).cues) == [(2.0, 3.48, "Hello.", "")]
     media_time = document.replace(b'"smpte"', b'"media"')
-    assert times(parse_ttml(media_time)[0]) == [(2.0, 3.48, "Hello.", "")]
+    assert times(parse_ttml(media_time).cues) == [(2.0, 3.48, "Hello.", "")]
     from_zero = media_time.replace(b'"10:00:0', b'"00:00:0')
-    assert times(parse_ttml(from_zero)[0]) == [(2.0, 3.48, "Hello.", "")]
+    assert times(parse_ttml(from_zero).cues) == [(2.0, 3.48, "Hello.", "")]
 
 
 def test_ttml_resolves_no_external_entities() -> None:
     document = b"""<!DOCTYPE tt [<!ENTITY secret SYSTEM "file:///etc/hostname">]>
       <tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="1s" end="2s">x &secret; y</p></div></body></tt>"""
-    cues, _ = parse_ttml(document)
-    assert times(cues) == [(1.0, 2.0, "x y", "")]
+    assert times(parse_ttml(document).cues) == [(1.0, 2.0, "x y", "")]
 
 
 @given(
@@ -219,7 +217,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_any_bytes_are_ttml_or_refused(data: bytes) -> None:
     for document in (data, TTML[: len(data) * 5], TTML.replace(b"1", data[:3])):
         try:
-            cues, _ = parse_ttml(document)
+            cues = parse_ttml(document).cues
         except TranscriptError:
             continue
         assert all(cue.end_s is not None and cue.start_s < cue.end_s for cue in cues)
@@ -237,6 +235,18 @@ def test_lines_spoken_twice_are_kept_twice() -> None:
     texts = ["Yes.", "Yes.", "And now", "the weather", "from the north", "to the south"]
     cues = [Supervision(start_s=n, end_s=n + 1.0, text=text) for n, text in enumerate(texts)]
     assert unroll(cues) == cues
+
+
+def test_the_same_words_in_another_language_are_no_repetition() -> None:
+    lines = ["one two", "three four", "five six", "seven eight", "nine ten", "eleven"]
+    live = [
+        Supervision(start_s=n, end_s=n + 1.0, text=f"{a}\n{b}") for n, (a, b) in enumerate(itertools.pairwise(lines))
+    ]
+    cues = [
+        Supervision(start_s=5.0, end_s=6.0, text="No.", language="es"),
+        Supervision(start_s=6.0, end_s=7.0, text="No.", language="en"),
+    ]
+    assert unroll([*live, *cues])[-2:] == cues
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,34 @@ def test_extensions(path: str, stem: str, extension: str) -> None:
         ("a/news.en-GB", ("a/news.en-GB", "a/news")),
         ("a/news.de", ("a/news.de",)),
         ("a/news.mp4", ("a/news.mp4", "a/news")),
+        ("a/news.eng", ("a/news.eng", "a/news")),
+        ("a/news.English", ("a/news.English", "a/news")),
+        ("a/news.en.SDH", ("a/news.en.SDH", "a/news.en", "a/news")),
+        ("a/news.eng.cc", ("a/news.eng.cc", "a/news.eng", "a/news")),
+        ("a/news.cc.en_US", ("a/news.cc.en_US", "a/news.cc", "a/news")),
+        ("a/news.en.hi", ("a/news.en.hi", "a/news")),
+        ("a/news.hi", ("a/news.hi",)),  # Hindi
+        ("a/news.sdh", ("a/news.sdh", "a/news")),
+        ("a/news.mp4.en", ("a/news.mp4.en", "a/news.mp4", "a/news")),
+        ("a/news.en.forced", ("a/news.en.forced",)),
+        ("a/news.forced.en", ("a/news.forced.en", "a/news.forced")),
+        ("a/news.en-forced", ("a/news.en-forced",)),
+        ("a/news.en.commentary", ("a/news.en.commentary",)),
+        ("a/news.ger", ("a/news.ger",)),
+        ("a/news.de.en", ("a/news.de.en", "a/news.de")),
+        ("a.en/news", ("a.en/news",)),
+        ("en", ("en",)),
     ],
 )
 def test_media_stems_of_a_transcript(stem: str, stems: tuple[str, ...]) -> None:
     assert stems_of_transcript(stem, "en") == stems
+
+
+@pytest.mark.parametrize(
+    ("language", "tag"), [("de-AT", "ger"), ("de", "deu"), ("fr", "fre"), ("fr", "fra"), ("hi", "hi")]
+)
+def test_languages_have_several_tags(language: str, tag: str) -> None:
+    assert stems_of_transcript(f"news.{tag}", language)[-1] == "news"
 
 
 def test_a_plain_path_is_its_own_id() -> None:

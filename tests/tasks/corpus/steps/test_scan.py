@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import boto3
@@ -43,6 +44,54 @@ def test_pairs_media_with_the_best_transcript_of_their_name(pipeline) -> None:
     found = {name: p.transcript.removeprefix(pipeline.media + "/") for name, p in programmes(scan).items()}
     assert found == {"a.one": "a/one.srt", "b.one": "b/one.en.vtt", "two": "two.mxf.ttml"}
     assert scan.counts["other_objects"] == 2
+
+
+TTML = b'<?xml version="1.0"?><tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>'
+
+
+def test_captions_are_found_by_names_as_people_read_them(pipeline) -> None:
+    put(pipeline, "a.mp4", "a.eng.SRT", "b.mp4", "b.en.sdh.srt", "c.mp4", "c.en.forced.srt", "c.ger.srt", "d.mp4")
+    put(pipeline, "d.en.srt", "d.en.cc.srt", "e.mp4", "e.hi.srt")
+    found = programmes(pipeline.scan())
+    assert {name: storage.name_of(p.transcript) for name, p in found.items()} == {
+        "a": "a.eng.SRT",
+        "b": "b.en.sdh.srt",
+        "d": "d.en.srt",
+    }
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_letters_may_be_composed_or_not(pipeline, forms: tuple[str, str]) -> None:
+    media, captions, manifest = (unicodedata.normalize(form, "Günün Özeti") for form in (*forms, forms[1]))
+    for name in (f"{media}.mp4", f"{captions}.en.srt", f"x/{media}.wav"):
+        put(pipeline, storage.quoted_name(name, pipeline.media))
+    entry = {"audio_filepath": f"x/{manifest}.wav", "offset": 1.0, "duration": 2.0, "text": "hello"}
+    storage.write(storage.join(pipeline.media, "all.jsonl"), json.dumps(entry).encode())
+    found = programmes(pipeline.scan())
+    assert len(found) == 2
+    transcripts = {storage.name_of(programme.transcript) for programme in found.values()}
+    assert transcripts == {f"{captions}.en.srt", "all.jsonl"}
+
+
+def test_xml_is_a_transcript_only_if_it_is_ttml(pipeline) -> None:
+    """Production systems write metadata as .xml: it is passed over, and told where nothing better hides it."""
+    put(pipeline, "a.mxf", "b.mxf", "b.txt", "c.mxf", "c.srt", "d.mxf", "e.mxf", "lonely.xml")
+    put(pipeline, "a.xml", "d.en.xml", data=TTML)
+    put(pipeline, "b.xml", "c.xml", "d.xml", data=b"<programme><title>News</title></programme>")
+    put(pipeline, "e.xml", data=b"no XML")
+    scan = pipeline.scan()
+    found = {name: p.transcript.removeprefix(pipeline.media + "/") for name, p in programmes(scan).items()}
+    assert found == {"a": "a.xml", "b": "b.txt", "c": "c.srt", "d": "d.en.xml"}
+    passed_over = [storage.join(pipeline.media, f"{name}.xml") for name in "bde"]
+    assert outcomes(scan) == {"e": Reason.NO_TRANSCRIPT} | dict.fromkeys(passed_over, Reason.NO_TRANSCRIPT)
+    assert any("3 .xml files beside media are not TTML" in warning for warning in scan.warnings)
+    assert scan.counts["manifest_problems"] == 0
+
+
+def test_times_of_the_medium_are_preferred_to_time_code(pipeline) -> None:
+    put(pipeline, "one.mxf", "one.scc", "one.stl", "one.srt", "two.mxf", "two.scc", "two.stl", "three.mxf", "three.itt")
+    found = {name: p.transcript.rpartition(".")[2] for name, p in programmes(pipeline.scan()).items()}
+    assert found == {"one": "srt", "two": "stl", "three": "itt"}
 
 
 def test_captions_are_preferred_to_a_synopsis(folder) -> None:

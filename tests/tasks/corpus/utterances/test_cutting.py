@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contract import Reason
+from tasks.corpus.captions.problems import TranscriptProblem
 from tasks.corpus.records import Supervision
 from tasks.corpus.utterances.cutting import PAD_MS, CutRules, CutUtterance, covered_ms, cut, pad
 from tasks.corpus.utterances.text import normaliser_for
@@ -66,6 +67,48 @@ def test_neighbours_of_a_dropped_caption_are_not_joined() -> None:
     kept, dropped = cut([cue(0, 2), cue(2, 2.5, "in 1987"), cue(2.5, 5)], RULES, join=True)
     assert spans(kept) == [(0, 2100), (2400, 5100)]
     assert [d.reason for d in dropped] == [Reason.ALPHABET]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        TranscriptProblem(6, "no length", start_s=2.7, end_s=2.7, after_s=1.0),
+        TranscriptProblem(6, "times in the wrong order", start_s=3.2, end_s=2.7),
+        TranscriptProblem(6, "a wrong minute", start_s=62.7, end_s=3.2, after_s=1.0),
+        TranscriptProblem(6, "no times", after_s=1.0),
+        TranscriptProblem(6, "no begin", end_s=3.2),
+    ],
+)
+def test_neighbours_of_words_that_no_caption_holds_are_not_joined(problem: TranscriptProblem) -> None:
+    kept, _ = cut([cue(1, 2.6), cue(3.3, 5.4), cue(5.5, 7)], RULES, join=True, problems=[problem])
+    assert spans(kept) == [(900, 2700), (3200, 7100)]
+
+
+def test_words_at_the_begin_of_a_caption_part_it_on_both_sides() -> None:
+    """They were said before it or behind it."""
+    problem = TranscriptProblem(6, "no length", start_s=3.3, end_s=3.3)
+    kept, _ = cut([cue(1, 2.6), cue(3.3, 5.4), cue(5.4, 7)], RULES, join=True, problems=[problem])
+    assert spans(kept) == [(900, 2700), (3200, 5400), (5400, 7100)]
+
+
+def test_a_problem_elsewhere_parts_no_captions() -> None:
+    problems = [TranscriptProblem(1, "first", start_s=0.5), TranscriptProblem(9, "last", after_s=3.3)]
+    kept, _ = cut([cue(1, 2.6), cue(3.3, 5.4)], RULES, join=True, problems=problems)
+    assert spans(kept) == [(900, 5500)]
+
+
+def test_a_caption_that_lacks_words_of_its_time_is_dropped() -> None:
+    inside = TranscriptProblem(6, "no length", start_s=2.7, end_s=2.7, after_s=1.0)
+    kept, dropped = cut([cue(1, 4), cue(4.1, 6)], RULES, join=True, problems=[inside])
+    assert spans(kept) == [(4000, 6100)]
+    assert [(d.reason, "line 6" in d.detail) for d in dropped] == [(Reason.OVERLAP, True)]
+
+
+def test_a_song_over_several_captions_is_dropped_whole() -> None:
+    texts = ["♪ I walk along", "and the river runs", "and never stops ♪", "good evening"]
+    kept, dropped = cut([cue(n * 3, n * 3 + 2.8, text) for n, text in enumerate(texts)], RULES, join=True)
+    assert [u.text for u in kept] == ["good evening"]
+    assert [d.reason for d in dropped] == [Reason.TRANSCRIPT_EMPTY] * 3
 
 
 @pytest.mark.parametrize(

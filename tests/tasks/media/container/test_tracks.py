@@ -3,8 +3,16 @@ from __future__ import annotations
 import pytest
 
 from tasks.contract import Reason
+from tasks.media.container.channel_labels import order_in_title
 from tasks.media.container.probe import MediaProbe, TrackInfo
-from tasks.media.container.tracks import ChoiceReason, TrackPolicy, choose_tracks, is_audio_description
+from tasks.media.container.tracks import (
+    ChoiceReason,
+    Lane,
+    TrackPolicy,
+    choose_tracks,
+    is_audio_description,
+    other_lanes,
+)
 from tasks.media.findings import MediaRejected
 from tasks.media.languages import language_tag, same_language
 
@@ -86,6 +94,103 @@ def test_choice(tracks: list[TrackInfo], policy: dict, chosen: tuple[int, ...], 
 )
 def test_grouping_of_mono_tracks(container: str, tracks: list[TrackInfo], policy: dict, chosen: tuple):
     assert choose_tracks(probe(*tracks, container=container), TrackPolicy(**policy)).tracks == chosen
+
+
+def labelled(*names: str, **changes) -> list[TrackInfo]:
+    """Mono tracks labelled by their headers."""
+    return [mono(**changes).model_copy(update={"channel_names": (name,) if name else ()}) for name in names]
+
+
+def titled(*titles: str, **changes) -> list[TrackInfo]:
+    return [mono(title=title, **changes) for title in titles]
+
+
+SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR")
+
+
+@pytest.mark.parametrize(
+    ("container", "tracks", "chosen"),
+    [
+        ("mov", labelled(*SURROUND), (2,)),
+        ("mxf", labelled("FL", "FC", "FR", "SL", "SR", "LFE"), (1,)),  # film order
+        ("mxf", labelled("FL", "FR", "FC", "LFE", "SL", "SR", "DL", "DR"), (2,)),
+        ("mov", labelled("DL", "DR", *SURROUND), (4,)),  # the stereo mix first
+        ("mov", labelled(*SURROUND, language="ger") + labelled(*SURROUND, language="eng"), (2,)),
+        ("mov", labelled(*SURROUND, *SURROUND), (2,)),
+        ("mov", labelled("FL", "FR", "FC"), (2,)),
+        ("mov", labelled("FL", "FR", "FC", "FC"), (0, 1)),  # a stereo pair and two tracks without labels
+        ("mov", labelled("FL", "FR", *SURROUND), (0, 1)),  # the stereo mix has the dialogue too
+        ("mov", labelled("FL", "FR"), (0, 1)),
+        ("mov", labelled("FL", "FR", "BL", "BR"), (0, 1)),
+        ("mxf", labelled(*[""] * 8), (0, 1)),
+        ("mxf", titled("L", "R", "C", "LFE", "Ls", "Rs"), (2,)),
+        ("mxf", titled("Ch 1 (Left)", "Ch 2 (Right)", "Ch 3 (Centre)", "Ch 4 (LFE)", "Ls", "Rs"), (2,)),
+        ("mxf", titled("L", "C", "R", "Ls", "Rs", "LFE"), (1,)),
+        ("mxf", titled("Front Left", "Front Right", "Front Center", "Low Frequency Effects"), (2,)),
+        ("matroska", titled("Left", "Right", "Center", "LFE", "Left surround", "Right surround"), (2,)),
+        ("mxf", titled("Track 1", "Track 2", "Track 3", "Track 4"), (0, 1)),
+        ("mxf", titled("Main L", "Main R", "M&E L", "M&E R"), (0, 1)),
+    ],
+)
+def test_the_centre_of_labelled_mono_tracks(container: str, tracks: list[TrackInfo], chosen: tuple[int, ...]):
+    assert choose_tracks(probe(*tracks, container=container), TrackPolicy()).tracks == chosen
+
+
+def test_the_language_comes_before_the_centre():
+    tracks = [*labelled(*SURROUND, language="ger"), *labelled(*SURROUND, language="eng")]
+    choice = choose_tracks(probe(*tracks), TrackPolicy(languages=("en",)))
+    assert (choice.tracks, choice.reason) == ((8,), ChoiceReason.CENTRE)
+    assert choose_tracks(probe(*tracks), TrackPolicy(channel=0)).tracks == (0,)
+
+
+@pytest.mark.parametrize(
+    ("title", "n_channels", "names"),
+    [
+        ("5.1 (L R C LFE Ls Rs)", 6, ("FL", "FR", "FC", "LFE", "SL", "SR")),
+        ("L,C,R,Ls,Rs,LFE", 6, ("FL", "FC", "FR", "SL", "SR", "LFE")),
+        ("L R C LFE Ls Rs", 8, ()),
+        ("Surround", 6, ()),
+        ("", 6, ()),
+        ("L R", 2, ()),
+    ],
+)
+def test_the_order_of_channels_in_a_title(title: str, n_channels: int, names: tuple[str, ...]):
+    assert order_in_title(title, n_channels) == names
+
+
+@pytest.mark.parametrize(
+    ("tracks", "policy", "lanes"),
+    [
+        ([mono(), mono(), mono(), mono()], {}, [(0, 0), (1, 0), (2, 0), (3, 0)]),
+        ([mono()], {}, []),
+        ([track()], {}, [(0, 0), (0, 1)]),
+        ([GERMAN, ENGLISH], {"languages": ("en",)}, [(1, 0), (1, 1)]),  # never another language than that asked for
+        ([track(), ENGLISH], {"languages": ("en",)}, [(1, 0), (1, 1), (0, 0), (0, 1)]),
+        ([GERMAN, ENGLISH], {}, [(0, 0), (0, 1), (1, 0), (1, 1)]),
+        ([ENGLISH, DESCRIPTION], {}, [(0, 0), (0, 1)]),
+        ([ENGLISH, track(title="M&E")], {}, [(0, 0), (0, 1)]),
+        ([mono(), mono()], {"track": 1}, []),
+        ([mono(), mono()], {"channel": 1}, []),
+        (labelled(*SURROUND), {}, [(0, 0), (1, 0), (3, 0), (4, 0), (5, 0)]),
+        ([mono()] * 40, {}, [(n, 0) for n in range(32)]),
+    ],
+)
+def test_what_else_may_have_the_speech(tracks: list[TrackInfo], policy: dict, lanes: list[tuple[int, int]]):
+    medium = probe(*tracks)
+    choice = choose_tracks(medium, TrackPolicy(**policy))
+    found = other_lanes(medium, TrackPolicy(**policy), choice)
+    assert [(lane.track, lane.channel) for lane in found] == lanes
+
+
+def test_lanes_found_by_listening_are_taken():
+    lanes = (Lane(track=2, channel=0), Lane(track=3, channel=0))
+    choice = choose_tracks(probe(*[mono()] * 4), TrackPolicy(lanes=lanes, because="silence"))
+    assert (choice.tracks, choice.channels, choice.reason) == ((2, 3), (), ChoiceReason.SPEECH)
+    assert choice.because == "silence"
+    pair = tuple(Lane(track=0, channel=channel) for channel in (6, 7))
+    assert choose_tracks(probe(track(n_channels=8)), TrackPolicy(lanes=pair)).channels == (6, 7)
+    with pytest.raises(MediaRejected):
+        choose_tracks(probe(mono()), TrackPolicy(lanes=lanes))
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_stereo_in_a_surround_track():
     np.testing.assert_allclose(mixed, voice(1), atol=1e-6)
 
 
+@pytest.mark.parametrize("names", [(), ("FL", "FC", "FR", "SL", "SR", "LFE")])
+def test_six_channels_are_surround(names: tuple[str, ...]):
+    """Without positions, FFmpeg's default: a WAV without a channel mask, L R C LFE Ls Rs."""
+    centre, low = (1, 5) if names else (2, 3)
+    channels = [voice(seed, level=0.03) for seed in range(1, 7)]
+    channels[centre], channels[low] = voice(0, level=0.1), voice(9, level=0.5)
+    mixed = mix(np.stack(channels), names=names)
+    assert np.corrcoef(mixed, channels[centre])[0, 1] > 0.9
+    assert abs(np.corrcoef(mixed, channels[low])[0, 1]) < 0.02
+
+
 @pytest.mark.parametrize("first", [0, 2, 4])
 def test_channels_without_positions_are_pairs(first: int):
     """Eight channels of a recorder: only the first live pair is used."""
@@ -100,7 +111,12 @@ def test_channels_without_positions_are_pairs(first: int):
 
 def test_one_channel_when_asked():
     block = np.stack([voice(1), voice(2)])
-    np.testing.assert_array_equal(mix(block, channel=1), block[1])
+    np.testing.assert_array_equal(mix(block, channels=(1,)), block[1])
+
+
+def test_some_channels_when_asked():
+    block = np.stack([voice(n) for n in range(8)])
+    np.testing.assert_allclose(mix(block, channels=(6, 7)), (block[6] + block[7]) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])

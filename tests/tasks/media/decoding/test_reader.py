@@ -76,6 +76,34 @@ def test_a_track_that_starts_late_is_preceded_by_silence():
     assert np.abs(samples[: 16_000 * 14 // 10]).max() < 1e-3
 
 
+@pytest.mark.parametrize("starts_at_s", [0.3, 1.96, 30.0])
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [
+        ("mp4", "aac"),
+        ("mov", "pcm_s16le"),
+        ("matroska", "flac"),
+        ("mpegts", "mp2"),
+    ],
+)
+def test_a_late_track_is_no_header_mismatch(container: str, codec: str, starts_at_s: float):
+    """An MP4 whose audio begins with an empty edit gives the duration without it."""
+    late = Track(STEREO, codec, starts_at_s=starts_at_s, bit_rate=128_000)
+    samples, findings = decoded(encode(container, [late], video=True))
+    assert outcome_of("a", findings).outcome is Outcome.DONE
+    assert findings.starts_at_s == pytest.approx(starts_at_s, abs=0.06)
+    assert len(samples) / 16_000 == pytest.approx(3.0 + starts_at_s, abs=0.15)
+
+
+def test_a_late_track_that_is_cut_short_is_missing_its_end():
+    """What is missing is not hidden by the silence before the track."""
+    late = Track(np.stack([marked(12.0)] * 2), "pcm_s16le", starts_at_s=4.0)
+    findings = AudioFindings.model_validate(
+        decoded(encode("mov", [late], video=True))[1].model_dump() | {"n_samples": 12 * 16_000, "warnings": ()}
+    )
+    assert findings.header_mismatch_s == pytest.approx(4.0, abs=0.1)
+
+
 def test_a_track_that_starts_very_late_keeps_its_time():
     """Commentary on the second half: its captions count from the start of the medium."""
     commentary = Track(STEREO, "flac", starts_at_s=2700.0)

@@ -1,0 +1,161 @@
+"""Remove what names a speaker or marks a change of speaker: `ANNA (laughing):`, `>>`, dialogue dashes.
+
+A label is in capitals of any script. A capitalised word is none: "Tomorrow: rain".
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_WORDS = 4
+MIN_INNER_LETTERS = 3  # of a label inside a line
+MAX_READ = 200  # characters behind a label that tell whether the text is in capitals too
+
+_REMARK = r"(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])"
+_LABEL = re.compile(rf"\s*(?:{_REMARK}\s{{0,3}})?([^\W\d_][^:()\[\]\n]{{0,60}}?)\s{{0,3}}({_REMARK}\s{{0,3}})?:(?!//)")
+# Where a label may stand inside a line: behind a sentence or a dash.
+_INNER = re.compile(r"(?:[.?!…][\"”»')\]]?\s{1,3}(?:[-–—]\s?)?|\s[-–—]\s)(?=[^\W\d_])")
+# In roll-up captions a change of speaker, anywhere. `<<` closes quotes of typewriters.
+_CHEVRONS = re.compile(r"(?:>\s?){2,}|<{2,}")
+_CHEVRON_LABEL = re.compile(rf"\s{{0,3}}[^\W\d_][\w .'’-]{{0,40}}(?:{_REMARK}\s{{0,3}})?:")
+_DASH = re.compile(r"\s*[-–—]\s*")
+_NAME_PREFIX = re.compile(r"(?:Mc|Mac|De|Di|Du|La|Le|Van|Von|Fitz)(?=[^\W\d_]{2})")
+_TITLES = frozenset(
+    [
+        "mr.",
+        "mrs.",
+        "ms.",
+        "dr.",
+        "prof.",
+        "mme",
+        "mlle",
+        "m.",
+        "sr.",
+        "sra.",
+        "herr",
+        "frau",
+        "hr.",
+        "fr.",
+        "sig.",
+        "bay",
+        "bayan",
+    ]
+)
+_PARTICLES = frozenset(
+    [
+        "von",
+        "van",
+        "der",
+        "den",
+        "de",
+        "del",
+        "della",
+        "da",
+        "di",
+        "du",
+        "la",
+        "le",
+        "el",
+        "al",
+        "zu",
+        "y",
+        "e",
+        "et",
+        "und",
+        "and",
+        "en",
+        "ve",
+    ]
+)
+_NAME_SIGNS = ".'’-/&#+"
+_ABBREVIATIONS = frozenset(["OK"])  # said, not said by
+
+
+def without_labels(text: str) -> str:
+    """Return the text without dashes, labels and chevrons, line by line."""
+    is_shouted = text.isupper()  # then "THE ANSWER IS:" is not a name
+    return "\n".join(_without_label(line, is_shouted=is_shouted) for line in text.split("\n"))
+
+
+def begins_new_speaker(line: str) -> bool:
+    """Whether a line begins with a dash, chevrons or a label."""
+    if _DASH.match(line) or _CHEVRONS.match(line.lstrip()):
+        return True
+    return ":" in line and _label_end(line, 0, is_shouted=False) is not None
+
+
+def _without_label(line: str, *, is_shouted: bool) -> str:
+    if dash := _DASH.match(line):
+        line = line[dash.end() :]
+    if ":" in line:
+        # First at the start of the line: in "DR. MÜLLER:", no sentence ends before the name.
+        if (end := _label_end(line, 0, is_shouted=is_shouted)) is not None:
+            line = line[end:]
+        line = _without_inner_labels(line, is_shouted=is_shouted)
+    if ">" not in line and "<" not in line:
+        return line
+    parts: list[str] = []
+    at = 0
+    for chevrons in _CHEVRONS.finditer(line):
+        if chevrons.start() < at:
+            continue
+        parts.append(line[at : chevrons.start()])
+        at = chevrons.end()
+        label = _CHEVRON_LABEL.match(line, at) if ">" in chevrons.group() else None
+        if label and label.group().lstrip()[0].isupper():
+            at = label.end()
+    parts.append(line[at:])
+    return " ".join(parts)
+
+
+def _without_inner_labels(line: str, *, is_shouted: bool) -> str:
+    parts: list[str] = []
+    at = 0
+    for boundary in _INNER.finditer(line):
+        if boundary.start() < at:
+            continue
+        end = _label_end(line, boundary.end(), is_shouted=is_shouted)
+        if end is not None and sum(map(str.isalpha, line[boundary.end() : end])) >= MIN_INNER_LETTERS:
+            parts.append(line[at : boundary.end()])
+            at = end
+    return "".join([*parts, line[at:]])
+
+
+def _label_end(line: str, at: int, *, is_shouted: bool) -> int | None:
+    """Where the label at a position ends, None if there is none."""
+    label = _LABEL.match(line, at)
+    if not label:
+        return None
+    if label.group(2):  # only labels have a remark before their colon
+        return label.end() if _is_name(label.group(1)) or _is_capitalised(label.group(1)) else None
+    rest = line[label.end() : label.end() + MAX_READ]
+    is_label = not is_shouted and _is_name(label.group(1)) and (not rest.strip() or _has_lower_case(rest))
+    return label.end() if is_label else None
+
+
+def _is_name(text: str) -> bool:
+    words = text.split()
+    if not 1 <= sum(word.lower() not in _PARTICLES for word in words) <= MAX_WORDS or text in _ABBREVIATIONS:
+        return False
+    if words[0].lower() in _TITLES and not words[0].isupper():
+        words = words[1:]
+    names = [word for word in words if not (word.islower() and word in _PARTICLES)]
+    n_capitals = max((sum(map(str.isupper, name)) for name in names), default=0)
+    return n_capitals > 0 and len(names[0]) > 1 and all(map(_is_in_capitals, names))
+
+
+def _is_capitalised(text: str) -> bool:
+    words = [word for word in text.split() if word not in _PARTICLES]
+    return 0 < len(words) <= MAX_WORDS and all(word[0].isupper() or word[0].isdecimal() for word in words)
+
+
+def _is_in_capitals(word: str) -> bool:
+    word = _NAME_PREFIX.sub("", word)
+    # ß has a capital that is hardly used: GROßMANN.
+    return all(c.isupper() or c == "ß" or c.isdecimal() or c in _NAME_SIGNS for c in word)
+
+
+def _has_lower_case(text: str) -> bool:
+    """Whether a text is written in small letters, not in capitals with an odd ß or McDONALD."""
+    n_lower = sum(c.islower() and c != "ß" for c in text)
+    return n_lower > 0 and 3 * n_lower >= sum(map(str.isupper, text))

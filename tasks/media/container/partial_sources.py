@@ -1,0 +1,92 @@
+"""Sources of a part of a file: a link of a chained Ogg, or a transport stream up to where its sound moves."""
+
+from __future__ import annotations
+
+import os
+
+from tasks.media.container.program_maps import Move, ProgramMapWatch, packet_stride
+from tasks.media.container.source import MediaSource, SeekableFile
+from tasks.media.limits import MediaLimits, Stopwatch
+
+SKIP_BYTES = 1 << 20
+
+
+class Window:
+    """The bytes of `file` from `begin` to `end` as a file of their own, preceded by `prefix`."""
+
+    def __init__(self, file: SeekableFile, begin: int, end: int, prefix: bytes = b"") -> None:
+        self._file, self._begin, self._prefix = file, begin, prefix
+        self._n_bytes = len(prefix) + max(0, end - begin)
+        self._at = 0
+
+    def read(self, n_bytes: int) -> bytes:
+        n_bytes = max(0, min(n_bytes, self._n_bytes - self._at))
+        content = self._prefix[self._at : self._at + n_bytes]
+        if n_bytes > len(content):
+            self._file.seek(self._begin + self._at + len(content) - len(self._prefix))
+            content += bytes(self._file.read(n_bytes - len(content)))
+        self._at += len(content)
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._n_bytes}[whence]
+        if base + offset < 0:
+            raise ValueError("a place before the beginning")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+class TransportSource(MediaSource):
+    """A transport stream that ends where the audio in use moves: see `program_maps`."""
+
+    def __init__(
+        self, file: SeekableFile, limits: MediaLimits, stopwatch: Stopwatch, begin: int = 0, prefix: bytes = b""
+    ) -> None:
+        """From byte `begin` of `file` on, preceded by `prefix`."""
+        self._whole = file
+        window = Window(file, begin, file.seek(0, os.SEEK_END), prefix) if begin else file
+        super().__init__(window, limits, stopwatch)
+        self._offset = begin - len(prefix)  # from places in this source to those in the file
+        place = packet_stride(self.head)
+        self._watch = ProgramMapWatch(*place) if place else None
+        self._move: Move | None = None
+
+    def read(self, n_bytes: int) -> bytes:
+        at = self.tell()
+        data = super().read(n_bytes)
+        if self._watch is None:
+            return data
+        if self._move is None and at <= self._watch.n_read < at + len(data):
+            self._move = self._watch.feed(data[self._watch.n_read - at :])
+            if self._move is not None:
+                self.n_bytes = self._move.begin
+        return data[: max(0, self.n_bytes - at)] if self._move is not None else data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END and self._move is not None:
+            return super().seek(self.n_bytes + offset)
+        return super().seek(offset, whence)
+
+    def use(self, pids: frozenset[int]) -> None:
+        """Watch only these PIDs: the source ends where one of them does."""
+        if self._watch is not None:
+            self._watch.needed = pids
+
+    def next_move(self) -> Move | None:
+        """Where in the file the audio goes on, if it does; once this source is read to its end."""
+        if self._watch is None:
+            return None
+        move = self._move or self._watch.move_at_end()
+        if move is None or move.begin + self._offset >= self._whole.seek(0, os.SEEK_END):
+            return None
+        return Move(move.begin + self._offset, move.prefix, move.except_pids)
+
+    def skip_to_move(self) -> None:
+        """Read on without decoding to where audio begins, in a stream that has none up to there."""
+        while self._watch is not None and self._move is None:
+            self.seek(self._watch.n_read)
+            if not self.read(SKIP_BYTES):
+                return

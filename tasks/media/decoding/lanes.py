@@ -1,0 +1,91 @@
+"""Decode single channels of a medium side by side, to listen to each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from tasks.audio import SAMPLE_RATE_HZ
+from tasks.contract import Reason
+from tasks.media.container.demux import PacketReader
+from tasks.media.container.formats import RAW_FORMATS
+from tasks.media.container.probe import describe
+from tasks.media.container.source import Media, MediaSource, OpenMedia, open_container, open_source
+from tasks.media.container.tracks import Lane
+from tasks.media.decoding.mono import Resampler
+from tasks.media.decoding.track_decoder import NativeBlock, TrackDecoder
+from tasks.media.findings import MediaRejected
+from tasks.media.limits import MediaLimits, Stopwatch
+
+LaneBlock = tuple[int, np.ndarray]
+"""Index among the lanes, and `(n_samples,)` float32."""
+
+
+@contextmanager
+def open_lanes(
+    media: Media, lanes: tuple[Lane, ...], limits: MediaLimits, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> Iterator[Iterator[LaneBlock]]:
+    """Decode the lanes in one pass. A lane whose track cannot be decoded gives nothing.
+
+    Raises `MediaRejected`, on opening and while iterating.
+    """
+    stopwatch = Stopwatch(limits.wall_clock_s)
+    with open_source(media, limits, stopwatch) as source, open_container(source, limits) as opened:
+        yield _blocks(source, opened, lanes, limits, stopwatch, sample_rate_hz)
+
+
+def _blocks(
+    source: MediaSource,
+    opened: OpenMedia,
+    lanes: tuple[Lane, ...],
+    limits: MediaLimits,
+    stopwatch: Stopwatch,
+    sample_rate_hz: int,
+) -> Iterator[LaneBlock]:
+    probe = describe(opened, source)
+    audio = opened.container.streams.audio
+    if any(lane.track >= len(audio) for lane in lanes):
+        raise MediaRejected(Reason.NO_AUDIO_TRACK, f"has only {len(audio)} audio tracks")
+    streams = [audio[number] for number in dict.fromkeys(lane.track for lane in lanes)]
+    tracks: dict[int, _LaneTrack] = {}
+    for stream in streams:
+        try:
+            decoder = TrackDecoder(
+                stream,
+                origin_s=probe.starts_at_s,
+                is_raw=probe.container in RAW_FORMATS,
+                max_gap_s=limits.max_gap_s,
+                max_lead_s=limits.max_duration_s,
+            )
+        except MediaRejected:
+            continue
+        channels = {index: lane.channel for index, lane in enumerate(lanes) if audio[lane.track] is stream}
+        tracks[stream.index] = _LaneTrack(decoder, channels, sample_rate_hz)
+    for packet in PacketReader(opened.container, [s for s in streams if s.index in tracks], source, stopwatch):
+        track = tracks[packet.stream_index]
+        yield from track.split(track.decoder.feed(packet))
+        stopwatch.check()
+    for track in tracks.values():
+        yield from track.split(track.decoder.finish())
+
+
+class _LaneTrack:
+    """The lanes of one track."""
+
+    def __init__(self, decoder: TrackDecoder, channels: dict[int, int], sample_rate_hz: int) -> None:
+        """`channels` by index of lane."""
+        self.decoder, self._channels, self._rate_hz = decoder, channels, sample_rate_hz
+        self._resamplers: dict[int, Resampler] = {}
+        self._source_rate_hz = 0
+
+    def split(self, blocks: list[NativeBlock]) -> Iterator[LaneBlock]:
+        for samples, rate_hz in blocks:  # (n_channels, n_samples)
+            if rate_hz != self._source_rate_hz:
+                self._source_rate_hz = rate_hz
+                self._resamplers = {index: Resampler(rate_hz, self._rate_hz) for index in self._channels}
+            for index, channel in self._channels.items():
+                if channel < len(samples):
+                    finite = np.nan_to_num(samples[channel], nan=0.0, posinf=0.0, neginf=0.0)
+                    yield index, self._resamplers[index].push(np.clip(finite, -1.0, 1.0))
