@@ -1,4 +1,4 @@
-"""What a decode measured about a medium, the warnings that follow, and the item outcome."""
+"""Findings of a decode, the warnings derived from them, and the item outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MediaRejected(Exception):
     """The medium has no usable audio. Retrying helps only if the reason is a transient one."""
 
     def __init__(self, reason: Reason, detail: str, findings: AudioFindings | None = None) -> None:
-        """`findings`: what had been measured by then, if decoding had begun."""
+        """`findings`: those up to the rejection, if decoding had begun."""
         self.reason, self.detail, self.findings = reason, detail, findings
         super().__init__(f"{reason}: {detail}")
 
@@ -105,9 +105,9 @@ class AudioFindings(Frozen):
 
 
 def find_warnings(findings: AudioFindings, *, passed_over: str = "") -> tuple[MediaWarning, ...]:
-    """Warnings for the findings, most serious first. `passed_over`: tracks without speech, and what was taken."""
-    told = (MediaWarning(reason=Reason.NO_SPEECH, detail=passed_over),) if passed_over else ()
-    return (*_warnings(findings), *told)
+    """Return the warnings for the findings, most serious first. `passed_over`: why other tracks were used instead."""
+    track_warning = (MediaWarning(reason=Reason.NO_SPEECH, detail=passed_over),) if passed_over else ()
+    return (*_warnings(findings), *track_warning)
 
 
 def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
@@ -139,7 +139,7 @@ def _warnings(findings: AudioFindings) -> Iterator[MediaWarning]:
 
 
 def outcome_of(item: str, findings: AudioFindings, speech_ms: int | None = None) -> ItemOutcome:
-    """The outcome of a medium that was decoded to its end.
+    """Return the outcome of a medium that was decoded to its end.
 
     `speech_ms` comes from speech activity detection; None if that was not run. Warnings always go into the detail.
     """
@@ -156,7 +156,7 @@ def outcome_of(item: str, findings: AudioFindings, speech_ms: int | None = None)
 
 
 def rejection_of(item: str, rejected: MediaRejected) -> ItemOutcome:
-    """The outcome of a medium that was rejected."""
+    """Return the outcome of a medium that was rejected."""
     duration_s = round(rejected.findings.duration_s, 3) if rejected.findings else 0.0
     return ItemOutcome(
         item=item, outcome=Outcome.REJECTED, reason=rejected.reason, detail=rejected.detail, duration_s=duration_s

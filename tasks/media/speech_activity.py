@@ -28,9 +28,10 @@ N_CONTEXT = 64  # preceding samples that the network also sees
 WINDOW_MS = 1000 * N_WINDOW // SAMPLE_RATE_HZ
 N_STATE = 128
 
-# Music and noise reach the threshold for single windows, and padding makes a second of each. This probability they
-# reach in 2 of 1,000 windows, and speech in 700.
-SURE = 0.5
+# Tracks are compared by windows at this probability, not by segments. Music and noise exceed the segment threshold in
+# single windows, and padding turns each into a second of "speech". They reach this one in 2 of 1,000 windows, speech in
+# 700.
+CONFIDENT_PROBABILITY = 0.5
 
 SILENT_PEAK = 10 ** (-75 / 20)  # below this peak the network is skipped
 
@@ -92,7 +93,7 @@ class SpeechActivity:
         self._segmenter = Segmenter(options or SpeechActivityOptions())
         self._rest = np.zeros(0, np.float32)
         self._n_samples = 0
-        self.sure_ms = 0  # of windows that are speech for sure: what to compare tracks by
+        self.confident_speech_ms = 0  # total of windows at `CONFIDENT_PROBABILITY` or above, without padding
 
     @property
     def speech_ms(self) -> int:
@@ -119,7 +120,7 @@ class SpeechActivity:
             return []
         windows = samples.reshape(-1, N_WINDOW)  # (n_windows, 512)
         probabilities = self._network(windows)  # (n_windows,)
-        self.sure_ms += WINDOW_MS * int(np.count_nonzero(probabilities >= SURE))
+        self.confident_speech_ms += WINDOW_MS * int(np.count_nonzero(probabilities >= CONFIDENT_PROBABILITY))
         powers = np.einsum("ij,ij->i", windows, windows) / N_WINDOW  # (n_windows,)
         return self._segmenter.push(probabilities.tolist(), powers.tolist())
 

@@ -1,4 +1,4 @@
-"""Extracting 16 kHz audio and its speech segments from a media file, in one pass and with constant memory."""
+"""Extract 16 kHz audio and its speech segments from a media file in constant memory, usually in one pass."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def extract_audio(
 ) -> ExtractedAudio:
     """Decode the track of `media` that `tracks` selects to `flac` (16 kHz, mono, 16 bit) and detect its speech.
 
-    Where it has none, the other tracks and channels are listened to, and the one with speech is decoded instead.
+    If it has no speech, the other tracks and channels are surveyed, and the one with speech is decoded instead.
     FFmpeg runs in the decoder's process: a file that crashes or hangs it is rejected like any other bad file.
 
     Raises:
@@ -48,7 +48,7 @@ def extract_audio(
     """
     policy = tracks or TrackPolicy()
     first = _decode(media, flac, stop, decoder, policy)
-    if not is_sparse(first.sure_ms, first.duration_ms):
+    if not is_sparse(first.confident_speech_ms, first.duration_ms):
         return first.extracted(media.name)
     survey = survey_tracks(
         media,
@@ -56,7 +56,7 @@ def extract_audio(
         first.probe,
         policy,
         first.choice,
-        sure_ms=first.sure_ms,
+        confident_speech_ms=first.confident_speech_ms,
         duration_ms=first.duration_ms,
         is_silent=first.findings.is_silent,
         stop=stop,
@@ -68,24 +68,26 @@ def extract_audio(
     other = flac.with_name(f"other-{flac.name}")
     try:
         second = _decode(media, other, stop, decoder, survey.policy)
+        if second.confident_speech_ms <= first.confident_speech_ms:  # the selected lanes cancel each other when mixed
+            return first.extracted(media.name, survey.detail)
+        other.replace(flac)
     except MediaRejected as rejected:
         return first.extracted(media.name, f"{survey.detail}, but {rejected.detail}")
-    if second.sure_ms <= first.sure_ms:  # they cancel each other
-        return first.extracted(media.name, survey.detail)
-    other.replace(flac)
+    finally:
+        other.unlink(missing_ok=True)
     return second.extracted(media.name)
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """One pass over a medium."""
+    """The result of one decoding pass over a medium."""
 
     findings: AudioFindings
     probe: MediaProbe
     choice: TrackChoice
     segments: tuple[SpeechSegment, ...]
     speech_ms: int
-    sure_ms: int
+    confident_speech_ms: int
 
     @property
     def duration_ms(self) -> int:
@@ -124,12 +126,12 @@ def _decode(media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDec
             segments += activity.push(block)
         segments += activity.finish()
         return _Decoded(
-            audio.findings, audio.probe, audio.choice, tuple(segments), activity.speech_ms, activity.sure_ms
+            audio.findings, audio.probe, audio.choice, tuple(segments), activity.speech_ms, activity.confident_speech_ms
         )
 
 
 def start_timecode(probe: MediaProbe) -> str | None:
-    """The first frame's time code: the container's, or Broadcast Wave's time reference."""
+    """Return the first frame's time code: the container's, or Broadcast Wave's time reference."""
     if probe.start_timecode or probe.time_reference_s is None:
         return probe.start_timecode
     rate = frame_rate_of(probe.frame_rate or 25)
@@ -137,5 +139,5 @@ def start_timecode(probe: MediaProbe) -> str | None:
 
 
 def frame_rate_name(frame_rate: float | None) -> str:
-    """A frame rate's usual name: "29.97" for 30000/1001. Without video, Europe's 25."""
+    """Return a frame rate's usual name: "29.97" for 30000/1001. Without video, Europe's 25."""
     return "25" if not frame_rate else frame_rate_of(frame_rate) or f"{frame_rate:.3f}".rstrip("0").rstrip(".")

@@ -20,13 +20,11 @@ from tasks.media.findings import MediaRejected
 from tasks.media.languages import same_language
 from tasks.media.limits import MediaLimits
 from tasks.media.speech_activity import SpeechActivityOptions, speech_segments
-from tasks.media.track_survey import Span, hear_spans, survey_tracks
+from tasks.media.track_survey import Span, measure_speech, survey_tracks
 
 N_STEREO = 2
-
-
-CHECKED_MS = 60_000  # of captioned audio, in which the chosen track must have speech
-MIN_SPEECH_SHARE = 0.1
+CHECKED_MS = 60_000  # captioned audio that is checked for speech
+MIN_SPEECH_SHARE = 0.1  # of it, for the chosen track to be kept
 
 
 @contextmanager
@@ -41,8 +39,8 @@ def open_programme_audio(
 ) -> Iterator[IsolatedAudio]:
     """Decode the track chosen by `policy` in an isolated process.
 
-    Captions say that there is speech. Where a medium has other tracks that could have it, the chosen one is listened to
-    in the first minute of captions, and if it has none, the others are.
+    If a medium has other tracks that may carry its speech, the first minute of captioned audio is checked. If the
+    chosen track has no speech there, the other tracks are surveyed.
 
     Raises MediaRejected, also if all tracks are tagged with other languages: captions in `language` are then a
     translation. An object that is not a local file is copied to `scratch` and removed afterwards.
@@ -58,19 +56,19 @@ def open_programme_audio(
             if not spans or not _has_alternatives(audio, policy):
                 yield audio
                 return
-            heard = hear_spans(audio, spans)
+            checked = measure_speech(audio, spans)
             probe, choice = audio.probe, audio.choice
         survey = None
-        if heard.sure_ms < MIN_SPEECH_SHARE * heard.heard_ms:
+        if checked.confident_speech_ms < MIN_SPEECH_SHARE * checked.analysed_ms:
             survey = survey_tracks(
                 path,
                 decoder,
                 probe,
                 policy,
                 choice,
-                sure_ms=heard.sure_ms,
-                duration_ms=heard.heard_ms,
-                is_silent=heard.is_silent,
+                confident_speech_ms=checked.confident_speech_ms,
+                duration_ms=checked.analysed_ms,
+                is_silent=checked.is_silent,
                 spans=spans,
                 limits=limits,
             )
@@ -82,9 +80,9 @@ def open_programme_audio(
 
 
 def _has_alternatives(audio: IsolatedAudio, policy: TrackPolicy) -> bool:
-    """Whether its speech may be in another track, or in channels of the chosen one that have no labels.
+    """Whether the speech may be in another track, or in unlabelled channels of the chosen one.
 
-    Not so for almost all media, which are decoded only once.
+    Almost no medium has alternatives, and those without are decoded only once.
     """
     tracks = audio.choice.tracks
     return any(
@@ -94,7 +92,7 @@ def _has_alternatives(audio: IsolatedAudio, policy: TrackPolicy) -> bool:
 
 
 def first_spans(supervisions: Sequence[Supervision]) -> list[Span]:
-    """The spans of the first captions, in order, without overlap, together `CHECKED_MS` long."""
+    """Return the spans of the first captions, in order and without overlap, up to `CHECKED_MS` in total."""
     spans: list[Span] = []
     left_ms = CHECKED_MS
     timed = sorted((round(s.start_s * 1000), round(s.end_s * 1000)) for s in supervisions if s.end_s is not None)
@@ -110,7 +108,7 @@ def first_spans(supervisions: Sequence[Supervision]) -> list[Span]:
 
 
 def speech_bounds_ms(samples: np.ndarray) -> tuple[int, int | None]:
-    """Start and end of speech in `samples`, `(n_samples,)`, padded by `PAD_MS`.
+    """Return the start and end of speech in `samples`, `(n_samples,)`, padded by `PAD_MS`.
 
     (0, None) if no speech is found: a short word may be too little for the detector.
     """

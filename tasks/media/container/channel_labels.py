@@ -1,6 +1,6 @@
-"""Channel positions by label: what a header or a title says about who stands where in a surround mix.
+"""Map channel labels in headers and titles to positions in a surround mix.
 
-FFmpeg names positions of channel masks, of MOV's `chan` atom and of MXF's MCA labels. Others write them into titles:
+FFmpeg names positions from channel masks, MOV's `chan` atom and MXF's MCA labels. Other tools write them into titles:
 "5.1 Left", "C", or all of a track's channels in order, "L C R Ls Rs LFE".
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Labels in titles, lower case, to FFmpeg's names. "dialogue": the stem of a separated mix that has the voices.
+# Labels in titles, lower case, to FFmpeg's names. "dialogue" is the voice stem of a separated mix.
 POSITIONS = {
     "l": "FL", "left": "FL", "fl": "FL", "front left": "FL", "left front": "FL", "lf": "FL",
     "r": "FR", "right": "FR", "fr": "FR", "front right": "FR", "right front": "FR", "rf": "FR",
@@ -27,7 +27,7 @@ POSITIONS = {
     "music": "", "mx": "", "effects": "", "fx": "", "sfx": "",
 }  # fmt: skip
 
-# Words around a label that say nothing about its position: "Audio Ch 3 (C)", "5.1 Left".
+# Words beside a label without meaning for its position: "Audio Ch 3 (C)", "5.1 Left".
 FILLERS = frozenset(
     ("audio", "track", "channel", "chan", "ch", "mix", "main", "mono", "discrete", "pcm", "stem", "full", "speaker")
 )
@@ -37,13 +37,13 @@ WORD = re.compile(r"[A-Za-z]+")
 
 
 def position_in_title(title: str) -> str | None:
-    """FFmpeg's name of the position that a mono track's title names, "" for a stem without voices, None for neither."""
+    """Return FFmpeg's name of the position in a mono track's title, "" for a stem without voices, None for neither."""
     words = [word for word in _words(title) if word not in FILLERS]
     return POSITIONS.get(" ".join(words)) if words else None
 
 
 def order_in_title(title: str, n_channels: int) -> tuple[str, ...]:
-    """The positions of a track's channels where its title lists them all, in their order; else none."""
+    """Return the positions of a track's channels if its title lists them all in order, else nothing."""
     if n_channels < 3:
         return ()
     names = [POSITIONS.get(word, "") for word in _words(title)]
@@ -55,10 +55,10 @@ def order_in_title(title: str, n_channels: int) -> tuple[str, ...]:
 
 
 def centre_of(positions: Sequence[str | None]) -> int | None:
-    """Index of the centre among separately labelled mono tracks; None if they are no surround mix with a centre.
+    """Return the index of the centre among labelled mono tracks; None if they are no surround mix with a centre.
 
-    A mono track without a label reads as the centre too, as FFmpeg has only this name for "mono". So left and right
-    must be labelled beside it, and there must be one centre before the mix begins again.
+    FFmpeg also names an unlabelled mono track "FC". So left and right must be labelled beside it, with a single centre
+    before the positions repeat.
     """
     seen: dict[str, int] = {}
     for index, position in enumerate(positions):

@@ -59,7 +59,7 @@ class PacketReader:
 
     @property
     def last_packet_at(self) -> int | None:
-        """Place in the source of the last packet, if the container tells."""
+        """Byte position of the last packet in the source; None if the container does not give it."""
         return self._last.pos if self._last is not None else None
 
     def _recover(self, error: Exception, max_position: int) -> int:

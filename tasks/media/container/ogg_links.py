@@ -1,8 +1,8 @@
-"""The links of a chained Ogg file: streams one after the other, each with its own headers (RFC 3533, section 4).
+"""Find the links of a chained Ogg file: consecutive streams, each with its own headers (RFC 3533, section 4).
 
 Recorders of radio streams write a new link for each song. FFmpeg's demuxer stops at a link whose channels or rate
 differ ("Not yet implemented in FFmpeg, patches welcome"; bvibber/OGVKit#165, savonet/liquidsoap#457), so each link is
-opened by itself.
+opened separately.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ OPUS_RATE_HZ = 48_000
 
 @dataclass(frozen=True)
 class OggLink:
-    """A link's bytes and, from its last page, its length; 0 if its codec's positions are not samples."""
+    """A link's byte range and duration from its last page; 0 if its codec's positions are not sample counts."""
 
     begin: int
     end: int
     duration_s: float
-    lost_s: float = 0.0  # of streams in it whose headers are destroyed
+    lost_s: float = 0.0  # duration of streams in it whose headers are destroyed
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class _Page:
 
 
 def find_links(n_bytes: int, read_at: Callable[[int, int], bytes]) -> list[OggLink]:
-    """The links of an Ogg file of `n_bytes`, in order; a single one for a file that is not chained.
+    """Return the links of an Ogg file of `n_bytes`, in order; a single one for a file that is not chained.
 
     Reads the file once: 15 ms for an hour of Opus, 60 ms for one of Vorbis.
     """
     links: list[_Link] = [_Link(0)]
-    for page in _pages(n_bytes, read_at):
+    for page in _read_pages(n_bytes, read_at):
         if page.flags & FIRST_PAGE and links[-1].has_content and len(links) < MAX_LINKS:
             links.append(_Link(page.begin))
         links[-1].add(page)
@@ -64,13 +64,13 @@ def find_links(n_bytes: int, read_at: Callable[[int, int], bytes]) -> list[OggLi
 
 
 class _Link:
-    """What the pages of a link say."""
+    """Accumulates the pages of a link."""
 
     def __init__(self, begin: int) -> None:
         self.begin = begin
-        self.has_content = False  # pages behind those that begin its streams
-        self.n_bytes = 0  # of its audio
-        self._is_known = False  # one of its streams is of a known kind
+        self.has_content = False  # pages after those that begin its streams
+        self.n_bytes = 0  # of audio pages
+        self._is_known = False  # whether one of its streams has a known header
         self._rate_hz: dict[int, int] = {}  # by serial number; 0 if positions are not samples
         self._first: dict[int, int] = {}  # sample positions at the end of the first page of audio, by serial number
         self._last: dict[int, int] = {}
@@ -95,7 +95,10 @@ class _Link:
 
     @property
     def duration_s(self) -> float:
-        """A link cut out of a longer stream counts on from there: then the first page's audio is left out."""
+        """Duration by page positions.
+
+        In a link cut out of a longer stream they do not start at 0; the first page is then not counted.
+        """
         lengths = [
             (last if first < MAX_FIRST_PAGE_S * rate_hz else last - first) / rate_hz
             for serial, last in self._last.items()
@@ -104,12 +107,12 @@ class _Link:
         return max(lengths, default=0.0)
 
     def lost_s(self, bytes_per_s: float) -> float:
-        """The length of streams whose headers are destroyed: by bytes, at most what their positions say."""
+        """Return the duration of streams whose headers are destroyed: by bytes, limited by their positions."""
         return min(self._n_stray / max(bytes_per_s, 1.0), self._stray_position / OPUS_RATE_HZ)
 
 
 def _sample_rate_hz(header: bytes) -> int:
-    """The rate that a stream's positions count in; 0 if they do not count samples, or it is not audio."""
+    """Return the rate of a stream's page positions; 0 if they are not sample counts, or it is no audio."""
     if header.startswith(b"OpusHead"):
         return OPUS_RATE_HZ
     if header.startswith(b"\x01vorbis"):
@@ -121,8 +124,8 @@ def _sample_rate_hz(header: bytes) -> int:
     return 0
 
 
-def _pages(n_bytes: int, read_at: Callable[[int, int], bytes]) -> Iterator[_Page]:
-    """All pages, in order. Damaged spans between them are skipped."""
+def _read_pages(n_bytes: int, read_at: Callable[[int, int], bytes]) -> Iterator[_Page]:
+    """Yield all pages in order, skipping damaged spans."""
     base, data = 0, b""
     at = 0
     while at + HEADER_BYTES <= n_bytes:

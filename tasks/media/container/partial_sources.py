@@ -1,4 +1,4 @@
-"""Sources of a part of a file: a link of a chained Ogg, or a transport stream up to where its sound moves."""
+"""Sources that expose part of a file: a link of a chained Ogg, or a transport stream up to where its audio moves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Window:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._n_bytes}[whence]
         if base + offset < 0:
-            raise ValueError("a place before the beginning")
+            raise ValueError("negative position")
         self._at = base + offset
         return self._at
 
@@ -40,18 +40,18 @@ class Window:
 
 
 class TransportSource(MediaSource):
-    """A transport stream that ends where the audio in use moves: see `program_maps`."""
+    """A transport stream that ends where the decoded audio moves: see `program_maps`."""
 
     def __init__(
         self, file: SeekableFile, limits: MediaLimits, stopwatch: Stopwatch, begin: int = 0, prefix: bytes = b""
     ) -> None:
-        """From byte `begin` of `file` on, preceded by `prefix`."""
+        """`begin`: first byte of `file` to read. `prefix`: bytes before it."""
         self._whole = file
         window = Window(file, begin, file.seek(0, os.SEEK_END), prefix) if begin else file
         super().__init__(window, limits, stopwatch)
-        self._offset = begin - len(prefix)  # from places in this source to those in the file
-        place = packet_stride(self.head)
-        self._watch = ProgramMapWatch(*place) if place else None
+        self._offset = begin - len(prefix)  # from positions in this source to those in the file
+        stride = packet_stride(self.head)
+        self._watch = ProgramMapWatch(*stride) if stride else None
         self._move: Move | None = None
 
     def read(self, n_bytes: int) -> bytes:
@@ -70,13 +70,13 @@ class TransportSource(MediaSource):
             return super().seek(self.n_bytes + offset)
         return super().seek(offset, whence)
 
-    def use(self, pids: frozenset[int]) -> None:
-        """Watch only these PIDs: the source ends where one of them does."""
+    def watch_pids(self, pids: frozenset[int]) -> None:
+        """Watch the PIDs that are decoded: the source ends where one of them moves."""
         if self._watch is not None:
-            self._watch.needed = pids
+            self._watch.decoded_pids = pids
 
     def next_move(self) -> Move | None:
-        """Where in the file the audio goes on, if it does; once this source is read to its end."""
+        """Return where in the file the audio continues, None if it does not. Call at the end of this source."""
         if self._watch is None:
             return None
         move = self._move or self._watch.move_at_end()
@@ -85,7 +85,7 @@ class TransportSource(MediaSource):
         return Move(move.begin + self._offset, move.prefix, move.except_pids)
 
     def skip_to_move(self) -> None:
-        """Read on without decoding to where audio begins, in a stream that has none up to there."""
+        """Read up to the next move without decoding, where the stream has no audio before it."""
         while self._watch is not None and self._move is None:
             self.seek(self._watch.n_read)
             if not self.read(SKIP_BYTES):

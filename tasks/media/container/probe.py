@@ -1,4 +1,4 @@
-"""What a medium's headers declare: container, tracks, languages, timecode. None of it is verified."""
+"""Probe a medium's headers: container, tracks, languages, timecode. Declared values are not verified."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class MediaProbe(Frozen):
     frame_rate: float | None  # of the video, to count timecode with
 
     def header_duration_of(self, track: int) -> float | None:
-        """The duration that the header declares for an audio track; None if there is no reliable one.
+        """Return the duration that the header declares for an audio track; None if there is no reliable one.
 
         The container's duration is that of its longest track, so it is used only if there is a single track.
         """
@@ -126,7 +126,7 @@ def _describe_track(stream: AudioStream, channel_names: tuple[str, ...], is_raw:
 
 
 def _start_timecode(container: InputContainer) -> str | None:
-    """The start timecode. MXF has it in the container, MOV in a tmcd track that FFmpeg copies to the video's tags."""
+    """Return the start timecode, which MXF has in the container and MOV in a tmcd track (FFmpeg: the video's tags)."""
     for tags in (container.metadata, *(stream.metadata for stream in container.streams)):
         if timecode := _text(tags, "timecode"):
             return timecode
@@ -134,7 +134,7 @@ def _start_timecode(container: InputContainer) -> str | None:
 
 
 def _time_reference_s(container: InputContainer) -> float | None:
-    """Broadcast Wave's sample count since midnight (EBU Tech 3285), in seconds. Recorders without a clock write 0."""
+    """Return Broadcast Wave's sample count since midnight (EBU Tech 3285) in seconds; 0 means no clock, so None."""
     samples, context = _text(container.metadata, "time_reference"), container.streams.audio[0].codec_context
     rate_hz = context.sample_rate if context else 0  # no context if this FFmpeg has no decoder
     return int(samples) / rate_hz if samples.isdecimal() and int(samples) and rate_hz else None

@@ -1,9 +1,8 @@
-"""Where a transport stream's sound moves: to another PID, or to another codec on the same one.
+"""Detect where the audio of a transport stream moves to another PID, or changes codec on the same PID.
 
-A transport stream says in its program map (PMT, ISO/IEC 13818-1) which PID carries what. Recorders see it change
-between programmes, and files are put together from recordings with different maps. FFmpeg makes a new stream for a new
-PID, which PyAV 18.1 cannot see, and decodes another codec on an old PID as the old one. So the file is opened anew
-where the map changes.
+The program map table (PMT, ISO/IEC 13818-1) lists the PIDs of a program and their codecs. It changes between
+programmes of a recording and where recordings were concatenated. FFmpeg creates a new stream for a new PID, which PyAV
+18.1 does not expose, and keeps decoding a PID with its first codec. So the file is reopened where the map changes.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import numpy as np
 SYNC = 0x47
 PACKET_BYTES = 188
 STRIDES = (188, 192, 204)  # plain, M2TS with time stamps, with error correction
-SYNCS_TO_BELIEVE = 5
+MIN_SYNCS = 5
 MIN_SECTION_BYTES, MAX_SECTION_BYTES = 12, 1024
 PROGRAMS_TABLE, MAP_TABLE = 0x00, 0x02
-MAX_REST_PACKETS = 40  # one PES packet
-MIN_SLACK_BYTES = 20_000  # tracks are interleaved: where one ends and another begins is known this well
+MAX_TRAILING_PACKETS = 40  # one PES packet
+MIN_SLACK_BYTES = 20_000  # interleaving blurs by this much where one track ends and another begins
 MAX_MAPS = 256
 
 # Stream types of audio. Private data (6) is audio with one of the descriptors below.
@@ -33,38 +32,38 @@ AUDIO_DESCRIPTORS = frozenset((0x6A, 0x7A, 0x7B, 0x7C))
 
 @dataclass(frozen=True)
 class Stream:
-    """What a program map says of one PID."""
+    """The entry of one PID in a program map."""
 
     kind: int
-    codec: bytes  # the descriptors that name it
+    codec: bytes  # the descriptors that identify it
     is_audio: bool
 
 
 StreamMap = dict[int, Stream]
-"""By PID."""
+"""Streams by PID."""
 
 
 def packet_stride(head: bytes) -> tuple[int, int] | None:
-    """The distance of packets and the first one's place, for a file that begins with `head`. None: no such stream."""
+    """Return packet stride and offset of the first packet; None if `head` is not of a transport stream."""
     for stride in STRIDES:
         for first in range(min(stride, len(head))):
-            syncs = head[first : first + stride * SYNCS_TO_BELIEVE : stride]
-            if len(syncs) == SYNCS_TO_BELIEVE and syncs.count(SYNC) == SYNCS_TO_BELIEVE:
+            syncs = head[first : first + stride * MIN_SYNCS : stride]
+            if len(syncs) == MIN_SYNCS and syncs.count(SYNC) == MIN_SYNCS:
                 return stride, first
     return None
 
 
 @dataclass(frozen=True)
 class Move:
-    """Where needed audio moves: the file is opened anew at `begin`, preceded by `prefix`: the maps that hold there."""
+    """A position where decoded audio moves: reopen the file at `begin`, preceded by `prefix`, the maps in force."""
 
     begin: int
     prefix: bytes
-    except_pids: frozenset[int] = frozenset()  # that have ended
+    except_pids: frozenset[int] = frozenset()  # PIDs whose audio has ended
 
 
-class _Activity:
-    """Where in the file a PID has packets."""
+class _Extent:
+    """The extent of a PID's packets in the file."""
 
     def __init__(self, first: int) -> None:
         self.first = self.last = first
@@ -82,14 +81,14 @@ class _Activity:
 
     @property
     def end(self) -> int:
-        """The last packet's place. FFmpeg's muxer keeps a track's last packets to the end of the file: not counted."""
+        """Position of the last packet, without those that FFmpeg's muxer holds back until the end of the file."""
         n_after = self._n_packets - self._n_before_gap
-        is_rest = self._gap > MIN_SLACK_BYTES and n_after <= max(MAX_REST_PACKETS, self._n_packets // 100)
-        return self._gap_begin if is_rest else self.last
+        is_trailing = self._gap > MIN_SLACK_BYTES and n_after <= max(MAX_TRAILING_PACKETS, self._n_packets // 100)
+        return self._gap_begin if is_trailing else self.last
 
 
 class ProgramMapWatch:
-    """Reads the program maps from the bytes of a stream, in order, and finds where audio that is needed moves."""
+    """Parses the program maps of a stream, fed in order, and detects where decoded audio moves."""
 
     def __init__(self, stride: int, first: int) -> None:
         self._stride = stride
@@ -97,19 +96,19 @@ class ProgramMapWatch:
         self._rest = b""
         self._map_pids: set[int] = set()
         self._sections: dict[int, tuple[int, bytearray]] = {}  # by PID: place and content so far
-        self._seen: dict[int, bytes] = {}  # content of the last packet that was a whole map
+        self._seen: dict[int, bytes] = {}  # by PID: content of the last packet that held a whole map
         self._streams: dict[int, StreamMap] = {}  # by program number
-        self._packets: dict[int, bytes] = {}  # the last whole packet of each map
-        self._activity: dict[int, _Activity] = {}  # by PID of audio
-        self.needed: frozenset[int] | None = None  # PIDs that are decoded; None: not chosen yet, all
+        self._packets: dict[int, bytes] = {}  # by PID: the last packet that held a whole map
+        self._extents: dict[int, _Extent] = {}  # by audio PID
+        self.decoded_pids: frozenset[int] | None = None  # None until tracks are chosen
 
     @property
     def n_read(self) -> int:
-        """The place up to which bytes have been read."""
+        """Number of bytes of the stream that have been fed."""
         return self._position + len(self._rest)
 
     def feed(self, data: bytes) -> Move | None:
-        """Read the bytes that follow those read before. Return the place where needed audio moves, if it does."""
+        """Parse the next bytes of the stream. Return the move of decoded audio, if there is one."""
         data = self._rest + data
         begin = self._position
         n_packets = (len(data) - PACKET_BYTES) // self._stride + 1 if len(data) >= PACKET_BYTES else 0
@@ -117,48 +116,50 @@ class ProgramMapWatch:
             packets = np.frombuffer(data, np.uint8, (n_packets - 1) * self._stride + PACKET_BYTES)
             high, low = packets[1 :: self._stride][:n_packets], packets[2 :: self._stride][:n_packets]
             pids = (high & 0x1F).astype(np.uint16) << 8 | low  # (n_packets,)
-            has_payload = packets[3 :: self._stride][:n_packets] & 0x10 > 0  # a clock may go on without its sound
-            waiting = self._maps_in(pids, 0)
+            has_payload = (
+                packets[3 :: self._stride][:n_packets] & 0x10 > 0
+            )  # a PID may carry clock references (PCR) only
+            waiting = self._find_map_packets(pids, 0)
             while waiting:
                 number = waiting.pop()
                 at, n_known = number * self._stride, len(self._map_pids)
-                moved_at = self._read(int(pids[number]), data[at : at + PACKET_BYTES], begin + at)
+                moved_at = self._read_packet(int(pids[number]), data[at : at + PACKET_BYTES], begin + at)
                 if moved_at is not None:
                     self._note_audio(pids[:number], has_payload[:number], begin)
                     return Move(moved_at, self._packets.get(0, b""))
                 if len(self._map_pids) > n_known:
-                    waiting = self._maps_in(pids, number + 1)
+                    waiting = self._find_map_packets(pids, number + 1)
             self._note_audio(pids, has_payload, begin)
         self._position = begin + n_packets * self._stride
         self._rest = data[n_packets * self._stride :]
         return None
 
     def move_at_end(self) -> Move | None:
-        """The move to a PID that the map lists all along, and that begins where the needed ones have ended."""
-        ended = [self._activity[pid].end for pid in self.needed or () if pid in self._activity]
+        """Return the move to a PID that the map always listed, but whose packets begin where the decoded PIDs end."""
+        ended = [self._extents[pid].end for pid in self.decoded_pids or () if pid in self._extents]
         if not ended:
             return None
         end = max(ended)
         slack = max(MIN_SLACK_BYTES, end // 50)
-        others = [activity for pid, activity in self._activity.items() if pid not in (self.needed or ())]
+        others = [extent for pid, extent in self._extents.items() if pid not in (self.decoded_pids or ())]
         if not any(other.last > end + slack and other.first > end - slack for other in others):
             return None
-        return Move(end + self._stride, b"".join(self._packets.values()), self.needed or frozenset())
+        return Move(end + self._stride, b"".join(self._packets.values()), self.decoded_pids or frozenset())
 
-    def _maps_in(self, pids: np.ndarray, first: int) -> list[int]:
-        """Packets of maps from `first` on, the last one first."""
-        found: list[int] = (first + np.flatnonzero(np.isin(pids[first:], [0, *self._map_pids]))).tolist()
-        return found[::-1]
+    def _find_map_packets(self, pids: np.ndarray, first: int) -> list[int]:
+        """Return the numbers of packets with maps from `first` on, in descending order."""
+        numbers: list[int] = (first + np.flatnonzero(np.isin(pids[first:], [0, *self._map_pids]))).tolist()
+        return numbers[::-1]
 
     def _note_audio(self, pids: np.ndarray, has_payload: np.ndarray, begin: int) -> None:
         audio = {pid for streams in self._streams.values() for pid, stream in streams.items() if stream.is_audio}
-        for pid in audio | (self.needed or frozenset()):
+        for pid in audio | (self.decoded_pids or frozenset()):
             places = begin + self._stride * np.flatnonzero((pids == pid) & has_payload)
             if len(places):
-                self._activity.setdefault(pid, _Activity(int(places[0]))).add(places)
+                self._extents.setdefault(pid, _Extent(int(places[0]))).add(places)
 
-    def _read(self, pid: int, packet: bytes, at: int) -> int | None:
-        """Read a packet of a map. Return the map's place if needed audio moves by it."""
+    def _read_packet(self, pid: int, packet: bytes, at: int) -> int | None:
+        """Parse a packet of a map. Return the map's position if decoded audio moves with it."""
         content = packet[4:]
         if packet[0] != SYNC or not packet[3] & 0x10:
             return None
@@ -195,31 +196,31 @@ class ProgramMapWatch:
         self._map_pids |= {pid for program, pid in programs.items() if program}
         is_whole = not section[7]  # the list is a single section
         gone = [streams for program, streams in self._streams.items() if program not in programs]
-        return is_whole and any(self._used(streams) for streams in gone)
+        return is_whole and any(self._select_decoded(streams) for streams in gone)
 
     def _read_map(self, section: bytearray, length: int) -> bool:
         if section[0] != MAP_TABLE:
             return False
         program = section[3] << 8 | section[4]
-        new, old = _streams_of(bytes(section[:length])), self._streams.get(program)
-        if old is not None and any(new.get(pid) != stream for pid, stream in self._used(old).items()):
+        new, old = _parse_streams(bytes(section[:length])), self._streams.get(program)
+        if old is not None and any(new.get(pid) != stream for pid, stream in self._select_decoded(old).items()):
             return True
         had_audio = any(stream.is_audio for streams in self._streams.values() for stream in streams.values())
         self._streams[program] = new
-        return old is not None and not had_audio and not self.needed and any(s.is_audio for s in new.values())
+        return old is not None and not had_audio and not self.decoded_pids and any(s.is_audio for s in new.values())
 
-    def _used(self, streams: StreamMap) -> StreamMap:
-        """Those that are decoded; until they are chosen, all that is audio for sure."""
+    def _select_decoded(self, streams: StreamMap) -> StreamMap:
+        """Return the streams that are decoded; before tracks are chosen, all that are known to be audio."""
         return {
             pid: stream
             for pid, stream in streams.items()
-            if (stream.is_audio if self.needed is None else pid in self.needed)
+            if (stream.is_audio if self.decoded_pids is None else pid in self.decoded_pids)
         }
 
 
-def _streams_of(section: bytes) -> StreamMap:
-    """The streams in a program map."""
-    found: StreamMap = {}
+def _parse_streams(section: bytes) -> StreamMap:
+    """Return the streams that a program map lists."""
+    streams: StreamMap = {}
     at = 12 + ((section[10] & 0x0F) << 8 | section[11])
     while at + 5 <= len(section) - 4:
         kind, pid = section[at], (section[at + 1] & 0x1F) << 8 | section[at + 2]
@@ -234,9 +235,9 @@ def _streams_of(section: bytes) -> StreamMap:
             for tag, content in descriptors
             if tag in CODEC_DESCRIPTORS
         )
-        found[pid] = Stream(kind, b"".join(codec), is_audio)
+        streams[pid] = Stream(kind, b"".join(codec), is_audio)
         at = end
-    return found
+    return streams
 
 
 def _descriptors(content: bytes) -> Iterator[tuple[int, bytes]]:

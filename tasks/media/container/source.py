@@ -36,7 +36,7 @@ HEAD_BYTES = 4096
 
 
 class SeekableFile(Protocol):
-    """What is needed of a file, or of a part of one."""
+    """The part of the file interface that sources use."""
 
     def read(self, n_bytes: int, /) -> bytes: ...
 
@@ -95,7 +95,7 @@ class MediaSource:
         return self.declared_bytes() > self.n_bytes
 
     def declared_bytes(self) -> int:
-        """The file length that the container declares; 0 if it declares none."""
+        """Return the file length that the container declares; 0 if it declares none."""
         position = self._file.tell()
         declared = declared_bytes(self.head, self.n_bytes, self.read_at)
         self._file.seek(position)
@@ -106,7 +106,7 @@ class MediaSource:
         return self._file
 
     def read_at(self, offset: int, n_bytes: int) -> bytes:
-        """Read without FFmpeg, from any place. Moves the place that FFmpeg reads from."""
+        """Read at any offset, bypassing FFmpeg. Moves the position that FFmpeg reads from."""
         self._file.seek(offset)
         return bytes(self._file.read(n_bytes))
 

@@ -30,23 +30,23 @@ NOT_THE_PROGRAMME = re.compile(
 class ChoiceReason(StrEnum):
     """Why the track was chosen."""
 
-    ASKED = "asked"
+    ASKED = "asked"  # by track or channel number
     ONLY_TRACK = "only_track"
     LANGUAGE = "language"
     DEFAULT_DISPOSITION = "default_disposition"
     FIRST = "first"
     CENTRE = "centre"  # of a surround mix in mono tracks, by their labels
-    SPEECH = "speech"  # found by listening, after the track that the other rules gave had none
+    SPEECH = "speech"  # selected by speech detection, since the tracks chosen by the other rules have none
 
 
 class Lane(Frozen):
-    """One channel of one track: what can be listened to by itself."""
+    """One channel of one track, as analysed by `track_survey`."""
 
     track: int  # index among the audio tracks
     channel: int
 
 
-MAX_LANES = 32  # listened to at most, when the chosen tracks have no speech
+MAX_LANES = 32  # analysed for speech when the chosen tracks have none
 
 
 class TrackPolicy(Frozen):
@@ -57,8 +57,8 @@ class TrackPolicy(Frozen):
     audio_description: bool = False  # use the audio description instead of the programme's own sound
     channel: int | None = None  # one channel of the track, from 0; None mixes the channels that carry the programme
     mono_tracks: int = 2  # mono tracks of an MXF or MOV file to mix into one; `channel` indexes all of them
-    lanes: tuple[Lane, ...] = ()  # exactly these, found by listening: channels of one track, or mono tracks
-    because: str = ""  # why `lanes` are given: a warning of every medium decoded with this policy
+    lanes: tuple[Lane, ...] = ()  # exactly these, selected by speech detection: channels of one track, or mono tracks
+    because: str = ""  # why `lanes` are given; becomes a warning of media decoded with this policy
 
 
 class TrackChoice(Frozen):
@@ -67,10 +67,10 @@ class TrackChoice(Frozen):
     tracks: tuple[int, ...]  # indexes among the audio tracks
     stream_indexes: tuple[int, ...]  # indexes among all streams
     channel: int | None
-    channels: tuple[int, ...] = ()  # of the track, if some of them were found by listening; else all of them
+    channels: tuple[int, ...] = ()  # of the track, if selected by speech detection; empty for all
     reason: ChoiceReason
     language: str | None
-    because: str = ""  # what was passed over for these tracks, and why, if they were found by listening
+    because: str = ""  # why these tracks replace others, if they were selected by speech detection
     passed_over: tuple[str, ...] = ()  # "1: audio description", one for each track not chosen
 
 
@@ -84,7 +84,7 @@ def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
         codecs = ", ".join(sorted({f"{t.codec} {t.n_channels} ch {t.sample_rate_hz} Hz" for t in probe.tracks}))
         raise MediaRejected(Reason.UNSUPPORTED_CODEC, f"no decoder for {codecs}")
     if policy.lanes:
-        return _heard(probe, policy, usable)
+        return _choose_lanes(probe, policy, usable)
     if policy.track is not None:
         if policy.track not in usable:
             raise MediaRejected(Reason.NO_AUDIO_TRACK, f"has no audio track {policy.track}, only {sorted(usable)}")
@@ -100,17 +100,17 @@ def choose_tracks(probe: MediaProbe, policy: TrackPolicy) -> TrackChoice:
     reason = _reason(probe.tracks, eligible, best, policy)
     if policy.channel is not None and policy.channel < len(group) > 1:
         return _choice(probe, policy.model_copy(update={"channel": 0}), (group[policy.channel],), ChoiceReason.ASKED)
-    if policy.channel is None and (centre := _centre(probe, best, following)) is not None:
+    if policy.channel is None and (centre := _find_centre(probe, best, following)) is not None:
         return _choice(probe, policy, (centre,), ChoiceReason.CENTRE)
     return _choice(probe, policy, group[: max(1, policy.mono_tracks)], reason)
 
 
 def other_lanes(probe: MediaProbe, policy: TrackPolicy, choice: TrackChoice) -> tuple[Lane, ...]:
-    """The lanes that may have the programme's speech if `choice` has none, best first by the policy.
+    """Return the lanes that may carry the programme's speech if `choice` has none, best first by the policy.
 
-    None if the caller asked for this track or channel. Left out: tracks tagged with other languages than those asked
-    for, audio description, other sound than the programme's. A channel that was mixed with others is among them: in
-    the mix it may be inaudible.
+    Empty if the policy names a track or channel. Excluded: tracks tagged with languages that were not requested, audio
+    description, and sound other than the programme's. Channels that `choice` mixed with others are included, since the
+    mix may drown them.
     """
     if choice.reason in (ChoiceReason.ASKED, ChoiceReason.SPEECH) or policy.channel is not None:
         return ()
@@ -170,8 +170,8 @@ def _rank(number: int, track: TrackInfo, policy: TrackPolicy) -> tuple[bool, int
     )
 
 
-def _heard(probe: MediaProbe, policy: TrackPolicy, usable: dict[int, TrackInfo]) -> TrackChoice:
-    """The choice of `policy.lanes`."""
+def _choose_lanes(probe: MediaProbe, policy: TrackPolicy, usable: dict[int, TrackInfo]) -> TrackChoice:
+    """Choose `policy.lanes`. Raises `MediaRejected(no_audio_track)` if the medium does not have them."""
     numbers = tuple(dict.fromkeys(lane.track for lane in policy.lanes))
     if not usable.keys() >= set(numbers) or any(lane.channel >= usable[lane.track].n_channels for lane in policy.lanes):
         raise MediaRejected(Reason.NO_AUDIO_TRACK, f"has no audio tracks {numbers}, only {sorted(usable)}")
@@ -180,12 +180,12 @@ def _heard(probe: MediaProbe, policy: TrackPolicy, usable: dict[int, TrackInfo])
     return choice.model_copy(update={"channels": channels, "because": policy.because})
 
 
-def _centre(probe: MediaProbe, best: int, following: list[int]) -> int | None:
-    """The centre of a surround mix in mono tracks, by the labels in their headers, else in their titles.
+def _find_centre(probe: MediaProbe, best: int, following: list[int]) -> int | None:
+    """Return the centre of a surround mix in mono tracks, by the labels in their headers, else in their titles.
 
-    The dialogue is in it; tracks 1 and 2 have music and atmosphere (HandBrake/HandBrake#1350).
+    It carries the dialogue; tracks 1 and 2 have music and atmosphere (HandBrake/HandBrake#1350).
     """
-    group = _monos_like(probe, best, following)
+    group = _similar_monos(probe, best, following)
     if len(group) < 3:
         return None
     tracks = [probe.tracks[number] for number in group]
@@ -195,25 +195,25 @@ def _centre(probe: MediaProbe, best: int, following: list[int]) -> int | None:
 
 
 def _mono_group(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
-    """Mono tracks that form one mix with `best`, in a container that splits mixes."""
+    """Return the mono tracks that form one mix with `best`, in a container that splits mixes."""
     if probe.container not in PROFESSIONAL_CONTAINERS or not probe.tracks[best].codec.startswith("pcm_"):
         return (best,)
-    return _monos_like(probe, best, following)
+    return _similar_monos(probe, best, following)
 
 
-def _monos_like(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
-    """`best` and the mono tracks among `following` of the same language, codec and rate."""
+def _similar_monos(probe: MediaProbe, best: int, following: list[int]) -> tuple[int, ...]:
+    """Return `best` and the mono tracks among `following` of the same language, codec and rate."""
     first = probe.tracks[best]
     if first.n_channels != 1:
         return (best,)
-    alike = [
+    similar = [
         number
         for number in following
         if (track := probe.tracks[number]).n_channels == 1
         and (track.codec, track.sample_rate_hz, track.language) == (first.codec, first.sample_rate_hz, first.language)
         and _is_programme(track)
     ]
-    return tuple(alike)
+    return tuple(similar)
 
 
 def _reason(tracks: tuple[TrackInfo, ...], eligible: list[int], best: int, policy: TrackPolicy) -> ChoiceReason:

@@ -21,8 +21,9 @@ CLIPPED = 0.999
 WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "DL": 0.7071, "DR": 0.7071, "LFE": 0.0, "LFE2": 0.0}
 SURROUND_WEIGHT = 0.5
 
-# FFmpeg's default layouts of channels without positions. Eight are a recorder's pairs more often than 7.1.
-UNNAMED = {5: ("FL", "FR", "FC", "BL", "BR"), 6: ("FL", "FR", "FC", "LFE", "BL", "BR")}
+# FFmpeg's default layouts for channels without positions, by their number. No entry for 8: eight channels are a
+# recorder's stereo pairs more often than 7.1.
+DEFAULT_LAYOUTS = {5: ("FL", "FR", "FC", "BL", "BR"), 6: ("FL", "FR", "FC", "LFE", "BL", "BR")}
 
 
 class Downmixer:
@@ -31,12 +32,12 @@ class Downmixer:
     def __init__(
         self, n_channels: int, sample_rate_hz: int, *, names: tuple[str, ...] = (), channels: tuple[int, ...] = ()
     ):
-        """`names`: the channel positions ("FL", "FC"), if known. `channels`: use only these."""
-        names = names if len(names) == n_channels else UNNAMED.get(n_channels, ())
+        """`names`: the channel positions ("FL", "FC"), if known. `channels`: mix only these; empty for all."""
+        names = names if len(names) == n_channels else DEFAULT_LAYOUTS.get(n_channels, ())
         self.n_channels, self.sample_rate_hz = n_channels, sample_rate_hz
         self._base = self._base_weights(n_channels, names)
-        self._is_unplaced = n_channels > 2 and len(names) != n_channels
-        self._only = sorted({min(channel, n_channels - 1) for channel in channels})
+        self._has_no_positions = n_channels > 2 and len(names) != n_channels
+        self._selected = sorted({min(channel, n_channels - 1) for channel in channels})
         self._recent = np.zeros(n_channels)  # exponentially averaged power
         self._weights: np.ndarray | None = None
         self._mono = np.empty(0, np.float32)  # reused: allocating memory for each block takes as long as mixing it
@@ -111,15 +112,15 @@ class Downmixer:
 
     def _live_weights(self) -> np.ndarray:
         """Weights, `(n_channels,)`, that sum to 1 over the channels that carry sound."""
-        if self._only:
+        if self._selected:
             weights = np.zeros_like(self._base)
-            weights[self._only] = 1 / len(self._only)
+            weights[self._selected] = 1 / len(self._selected)
             return weights
         live = self._recent > max(DIGITAL_SILENCE, float(self._recent.max()) * DEAD_RATIO)
         if not live.any():
             live[:] = True
-        if self._is_unplaced:
-            # Channels without positions are stereo pairs, the mix first (EBU R 48): use the first live pair.
+        if self._has_no_positions:
+            # Channels without positions are stereo pairs, the programme mix first (EBU R 48): use the first live pair.
             first = int(np.argmax(live)) // 2 * 2
             live[:first] = False
             live[first + 2 :] = False

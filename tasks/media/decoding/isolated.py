@@ -51,19 +51,19 @@ class MessageKind(Enum):
 
     OPENED = b"O"  # OpenedMessage, as JSON
     BLOCK = b"B"  # float32 samples
-    LANE = b"L"  # the index of a lane, a byte, and its float32 samples
-    END = b"E"  # of the lanes: the last message
+    LANE = b"L"  # the index of a lane in one byte, then its float32 samples
+    END = b"E"  # after the last block of all lanes: the last message
     FINDINGS = b"F"  # AudioFindings, as JSON: the last message
     REJECTED = b"R"  # RejectedMessage, as JSON: the last message
 
 
 class DecodeRequest(Frozen):
-    """How to decode the medium whose descriptor comes with it."""
+    """How to decode a medium. Its file descriptor is sent along."""
 
     policy: TrackPolicy
     limits: MediaLimits
     sample_rate_hz: int
-    lanes: tuple[Lane, ...] = ()  # decode these side by side instead of what the policy chooses
+    lanes: tuple[Lane, ...] = ()  # decode these separately instead of the policy's choice
 
 
 class OpenedMessage(Frozen):
@@ -118,7 +118,7 @@ class IsolatedDecoder:
         request = DecodeRequest(
             policy=policy or TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=sample_rate_hz
         )
-        with self._decode(path, request) as (child, output):
+        with self._start_decoding(path, request) as (child, output):
             yield IsolatedAudio(child, output, request)
 
     @contextmanager
@@ -129,12 +129,12 @@ class IsolatedDecoder:
         request = DecodeRequest(
             policy=TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=SAMPLE_RATE_HZ, lanes=lanes
         )
-        with self._decode(path, request) as (child, output):
-            yield _Answers(child, output, request).lane_blocks()
+        with self._start_decoding(path, request) as (child, output):
+            yield _MessageReader(child, output, request).lane_blocks()
 
     @contextmanager
-    def _decode(self, path: str | Path, request: DecodeRequest) -> Iterator[tuple[_DecodeProcess, int]]:
-        """Start a process for a request. Yields it with the pipe of its answers, and ends it."""
+    def _start_decoding(self, path: str | Path, request: DecodeRequest) -> Iterator[tuple[_DecodeProcess, int]]:
+        """Start a process for a request, yield it with the descriptor of its output pipe, and end it on exit."""
         with ExitStack() as stack:
             media = stack.enter_context(open_regular_file(path))
             (output, output_end), (errors, errors_end) = os.pipe(), os.pipe()
@@ -243,7 +243,7 @@ class _DecodeProcess:
         return MediaRejected(Reason.DECODE_ERROR, f"the decoder crashed ({cause}) {lines[-1] if lines else ''}".strip())
 
 
-class _Answers:
+class _MessageReader:
     """Reads a decoder's messages within the time limit."""
 
     def __init__(self, child: _DecodeProcess, output: int, request: DecodeRequest) -> None:
@@ -251,16 +251,16 @@ class _Answers:
         self._stopwatch = Stopwatch(request.limits.wall_clock_s + ANSWER_GRACE_S)
 
     def lane_blocks(self) -> Iterator[LaneBlock]:
-        """Yield the blocks of all lanes as they come."""
+        """Yield the blocks of all lanes in the order of decoding."""
         while True:
             self._stopwatch.resume()
-            kind, content = self._message()
+            kind, content = self._read_message()
             self._stopwatch.pause()
             if kind is MessageKind.END:
                 return
             yield content[0], np.frombuffer(bytes(content[1:]), np.float32)  # (n_samples,)
 
-    def _message(self) -> tuple[MessageKind, bytearray]:
+    def _read_message(self) -> tuple[MessageKind, bytearray]:
         header = self._read(HEADER_BYTES)
         n_bytes = int.from_bytes(header[1:], "little")
         try:
@@ -291,7 +291,7 @@ class _Answers:
         return content
 
 
-class IsolatedAudio(_Answers):
+class IsolatedAudio(_MessageReader):
     """Iterates once over the blocks of a medium that another process decodes. Created by `IsolatedDecoder`."""
 
     def __init__(self, child: _DecodeProcess, output: int, request: DecodeRequest) -> None:
@@ -299,7 +299,7 @@ class IsolatedAudio(_Answers):
         super().__init__(child, output, request)
         self.pid = child.pid
         self._findings: AudioFindings | None = None
-        kind, content = self._message()
+        kind, content = self._read_message()
         if kind is not MessageKind.OPENED:
             raise MediaRejected(Reason.DECODE_ERROR, f"the decoder sent {kind.name} before OPENED")
         opened = OpenedMessage.model_validate_json(content)
@@ -311,7 +311,7 @@ class IsolatedAudio(_Answers):
         """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
         while True:
             self._stopwatch.resume()
-            kind, content = self._message()
+            kind, content = self._read_message()
             self._stopwatch.pause()
             if kind is MessageKind.FINDINGS:
                 self._findings = AudioFindings.model_validate_json(content)

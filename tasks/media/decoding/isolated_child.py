@@ -74,7 +74,7 @@ def _wait_for_end(control: socket.socket, pid: int) -> None:
 
 
 def _become_decoder(message: bytes, media: int, output: int, errors: int) -> NoReturn:
-    """Decode, answer and exit. Never return into the fork server's loop."""
+    """Decode, send the messages and exit. Never return into the fork server's loop."""
     code = EXIT_CRASHED
     try:
         os.setpgid(0, 0)
@@ -86,13 +86,13 @@ def _become_decoder(message: bytes, media: int, output: int, errors: int) -> NoR
         with os.fdopen(media, "rb", buffering=0) as file, os.fdopen(output, "wb", buffering=0) as answers:
             file.seek(0)
             limit_resources(request.limits)
-            code = _answer(file, request, answers)
+            code = _send_messages(file, request, answers)
         sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-def _answer(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
+def _send_messages(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
     try:
         send_decoded(media, request, output)
     except MediaRejected as rejected:

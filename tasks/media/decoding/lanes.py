@@ -1,4 +1,4 @@
-"""Decode single channels of a medium side by side, to listen to each by itself."""
+"""Decode single channels of a medium in one pass, each as a stream of its own."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from tasks.media.findings import MediaRejected
 from tasks.media.limits import MediaLimits, Stopwatch
 
 LaneBlock = tuple[int, np.ndarray]
-"""Index among the lanes, and `(n_samples,)` float32."""
+"""Index of the lane, and its samples, `(n_samples,)` float32."""
 
 
 @contextmanager
 def open_lanes(
     media: Media, lanes: tuple[Lane, ...], limits: MediaLimits, sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> Iterator[Iterator[LaneBlock]]:
-    """Decode the lanes in one pass. A lane whose track cannot be decoded gives nothing.
+    """Decode the lanes in one pass. A lane whose track cannot be decoded yields no blocks.
 
     Raises `MediaRejected`, on opening and while iterating.
     """
     stopwatch = Stopwatch(limits.wall_clock_s)
     with open_source(media, limits, stopwatch) as source, open_container(source, limits) as opened:
-        yield _blocks(source, opened, lanes, limits, stopwatch, sample_rate_hz)
+        yield _decode_lanes(source, opened, lanes, limits, stopwatch, sample_rate_hz)
 
 
-def _blocks(
+def _decode_lanes(
     source: MediaSource,
     opened: OpenMedia,
     lanes: tuple[Lane, ...],
@@ -72,15 +72,16 @@ def _blocks(
 
 
 class _LaneTrack:
-    """The lanes of one track."""
+    """Splits the blocks of one track into its lanes."""
 
     def __init__(self, decoder: TrackDecoder, channels: dict[int, int], sample_rate_hz: int) -> None:
-        """`channels` by index of lane."""
+        """`channels`: channel numbers by index of lane."""
         self.decoder, self._channels, self._rate_hz = decoder, channels, sample_rate_hz
         self._resamplers: dict[int, Resampler] = {}
         self._source_rate_hz = 0
 
     def split(self, blocks: list[NativeBlock]) -> Iterator[LaneBlock]:
+        """Yield the resampled lanes of each block. NaN and infinity become 0."""
         for samples, rate_hz in blocks:  # (n_channels, n_samples)
             if rate_hz != self._source_rate_hz:
                 self._source_rate_hz = rate_hz

@@ -15,13 +15,13 @@ from tasks.contract import Reason
 from tasks.media.container.probe import MediaProbe
 from tasks.media.container.source import Media, MediaSource, open_source
 from tasks.media.container.tracks import TrackChoice, TrackPolicy
-from tasks.media.decoding.section import joined
+from tasks.media.decoding.section import merge_damage
 from tasks.media.decoding.section_sequence import SectionSequence, open_sections
 from tasks.media.findings import AudioFindings, Loudness, MediaRejected, find_warnings
 from tasks.media.limits import MediaLimits, Stopwatch
 from tasks.media.loudness import LevelMeter
 
-# Their headers give the duration of a track without the empty edit before it.
+# Containers whose headers give the duration of a track without the empty edit before it.
 TRACK_DURATIONS = frozenset({"mov"})
 MAX_SECONDS_IN_MEMORY = 3600.0  # 230 MB at 16 kHz
 
@@ -109,7 +109,7 @@ class AudioReader:
     def findings(self) -> AudioFindings:
         """The findings so far; complete after the last block."""
         sections = self._sections.damage or [(0.0, self._sections.first.damage)]
-        damage, mono = joined(sections), self._sections.first.mono
+        damage, mono = merge_damage(sections), self._sections.first.mono
         findings = AudioFindings(
             complete=self._complete,
             cut_short=self._declared_bytes > self._n_bytes,

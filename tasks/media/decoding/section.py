@@ -1,7 +1,7 @@
 """One section of a medium: an opened container, its chosen tracks and their decoders.
 
-Almost every medium is a single section. The links of a chained Ogg and the parts of a transport stream whose sound
-moves are sections one after the other.
+Almost every medium is a single section. The links of a chained Ogg and the parts of a transport stream whose audio
+moves are consecutive sections.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Section:
         sample_rate_hz: int,
         *,
         origin_s: float | None = None,
-        goes_on: bool = False,
+        is_continuation: bool = False,
         except_ids: frozenset[int] = frozenset(),
     ) -> None:
-        """`origin_s`: the medium's time at the section's start, on the container's clock; None: its first time stamp.
-        `goes_on`: another section came before, so that audio is missing if the track starts later. `except_ids`:
-        numbers in the container (PIDs) of tracks that have ended.
+        """`origin_s`: the section's start on the container's clock; None: its first timestamp. `is_continuation`:
+        another section came before, so a late start of the track is a gap. `except_ids`: stream ids (PIDs) of tracks
+        that have ended.
 
         Raises `MediaRejected` if the section has no usable audio.
         """
@@ -66,8 +66,8 @@ class Section:
                     origin_s=self.probe.starts_at_s if origin_s is None else origin_s,
                     is_raw=self.probe.container in RAW_FORMATS,
                     max_gap_s=limits.max_gap_s,
-                    max_lead_s=limits.max_gap_s if goes_on else limits.max_duration_s,
-                    goes_on=goes_on,
+                    max_lead_s=limits.max_gap_s if is_continuation else limits.max_duration_s,
+                    is_continuation=is_continuation,
                 ),
                 names=names[stream.index],
                 channels=self.choice.channels or (() if channel is None else (channel,)),
@@ -78,7 +78,7 @@ class Section:
         self.mono = TrackMix(self.tracks, sample_rate_hz) if len(streams) > 1 else self.tracks[streams[0].index]
 
     def ids_before(self, time_s: float) -> frozenset[int]:
-        """Numbers in the container of the tracks that start before a time on the container's clock."""
+        """Return the stream ids of the tracks that start before a time on the container's clock."""
         starts = zip(self._ids, self.probe.tracks, strict=True)
         return frozenset(id_ for id_, track in starts if track.starts_at_s is not None and track.starts_at_s < time_s)
 
@@ -94,7 +94,7 @@ class Section:
 
     @property
     def last_packet_at(self) -> int | None:
-        """Place in the source of the last packet that was decoded, if the container tells."""
+        """Byte position of the last decoded packet in the source; None if the container does not give it."""
         return self._packets.last_packet_at
 
     @property
@@ -102,10 +102,10 @@ class Section:
         return [track.damage for track in self.tracks.values()]
 
 
-def joined(sections: Sequence[tuple[float, list[DamageCount]]]) -> list[DamageCount]:
-    """The damage of consecutive sections, given with their starts in seconds, as one count for each track.
+def merge_damage(sections: Sequence[tuple[float, list[DamageCount]]]) -> list[DamageCount]:
+    """Merge the damage of consecutive sections, given with their starts in seconds, into one count for each track.
 
-    A section of fewer tracks than another counts for the first ones.
+    A section with fewer tracks than the first adds to the first ones only.
     """
     (_, first), *others = sections
     if not others:

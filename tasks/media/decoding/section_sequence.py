@@ -1,4 +1,4 @@
-"""Open the sections of a medium one after the other, and account for what none of them gives."""
+"""Open the sections of a medium one after the other, and account for audio that none of them yields."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tasks.media.findings import HEADER_TOLERANCE, MediaRejected
 from tasks.media.limits import MediaLimits, Stopwatch
 
 MAX_SECTIONS = 10_000
-MAX_OVERLAP_S = 1.0  # a track that starts earlier before the end of another one is not its continuation
-MIN_UNHEARD_BYTES, MIN_UNHEARD_SHARE = 1 << 16, 0.05  # of a program stream behind the last packet of its track
+MAX_OVERLAP_S = 1.0  # a continuation may start this long before the end of the track that it continues
+MIN_UNREAD_BYTES, MIN_UNREAD_SHARE = 1 << 16, 0.05  # of a program stream, after its track's last packet
 
 
 class SectionSequence:
-    """Yields the blocks of a medium's sections as one stream. `first` is open for as long as `open_sections`."""
+    """Yields the blocks of a medium's sections as one stream. `first` stays open until `open_sections` exits."""
 
     def __init__(
         self, source: MediaSource, policy: TrackPolicy, limits: MediaLimits, stopwatch: Stopwatch, sample_rate_hz: int
@@ -32,23 +32,23 @@ class SectionSequence:
         self._source, self._policy, self._limits, self._stopwatch = source, policy, limits, stopwatch
         self._rate_hz = sample_rate_hz
         self._links: list[OggLink] = []
-        self._lead_s = 0.0  # of links before the first that has audio
+        self._lead_s = 0.0  # duration of links before the first that has audio
         self._transport: TransportSource | None = None
         self.first: Section
         self.last: Section
         self.damage: list[tuple[float, list[DamageCount]]] = []  # of each section, with its start in seconds
-        self.read_errors_before = 0  # in sections that are closed
+        self._closed_read_errors = 0  # in sections already closed, without `first`
 
     @property
     def read_errors(self) -> int:
         later = 0 if self.last is self.first else self.last.read_errors
-        return self.read_errors_before + self.first.read_errors + later
+        return self._closed_read_errors + self.first.read_errors + later
 
     def blocks(self, position_s: Callable[[], float]) -> Iterator[np.ndarray]:
-        """Yield blocks of `(n_samples,)` float32. `position_s`: the length of the blocks so far."""
+        """Yield blocks of `(n_samples,)` float32. `position_s` returns the duration yielded so far."""
         if self._lead_s:
-            yield from self._lost(self._lead_s, 0.0, "a link before it has no audio that can be decoded")
-        self._enter(self.first, position_s())
+            yield from self._insert_silence(self._lead_s, 0.0, "an earlier link has no audio that can be decoded")
+        self._begin_section(self.first, position_s())
         yield from self.first.blocks()
         if self._links:
             yield from self._fill_up(self._links[0], self.damage[-1][0], position_s())
@@ -59,7 +59,7 @@ class SectionSequence:
         elif self.first.probe.container == "mpeg":
             yield from self._program_blocks(position_s)
 
-    def _enter(self, section: Section, start_s: float) -> None:
+    def _begin_section(self, section: Section, start_s: float) -> None:
         self.last = section
         self.damage.append((start_s, section.damage))
 
@@ -69,10 +69,10 @@ class SectionSequence:
         source: MediaSource,
         policy: TrackPolicy,
         *,
-        goes_on_at_s: float | None = None,
+        resumes_at_s: float | None = None,
         except_ids: frozenset[int] = frozenset(),
     ) -> Iterator[Section]:
-        """Open a section. `goes_on_at_s`: where the one before ended, on the same clock."""
+        """Open a section. `resumes_at_s`: end of the previous section on the container's clock."""
         with open_container(source, self._limits) as opened:
             yield Section(
                 source,
@@ -81,12 +81,12 @@ class SectionSequence:
                 self._limits,
                 self._stopwatch,
                 self._rate_hz,
-                origin_s=goes_on_at_s,
-                goes_on=goes_on_at_s is not None,
+                origin_s=resumes_at_s,
+                is_continuation=resumes_at_s is not None,
                 except_ids=except_ids,
             )
 
-    # a chained Ogg
+    # chained Ogg
 
     def open_links(self, links: list[OggLink]) -> Generator[Section]:
         """Open the first link that has audio."""
@@ -110,9 +110,9 @@ class SectionSequence:
         start_s, rejection = position_s(), ""
         try:
             with self._open(self._link_source(link), self._later_policy()) as section:
-                self._enter(section, start_s)
+                self._begin_section(section, start_s)
                 yield from section.blocks()
-                self._leave(section)
+                self._end_section(section)
         except MediaRejected as rejected:
             if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
                 raise
@@ -120,13 +120,15 @@ class SectionSequence:
         yield from self._fill_up(link, start_s, position_s(), rejection)
 
     def _fill_up(self, link: OggLink, start_s: float, now_s: float, cause: str = "") -> Iterator[np.ndarray]:
-        """Silence for what a link declares beyond what was decoded of it."""
+        """Yield silence for the audio that a link declares beyond what was decoded."""
         missing_s = link.duration_s + link.lost_s - (now_s - start_s)
         tolerance_s, tolerance_share = HEADER_TOLERANCE
         if missing_s > max(tolerance_s, tolerance_share * link.duration_s):
-            yield from self._lost(missing_s, now_s, cause or "a link of the chained Ogg has fewer samples than it says")
+            yield from self._insert_silence(
+                missing_s, now_s, cause or "a link of the chained Ogg has fewer samples than it declares"
+            )
 
-    # a transport stream whose sound moves
+    # transport and program streams whose audio moves
 
     def _moved_blocks(self, source: TransportSource, position_s: Callable[[], float]) -> Iterator[np.ndarray]:
         origin_s = self.first.probe.starts_at_s
@@ -141,54 +143,57 @@ class SectionSequence:
                 with self._open(
                     source,
                     self._later_policy(),
-                    goes_on_at_s=origin_s + position_s(),
+                    resumes_at_s=origin_s + position_s(),
                     except_ids=move.except_pids,
                 ) as section:
-                    source.use(section.track_ids)
-                    self._enter(section, position_s())
+                    source.watch_pids(section.track_ids)
+                    self._begin_section(section, position_s())
                     yield from section.blocks()
-                    self._leave(section)
+                    self._end_section(section)
             except MediaRejected as rejected:
                 if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
                     raise
                 source.skip_to_move()
                 if source.next_move() is None:
-                    yield from self._unheard(move, rejected, position_s())
+                    yield from self._replace_rest(move, rejected, position_s())
 
-    def _unheard(self, move: Move, rejected: MediaRejected, now_s: float) -> Iterator[np.ndarray]:
-        """The rest of a stream whose audio cannot be followed: as long as its bytes say."""
+    def _replace_rest(self, move: Move, rejected: MediaRejected, now_s: float) -> Iterator[np.ndarray]:
+        """Yield silence for the rest of a stream whose audio cannot be followed, its duration estimated from bytes."""
         if rejected.reason is Reason.NO_AUDIO_TRACK:
-            return  # a programme map without audio: there is none to lose
+            return  # the new program map lists no audio: nothing is lost
         lost_s = now_s * (self._source.n_bytes - move.begin) / move.begin
-        yield from self._lost(min(lost_s, self._limits.max_gap_s), now_s, f"its sound moves: {rejected.detail}")
+        yield from self._insert_silence(
+            min(lost_s, self._limits.max_gap_s), now_s, f"its audio moves to another stream: {rejected.detail}"
+        )
 
     def _program_blocks(self, position_s: Callable[[], float]) -> Iterator[np.ndarray]:
-        """What follows the last packet of its track in a program stream, if it is a track that was not there before."""
+        """Yield the audio after the last packet of a program stream's track, if it is in a track that starts there."""
         at, n_bytes = self.first.last_packet_at, self._source.n_bytes
-        if at is None or n_bytes - at < max(MIN_UNHEARD_BYTES, MIN_UNHEARD_SHARE * n_bytes):
+        if at is None or n_bytes - at < max(MIN_UNREAD_BYTES, MIN_UNREAD_SHARE * n_bytes):
             return
         window = Window(self._source.file, at + 1, n_bytes)
         source = MediaSource(window, self._limits, self._stopwatch)
         origin_s = self.first.probe.starts_at_s + position_s()
         other_tracks = self.first.ids_before(origin_s - MAX_OVERLAP_S)
         try:
-            with self._open(source, self._later_policy(), goes_on_at_s=origin_s, except_ids=other_tracks) as section:
-                self._enter(section, position_s())
+            with self._open(source, self._later_policy(), resumes_at_s=origin_s, except_ids=other_tracks) as section:
+                self._begin_section(section, position_s())
                 yield from section.blocks()
-                self._leave(section)
+                self._end_section(section)
         except MediaRejected as rejected:
             if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
                 raise
 
     def _later_policy(self) -> TrackPolicy:
-        """Lanes found by listening are those of the first section."""
+        """Return the policy for later sections: lanes selected by speech detection index the first section's tracks."""
         return self._policy.model_copy(update={"lanes": ()})
 
-    def _leave(self, section: Section) -> None:
-        self.read_errors_before += section.read_errors
+    def _end_section(self, section: Section) -> None:
+        self._closed_read_errors += section.read_errors
         self.last = self.first
 
-    def _lost(self, length_s: float, at_s: float, cause: str) -> Iterator[np.ndarray]:
+    def _insert_silence(self, length_s: float, at_s: float, cause: str) -> Iterator[np.ndarray]:
+        """Yield silence in place of lost audio, and count it as a gap."""
         damage = DamageCount(first_error=cause, gaps=1, lost_s=length_s)
         damage.note_loss(0.0, length_s)
         self.damage.append((at_s, [damage]))
@@ -218,7 +223,7 @@ class SectionSequence:
                         self._rate_hz,
                         origin_s=origin_s,
                     )
-                    source.use(section.track_ids)
+                    source.watch_pids(section.track_ids)
                     self._transport = source
                     yield section
                     return
@@ -233,6 +238,7 @@ class SectionSequence:
                 source = TransportSource(self._source.file, self._limits, self._stopwatch, begin, move.prefix)
 
     def open_plain(self) -> Generator[Section]:
+        """Open a medium of a single section."""
         with self._open(self._source, self._policy) as section:
             yield section
 

@@ -52,7 +52,7 @@ class NativeBlock(NamedTuple):
 
 @dataclass
 class DamageCount:
-    """What was observed while decoding a track.
+    """Damage observed while decoding a track.
 
     A gap is missing audio replaced by silence. `lost_s` is the length of all gaps, plus the packets that failed before
     the first or after the last good frame.
@@ -89,16 +89,21 @@ class TrackDecoder:
         is_raw: bool,
         max_gap_s: float,
         max_lead_s: float,
-        goes_on: bool = False,
+        is_continuation: bool = False,
     ) -> None:
         """`origin_s`: the medium's time 0 on the container's clock. `is_raw`: timestamps are counted, not stored, so
-        they do not reveal gaps. `max_lead_s`: how long after the medium the track may start. `goes_on`: it continues
-        another track, so that a late start is a gap.
+        they do not reveal gaps. `max_lead_s`: how long after the medium the track may start. `is_continuation`: the
+        track continues another one, so a late start is a gap.
 
         Raises `MediaRejected(unsupported_codec)` if the decoder rejects the stream.
         """
         self.damage = DamageCount()
-        self._is_raw, self._max_gap_s, self._max_lead_s, self._goes_on = is_raw, max_gap_s, max_lead_s, goes_on
+        self._is_raw, self._max_gap_s, self._max_lead_s, self._is_continuation = (
+            is_raw,
+            max_gap_s,
+            max_lead_s,
+            is_continuation,
+        )
         self._context = stream.codec_context
         self._tick_s = float(stream.time_base) if stream.time_base else 0.0
         self._origin_s = origin_s
@@ -235,12 +240,12 @@ class TrackDecoder:
         self._failed_s = 0.0
         lead_s = pts * self._tick_s - self._origin_s if pts is not None else 0.0
         if GAP_S < lead_s <= self._max_lead_s:
-            if self._goes_on:
+            if self._is_continuation:
                 self._note_gap(lead_s)
             else:
                 self.damage.starts_at_s = lead_s
             self._insert_silence(lead_s, blocks)
-        elif lead_s > self._max_lead_s or (self._goes_on and lead_s < -CLOCK_RESET_S):
+        elif lead_s > self._max_lead_s or (self._is_continuation and lead_s < -CLOCK_RESET_S):
             self.damage.clock_resets += 1
         self._anchor(pts)
 

@@ -1,4 +1,4 @@
-"""Synthetic speech, music and tone for tests of what is in a track."""
+"""Synthetic speech, music and tone for tests of track selection."""
 
 from __future__ import annotations
 

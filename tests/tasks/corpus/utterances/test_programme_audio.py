@@ -1,4 +1,4 @@
-"""Captions say that there is speech: it is looked for where the chosen track has none."""
+"""Captioned programmes whose chosen track has no speech: the other tracks are surveyed."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_speech_under_the_captions_is_found(folder, n_surveys: list[int], first)
     (prepared,) = folder.prepare(folder.scan(shards=1))
     (outcome,) = [o for o in outcomes(prepared) if "@" not in o.item]
     assert (outcome.outcome, outcome.reason) == (Outcome.DONE_WITH_WARNINGS, Reason.NO_SPEECH)
-    assert "audio track 5 taken instead" in outcome.detail
+    assert "audio track 5 used instead" in outcome.detail
     assert prepared.counts["utterances"] >= 2
     assert len(n_surveys) == 1
 
 
-def test_a_track_with_speech_is_not_left(folder, n_surveys: list[int]) -> None:
+def test_a_track_with_speech_is_kept(folder, n_surveys: list[int]) -> None:
     add(folder, [speech(duration_s=SECONDS)] * 2 + [speech("de", duration_s=SECONDS)] * 2)
     (prepared,) = folder.prepare(folder.scan(shards=1))
     (outcome,) = [o for o in outcomes(prepared) if "@" not in o.item]
@@ -80,7 +80,7 @@ def test_captions_over_silence_in_all_tracks_are_dropped(folder, n_surveys: list
     assert n_surveys == [2]
 
 
-def test_the_first_minute_of_captions_is_listened_to() -> None:
+def test_the_first_minute_of_captions_is_checked() -> None:
     cues = [Supervision(start_s=s, end_s=s + 4, text="x") for s in (30, 10, 12, -3, *range(100, 400, 5))]
     spans = first_spans(cues)
     assert spans[:3] == [(0, 1000), (10_000, 14_000), (14_000, 16_000)]

@@ -164,7 +164,7 @@ def test_the_order_of_channels_in_a_title(title: str, n_channels: int, names: tu
         ([mono(), mono(), mono(), mono()], {}, [(0, 0), (1, 0), (2, 0), (3, 0)]),
         ([mono()], {}, []),
         ([track()], {}, [(0, 0), (0, 1)]),
-        ([GERMAN, ENGLISH], {"languages": ("en",)}, [(1, 0), (1, 1)]),  # never another language than that asked for
+        ([GERMAN, ENGLISH], {"languages": ("en",)}, [(1, 0), (1, 1)]),  # no language that was not requested
         ([track(), ENGLISH], {"languages": ("en",)}, [(1, 0), (1, 1), (0, 0), (0, 1)]),
         ([GERMAN, ENGLISH], {}, [(0, 0), (0, 1), (1, 0), (1, 1)]),
         ([ENGLISH, DESCRIPTION], {}, [(0, 0), (0, 1)]),
@@ -182,7 +182,7 @@ def test_what_else_may_have_the_speech(tracks: list[TrackInfo], policy: dict, la
     assert [(lane.track, lane.channel) for lane in found] == lanes
 
 
-def test_lanes_found_by_listening_are_taken():
+def test_lanes_selected_by_speech_detection_are_chosen():
     lanes = (Lane(track=2, channel=0), Lane(track=3, channel=0))
     choice = choose_tracks(probe(*[mono()] * 4), TrackPolicy(lanes=lanes, because="silence"))
     assert (choice.tracks, choice.channels, choice.reason) == ((2, 3), (), ChoiceReason.SPEECH)

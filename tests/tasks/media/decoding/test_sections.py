@@ -1,4 +1,4 @@
-"""Sound that goes on in another link, PID or codec: it is heard on at its time, or its length is told."""
+"""Audio that continues in another link, PID or codec: decoded at its time, or its duration reported as lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ts(n_channels: int, codec: str, starts_at_s: float = 0.0, video: bool = Fals
     return encode("mpegts", track, video=video, options={name: str(value) for name, value in options.items()})
 
 
-def heard(medium: bytes) -> tuple[list[float], AudioFindings]:
+def decode(medium: bytes) -> tuple[list[float], AudioFindings]:
     with open_audio(medium, limits=PATIENT) as audio:
         samples = np.concatenate(list(audio))
     return marks_s(samples), audio.findings
@@ -69,8 +69,8 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("change", CHAINS)
-def test_all_links_of_a_chained_ogg_are_heard(change: str):
-    marks, findings = heard(b"".join(CHAINS[change]))
+def test_all_links_of_a_chained_ogg_are_decoded(change: str):
+    marks, findings = decode(b"".join(CHAINS[change]))
     assert marks == pytest.approx(list(range(10)), abs=0.03)
     assert findings.duration_s == pytest.approx(10.0, abs=0.05)
     assert outcome_of("a", findings).outcome is Outcome.DONE
@@ -78,54 +78,54 @@ def test_all_links_of_a_chained_ogg_are_heard(change: str):
 
 def test_a_song_of_five_minutes_between_two_jingles():
     """With a second link of 5 minutes, 10 s of 310 were decoded, and "0.000 s lost"."""
-    marks, findings = heard(OPUS + ogg(2, 300.0) + OPUS)
+    marks, findings = decode(OPUS + ogg(2, 300.0) + OPUS)
     assert findings.duration_s == pytest.approx(306.0, abs=0.05)
     assert marks == pytest.approx(list(range(306)), abs=0.03)
 
 
-def test_a_single_link_is_opened_as_before():
+def test_a_single_link_is_not_split():
     assert [(link.begin, link.end) for link in find_links(len(OPUS), lambda at, n: OPUS[at : at + n])] == [
         (0, len(OPUS))
     ]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 26, 27, 40, 500])
-def test_no_links_are_found_in_what_is_no_ogg(n_bytes: int):
+def test_other_bytes_have_a_single_link(n_bytes: int):
     for junk in (bytes(n_bytes), b"OggS" * (n_bytes // 4), OPUS[:n_bytes]):
         (link,) = find_links(len(junk), lambda at, n, junk=junk: junk[at : at + n])
         assert (link.begin, link.end) == (0, len(junk))
 
 
-def test_a_link_whose_codec_header_is_destroyed_is_told_in_seconds():
+def test_a_link_whose_codec_header_is_destroyed_is_reported_in_seconds():
     second = bytearray(ogg(2, 4.0))
     second[28 + 8 : 28 + 18] = b"\xff" * 10  # behind "OpusHead"
-    marks, findings = heard(OPUS + bytes(second) + OPUS)
+    marks, findings = decode(OPUS + bytes(second) + OPUS)
     assert findings.lost_s == pytest.approx(4.0, abs=0.1)
     assert findings.lost == ((pytest.approx(3.0, abs=0.05), pytest.approx(7.0, abs=0.1)),)
     assert [mark for mark in marks if mark > 3] == pytest.approx([7.0, 8.0, 9.0], abs=0.1)
 
 
-def test_a_link_of_an_unknown_codec_is_told_in_seconds():
+def test_a_link_of_an_unknown_codec_is_reported_in_seconds():
     second = bytearray(ogg(1, 4.0))
     second[28:36] = b"Newcodec"
-    _, findings = heard(OPUS + bytes(second) + OPUS)
+    _, findings = decode(OPUS + bytes(second) + OPUS)
     assert findings.lost_s == pytest.approx(4.0, abs=0.5)
     assert findings.duration_s == pytest.approx(10.0, abs=0.5)
 
 
-def test_a_stream_of_an_unknown_kind_beside_the_sound_is_not_lost_sound():
+def test_a_stream_of_an_unknown_kind_is_not_lost_audio():
     sound, other = ogg(1, 3.0), bytearray(with_serial(ogg(1, 3.0), 9))
     other[28:36] = b"Chapters"
     first = 27 + 1 + sound[27]
     other_first = 27 + 1 + other[27]
-    _, findings = heard(sound[:first] + bytes(other[:other_first]) + sound[first:] + bytes(other[other_first:]))
+    _, findings = decode(sound[:first] + bytes(other[:other_first]) + sound[first:] + bytes(other[other_first:]))
     assert (findings.lost_s, findings.duration_s) == (0.0, pytest.approx(3.0, abs=0.05))
 
 
-def test_a_link_whose_first_page_is_destroyed_is_told_in_seconds():
+def test_a_link_whose_first_page_is_destroyed_is_reported_in_seconds():
     second = bytearray(ogg(2, 4.0))
     second[:47] = bytes(47)
-    marks, findings = heard(OPUS + bytes(second) + OPUS)
+    marks, findings = decode(OPUS + bytes(second) + OPUS)
     assert findings.lost_s == pytest.approx(4.0, abs=1.0)
     assert marks[:3] == pytest.approx([0.0, 1.0, 2.0], abs=0.03)
     assert "0.000 s lost" not in outcome_of("a", findings).detail
@@ -150,61 +150,61 @@ MOVES = {
 
 
 @pytest.mark.parametrize("move", MOVES)
-def test_sound_that_moves_is_followed(move: str):
-    marks, findings = heard(MOVES[move])
+def test_audio_that_moves_is_followed(move: str):
+    marks, findings = decode(MOVES[move])
     assert marks == pytest.approx(list(range(10)), abs=0.06)
     assert findings.lost_s == 0.0
     assert outcome_of("a", findings).outcome is Outcome.DONE
 
 
-def test_sound_that_moves_twice_and_back():
-    _, findings = heard(MP2 + ts(2, "aac", 5.0) + ts(2, "mp2", 10.0))
+def test_audio_that_moves_twice_and_back():
+    _, findings = decode(MP2 + ts(2, "aac", 5.0) + ts(2, "mp2", 10.0))
     assert findings.duration_s == pytest.approx(15.0, abs=0.15)
-    marks, _ = heard(MP2 + ts(2, "aac", 5.0) + ts(2, "mp2", 10.0))
+    marks, _ = decode(MP2 + ts(2, "aac", 5.0) + ts(2, "mp2", 10.0))
     assert marks == pytest.approx(list(range(15)), abs=0.1)
 
 
 def test_a_break_in_the_transmission_keeps_its_length():
-    marks, findings = heard(MP2 + ts(2, "aac", 8.0))
+    marks, findings = decode(MP2 + ts(2, "aac", 8.0))
     assert marks == pytest.approx([0, 1, 2, 3, 4, 8, 9, 10, 11, 12], abs=0.06)
     assert findings.lost_s == pytest.approx(3.0, abs=0.1)
     assert findings.lost[0] == (pytest.approx(5.0, abs=0.06), pytest.approx(8.0, abs=0.06))
 
 
 def test_recordings_with_their_own_clocks():
-    marks, findings = heard(MP2 + ts(2, "aac", mpegts_start_pid=0x200))
+    marks, findings = decode(MP2 + ts(2, "aac", mpegts_start_pid=0x200))
     assert marks == pytest.approx(list(range(10)), abs=0.06)
     assert (findings.lost_s, findings.clock_resets) == (0.0, 1)
 
 
 @pytest.mark.parametrize("languages", ["added", "dropped"])
-def test_another_language_that_comes_or_goes_changes_nothing(languages: str):
+def test_a_language_added_or_removed_changes_nothing(languages: str):
     one = [ts(2, "mp2"), ts(2, "mp2", 5.0)]
     two = [
         encode("mpegts", [Track(beeps(2, 5.0), "mp2", starts_at_s=s), Track(beeps(2, 5.0), "aac", starts_at_s=s)])
         for s in (0.0, 5.0)
     ]
-    marks, findings = heard(one[0] + two[1] if languages == "added" else two[0] + one[1])
+    marks, findings = decode(one[0] + two[1] if languages == "added" else two[0] + one[1])
     assert marks == pytest.approx(list(range(10)), abs=0.06)
     assert outcome_of("a", findings).outcome is Outcome.DONE
 
 
-def test_a_second_track_all_along_is_not_a_continuation():
+def test_a_parallel_second_track_is_not_a_continuation():
     """The first language ends earlier than the second: they are not joined."""
-    _, findings = heard(encode("mpegts", [Track(beeps(2, 5.0), "mp2"), Track(beeps(2, 10.0), "mp2")]))
+    _, findings = decode(encode("mpegts", [Track(beeps(2, 5.0), "mp2"), Track(beeps(2, 10.0), "mp2")]))
     assert findings.duration_s == pytest.approx(5.0, abs=0.1)
 
 
 def test_a_program_stream_whose_codec_changes():
     first = encode("mpeg", Track(beeps(2, 5.0), "mp2"))
-    marks, _ = heard(first + encode("mpeg", Track(beeps(2, 5.0), "ac3", starts_at_s=5.0)))
+    marks, _ = decode(first + encode("mpeg", Track(beeps(2, 5.0), "ac3", starts_at_s=5.0)))
     assert marks == pytest.approx(list(range(10)), abs=0.06)
 
 
 @pytest.mark.parametrize(
     "medium", [MOVES["to another PID"], MOVES["to another codec on one PID"], b"".join(CHAINS["codec"])]
 )
-def test_damage_at_any_place_ends_in_an_outcome(medium: bytes):
+def test_damage_anywhere_gives_findings_or_a_rejection(medium: bytes):
     random = np.random.default_rng(0)
     for _ in range(15):
         damaged = bytearray(medium)
