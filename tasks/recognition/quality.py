@@ -1,7 +1,7 @@
-"""The quality gate: flags a chunk whose text looks hallucinated, repeated or incomplete.
+"""Quality gate: flags a chunk whose text looks hallucinated, repetitive or incomplete.
 
-The first two thresholds are Whisper's own (Radford et al., 2022, section 4.5); the others lie above what real speech
-of the development folders reached. Other speech may exceed them: it is decoded again and marked, never dropped.
+The first two thresholds are Whisper's own (Radford et al., 2022, section 4.5); the others exceed the maxima of real
+speech in the development folders. Other speech may exceed them: it is decoded again and marked, never dropped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 from tasks.recognition.engine import RecognisedWord
 
 MAX_SHORT_PHRASE = 4  # words; speakers repeat these more often than whole sentences
-MIN_LONG_PHRASE = 7  # words; slogans of fewer are chanted three times
+MIN_LONG_PHRASE = 7  # words; crowds chant shorter slogans three times in a row
 PUNCTUATION = ".,?!…:;-–—\"'“”„«»()[]"
 
 
@@ -40,7 +40,7 @@ class QualityGate:
     characters_per_s: float = 30.0
     repeats: int = 5  # repetitions of one to four words, in a row
     phrase_repeats: int = 4  # of a longer phrase, in a row
-    final_phrase_repeats: int = 3  # of a longer phrase that repeats until the chunk ends: a decoder leaves no loop
+    final_phrase_repeats: int = 3  # of a long phrase up to the chunk's end: decoders do not leave a loop
     silent_speech_s: float = 2.0  # speech without any word
     passed_over_s: float = 4.0  # contiguous speech without words, in a chunk that has words
     speech_share: float = 0.1  # minimum share of the words' duration that is speech
@@ -53,7 +53,7 @@ def quality_flags(
     passed_over_s: float = 0.0,
     gate: QualityGate | None = None,
 ) -> tuple[QualityFlag, ...]:
-    """The flags of a chunk of `duration_s` with `speech_s` of speech.
+    """Return the flags of a chunk of `duration_s` with `speech_s` of speech.
 
     `passed_over_s` is the longest stretch of speech that is far from any word.
     """
@@ -74,34 +74,34 @@ def quality_flags(
 
 
 def compression_ratio(text: str) -> float:
-    """Length of the text over that of its zlib compression; below 2 for ordinary text of a chunk's length."""
+    """Return the length ratio of the text to its zlib compression; below 2 for ordinary text of a chunk's length."""
     data = text.encode()
     return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
 def mean_log_probability(words: Sequence[RecognisedWord]) -> float:
-    """Mean natural logarithm of the words' confidences."""
+    """Return the mean natural logarithm of the words' confidences."""
     return sum(math.log(max(word.confidence, 1e-9)) for word in words) / len(words)
 
 
 def has_loop(words: Sequence[str], gate: QualityGate) -> bool:
-    """Whether a phrase of any length is repeated as decoders do in a loop, most often until the chunk ends."""
-    spoken = [_plain(word) for word in words]
+    """Whether a phrase of any length repeats like a decoding loop, which usually lasts until the end of the chunk."""
+    spoken = [_normalise(word) for word in words]
     if longest_repeat(words, MAX_SHORT_PHRASE) >= gate.repeats:
         return True
     for n in range(MAX_SHORT_PHRASE + 1, len(spoken) // gate.final_phrase_repeats + 1):
-        until_end = _repeats_until_end(spoken, n)
+        until_end = _count_final_repeats(spoken, n)
         if until_end >= (gate.final_phrase_repeats if n >= MIN_LONG_PHRASE else gate.phrase_repeats):
             return True
     return longest_repeat(words, len(spoken) // gate.phrase_repeats, MAX_SHORT_PHRASE + 1) >= gate.phrase_repeats
 
 
 def longest_repeat(words: Sequence[str], max_ngram: int = MAX_SHORT_PHRASE, min_ngram: int = 1) -> int:
-    """The longest run of one n-gram of up to `max_ngram` words: "no no no" is 3, "so far so far" is 2.
+    """Return the longest run of one n-gram of up to `max_ngram` words: "no no no" is 3, "so far so far" is 2.
 
     Numbers may repeat: a telephone number is not suspect.
     """
-    spoken = [_plain(word) for word in words]
+    spoken = [_normalise(word) for word in words]
     longest = 1 if spoken else 0
     for n in range(min_ngram, max_ngram + 1):
         same = 0  # consecutive words that equal the one n before them
@@ -112,16 +112,16 @@ def longest_repeat(words: Sequence[str], max_ngram: int = MAX_SHORT_PHRASE, min_
     return longest
 
 
-def _repeats_until_end(spoken: Sequence[str], n: int) -> int:
-    """How often the last n-gram, or the last but its begun repetition, occurs in a row."""
+def _count_final_repeats(spoken: Sequence[str], n: int) -> int:
+    """Return how often the last n-gram occurs in a row; the last repetition may be incomplete."""
     same = 0
     while same < len(spoken) - n and spoken[-1 - same] == spoken[-1 - same - n]:
         same += 1
     return 1 if _are_numbers(spoken[-n:]) else 1 + same // n
 
 
-def _plain(word: str) -> str:
-    """The word as it is compared, without case and punctuation. Punctuation alone compares as itself."""
+def _normalise(word: str) -> str:
+    """Return the word for comparison, without case and punctuation, unless it consists of punctuation."""
     return word.lower().strip(PUNCTUATION) or word
 
 

@@ -1,8 +1,8 @@
-"""End the cues of automatic captions where the next one begins.
+"""Shorten the overlapping cues of automatic captions so that each ends where the next one begins.
 
-In automatic captions with two lines on the screen, each cue stays until the next but one begins, so that every cue
-overlaps its neighbours (ytdl-org/youtube-dl#9038, iv-org/invidious#100). Its words are said before the next cue begins.
-Speakers at the same time also overlap: their cues stand apart on the screen, or share a part of their time only.
+Automatic captions show two lines, and each cue stays until the next but one begins, so every cue overlaps its
+neighbours (ytdl-org/youtube-dl#9038, iv-org/invidious#100). Its words are spoken before the next cue begins.
+Simultaneous speakers also overlap, but their cues have different screen positions or overlap only partly.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Sequence
 
 from tasks.corpus.records import Supervision
 
-MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.25  # below (share of the shorter cue), an overlap does no harm
-TOLERANCE_S = 0.05  # between an end and the begin that it should equal
-MIN_HANDOVERS = 2  # cues that end where a later one but the next begins
-MIN_CUES = 6  # in a row that overlap, if none does so
-MIN_SHARE = 0.5  # of a file's cues that are in chains, for its shorter runs to be chains too
+MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.25  # (share of the shorter cue); a shorter overlap is harmless
+TOLERANCE_S = 0.05  # between the end of a cue and the start that it should equal
+MIN_HANDOVERS = 2  # cues in a chain that end where a cue after the next one begins
+MIN_CUES = 6  # overlapping cues in a row that are a chain without handovers
+MIN_SHARE = 0.5  # of a file's cues in chains; then its shorter runs count as chains too
 MAX_AHEAD = 4  # lines on the screen
 SLOW_CHARACTERS_PER_S = 12
 
-_SOUND = re.compile(r"\s*(?:\[[^\]]{0,100}\]|\([^)]{0,100}\))?\s*")  # [Music]: no words to tell from others
+_SOUND = re.compile(r"\s*(?:\[[^\]]{0,100}\]|\([^)]{0,100}\))?\s*")  # [Music]: a cue without words
 
 
-def unchained(cues: Sequence[Supervision], places: Sequence[str] | None = None) -> list[Supervision]:
-    """Return the cues in their order, with new ends in chains. `places` tells where each stands on the screen."""
-    runs = _runs(cues, places)
+def shorten_chains(cues: Sequence[Supervision], places: Sequence[str] | None = None) -> list[Supervision]:
+    """Return the cues in the given order, with new ends in chains. `places`: the screen position of each."""
+    runs = _find_runs(cues, places)
     chains = [run for run in runs if _is_chain(run, cues)]
     if sum(map(len, chains)) >= MIN_SHARE * len(cues):
         chains = runs  # short ones too, where pauses cut a chain
@@ -36,8 +36,8 @@ def unchained(cues: Sequence[Supervision], places: Sequence[str] | None = None) 
     return result
 
 
-def _runs(cues: Sequence[Supervision], places: Sequence[str] | None) -> list[list[int]]:
-    """Runs of two or more cues, by number, in which each overlaps the next as in a chain."""
+def _find_runs(cues: Sequence[Supervision], places: Sequence[str] | None) -> list[list[int]]:
+    """Return runs of two or more cue numbers in which each cue overlaps the next as in a chain."""
     runs: list[list[int]] = []
     run: list[int] = []
     for number in sorted(range(len(cues)), key=lambda n: cues[n].start_s):
@@ -46,7 +46,7 @@ def _runs(cues: Sequence[Supervision], places: Sequence[str] | None) -> list[lis
             if is_sound:
                 continue
             if len(run) > 1 and _SOUND.fullmatch(cues[run[-1]].text) and _continues(run[-2], number, cues, places):
-                run.pop()  # music that lasts longer than a line
+                run.pop()  # a sound cue that lasts longer than a line
             else:
                 runs.append(run)
                 run = []
@@ -55,7 +55,7 @@ def _runs(cues: Sequence[Supervision], places: Sequence[str] | None) -> list[lis
 
 
 def _continues(before: int, number: int, cues: Sequence[Supervision], places: Sequence[str] | None) -> bool:
-    """Whether a cue begins and ends after the one before, overlaps it, and may be of the same speaker and place."""
+    """Whether a cue begins and ends after the previous one and overlaps it, with the same speaker and position."""
     first, second = cues[before], cues[number]
     if first.end_s is None or second.end_s is None:
         return False
@@ -79,12 +79,12 @@ def _is_chain(run: Sequence[int], cues: Sequence[Supervision]) -> bool:
 
 
 def _end_at_next(run: Sequence[int], cues: Sequence[Supervision], result: list[Supervision]) -> None:
-    """Shorten the cues of a chain."""
+    """Shorten the cues of a chain in `result`."""
     for number, following in itertools.pairwise(run):
         result[number] = cues[number].model_copy(update={"end_s": cues[following].start_s})
     last, before = cues[run[-1]], cues[run[-2]]
     if last.end_s is not None and before.end_s is not None:
-        # The one before stays until the cue behind the last would begin, also where there is none.
+        # The last but one cue ends where a cue after the last would begin.
         spoken_s = len(last.text) / SLOW_CHARACTERS_PER_S
         end_s = min(last.end_s, max(before.end_s, round(last.start_s + spoken_s, 3)))
         result[run[-1]] = last.model_copy(update={"end_s": end_s})

@@ -14,9 +14,9 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SNIFFED_BYTES = 4096
-MIN_VALID_PER_DAMAGED = 4  # letters in UTF-8 for each damaged byte
-# The mark at a file's begin also stands inside files put together from several. Notes of songs that were UTF-8 and were
-# read as Windows-1252 are common.
+MIN_VALID_PER_DAMAGED = 4  # non-ASCII letters for each damaged byte
+# Concatenated files contain byte order marks in the middle. Song notes are common as mojibake: UTF-8 decoded as
+# Windows-1252 and encoded again.
 REPLACED = (("\r\n", "\n"), ("\r", "\n"), ("\x1a", ""), ("\ufeff", ""), ("â™ª", "♪"), ("â™«", "♫"))
 WHITESPACE_CONTROLS = "\t\n\v\f\r\x1a"  # 0x1A ended text files in MS-DOS and still ends some caption files
 
@@ -38,7 +38,7 @@ def decode_text(data: bytes, language: str = "") -> str:
     try:
         return _clean(data.decode("utf-8"))
     except UnicodeDecodeError:
-        # A few damaged bytes do not make a file of another encoding: other encodings hold hardly any valid UTF-8.
+        # UTF-8 with a few damaged bytes: text in other encodings contains hardly any valid multi-byte sequences.
         text = data.decode("utf-8", errors="replace")
         n_damaged = text.count("\ufffd")
         n_letters = len(text) - len(text.encode("ascii", errors="ignore")) - n_damaged

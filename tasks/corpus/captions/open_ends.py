@@ -1,4 +1,4 @@
-"""Ends for cues that a file gives only a begin: until the next cue, a stated limit, or as long as their text takes."""
+"""Determine the end of cues without one: the next cue, a given limit, or the time that their text takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tasks.corpus.records import Supervision
 
-MAX_OPEN_S = 10.0  # a cue that nothing ends sooner was forgotten on the screen
+MAX_OPEN_S = 10.0  # a cue that stays longer was left on the screen by mistake
 MIN_OPEN_S = 1.0
 SLOW_CHARACTERS_PER_S = 8  # half the pace of speech, so that no spoken word is cut off
 
@@ -19,19 +19,21 @@ class DraftCue:
 
     cue: Supervision
     open_from_s: float | None = None
-    """When the last words of an open cue appear. `cue.end_s` is then only a limit. None if the end is known."""
+    """When the last words of an open cue appear; `cue.end_s` is then an upper limit. None if the end is known."""
 
 
-def with_ends(drafts: Sequence[DraftCue]) -> list[Supervision]:
-    """Return the cues in the same order, all with an end."""
+def close_open_ends(drafts: Sequence[DraftCue]) -> list[Supervision]:
+    """Return the cues in the given order, all with an end."""
     starts = sorted(draft.cue.start_s for draft in drafts)
     return [
-        draft.cue if draft.open_from_s is None else _ended(draft.cue, draft.open_from_s, starts) for draft in drafts
+        draft.cue if draft.open_from_s is None else _close(draft.cue, draft.open_from_s, starts) for draft in drafts
     ]
 
 
-def _ended(cue: Supervision, open_from_s: float, starts: Sequence[float]) -> Supervision:
-    following = bisect_right(starts, round(open_from_s, 3))  # rounded like the starts: else it finds its own
+def _close(cue: Supervision, open_from_s: float, starts: Sequence[float]) -> Supervision:
+    following = bisect_right(
+        starts, round(open_from_s, 3)
+    )  # rounded like the starts, else a cue would be its own successor
     bounds = [cue.end_s] if cue.end_s is not None else []
     bounds += starts[following : following + 1]
     nearest = min(bounds, default=open_from_s + MAX_OPEN_S + 1)

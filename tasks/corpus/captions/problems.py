@@ -1,4 +1,4 @@
-"""Problems in a transcript, with their line and their place in time."""
+"""Problems in a transcript, with their line and time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class TranscriptProblem:
-    """One part of a transcript that could not be read: words that were said and that no supervision holds.
+    """A part of a transcript that could not be read, so that spoken words are missing from the supervisions.
 
-    `line` counts from 1. Where the part has times, right or wrong, `start_s` and `end_s` are these; `after_s` is the
-    begin of the cue before it in the file. `cut` joins no cues across any of these places.
+    `line` counts from 1. `start_s` and `end_s` are the part's own times, right or wrong, if it has any; `after_s` is
+    the start of the preceding cue in the file. `cut` joins no cues across any of these times.
     """
 
     line: int
@@ -19,13 +19,13 @@ class TranscriptProblem:
     end_s: float | None = None
     after_s: float | None = None
     unit: str = "line"
-    """What `line` counts: text blocks in a binary format."""
+    """The unit of `line`, such as text blocks in a binary format."""
 
     def __str__(self) -> str:
         return f"{self.unit} {self.line}: {self.message}"
 
-    def shifted(self, by_s: float) -> TranscriptProblem:
-        """The same problem with its times later by `by_s`."""
+    def shift(self, by_s: float) -> TranscriptProblem:
+        """Return the problem with its times `by_s` later."""
         times = {name: getattr(self, name) for name in ("start_s", "end_s", "after_s")}
         return replace(self, **{name: round(time + by_s, 3) for name, time in times.items() if time is not None})
 

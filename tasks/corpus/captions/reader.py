@@ -11,7 +11,7 @@ from tasks.corpus.captions.encoding import decode_text
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
 from tasks.corpus.captions.parsed import ParsedCaptions
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
-from tasks.corpus.captions.roll_up import read_once, unroll
+from tasks.corpus.captions.roll_up import remove_display_effects, unroll
 from tasks.corpus.captions.scc import parse_scc
 from tasks.corpus.captions.stl import parse_stl
 from tasks.corpus.captions.subtitles import parse_subtitles
@@ -26,8 +26,8 @@ PARSERS: dict[str, Callable[[bytes, str], ParsedCaptions]] = {
     ".scc": lambda data, language: parse_scc(decode_text(data, language)),
 }
 SUBTITLE_EXTENSIONS = (".vtt", ".srt")
-# In order of preference if a programme has several: most structured first, plain text without times last. Times of STL
-# and SCC are time codes, which may not start with the medium; other XML than TTML lies beside media, too.
+# In order of preference if a programme has several: most structured first, plain text without times last. STL and SCC
+# follow, as their time codes may not start with the medium. `.xml` is late: it may be metadata.
 TRANSCRIPT_EXTENSIONS = (
     ".ttml", ".dfxp", ".itt", *SUBTITLE_EXTENSIONS, ".stl", ".scc", *MANIFEST_EXTENSIONS, XML_EXTENSION, ".txt",
 )  # fmt: skip
@@ -43,13 +43,13 @@ class SourceTranscript:
     are_captions: bool = True
     """Captions are split for the screen, so neighbours may be joined; manifests and plain text are not."""
     remarks: tuple[str, ...] = ()
-    """What was left out or interpreted on purpose; nothing that was said is lost by it."""
+    """Content excluded or interpreted by design, without loss of spoken words."""
     warnings: tuple[str, ...] = ()
-    """What was changed of its times, for somebody to check."""
+    """Corrections to its times that an operator should check."""
     label_second_s: float = 1.0
-    """How long a second of the time code lasts that its times were counted from."""
+    """Duration of a second of its time code in real seconds: see `ParsedCaptions`."""
     programme_start_s: float = 0.0
-    """The programme's start that was subtracted from its times."""
+    """The programme start in its header, already subtracted from its times."""
 
 
 def read_transcript(uri: str, language: str) -> SourceTranscript:
@@ -89,9 +89,9 @@ def _parse(uri: str, language: str) -> SourceTranscript:
     name = storage.name_of(uri).lower()
     if name.endswith(MANIFEST_EXTENSIONS):
         with storage.open_reader(uri) as file:
-            found = list(read_entries(file, name))
-        entries = [entry for entry in found if isinstance(entry, ManifestEntry)]
-        problems = [problem for problem in found if isinstance(problem, TranscriptProblem)]
+            parts = list(read_entries(file, name))
+        entries = [part for part in parts if isinstance(part, ManifestEntry)]
+        problems = [part for part in parts if isinstance(part, TranscriptProblem)]
         if problems and not entries:
             raise TranscriptError(problems[0])
         return SourceTranscript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
@@ -99,7 +99,7 @@ def _parse(uri: str, language: str) -> SourceTranscript:
     if parser := next((parse for extension, parse in PARSERS.items() if name.endswith(extension)), None):
         parsed = parser(data, language)
         return SourceTranscript(
-            tuple(read_once(parsed.cues)),
+            tuple(remove_display_effects(parsed.cues)),
             tuple(parsed.problems),
             remarks=parsed.remarks,
             label_second_s=parsed.label_second_s,

@@ -1,8 +1,9 @@
 """Remove the repetitions of roll-up captions.
 
 Live captions scroll: each cue repeats the last line of the previous one and adds a new one, adds words to its text
-(paint-on), or repeats a whole cue to highlight a word. Read naively, every line would appear twice or more. Live
-inserts stand in programmes of ready-made captions (pbs/pycaption#183), so each run of cues is judged by itself.
+(paint-on), or repeats a whole cue to highlight a word. Without this step, every line would occur twice or more.
+Programmes with prepared captions contain live inserts (pbs/pycaption#183), so each run of cues is classified on its
+own.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.corpus.captions.chains import unchained
+from tasks.corpus.captions.chains import shorten_chains
 from tasks.corpus.records import Supervision
 
 MAX_GAP_S = 0.15  # scrolling cues follow each other immediately
-MAX_RUN_GAP_S = 0.5  # in a run with enough evidence
-MIN_SHARE, MIN_CUES = 0.3, 4  # of a file's cues that repeat lines and add some; else runs need evidence of their own
-# Of a run: cues that repeat words and add some, and the characters repeated. "No." and "No.\nNever." is speech.
+MAX_RUN_GAP_S = 0.5  # in a run with enough evidence for live captions
+MIN_SHARE, MIN_CUES = 0.3, 4  # cues of a file that repeat and add lines; with fewer, each run needs its own evidence
+# In a run: number of cues that repeat and add words, and characters repeated. "No." then "No.\nNever." is speech.
 MIN_EVIDENCE = ((2, 30), (3, 20))
 MIN_WORDS = 3  # repeated inside a line
-MAX_WORDS = 300  # more than any caption has that scrolls
-MAX_CHARACTERS_PER_S = 25  # of speech; a cue shown again and again has more
+MAX_WORDS = 300  # more than any scrolling caption has
+MAX_CHARACTERS_PER_S = 25  # of speech; a run that repeats one cue has more
 
 _WORD = re.compile(r"\S+")
 
@@ -31,32 +32,32 @@ class _Repeat:
     """How a cue repeats the end of the one before it."""
 
     n_words: int = 0
-    """The first words of the cue that were the last of the previous one."""
+    """Number of its first words that are the last words of the previous cue."""
     n_characters: int = 0
     has_new: bool = False
     breaks_word: bool = False
-    """The previous cue ends inside a word, which this one has whole."""
+    """Whether the previous cue ends inside a word that this one completes."""
     are_lines: bool = False
-    """Whole lines that scroll without a gap."""
+    """Whether whole lines repeat, without a gap between the cues."""
 
     def __bool__(self) -> bool:
         return self.n_words > 0 or self.breaks_word
 
 
-def read_once(cues: Sequence[Supervision]) -> list[Supervision]:
-    """Return the cues by time, without overlaps and repetitions that come from their display."""
-    return unroll(unchained(cues))
+def remove_display_effects(cues: Sequence[Supervision]) -> list[Supervision]:
+    """Return the cues ordered by time, without the overlaps and repetitions of automatic and live captions."""
+    return unroll(shorten_chains(cues))
 
 
 def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
-    """Return the cues, ordered by time, without words that only scrolled up."""
+    """Return the cues ordered by time, without the words that repeat the previous cue."""
     ordered = sorted(cues, key=lambda cue: cue.start_s)
     words = [cue.text.split() for cue in ordered]
     repeats = [_Repeat()] * min(1, len(ordered))
-    repeats += [_repeat(ordered[n - 1], ordered[n], words[n - 1], words[n]) for n in range(1, len(ordered))]
+    repeats += [_find_repeat(ordered[n - 1], ordered[n], words[n - 1], words[n]) for n in range(1, len(ordered))]
     n_scrolled = sum(repeat.are_lines and repeat.has_new for repeat in repeats)
     is_live = n_scrolled >= MIN_CUES and n_scrolled >= MIN_SHARE * len(ordered)
-    repeats = _believed(ordered, repeats, is_live=is_live)
+    repeats = _keep_display_repeats(ordered, repeats, is_live=is_live)
     unrolled: list[Supervision] = []
     for cue, repeat in zip(ordered, repeats, strict=True):
         if repeat.breaks_word and unrolled:
@@ -66,14 +67,14 @@ def unroll(cues: Sequence[Supervision]) -> list[Supervision]:
         text = _without_words(cue.text, repeat.n_words)
         if text or not repeat:
             unrolled.append(cue.model_copy(update={"text": text}) if repeat.n_words else cue)
-        elif unrolled:  # nothing new: the previous cue stays longer
+        elif unrolled:  # nothing new: extend the previous cue
             unrolled[-1] = unrolled[-1].model_copy(update={"end_s": cue.end_s})
     return unrolled
 
 
-def _believed(cues: Sequence[Supervision], repeats: Sequence[_Repeat], *, is_live: bool) -> list[_Repeat]:
-    """Keep the repeats that are of the display: in runs with enough of them, or lines in a live file."""
-    believed = [repeat if is_live and repeat.are_lines else _Repeat() for repeat in repeats]
+def _keep_display_repeats(cues: Sequence[Supervision], repeats: Sequence[_Repeat], *, is_live: bool) -> list[_Repeat]:
+    """Keep the repeats caused by the display: in runs with enough evidence, or of lines in a live file."""
+    kept = [repeat if is_live and repeat.are_lines else _Repeat() for repeat in repeats]
     start = 0
     while start < len(repeats):
         end = start + 1
@@ -81,13 +82,13 @@ def _believed(cues: Sequence[Supervision], repeats: Sequence[_Repeat], *, is_liv
             end += 1
         # The first cue of a run repeats nothing.
         if end > start + 1 and _is_display(cues[start:end], repeats[start + 1 : end]):
-            believed[start + 1 : end] = repeats[start + 1 : end]
+            kept[start + 1 : end] = repeats[start + 1 : end]
         start = end
-    return believed
+    return kept
 
 
 def _is_display(cues: Sequence[Supervision], repeats: Sequence[_Repeat]) -> bool:
-    """Whether a run of cues, each repeating the one before, is an effect of the display."""
+    """Whether a run of cues, each repeating the previous one, is caused by the display."""
     scrolls = [repeat.n_characters for repeat in repeats if repeat.has_new]
     if scrolls:
         return any(len(scrolls) >= n and sum(scrolls) >= n_characters for n, n_characters in MIN_EVIDENCE)
@@ -95,13 +96,13 @@ def _is_display(cues: Sequence[Supervision], repeats: Sequence[_Repeat]) -> bool
     return sum(len(cue.text) for cue in cues) > MAX_CHARACTERS_PER_S * duration_s
 
 
-def _repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequence[str]) -> _Repeat:
+def _find_repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequence[str]) -> _Repeat:
     if before.end_s is None or before.start_s == cue.start_s or not 0 < min(len(old), len(new)) <= MAX_WORDS:
         return _Repeat()
     gap_s = abs(cue.start_s - before.end_s)
     if gap_s > MAX_RUN_GAP_S or before.language != cue.language:
         return _Repeat()
-    n_words = _common(old, new)
+    n_words = _count_common(old, new)
     are_lines = bool(n_words) and _are_lines(before.text, cue.text, n_words)
     if n_words >= MIN_WORDS or are_lines or (n_words and n_words == len(old)):
         return _Repeat(
@@ -115,8 +116,8 @@ def _repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequ
     return _Repeat()
 
 
-def _common(old: Sequence[str], new: Sequence[str]) -> int:
-    """The largest number of words that end `old` and begin `new`, in linear time (Knuth, Morris and Pratt)."""
+def _count_common(old: Sequence[str], new: Sequence[str]) -> int:
+    """Return the length of the longest suffix of `old` that is a prefix of `new` (Knuth-Morris-Pratt, linear)."""
     borders = [0] * len(new)
     length = 0
     for n in range(1, len(new)):
@@ -146,7 +147,7 @@ def _is_line_start(lines: Sequence[str], n_words: int) -> bool:
 
 
 def _without_words(text: str, n_words: int) -> str:
-    """The text behind its first words."""
+    """Return the text after its first `n_words` words."""
     if not n_words:
         return text
     end = 0

@@ -1,4 +1,4 @@
-"""Tell TTML from the other XML that lies beside media: production systems write metadata as `news.xml`."""
+"""Distinguish TTML from other XML beside media: production systems write metadata as `news.xml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.contract import InputRejected
 from tasks.corpus.captions.ttml import is_ttml
 from tasks.corpus.captions.ttml.markup import SNIFFED_BYTES
 
-N_READERS = 16  # reading is waiting: one small request to S3 for each file
+N_READERS = 16  # reads are I/O-bound: one small request to S3 for each file
 BATCH = 1000
 
 
@@ -30,4 +30,4 @@ def _is_other(uri: str) -> bool:
     except (InputRejected, OSError) as error:
         if isinstance(error, OSError) and not storage.is_permanent_file_error(error):
             raise
-        return False  # prepare-corpus tells what is wrong with it
+        return False  # prepare-corpus reports what is wrong with it

@@ -1,4 +1,4 @@
-"""What goes on from one caption to the next: songs, and words parted by a hyphen."""
+"""Songs and hyphenated words that continue from one caption to the next."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from tasks.corpus.records import Supervision
 from tasks.corpus.utterances.hyphens import is_parted
 from tasks.corpus.utterances.songs import without_songs_in
 
-MAX_GAP_S = 0.8  # between the captions that a word is parted into
+MAX_GAP_S = 0.8  # between the two captions of a hyphenated word
 
 
 def with_spoken_texts(captions: Sequence[Supervision], language: str) -> list[tuple[Supervision, str]]:
     """Return the captions, ordered by time, each with its text without songs and with whole words.
 
-    The end of a parted word goes to the caption that it begins in. A caption that consists of one is added to that.
+    The second part of a hyphenated word moves to the caption where the word begins. If its own caption has no other
+    words, the two captions are merged.
     """
     texts = without_songs_in([(c.start_s, c.start_s if c.end_s is None else c.end_s, c.text) for c in captions])
     result: list[tuple[Supervision, str]] = []

@@ -39,7 +39,7 @@ class CutRules:
 
 @dataclass(frozen=True)
 class CutUtterance:
-    """A span of a programme with the text spoken in it. `end_ms` is None while only decoding can tell it."""
+    """A span of a programme with the text spoken in it. `end_ms` is None if it is known only after decoding."""
 
     start_ms: int
     end_ms: int | None
@@ -69,8 +69,8 @@ def cut(
 ) -> tuple[list[CutUtterance], list[DroppedUtterance]]:
     """Return the utterances ordered by time, and those dropped on the transcript's evidence alone.
 
-    With `join`, captions that follow each other closely become one utterance, but not across the place of a dropped
-    cue or of one of the transcript's `problems`: words were said there.
+    With `join`, consecutive captions with short gaps become one utterance, but not across a dropped cue or one of the
+    transcript's `problems`, where spoken words are missing.
     """
     cues: list[CutUtterance] = []
     dropped: list[DroppedUtterance] = []
@@ -90,8 +90,8 @@ def cut(
             barriers.add(len(cues))
         else:
             cues.append(cue)
-    barriers |= _barriers(cues, problems)
-    cues, barriers = _remove_overlaps(cues, barriers, rules, dropped, _interrupted(cues, problems))
+    barriers |= _find_barriers(cues, problems)
+    cues, barriers = _remove_overlaps(cues, barriers, rules, dropped, _find_interrupted(cues, problems))
     utterances = pad(_joined(cues, barriers, rules) if join else cues)
     kept = []
     for utterance in utterances:
@@ -102,26 +102,28 @@ def cut(
     return kept, dropped
 
 
-def _barriers(cues: Sequence[CutUtterance], problems: Sequence[TranscriptProblem]) -> set[int]:
-    """The positions in `cues`, ordered by start, before which something was said that no cue holds."""
+def _find_barriers(cues: Sequence[CutUtterance], problems: Sequence[TranscriptProblem]) -> set[int]:
+    """Return the positions in `cues`, ordered by start, before which spoken words are missing."""
     starts = [cue.start_ms for cue in cues]
     barriers: set[int] = set()
     for problem in problems:
         if problem.after_s is not None:
             barriers.add(bisect_right(starts, round(problem.after_s * 1000)))
         for time_s in (problem.start_s, problem.end_s):
-            if time_s is not None:  # on either side of a cue that begins at that time
+            if time_s is not None:  # before and after a cue that begins at that time
                 barriers |= {bisect_left(starts, round(time_s * 1000)), bisect_right(starts, round(time_s * 1000))}
     return barriers
 
 
-def _interrupted(cues: Sequence[CutUtterance], problems: Sequence[TranscriptProblem]) -> dict[int, DroppedUtterance]:
-    """Cues, by position, in whose time another one without a usable end begins: they lack words of their audio."""
+def _find_interrupted(
+    cues: Sequence[CutUtterance], problems: Sequence[TranscriptProblem]
+) -> dict[int, DroppedUtterance]:
+    """Return by position the cues within which a problem without a usable end begins: their text is incomplete."""
     starts = [cue.start_ms for cue in cues]
     faults: dict[int, DroppedUtterance] = {}
     for problem in problems:
         if problem.start_s is None or problem.end_s not in (None, problem.start_s):
-            continue  # of times in the wrong order, either may be the wrong one
+            continue  # with times in the wrong order, either may be wrong
         time_ms = round(problem.start_s * 1000)
         number = bisect_right(starts, time_ms) - 1
         if number < 0 or cues[number].end_ms is None:
@@ -180,11 +182,11 @@ def _remove_overlaps(
     """Return the cues, ordered by start, that do not overlap others, and the new positions of the barriers.
 
     `interrupted` cues are dropped in any case. Of identical cues one is kept. Cues with different words at the same
-    time are all dropped, since none of them is the text of that audio. A cue that is itself too long does not cause the
-    cues that it covers to be dropped.
+    time are all dropped, since none is the complete text of that audio. A cue that is too long itself does not cause
+    the cues within it to be dropped.
     """
     faults = dict(interrupted)
-    latest = -1  # the earlier cue that ends last: no other can overlap more
+    latest = -1  # position of the earlier cue that ends last: no other can overlap more
     for number, cue in enumerate(cues):
         if cue.duration_ms > rules.max_duration_ms:
             faults[number] = _too_long(cue)
@@ -278,7 +280,7 @@ def _half_gap(end_ms: int | None, start_ms: int) -> int:
 
 
 def covered_ms(utterances: Iterable[CutUtterance]) -> int:
-    """Total time covered by at least one utterance."""
+    """Return the total time covered by at least one utterance."""
     total_ms = covered_until_ms = 0
     for utterance in sorted(utterances, key=lambda u: u.start_ms):
         end_ms = utterance.end_ms or utterance.start_ms

@@ -1,6 +1,6 @@
-"""Remove what names a speaker or marks a change of speaker: `ANNA (laughing):`, `>>`, dialogue dashes.
+"""Remove speaker labels and marks of speaker changes: `ANNA (laughing):`, `>>`, dialogue dashes.
 
-A label is in capitals of any script. A capitalised word is none: "Tomorrow: rain".
+A label is in capitals of any script. A capitalised word is not a label: "Tomorrow: rain".
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 
 MAX_WORDS = 4
 MIN_INNER_LETTERS = 3  # of a label inside a line
-MAX_READ = 200  # characters behind a label that tell whether the text is in capitals too
+MAX_READ = 200  # characters after a label that are checked for lower case
 
 _REMARK = r"(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])"
 _LABEL = re.compile(rf"\s*(?:{_REMARK}\s{{0,3}})?([^\W\d_][^:()\[\]\n]{{0,60}}?)\s{{0,3}}({_REMARK}\s{{0,3}})?:(?!//)")
-# Where a label may stand inside a line: behind a sentence or a dash.
+# Where a label may occur inside a line: after a sentence or a dash.
 _INNER = re.compile(r"(?:[.?!…][\"”»')\]]?\s{1,3}(?:[-–—]\s?)?|\s[-–—]\s)(?=[^\W\d_])")
-# In roll-up captions a change of speaker, anywhere. `<<` closes quotes of typewriters.
+# Speaker change in roll-up captions, anywhere in a line. `<<` also closes typewritten quotes.
 _CHEVRONS = re.compile(r"(?:>\s?){2,}|<{2,}")
 _CHEVRON_LABEL = re.compile(rf"\s{{0,3}}[^\W\d_][\w .'’-]{{0,40}}(?:{_REMARK}\s{{0,3}})?:")
 _DASH = re.compile(r"\s*[-–—]\s*")
@@ -68,30 +68,30 @@ _PARTICLES = frozenset(
     ]
 )
 _NAME_SIGNS = ".'’-/&#+"
-_ABBREVIATIONS = frozenset(["OK"])  # said, not said by
+_ABBREVIATIONS = frozenset(["OK"])  # spoken words in capitals, not names
 
 
 def without_labels(text: str) -> str:
     """Return the text without dashes, labels and chevrons, line by line."""
     is_shouted = text.isupper()  # then "THE ANSWER IS:" is not a name
-    return "\n".join(_without_label(line, is_shouted=is_shouted) for line in text.split("\n"))
+    return "\n".join(_remove_label(line, is_shouted=is_shouted) for line in text.split("\n"))
 
 
 def begins_new_speaker(line: str) -> bool:
     """Whether a line begins with a dash, chevrons or a label."""
     if _DASH.match(line) or _CHEVRONS.match(line.lstrip()):
         return True
-    return ":" in line and _label_end(line, 0, is_shouted=False) is not None
+    return ":" in line and _find_label_end(line, 0, is_shouted=False) is not None
 
 
-def _without_label(line: str, *, is_shouted: bool) -> str:
+def _remove_label(line: str, *, is_shouted: bool) -> str:
     if dash := _DASH.match(line):
         line = line[dash.end() :]
     if ":" in line:
-        # First at the start of the line: in "DR. MÜLLER:", no sentence ends before the name.
-        if (end := _label_end(line, 0, is_shouted=is_shouted)) is not None:
+        # Check the start of the line first: in "DR. MÜLLER:", the full stop does not end a sentence.
+        if (end := _find_label_end(line, 0, is_shouted=is_shouted)) is not None:
             line = line[end:]
-        line = _without_inner_labels(line, is_shouted=is_shouted)
+        line = _remove_inner_labels(line, is_shouted=is_shouted)
     if ">" not in line and "<" not in line:
         return line
     parts: list[str] = []
@@ -108,25 +108,25 @@ def _without_label(line: str, *, is_shouted: bool) -> str:
     return " ".join(parts)
 
 
-def _without_inner_labels(line: str, *, is_shouted: bool) -> str:
+def _remove_inner_labels(line: str, *, is_shouted: bool) -> str:
     parts: list[str] = []
     at = 0
     for boundary in _INNER.finditer(line):
         if boundary.start() < at:
             continue
-        end = _label_end(line, boundary.end(), is_shouted=is_shouted)
+        end = _find_label_end(line, boundary.end(), is_shouted=is_shouted)
         if end is not None and sum(map(str.isalpha, line[boundary.end() : end])) >= MIN_INNER_LETTERS:
             parts.append(line[at : boundary.end()])
             at = end
     return "".join([*parts, line[at:]])
 
 
-def _label_end(line: str, at: int, *, is_shouted: bool) -> int | None:
-    """Where the label at a position ends, None if there is none."""
+def _find_label_end(line: str, at: int, *, is_shouted: bool) -> int | None:
+    """Return the end of the label at a position, None if there is none."""
     label = _LABEL.match(line, at)
     if not label:
         return None
-    if label.group(2):  # only labels have a remark before their colon
+    if label.group(2):  # a remark before the colon occurs in labels only
         return label.end() if _is_name(label.group(1)) or _is_capitalised(label.group(1)) else None
     rest = line[label.end() : label.end() + MAX_READ]
     is_label = not is_shouted and _is_name(label.group(1)) and (not rest.strip() or _has_lower_case(rest))
@@ -156,6 +156,6 @@ def _is_in_capitals(word: str) -> bool:
 
 
 def _has_lower_case(text: str) -> bool:
-    """Whether a text is written in small letters, not in capitals with an odd ß or McDONALD."""
+    """Whether a text is in lower case, as opposed to capitals with a few exceptions (ß, McDONALD)."""
     n_lower = sum(c.islower() and c != "ß" for c in text)
     return n_lower > 0 and 3 * n_lower >= sum(map(str.isupper, text))

@@ -126,7 +126,7 @@ def _cut_programme(
     planned, dropped = cut(transcript.supervisions, rules, join=transcript.are_captions, problems=transcript.problems)
     max_untimed_ms = UNTIMED_FACTOR * rules.max_duration_ms
     untimed_starts = {u.start_ms for u in planned if u.end_ms is None}
-    # A provisional end for these: `_trimmed` finds the real one.
+    # A provisional end for these: `_trimmed` determines the real one.
     slicer = Slicer([replace(u, end_ms=u.end_ms or u.start_ms + max_untimed_ms) for u in planned])
     audio_digest = hashlib.sha256()
     kept, dropped_by_audio = _spool_utterances(
@@ -194,7 +194,7 @@ def _decoded_medium(programme: Programme, audio: IsolatedAudio) -> DecodedMedium
 
 
 def _is_out_of_range(dropped: list[DroppedUtterance], media_ms: int) -> bool:
-    """Whether the transcript is for other audio: all utterances out of range, or some, and all start after the end."""
+    """Whether the transcript is for other audio: all utterances are out of range, or some are and none starts in it."""
     n_out_of_range = sum(d.reason is Reason.TRANSCRIPT_OUT_OF_RANGE for d in dropped)
     is_beyond_end = all(d.utterance.start_ms >= media_ms for d in dropped)
     return n_out_of_range > 0 and (n_out_of_range == len(dropped) or is_beyond_end)
@@ -208,7 +208,7 @@ def _digested(blocks: Iterable[np.ndarray], digest: hashlib._Hash) -> Iterator[n
 
 
 def _truncated(dropped: DroppedUtterance, media_ms: int, missing_ms: int) -> DroppedUtterance:
-    """Blame the truncated file, not the transcript, for utterances in the missing part."""
+    """Attribute utterances in the missing part to the truncated file, not to the transcript."""
     begin_ms, end_ms = dropped.utterance.start_ms, dropped.utterance.end_ms or 0
     is_missing = end_ms > media_ms and begin_ms < media_ms + missing_ms
     if dropped.reason is not Reason.TRANSCRIPT_OUT_OF_RANGE or not is_missing:

@@ -1,8 +1,8 @@
-"""Leave out what is sung, as captioners mark it.
+"""Remove sung text by the marks of captioners.
 
-Music notes, or `#` and `*` between white space, stand before and behind a song, before every line with one behind the
-last (SubtitleEdit/subtitleedit#5880), or only before each line (the BBC). A song goes on over lines and captions until
-its end mark; a caption with neither mark between them belongs to it.
+Music notes, or `#` and `*` between white space, mark a song at its beginning and end, before every line and after the
+last (SubtitleEdit/subtitleedit#5880), or only before each line (BBC). A song continues over lines and captions until
+its end mark, including captions without marks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tasks.corpus.utterances.labels import begins_new_speaker
 
-MAX_SONG_CAPTIONS = 20  # without a mark, between a song's begin and its end
+MAX_SONG_CAPTIONS = 20  # without marks between the beginning and end of a song
 MAX_PAUSE_S = 8.0  # between captions of a song
 
 _NOTES = "♪♫♩♬🎵🎶🎼¶"
@@ -24,7 +24,7 @@ _WORD = re.compile(r"[^\W_]")
 
 @dataclass(frozen=True)
 class _Mark:
-    """One mark, or several with nothing but white space between them."""
+    """One mark, or several separated only by white space."""
 
     start: int
     end: int
@@ -37,58 +37,60 @@ class _Line:
     text: str
     marks: tuple[_Mark, ...]
     is_lone: bool
-    """Without words."""
+    """Whether it consists of marks without words."""
     leads: bool
-    """A mark stands before the first word."""
+    """Whether a mark precedes the first word."""
     trails: bool
-    """A mark stands behind the last word."""
+    """Whether a mark follows the last word."""
 
     @property
     def is_marked(self) -> bool:
-        """Whether marks of this line begin or end a song. A single `#` inside a line is a sign like others."""
+        """Whether its marks begin or end a song. A single `#` inside a line is an ordinary character."""
         return bool(self.marks) and (
             self.leads or self.trails or len(self.marks) > 1 or any(mark.is_note for mark in self.marks)
         )
 
 
 def without_songs(text: str) -> str:
-    """Return the text of one caption without what is sung in it."""
+    """Return the text of one caption without its sung parts."""
     if not _has_marks(text):
         return text
-    return _strip(_lines(text), is_sung=False)[0]
+    return _remove_sung(_parse_lines(text), is_sung=False)[0]
 
 
 def without_songs_in(captions: Sequence[tuple[float, float, str]]) -> list[str]:
-    """The same for captions, given as start, end and text, in order: a song may go on over several."""
-    found = [_lines(text) if _has_marks(text) else None for _, _, text in captions]
-    closes = _closing_distances(captions, found)
+    """Return the texts of consecutive captions (start, end, text) without songs, which may span several captions."""
+    marked_lines = [_parse_lines(text) if _has_marks(text) else None for _, _, text in captions]
+    closes = _find_closing_marks(captions, marked_lines)
     texts: list[str] = []
     is_open = False
     for number, (start_s, _, text) in enumerate(captions):
-        lines = found[number]
+        lines = marked_lines[number]
         is_sung = is_open and closes[number] and start_s - captions[number - 1][1] <= MAX_PAUSE_S
         if lines is None and not is_sung:
             texts.append(text)
             is_open = False
             continue
-        spoken, is_open = _strip(lines or _lines(text), is_sung=is_sung)
+        spoken, is_open = _remove_sung(lines or _parse_lines(text), is_sung=is_sung)
         texts.append(spoken)
     return texts
 
 
-def _closing_distances(captions: Sequence[tuple[float, float, str]], found: Sequence[list[_Line] | None]) -> list[bool]:
-    """For each caption, whether the next mark from it on ends a song: then a song that is open includes it."""
+def _find_closing_marks(
+    captions: Sequence[tuple[float, float, str]], marked_lines: Sequence[list[_Line] | None]
+) -> list[bool]:
+    """Return for each caption whether the next mark ends a song. If so, an open song includes the caption."""
     closes = [False] * len(captions)
     is_closing, n_without = False, 0
     for number in reversed(range(len(captions))):
-        lines = found[number]
+        lines = marked_lines[number]
         if number + 1 < len(captions) and captions[number + 1][0] - captions[number][1] > MAX_PAUSE_S:
             is_closing = False
         marked = next((line for line in lines or () if line.is_marked and not line.is_lone), None)
         if marked:
             is_closing, n_without = not marked.leads, 0
         elif lines is not None and any(line.is_lone for line in lines):
-            is_closing = False  # music without words
+            is_closing = False  # instrumental music
         else:
             n_without += 1
         closes[number] = is_closing and n_without <= MAX_SONG_CAPTIONS
@@ -99,11 +101,11 @@ def _has_marks(text: str) -> bool:
     return any(sign in text for sign in _NOTES) or "#" in text or "*" in text
 
 
-def _lines(text: str) -> list[_Line]:
-    return [_line(line.strip()) for line in text.split("\n")]
+def _parse_lines(text: str) -> list[_Line]:
+    return [_parse_line(line.strip()) for line in text.split("\n")]
 
 
-def _line(text: str) -> _Line:
+def _parse_line(text: str) -> _Line:
     marks: list[_Mark] = []
     for match in _MARK.finditer(text):
         is_note = match.group()[0] in _NOTES
@@ -121,7 +123,7 @@ def _line(text: str) -> _Line:
     return _Line(text, tuple(marks), is_lone=is_lone, leads=leads, trails=trails)
 
 
-def _strip(lines: Sequence[_Line], *, is_sung: bool) -> tuple[str, bool]:
+def _remove_sung(lines: Sequence[_Line], *, is_sung: bool) -> tuple[str, bool]:
     """Return the spoken text of a caption, and whether a song is open at its end."""
     n_lone = sum(line.is_lone for line in lines)
     spoken: list[str] = []
@@ -135,23 +137,23 @@ def _strip(lines: Sequence[_Line], *, is_sung: bool) -> tuple[str, bool]:
             if not is_sung:
                 spoken.append(line.text)
         elif _ends_unopened_song(line, is_sung=is_sung):
-            # The whole line is sung, and those above it, back to a new speaker.
+            # The whole line is sung, and the lines above it up to a new speaker.
             while spoken and not begins_new_speaker(spoken[-1]):
                 spoken.pop()
         else:
-            kept, is_sung = _spoken_in(line, is_sung=is_sung)
+            kept, is_sung = _keep_spoken(line, is_sung=is_sung)
             if kept:
                 spoken.append(kept)
     return "\n".join(spoken), is_sung
 
 
 def _ends_unopened_song(line: _Line, *, is_sung: bool) -> bool:
-    """Whether a line has an end mark only. Two notes behind speech are music that begins."""
+    """Whether a line has an end mark only. Two notes after speech are music that begins."""
     return not is_sung and line.trails and not line.leads and len(line.marks) == 1 and line.marks[0].n_signs == 1
 
 
-def _spoken_in(line: _Line, *, is_sung: bool) -> tuple[str, bool]:
-    """The spoken parts of a line with marks and words, and whether a song is open behind it."""
+def _keep_spoken(line: _Line, *, is_sung: bool) -> tuple[str, bool]:
+    """Return the spoken parts of a line with marks and words, and whether a song is open at its end."""
     marks = line.marks
     if line.leads and line.trails and len(marks) > 1:
         return "", False
@@ -160,7 +162,7 @@ def _spoken_in(line: _Line, *, is_sung: bool) -> tuple[str, bool]:
     if line.trails and len(marks) == 1:
         return line.text[: marks[0].start].strip(), False
     if line.leads:
-        is_sung = False  # the first mark begins a line of a song, also where one is open
+        is_sung = False  # the first mark begins a line of a song, even if one is open
     edges = [0, *(edge for mark in marks for edge in (mark.start, mark.end)), len(line.text)]
     parts = [line.text[edges[n] : edges[n + 1]] for n in range(0, len(edges), 2)]
     kept = parts[1::2] if is_sung else parts[::2]

@@ -12,28 +12,28 @@ _EXTENDED = {
     0x12: "ÁÉÓÚÜü‘¡*'—©℠•“”ÀÂÇÈÊËëÎÏïÔÙùÛ«»",
     0x13: "ÃãÍÌìÒòÕõ{}\\^_|~ÄäÖöß¥¤┃ÅåØø┏┓┗┛",
 }  # by first byte, from 20h
-_NO_MARKS = "©℠"  # replaced by letters, (C) and SM, where a decoder does not know them
+_NO_MARKS = "©℠"  # their substitutes are letters: (C), SM
 
 
 def standard(code: int) -> str:
-    """A character in one byte of 20h to 7Fh."""
+    """Return the character of one byte, 20h to 7Fh."""
     return _REPLACED.get(code, chr(code))
 
 
 def special(second: int) -> str:
-    """A special character by its second byte, 30h to 3Fh."""
+    """Return a special character by its second byte, 30h to 3Fh."""
     return _SPECIAL[second - 0x30]
 
 
 def extended(first: int, second: int) -> str:
-    """An extended character; `first` is 12h or 13h."""
+    """Return an extended character; `first` is 12h or 13h."""
     return _EXTENDED[first][second - 0x20]
 
 
 def is_substitute(character: str, extended_character: str) -> bool:
-    """Whether the character before an extended one stands for it on old decoders, which the extended one overwrites.
+    """Whether the character before an extended one is its substitute for old decoders, which it then overwrites.
 
-    The standard demands one always. Some encoders forget it, and the letter before must not be lost then.
+    The standard requires a substitute. Some encoders omit it, and the preceding letter must not be overwritten.
     """
     if extended_character.isalpha():
         base = unicodedata.normalize("NFD", extended_character)[0].lower()

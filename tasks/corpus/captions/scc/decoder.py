@@ -1,7 +1,7 @@
-"""A caption channel of CEA-608: control codes and characters to cues.
+"""Decode a caption channel of CEA-608: control codes and characters to cues.
 
-Pop-on captions are written out of sight and shown at once; paint-on captions appear as they are written; roll-up
-captions scroll, and each of their lines is a cue of its own here, so that none is read twice.
+Pop-on captions are written to hidden memory and displayed at once; paint-on captions appear as they are written;
+roll-up captions scroll, and each line becomes one cue, so that none is repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tasks.corpus.captions.open_ends import DraftCue
 from tasks.corpus.captions.scc.characters import extended, is_substitute, special, standard
 from tasks.corpus.records import Supervision
 
-MAX_COLUMNS = 128  # a screen has 32; what a faulty encoder writes beyond was said, too
+MAX_COLUMNS = 128  # a screen has 32; faulty encoders write spoken words beyond
 N_ROWS = 15
 _ROWS = {0x11: 1, 0x12: 3, 0x15: 5, 0x16: 7, 0x17: 9, 0x10: 11, 0x13: 12, 0x14: 14}  # by first byte of the code
 
@@ -90,9 +90,9 @@ class ChannelDecoder:
     def __init__(self) -> None:
         self.cues: list[DraftCue] = []
         self.undisplayed: list[tuple[float, str]] = []
-        """Times and texts of pop-on captions that were erased before they were shown."""
+        """Times and texts of pop-on captions that were erased before they were displayed."""
         self.damaged: list[Supervision] = []
-        """Captions that lack characters, or whose end is not known."""
+        """Captions with missing characters or an unknown end."""
         self._mode: Mode | None = None
         self._hidden, self._shown = _Screen(), _Screen()
         self._displayed: tuple[float, _Screen] | None = None
@@ -100,12 +100,12 @@ class ChannelDecoder:
         self._time_s = 0.0
 
     def start_line(self, time_s: float) -> None:
-        """Begin a line of the file. Where no code ever selects a mode, each line is a caption."""
+        """Begin a line of the file. Until a code selects a mode, each line is a caption."""
         if self._mode is None:
             self._finish_shown(time_s)
 
-    def control(self, second: int, time_s: float) -> None:
-        """Act on a miscellaneous control code."""
+    def execute(self, second: int, time_s: float) -> None:
+        """Execute a miscellaneous control code."""
         self._time_s = time_s
         match second:
             case Control.RESUME_CAPTION_LOADING:
@@ -135,41 +135,41 @@ class ChannelDecoder:
             case Control.DELETE_TO_END_OF_ROW:
                 self._screen.erase_to_end()
 
-    def address(self, first: int, second: int, time_s: float) -> None:
+    def move_cursor(self, first: int, second: int, time_s: float) -> None:
         """Move the cursor (preamble address code)."""
         row = _ROWS[first] + (1 if second & 0x20 and first != 0x10 else 0)
         if self._mode is Mode.ROLL_UP:
-            self._finish_shown(None)  # what follows is another line, whether or not a carriage return came before
+            self._finish_shown(None)  # another line follows, with or without a carriage return
             row = N_ROWS
         elif self._mode is not Mode.POP_ON and self._shown.has_text(row):
-            self._finish_shown(time_s)  # the row is written anew
+            self._finish_shown(time_s)  # the row is overwritten
         screen = self._screen
         screen.row = row
         screen.column = ((second & 0x0E) >> 1) * 4 if second & 0x10 else 0
 
-    def damage(self) -> None:
-        """Note that a pair could not be read."""
+    def mark_damaged(self) -> None:
+        """Mark the caption being written: a byte pair of it could not be read."""
         self._screen.is_damaged = True
 
-    def lose_line(self) -> None:
-        """Note that a line of the file could not be read: what is on the screen may have ended in it."""
+    def mark_lost_line(self) -> None:
+        """Mark the displayed captions: a line of the file could not be read, which may have ended them."""
         if self._displayed:
             self._displayed[1].is_damaged = True
         if self._shown.text:
             self._shown.is_damaged = True
 
-    def tab(self, n_columns: int) -> None:
+    def move_right(self, n_columns: int) -> None:
         """Move the cursor right."""
         self._screen.column += n_columns
 
-    def style(self, time_s: float) -> None:
-        """A mid-row code changes the style, and takes a cell."""
+    def write_style(self, time_s: float) -> None:
+        """Write the blank cell of a mid-row code, which changes the style."""
         self._write(" ", time_s)
 
-    def special(self, second: int, time_s: float) -> None:
+    def write_special(self, second: int, time_s: float) -> None:
         self._write(special(second), time_s)
 
-    def extended(self, first: int, second: int, time_s: float) -> None:
+    def write_extended(self, first: int, second: int, time_s: float) -> None:
         """Write an extended character over its substitute."""
         character = extended(first, second)
         before = self._screen.before_cursor()
@@ -177,11 +177,11 @@ class ChannelDecoder:
             self._screen.erase_before_cursor()
         self._write(character, time_s)
 
-    def standard(self, code: int, time_s: float) -> None:
+    def write_standard(self, code: int, time_s: float) -> None:
         self._write(standard(code), time_s)
 
     def finish(self) -> None:
-        """End the file: what is on the screen stays."""
+        """Turn what is still on the screen at the end of the file into cues."""
         self._finish_shown(None)
         self._finish_displayed(None)
         self._discard_hidden()
@@ -195,7 +195,7 @@ class ChannelDecoder:
             self._screen.write(character, time_s)
 
     def _flip(self, time_s: float) -> None:
-        """Show the hidden caption in place of the one on the screen (end of caption)."""
+        """Display the hidden caption in place of the current one (end of caption)."""
         self._erase_shown(time_s)
         if self._hidden.text or self._hidden.is_damaged:
             self._displayed = (time_s, self._hidden)
@@ -207,7 +207,7 @@ class ChannelDecoder:
         self._finish_shown(time_s)
 
     def _finish_shown(self, limit_s: float | None) -> None:
-        """Turn what was painted or rolled into a cue, which ends with the next one and at `limit_s` at the latest."""
+        """Turn paint-on or roll-up text into a cue. It ends with the next one, at `limit_s` at the latest."""
         shown, self._shown = self._shown, _Screen()
         self._shown.row = shown.row
         if shown.first_s is not None:
@@ -226,7 +226,7 @@ class ChannelDecoder:
             self._append(screen, start_s, end_s, start_s if end_s is None else None)
 
     def _append(self, screen: _Screen, start_s: float, end_s: float | None, open_from_s: float | None) -> None:
-        cue = _cue(start_s, end_s, screen.text)
+        cue = _make_cue(start_s, end_s, screen.text)
         if screen.is_damaged:
             self.damaged.append(cue)
         elif cue.text:
@@ -238,5 +238,5 @@ class ChannelDecoder:
             self.undisplayed.append((max(self._time_s, hidden.last_s), hidden.text))
 
 
-def _cue(start_s: float, end_s: float | None, text: str) -> Supervision:
+def _make_cue(start_s: float, end_s: float | None, text: str) -> Supervision:
     return Supervision(start_s=round(start_s, 3), end_s=None if end_s is None else round(end_s, 3), text=text)

@@ -1,7 +1,7 @@
-"""EBU STL files: a header of 1,024 bytes (GSI) and text blocks of 128 bytes (TTI).
+"""Parse EBU STL files: a header of 1,024 bytes (GSI) and text blocks of 128 bytes (TTI).
 
-ttconv's reader is not used: it teaches comments, ignores the programme's start unless told, drops text in an unknown
-code table, breaks words at italics, and reads 30 frames a second as drop-frame.
+ttconv's reader is not used: it includes comments, ignores the programme start by default, drops text in an unknown
+code table, splits words at italics, and treats 30 fps as drop-frame.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from tasks.corpus.captions.open_ends import DraftCue, with_ends
+from tasks.corpus.captions.open_ends import DraftCue, close_open_ends
 from tasks.corpus.captions.parsed import ParsedCaptions
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
-from tasks.corpus.captions.stl.code_tables import CodeTable, code_table
-from tasks.corpus.captions.stl.text_fields import START_BOX, UNUSED, Run, lines_of
+from tasks.corpus.captions.stl.code_tables import CodeTable, select_code_table
+from tasks.corpus.captions.stl.text_fields import START_BOX, UNUSED, Run, split_lines
 from tasks.corpus.records import Supervision
 from tasks.media.languages import same_language
 from tasks.transcripts.formats.stl_languages import language_of
 
 HEADER_BYTES, BLOCK_BYTES = 1024, 128
-# Labels a second and frames a second of real time. At 29.97, drop-frame time code is taken to be as good as a clock.
+# Time code labels and frames per second of real time. Drop-frame time code at 29.97 is treated as exact.
 FRAME_RATES = {
     "23": (24, Fraction(24000, 1001)),
     "24": (24, Fraction(24)),
@@ -34,7 +34,7 @@ FRAME_RATES = {
     "60": (60, Fraction(60)),
 }
 DAY_S = 24 * 3600
-MAX_SHARE_BEFORE_START = 0.1  # of the subtitles; with more, the programme's start in the header is wrong
+MAX_SHARE_BEFORE_START = 0.1  # of the subtitles; with more, the programme start in the header is wrong
 LAST_EXTENSION, USER_DATA, FIRST_RESERVED = 0xFF, 0xFE, 0xF0
 FIRST_OF_SET, LAST_OF_SET = 1, 3  # of cumulative subtitles
 _TTI = struct.Struct("<BHBB4s4sBBB112s")
@@ -78,27 +78,29 @@ class _Caption:
 
 def parse_stl(data: bytes, language: str) -> ParsedCaptions:
     """Return the subtitles in the order of the file. Raises TranscriptError if it is not EBU STL."""
-    header = _header(data)
+    header = _parse_header(data)
     remarks: list[str] = []
-    subtitles = list(_subtitles(data, remarks))
+    subtitles = list(_read_subtitles(data, remarks))
     n_comments = sum(s.is_comment for s in subtitles)
     if n_comments:
         remarks.append(f"{n_comments} comments were left out")
     subtitles = [s for s in subtitles if not s.is_comment]
     is_teletext = header.is_teletext or any(START_BOX in s.field for s in subtitles)
-    runs = [lines_of(s.field, is_teletext=is_teletext) for s in subtitles]
+    runs = [split_lines(s.field, is_teletext=is_teletext) for s in subtitles]
     texts = [run.codes for lines in runs for line in lines for run in line]
-    table, remark = code_table(header.table, language, texts)
+    table, remark = select_code_table(header.table, language, texts)
     remarks += [remark] if remark else []
     if header.language and not same_language(header.language, language):
-        remarks.append(f"its header declares the language {header.language!r}, often by default: the text decides")
-    captions = [_caption(s, lines, header, table) for s, lines in zip(subtitles, runs, strict=True)]
-    captions, start_s, remark = _from_start(captions, header)
+        remarks.append(
+            f"its header declares the language {header.language!r}, often a default of the tool, and was ignored"
+        )
+    captions = [_decode_caption(s, lines, header, table) for s, lines in zip(subtitles, runs, strict=True)]
+    captions, start_s, remark = _subtract_start(captions, header)
     remarks += [remark] if remark else []
-    return replace(_parsed(captions, header, data, tuple(remarks)), programme_start_s=float(start_s))
+    return replace(_build_captions(captions, header, data, tuple(remarks)), programme_start_s=float(start_s))
 
 
-def _header(data: bytes) -> _Header:
+def _parse_header(data: bytes) -> _Header:
     if len(data) < HEADER_BYTES or data[3:6] != b"STL":
         message = "not EBU STL: its header has no disk format code (text formats and 3D models are also named .stl)"
         raise TranscriptError(TranscriptProblem(1, message))
@@ -123,16 +125,17 @@ def _header(data: bytes) -> _Header:
 
 
 def _seconds(time_code: bytes, labels_per_s: int, frame_rate: Fraction) -> Fraction | None:
-    """The time of a label; None if it is none. A frame number beyond the rate is found in the field."""
+    """Convert a time code; None if it is invalid. Some files exceed their frame rate: up to 30 is accepted."""
     hours, minutes, seconds, frames = time_code
     if hours > 23 or minutes > 59 or seconds > 59 or frames > max(30, labels_per_s):
         return None
     return (((hours * 60 + minutes) * 60 + seconds) * labels_per_s + frames) / frame_rate
 
 
-def _subtitles(data: bytes, remarks: list[str]) -> Iterator[_Subtitle]:
+def _read_subtitles(data: bytes, remarks: list[str]) -> Iterator[_Subtitle]:
     """Yield the subtitles, with the text fields of their extension blocks joined."""
     pending: _Subtitle | None = None
+    fields: list[bytes] = []  # joined once: in a file padded with zeros, one subtitle has all remaining blocks
     n_user_data = 0
     for block, at in enumerate(range(HEADER_BYTES, len(data) - BLOCK_BYTES + 1, BLOCK_BYTES), start=1):
         group, number, extension, cumulative, time_in, time_out, _, _, comment, field = _TTI.unpack_from(data, at)
@@ -141,23 +144,21 @@ def _subtitles(data: bytes, remarks: list[str]) -> Iterator[_Subtitle]:
             continue
         number += group << 16
         if pending and pending.number != number:
-            yield pending  # its last block is missing
+            yield replace(pending, field=b"".join(fields))  # its last block is missing
             pending = None
-        field = field.split(bytes([UNUSED]))[0]
-        if pending:
-            pending = replace(pending, field=pending.field + field)
-        else:
-            pending = _Subtitle(number, block, cumulative, bool(comment), time_in, time_out, field)
+        if not pending:
+            pending, fields = _Subtitle(number, block, cumulative, bool(comment), time_in, time_out, b""), []
+        fields.append(field.split(bytes([UNUSED]))[0])
         if extension == LAST_EXTENSION:
-            yield pending
+            yield replace(pending, field=b"".join(fields))
             pending = None
     if pending:
-        yield pending
+        yield replace(pending, field=b"".join(fields))
     if n_user_data:
         remarks.append(f"{n_user_data} blocks of user data were left out")
 
 
-def _caption(subtitle: _Subtitle, lines: list[list[Run]], header: _Header, table: CodeTable) -> _Caption:
+def _decode_caption(subtitle: _Subtitle, lines: list[list[Run]], header: _Header, table: CodeTable) -> _Caption:
     colours: Counter[str] = Counter()
     texts, n_undefined = [], 0
     for line in lines:
@@ -173,14 +174,14 @@ def _caption(subtitle: _Subtitle, lines: list[list[Run]], header: _Header, table
     start_s, end_s = (
         _seconds(code, header.labels_per_s, header.frame_rate) for code in (subtitle.time_in, subtitle.time_out)
     )
-    fault = f"{n_undefined} characters that its code table does not have" if n_undefined else ""
+    fault = f"{n_undefined} characters that its code table does not define" if n_undefined else ""
     return _Caption(subtitle, start_s, end_s, text, tuple(colours), fault)
 
 
-def _from_start(captions: list[_Caption], header: _Header) -> tuple[list[_Caption], Fraction, str]:
-    """Subtract the programme's start (TCP) where times are time code.
+def _subtract_start(captions: list[_Caption], header: _Header) -> tuple[list[_Caption], Fraction, str]:
+    """Subtract the programme start (TCP) if times are time code.
 
-    Return the captions, what was subtracted, and a remark.
+    Return the captions, the time subtracted, and a remark.
     """
     starts = [c.start_s for c in captions if c.start_s is not None and c.text]
     if not header.start_s or not starts:
@@ -190,13 +191,13 @@ def _from_start(captions: list[_Caption], header: _Header) -> tuple[list[_Captio
     ]
     before = [c for c in relative if _is_before_start(c)]
     start = f"{float(header.start_s):g} s (field TCP)"
-    # Where the header says that time codes are not to be used, times may count from the programme's first frame.
-    n_believed = max(1, MAX_SHARE_BEFORE_START * len(starts)) if header.is_start_valid else 0
-    if len(before) > n_believed or len(before) == len(starts):
-        remark = f"the programme's start of {start} was not subtracted: {len(before)} subtitles are before it"
+    # If the header marks its time codes as not for use, times may count from the programme's first frame.
+    max_before = max(1, MAX_SHARE_BEFORE_START * len(starts)) if header.is_start_valid else 0
+    if len(before) > max_before or len(before) == len(starts):
+        remark = f"the programme start of {start} was not subtracted: {len(before)} subtitles are before it"
         return captions, Fraction(0), remark
     if before:
-        remark = f"{len(before)} before the programme's start of {start} were left out: {before[0].text[:60]!r}"
+        remark = f"{len(before)} before the programme start of {start} were left out: {before[0].text[:60]!r}"
         return [c for c in relative if not _is_before_start(c)], header.start_s, remark
     return relative, header.start_s, ""
 
@@ -213,7 +214,9 @@ def _since(time_s: Fraction | None, start_s: Fraction) -> Fraction | None:
     return since_s + DAY_S if since_s < -DAY_S // 2 else since_s  # past midnight
 
 
-def _parsed(captions: Sequence[_Caption], header: _Header, data: bytes, remarks: tuple[str, ...]) -> ParsedCaptions:
+def _build_captions(
+    captions: Sequence[_Caption], header: _Header, data: bytes, remarks: tuple[str, ...]
+) -> ParsedCaptions:
     uses_colours = len({colour for c in captions for colour in c.colours}) > 1
     drafts: list[DraftCue] = []
     problems: list[TranscriptProblem] = []
@@ -246,34 +249,34 @@ def _parsed(captions: Sequence[_Caption], header: _Header, data: bytes, remarks:
             start_s if is_open else None,
         )
         if in_set and drafts[-1].cue.speaker == speaker:
-            drafts[-1] = _cumulated(drafts[-1], draft, in_set[-1].text)
+            drafts[-1] = _add_words(drafts[-1], draft, in_set[-1].text)
         else:
             if in_set:
-                drafts[-1] = _ended_by(drafts[-1], start_s)
+                drafts[-1] = _end_at(drafts[-1], start_s)
             drafts.append(draft)
         if subtitle.cumulative:
             in_set.append(caption)
     n_found = (len(data) - HEADER_BYTES) // BLOCK_BYTES
     if n_found < header.n_blocks:
         problem(n_found, f"the file ends here, though its header declares {header.n_blocks} text blocks")
-    cues = with_ends(drafts)
+    cues = close_open_ends(drafts)
     if not cues and problems:
         raise TranscriptError(problems[0])
     return ParsedCaptions(cues, problems, remarks, float(header.labels_per_s / header.frame_rate))
 
 
-def _cumulated(shown: DraftCue, added: DraftCue, last_text: str) -> DraftCue:
-    """A subtitle with the words that are added to it while it stays on the screen."""
+def _add_words(shown: DraftCue, added: DraftCue, last_text: str) -> DraftCue:
+    """Return a subtitle with the words that a cumulative subtitle adds to it while it is displayed."""
     old, new = shown.cue, added.cue
-    repeats = new.text.startswith(last_text)  # some files write what is already shown once more
+    repeats = new.text.startswith(last_text)  # some files repeat what is already displayed
     kept = old.text.removesuffix(last_text).rstrip("\n") if repeats else old.text
     ends = [cue.end_s for cue in (old, new) if cue.end_s is not None]
     text = "\n".join(filter(None, [kept, new.text]))
     return DraftCue(old.model_copy(update={"text": text, "end_s": max(ends, default=None)}), added.open_from_s)
 
 
-def _ended_by(shown: DraftCue, start_s: float) -> DraftCue:
-    """A subtitle that stays on the screen while another speaker's is added: its own words are said before."""
+def _end_at(shown: DraftCue, start_s: float) -> DraftCue:
+    """End a subtitle where another speaker's is added to it: its own words are spoken before."""
     if start_s <= shown.cue.start_s:
         return shown
     return DraftCue(shown.cue.model_copy(update={"end_s": start_s}))

@@ -1,4 +1,4 @@
-"""Text fields of EBU STL: lines of runs, each of one colour."""
+"""Split the text fields of EBU STL into lines and runs of one colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Run:
     codes: bytes
 
 
-def lines_of(field: bytes, *, is_teletext: bool) -> list[list[Run]]:
+def split_lines(field: bytes, *, is_teletext: bool) -> list[list[Run]]:
     """Split a text field into its lines and colours."""
     lines: list[list[Run]] = [[]]
     codes = bytearray()
@@ -35,7 +35,7 @@ def lines_of(field: bytes, *, is_teletext: bool) -> list[list[Run]]:
             if is_teletext:  # each row starts white
                 colour, is_mosaic = "white", False
         elif code < _SPACE:
-            codes.append(_SPACE)  # a teletext control code takes a cell, also between two words
+            codes.append(_SPACE)  # a teletext control code takes a cell, so it separates words
             if code < len(COLOURS):
                 finish_run()
                 colour, is_mosaic = COLOURS[code], False

@@ -1,8 +1,8 @@
 """Cues of SubRip and WebVTT: blocks of a timing line and text lines.
 
-Of SubRip, this parser accepts what players accept: missing or repeated numbers, empty lines anywhere, none between
-cues. WebVTT follows W3C: an empty line ends a cue, a line of spaces does not (automatic captions begin with one). Its
-NOTE, STYLE and REGION blocks and cue settings are skipped; `<v Name>` gives the speaker.
+SubRip is parsed as players do: missing or repeated numbers, empty lines anywhere, none between cues. WebVTT
+follows W3C: an empty line ends a cue, a line of spaces does not (automatic captions begin with one). Its NOTE, STYLE
+and REGION blocks and cue settings are skipped; `<v Name>` gives the speaker.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from tasks.corpus.captions.chains import unchained
+from tasks.corpus.captions.chains import shorten_chains
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
 from tasks.corpus.captions.subtitles.markup import place_of, plain_text, speaker_of
 from tasks.corpus.captions.subtitles.timing import Timing, cue_number, frame_rate_of, parse_timing
@@ -18,7 +18,7 @@ from tasks.corpus.records import Supervision
 
 SKIPPED_BLOCK = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 SPOKEN_CHARACTERS_PER_S = 15
-MIN_SPARE_S = 1.0  # of a cue, beyond what its own words take, for words below it to have been said in it
+MIN_SPARE_S = 1.0  # of a cue beyond the time of its own words, for the paragraph below to belong to it
 MAX_QUOTE = 60
 
 
@@ -36,7 +36,7 @@ def parse_subtitles(text: str, *, is_webvtt: bool = False) -> tuple[list[Supervi
             if reader.problems
             else TranscriptProblem(first, "no cue with times (00:00:01,000 --> 00:00:02,000)")
         )
-    return unchained(reader.cues, reader.places), reader.problems
+    return shorten_chains(reader.cues, reader.places), reader.problems
 
 
 @dataclass
@@ -51,11 +51,12 @@ class _Reader:
     timings: dict[int, Timing] = field(default_factory=dict)
     """The timing lines, by position."""
     is_last_usable: bool = False
-    """Whether the latest timing line gave a cue."""
+    """Whether the latest timing line has usable times."""
     stray: list[tuple[int, list[str]]] = field(default_factory=list)
-    """Paragraphs since then that belong to no cue, with their positions."""
+    """Paragraphs after it that belong to no cue, with their positions."""
 
     def read(self) -> None:
+        """Parse all lines into `cues` and `problems`."""
         frame_rate = frame_rate_of(self.lines)
         above = ""
         for number, line in enumerate(self.lines):
@@ -76,25 +77,25 @@ class _Reader:
         self._settle_stray(None)
 
     def _read_cue(self, at: int, timing: Timing) -> int:
-        """Read the cue of the timing line at `at`. Return the position behind it."""
+        """Read the cue of the timing line at `at`. Return the position after it."""
         end = at + 1
         while end < len(self.lines) and (self.lines[end] or not self.is_webvtt) and end not in self.timings:
             end += 1
         following = self.timings.get(end)
-        block, next_number = self._without_number(self.lines[at + 1 : end], above_times=following is not None)
+        block, next_number = self._split_off_number(self.lines[at + 1 : end], above_times=following is not None)
         number = cue_number(self.lines[at - 1]) if at else None
         lost: list[tuple[int, list[str]]] = []
         if not self.is_webvtt and number is not None:
-            block, lost = _without_lost_cues(block, number, next_number, timing, following)
+            block, lost = _split_off_lost_cues(block, number, next_number, timing, following)
         if timing.text:
             block = [timing.text, *block]
         self._add(at, timing, "\n".join(block))
         for offset, paragraph in lost:
-            self._lose(at + 1 + offset, f"the times of this cue are missing: {_quoted(paragraph)}")
+            self._report_lost(at + 1 + offset, f"the times of this cue are missing: {_quote(paragraph)}")
         return end
 
-    def _without_number(self, block: list[str], *, above_times: bool) -> tuple[list[str], int | None]:
-        """Return a cue's lines without the next cue's number: right above its times or, in SubRip, after a gap."""
+    def _split_off_number(self, block: list[str], *, above_times: bool) -> tuple[list[str], int | None]:
+        """Split off the next cue's number: right above its times or, in SubRip, after a gap."""
         last = len(block) - 1
         if above_times and block and (number := cue_number(block[last])) is not None:
             return block[:last], number
@@ -111,9 +112,9 @@ class _Reader:
         quote = repr(self.lines[at].strip()[:MAX_QUOTE])
         self.is_last_usable = start_s is not None and end_s is not None and start_s < end_s
         if start_s is None or end_s is None:
-            self._lose(at, f"invalid cue times: {quote}", start_s, end_s)
+            self._report_lost(at, f"invalid cue times: {quote}", start_s, end_s)
         elif end_s <= start_s:
-            self._lose(at, f"the cue ends before it begins: {quote}", start_s, end_s)
+            self._report_lost(at, f"the cue ends before it begins: {quote}", start_s, end_s)
         else:
             self.cues.append(Supervision(start_s=start_s, end_s=end_s, text=plain_text(text), speaker=speaker_of(text)))
             self.places.append(place_of(text, timing.settings))
@@ -129,7 +130,7 @@ class _Reader:
         return end
 
     def _settle_stray(self, next_start_s: float | None) -> None:
-        """Add paragraphs to the cue above them if they can only have been said in it. Else they are lost."""
+        """Add paragraphs to the cue above if their words fit only into its time, else report them as lost."""
         stray, self.stray = self.stray, []
         if not stray:
             return
@@ -140,19 +141,19 @@ class _Reader:
                 self.cues[-1] = cue.model_copy(update={"text": f"{cue.text}\n{text}".strip()})
                 return
         for at, paragraph in stray:
-            self._lose(at, f"belongs to no cue: {_quoted(paragraph)}")
+            self._report_lost(at, f"belongs to no cue: {_quote(paragraph)}")
 
-    def _lose(self, at: int, message: str, start_s: float | None = None, end_s: float | None = None) -> None:
+    def _report_lost(self, at: int, message: str, start_s: float | None = None, end_s: float | None = None) -> None:
         after_s = self.cues[-1].start_s if self.cues else None
         self.problems.append(TranscriptProblem(at + 1, message, start_s, end_s, after_s))
 
 
-def _without_lost_cues(
+def _split_off_lost_cues(
     block: list[str], number: int, next_number: int | None, timing: Timing, following: Timing | None
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Split off cues that have lost their timing line, with their positions in the block.
+    """Split off cues whose timing line is missing, with their positions in the block.
 
-    Symptom: the cue above them takes their words. They still have their numbers, or the numbers leave a gap for them.
+    Without this, their words go to the cue above. They still have numbers, or the numbering has a gap for them.
     """
     heads: list[int] = []
     for at, line in enumerate(block):
@@ -177,14 +178,14 @@ def _without_lost_cues(
 
 
 def _fits_between(text: str, timing: Timing, following: Timing | None) -> bool:
-    """Whether there is time for the text between two cues, spoken at up to double the usual pace."""
+    """Whether the gap between two cues is long enough for the text at up to double the usual pace."""
     if following is None or following.start_s is None or timing.end_s is None:
         return True
     return following.start_s - timing.end_s >= len(text) / SPOKEN_CHARACTERS_PER_S / 2
 
 
 def _fits_only_within(cue: Supervision, text: str, next_start_s: float | None) -> bool:
-    """Whether `text` was said in `cue`, which has time to spare, as the gap behind it is too short."""
+    """Whether `text` belongs to `cue`: the cue has time to spare, and the gap after it is too short."""
     if next_start_s is None or cue.end_s is None:
         return False
     needed_s = len(text) / SPOKEN_CHARACTERS_PER_S
@@ -192,6 +193,6 @@ def _fits_only_within(cue: Supervision, text: str, next_start_s: float | None) -
     return next_start_s - cue.end_s < needed_s / 2 and spare_s >= max(needed_s, MIN_SPARE_S)
 
 
-def _quoted(paragraph: list[str]) -> str:
+def _quote(paragraph: list[str]) -> str:
     words = next((line for line in paragraph if line.strip() and cue_number(line) is None), paragraph[0])
     return repr(words.strip()[:MAX_QUOTE])

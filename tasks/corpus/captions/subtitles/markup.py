@@ -12,35 +12,35 @@ _TAG = re.compile(
 _VOICE = re.compile(r"<v(?:\.[^\s>]{0,100})?\s{1,3}([^>]{0,100})>")
 _PLACE = re.compile(r"\{\\(?:an?\d{1,2}|pos\([^)}\n]{0,30}\))")
 _LINE_BREAKS = frozenset(["br", "p", "div", "li", "tr", "td", "hr"])
-_ANNOTATIONS = frozenset(["rt", "rp"])  # ruby: how its base is pronounced, so its words a second time
+_ANNOTATIONS = frozenset(["rt", "rp"])  # ruby annotations repeat the base as pronunciation
 _ESCAPES = (("{\\N}", "\n"), ("{\\n}", "\n"), ("\\N", "\n"), ("\\n", "\n"), ("\\h", " "))
 
 
 def plain_text(text: str) -> str:
     """Return the words of a cue, its lines stripped and none empty.
 
-    A `<br>` or `\\N` is a line break, so it parts words. Other tags do not: `<b>w</b>ord`.
+    A `<br>` or `\\N` is a line break and separates words. Other tags do not: `<b>w</b>ord`.
     """
-    text = _without_tags(text)
+    text = _strip_tags(text)
     if "&" in text:
         unescaped = html.unescape(text)
-        text = _without_tags(unescaped) if "&lt;" in text else unescaped
+        text = _strip_tags(unescaped) if "&lt;" in text else unescaped
     return "\n".join(stripped for line in text.split("\n") if (stripped := line.strip()))
 
 
 def speaker_of(text: str) -> str:
-    """The name in a cue's `<v Name>`, empty if there is none or more than one."""
+    """Return the name in a cue's `<v Name>`, empty if there is none or more than one."""
     names = {name.strip() for name in _VOICE.findall(text)} if "<v" in text else set()
     return names.pop() if len(names) == 1 else ""
 
 
 def place_of(text: str, settings: str) -> str:
-    """Where a cue stands on the screen, as far as it says so: speakers at the same time stand apart."""
+    """Return a cue's screen position as declared. Simultaneous speakers have different positions."""
     places = _PLACE.findall(text) if "{\\" in text else []
     return " ".join([settings, *places])
 
 
-def _without_tags(text: str) -> str:
+def _strip_tags(text: str) -> str:
     if not any(mark in text for mark in "<{\\"):
         return text
     for escape, replacement in _ESCAPES:

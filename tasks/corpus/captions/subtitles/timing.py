@@ -1,8 +1,8 @@
 """Timing lines of SubRip and WebVTT, as tools write and people type them.
 
-SubRip has no standard. Read are: no hours, no fraction or one of any length, a comma, point, colon or semicolon before
-it, spaces around the separators, a number before the times, arrows of other dashes. With two digits behind a third
-colon, the fraction counts frames.
+SubRip has no standard. Accepted: no hours; no fraction or one of any length, after a comma, point, colon or semicolon;
+spaces around the separators; a number before the times; arrows of other dashes. Two digits after a third colon count
+frames.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Timing:
     end_s: float | None
     settings: str = ""
     text: str = ""
-    """What follows the times on their line and is no setting."""
+    """Text after the times on the same line, other than settings."""
 
 
 def parse_timing(line: str, before: str, frame_rate: int | None) -> Timing | None:
     """Return the timing of a line, None if it is text. `before` is the line above it.
 
-    An arrow alone does not make a timing line: people write "-->" in texts.
+    An arrow alone does not make a timing line: "-->" also occurs in texts.
     """
     if not _ARROW_HEAD.search(line) or len(line) > MAX_LINE:
         return None
@@ -54,19 +54,19 @@ def parse_timing(line: str, before: str, frame_rate: int | None) -> Timing | Non
         return Timing(
             _seconds(match.groups()[:5], frame_rate), _seconds(match.groups()[5:10], frame_rate), settings, text
         )
-    return _damaged(line, before.strip(_INVISIBLE), frame_rate)
+    return _parse_damaged(line, before.strip(_INVISIBLE), frame_rate)
 
 
 def cue_number(line: str) -> int | None:
-    """The number of a cue that a line consists of, or None."""
+    """Return the cue number that the line consists of, or None."""
     line = line.strip(_INVISIBLE)
     return int(line) if line.isdecimal() and len(line) <= MAX_NUMBER_DIGITS else None
 
 
 def frame_rate_of(lines: Iterable[str]) -> int | None:
-    """The frame rate that times such as 00:00:01:12 are written in. None if these are no frames.
+    """Return the frame rate of times such as 00:00:01:12, None if there are none with frames.
 
-    The lowest usual rate that all of them fit. At a higher one, the times differ by less than 0.1 s.
+    It is the lowest usual rate that fits all frame numbers. At a higher one, the times would differ by less than 0.1 s.
     """
     highest = -1
     for line in lines:
@@ -77,8 +77,8 @@ def frame_rate_of(lines: Iterable[str]) -> int | None:
     return next((rate for rate in FRAME_RATES if 0 <= highest < rate), None)
 
 
-def _damaged(line: str, before: str, frame_rate: int | None) -> Timing | None:
-    """A timing line with an unreadable time: arrow, something like a time, and no words before it."""
+def _parse_damaged(line: str, before: str, frame_rate: int | None) -> Timing | None:
+    """Parse a timing line with an unreadable time: an arrow, something like a time, and no words before it."""
     arrow = re.search(_ARROW, line)
     if not arrow:
         return None
@@ -95,7 +95,7 @@ def _damaged(line: str, before: str, frame_rate: int | None) -> Timing | None:
 
 
 def _seconds(time: tuple[str | Any, ...], frame_rate: int | None) -> float:
-    """Seconds of the groups of `_TIME`."""
+    """Convert the groups of `_TIME` to seconds."""
     hours, minutes, seconds, separator, fraction = time
     whole_s = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
     if not fraction:

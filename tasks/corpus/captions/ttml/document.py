@@ -1,7 +1,7 @@
-"""TTML documents as cues.
+"""Convert TTML documents to cues.
 
-A cue is a paragraph, or each of its spans that replace each other. Layout, styles and animation are ignored; captions
-that are pictures (IMSC's image profile) are reported.
+A paragraph is one cue, or several if its spans replace each other. Layout, styles and animation are ignored; captions
+that are images (IMSC image profile) are reported.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from tasks.corpus.captions.open_ends import DraftCue, with_ends
+from tasks.corpus.captions.open_ends import DraftCue, close_open_ends
 from tasks.corpus.captions.parsed import ParsedCaptions
 from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
 from tasks.corpus.captions.ttml.intervals import Interval, Timing, is_sequence
 from tasks.corpus.captions.ttml.markup import parse_xml
-from tasks.corpus.captions.ttml.text import XML, Group, ParagraphReader, attribute, grouped, local_name
+from tasks.corpus.captions.ttml.text import XML, Group, ParagraphReader, attribute, group_pieces, local_name
 from tasks.corpus.captions.ttml.times import TimeExpressions
 from tasks.corpus.records import Supervision
 from tasks.media.languages import language_tag
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 START_OF_PROGRAMME = "documentStartOfProgramme"  # EBU-TT's time code of the first frame, such as 10:00:00:00
-PICTURE = "a caption that is a picture (IMSC image profile) has no text"
+PICTURE = "the caption is a picture without text (IMSC image profile)"
 
 
 def parse_ttml(data: bytes) -> ParsedCaptions:
@@ -46,20 +46,20 @@ def parse_ttml(data: bytes) -> ParsedCaptions:
     except ValueError as error:
         raise TranscriptError(TranscriptProblem(root.sourceline or 1, str(error))) from None
     reader, remarks = _read(root, body, times)
-    cues = with_ends([draft for _, draft in reader.drafts])
+    cues = close_open_ends([draft for _, draft in reader.drafts])
     placed = [(line, cue) for (line, _), cue in zip(reader.drafts, cues, strict=True)]
     problems = document.problems(placed) + reader.problems
     if document.ends_inside_paragraph and cues:
-        cues.pop()  # its text is cut off, as the problem tells
+        cues.pop()  # its text is cut off: see the problem
     if not cues and problems:
         raise TranscriptError(problems[0])
     parsed = ParsedCaptions(cues, problems, document.remarks + remarks, times.label_second_s)
     starts = [cue.start_s for cue in cues]
-    # Media time should count from the start of the programme, but some exporters write time code.
+    # Media time should count from the programme start, but some exporters write time code.
     counts_from_origin = max if times.is_time_code else min
     if not starts or counts_from_origin(starts) < origin_s:
         return parsed
-    return replace(parsed.shifted(-float(origin_s)), programme_start_s=float(origin_s))
+    return replace(parsed.shift(-float(origin_s)), programme_start_s=float(origin_s))
 
 
 def _read(root: Element, body: Element, times: TimeExpressions) -> tuple[_Reader, tuple[str, ...]]:
@@ -67,7 +67,7 @@ def _read(root: Element, body: Element, times: TimeExpressions) -> tuple[_Reader
     reader.visit(body, Interval(Fraction(0)), Fraction(0))
     if not reader.n_misplaced:
         return reader, ()
-    # Some exporters (lyrics of music services) count the times of spans from the start, not from their paragraph's.
+    # Some exporters (lyrics of music services) count the times of spans from the document start, not the paragraph's.
     absolute = _Reader(root, Timing(times, is_absolute=True))
     absolute.visit(body, Interval(Fraction(0)), Fraction(0))
     if absolute.n_misplaced:
@@ -82,17 +82,17 @@ class _Reader:
         self._timing = timing
         self._paragraphs = ParagraphReader(timing, _agents(root), _styles(root), self._report)
         self.drafts: list[tuple[int, DraftCue]] = []
-        """Cues with the lines that they are in."""
+        """Cues with their source lines."""
         self.problems: list[TranscriptProblem] = []
         self._n_misplaced = 0
 
     @property
     def n_misplaced(self) -> int:
-        """Elements whose times lie outside of their parents'."""
+        """Number of elements whose times lie outside their parent's."""
         return self._n_misplaced + self._paragraphs.n_misplaced
 
     def visit(self, element: Element, container: Interval, reference: Fraction) -> Fraction | None:
-        """Read `element`. Return when it ends, for the next in a sequence; None if it has no end."""
+        """Read `element`. Return its end, where the next element of a sequence begins; None if it has none."""
         name = local_name(element)
         if name in ("image", "img"):
             self._report(element, PICTURE, container)
@@ -106,7 +106,7 @@ class _Reader:
         is_outside = self._timing.is_outside(element, container, interval)
         self._n_misplaced += is_outside or interval.is_cut
         if is_outside:
-            self._report(element, "is never shown, since it begins outside of the time of its parent", interval)
+            self._report(element, "is never displayed: it begins outside the time of its parent", interval)
             return interval.end
         if name == "p":
             ends = self._paragraph(element, interval)
@@ -118,12 +118,12 @@ class _Reader:
         return interval.end if has_end or ends is None else ends
 
     def _children(self, element: Element, interval: Interval) -> Fraction | None:
-        """Read the children. Return when the last of them ends."""
+        """Read the children. Return the end of the last one."""
         sequential, reference = is_sequence(element), interval.begin
         ends: Fraction | None = reference
         for child in element:
             if ends is None and sequential and local_name(child) in ("div", "p"):
-                self._report(child, "has no begin: in a sequence it follows an element without an end", interval)
+                self._report(child, "has no begin: it follows an element without an end in a sequence", interval)
                 continue
             end = self.visit(child, interval, reference)
             if sequential:
@@ -134,11 +134,11 @@ class _Reader:
         return ends
 
     def _paragraph(self, element: Element, interval: Interval) -> Fraction | None:
-        """Append the cues of a paragraph. Return when the last of them ends."""
+        """Append the cues of a paragraph. Return the end of the last one."""
         if interval.end is not None and interval.end <= interval.begin:
             self._report(element, "the cue does not end after its begin", interval)
             return interval.end
-        groups = grouped(list(self._paragraphs.pieces(element, interval)), interval)
+        groups = group_pieces(list(self._paragraphs.pieces(element, interval)), interval)
         ends: Fraction | None = interval.begin
         for group in groups:
             self._append(element, group)
@@ -162,7 +162,7 @@ class _Reader:
             self.drafts.append((element.sourceline or 0, draft))
 
     def _report_bad_time(self, element: Element, message: str, reference: Fraction) -> None:
-        """Report an element with whichever of its times can be read."""
+        """Report an element, with those of its times that can be read."""
         known: list[float | None] = []
         for name in ("begin", "end"):
             try:
@@ -174,7 +174,7 @@ class _Reader:
     def _report(self, element: Element, message: str, interval: Interval, quote: str = "") -> None:
         text = quote or " ".join("".join(element.itertext()).split())
         if not text and message is not PICTURE:
-            return  # nothing was said
+            return  # no spoken words
         end_s = None if interval.end is None else float(interval.end)
         detail = f"{message}: {text[:60]!r}" if text else message
         self._add_problem(element, detail, float(interval.begin) if interval.is_timed else None, end_s)
@@ -185,7 +185,7 @@ class _Reader:
 
 
 def _agents(root: Element) -> Mapping[str, str]:
-    """The names of the `ttm:agent`s by id: the first name of each."""
+    """Return the first name of each `ttm:agent` by id."""
     agents = {}
     for element in root.iter():
         if local_name(element) == "agent":
@@ -199,13 +199,13 @@ def _styles(root: Element) -> Mapping[str, Element]:
 
 
 def _start_of_programme(root: Element, times: TimeExpressions) -> Fraction:
-    """EBU-TT's time code of the programme's first frame, in seconds; 0 if it is not declared."""
+    """Return EBU-TT's time code of the programme's first frame in seconds; 0 if it is not declared."""
     texts = (element.text for element in root.iter() if local_name(element) == START_OF_PROGRAMME)
     text = next(texts, None)
     return times.seconds(text) if text and text.strip() else Fraction(0)
 
 
 def _language(element: Element) -> str:
-    """`xml:lang` of the element or of its nearest ancestor."""
+    """Return `xml:lang` of the element or its nearest ancestor."""
     around = (element, *element.iterancestors())
     return language_tag(next((tag for e in around if (tag := e.get(f"{XML}lang")) is not None), "")) or ""

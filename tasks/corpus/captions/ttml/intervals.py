@@ -1,4 +1,4 @@
-"""When elements are active (TTML2, 12.2): `begin`, `end` and `dur` within parallel and sequential time containers."""
+"""Compute the active intervals of elements (TTML2, 12.2): `begin`, `end`, `dur`, parallel and sequential containers."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tasks.corpus.captions.ttml.times import TimeExpressions
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-MAX_SLIP_S = Fraction(1, 10)  # of a time beyond its paragraph by rounding
+MAX_SLIP_S = Fraction(1, 10)  # rounding error of a time beyond its paragraph's
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The span of time in which an element is active. `end` is None if nothing limits it."""
+    """The time in which an element is active. `end` is None if it is unlimited."""
 
     begin: Fraction
     end: Fraction | None = None
     is_timed: bool = False
-    """Whether the element or one around it has times."""
+    """Whether the element or an ancestor has times."""
     is_open: bool = False
-    """Whether the innermost begin has no end or duration beside it, so that `end` is only the limit of its parent."""
+    """Whether the innermost begin has no end or duration beside it, so that `end` is only the parent's."""
     is_cut: bool = False
-    """Whether the element's own end lies beyond its parent's."""
+    """Whether the element's own end was after its parent's."""
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether both are active at some time."""
+        """Whether both are active at the same time."""
         return (self.end is None or other.begin < self.end) and (other.end is None or self.begin < other.end)
 
 
@@ -38,10 +38,10 @@ class Timing:
 
     times: TimeExpressions
     is_absolute: bool = False
-    """Whether times count from the start of the document, as some exporters write them on spans of timed paragraphs."""
+    """Whether times of spans count from the document start, as some exporters write them in timed paragraphs."""
 
     def interval(self, element: Element, container: Interval, reference: Fraction) -> Interval:
-        """Return the interval of `element`, limited by that of its container. Raises ValueError for a bad time.
+        """Return the interval of `element`, limited to its container's. Raises ValueError for an invalid time.
 
         Its times count from `reference`: the container's begin or, in a sequence, the end of the element before it.
         """
@@ -66,7 +66,7 @@ class Timing:
         )
 
     def is_outside(self, element: Element, container: Interval, interval: Interval) -> bool:
-        """Whether the element's own times lie outside of its container's, so that it is never shown."""
+        """Whether the element's own times lie outside its container's, so that it is never displayed."""
         has_times = any(name in element.attrib for name in ("begin", "end", "dur"))
         if not has_times or not container.is_timed or container.end is None:
             return False

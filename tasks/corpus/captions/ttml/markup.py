@@ -1,4 +1,4 @@
-"""Parse the XML of TTML documents, also where it is not well-formed or ends too soon."""
+"""Parse the XML of TTML documents, including malformed and truncated ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PARAGRAPH = re.compile(rb"<(/?)(?:[\w-]{1,40}:)?p(?=[\s/>])")
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed document. `error` is where it is damaged beyond repair."""
+    """A parsed document. `error` is set if it could not be fully repaired."""
 
     root: Element
     remarks: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Document:
     ends_inside_paragraph: bool = False
 
     def problems(self, cues: Sequence[tuple[int, Supervision]]) -> list[TranscriptProblem]:
-        """The damage, placed in time by the line numbers of the cues."""
+        """Return the damage as a problem, placed in time by the line numbers of the cues."""
         if self.error is None:
             return []
         line = self.error.lineno or 1
@@ -53,14 +53,14 @@ def parse_xml(data: bytes) -> Document:
     except etree.XMLSyntaxError as error:
         original = error
     remark = f"line {original.lineno or 1} is not well-formed XML and was repaired: {original.msg}"
-    repaired = _repaired(data)
+    repaired = _repair(data)
     try:
         return Document(etree.fromstring(repaired, _parser()), (remark,))
     except etree.XMLSyntaxError as error:
         left = error
-    root = _recovered(repaired)
+    root = _recover(repaired)
     is_cut_off = _is_cut_off(repaired, left)
-    is_one_line = repaired.strip().count(b"\n") == 0  # a fault in its middle could be anywhere
+    is_one_line = repaired.strip().count(b"\n") == 0  # then the line number of a fault does not locate it
     if root is None or (is_one_line and not is_cut_off):
         raise TranscriptError(TranscriptProblem(original.lineno or 1, f"not well-formed XML: {original.msg}")) from None
     paragraphs = _PARAGRAPH.findall(repaired)
@@ -86,14 +86,14 @@ def _parser(*, recover: bool = False) -> etree.XMLParser:
 
 
 def _is_cut_off(data: bytes, error: etree.XMLSyntaxError) -> bool:
-    """Whether the fault is that the document ends too soon."""
+    """Whether the error is that the document is truncated."""
     lines = data.rstrip().split(b"\n")
     line, column = error.position
     is_at_end = line > len(lines) or (line == len(lines) and column >= len(lines[-1].decode("utf-8", "ignore")))
     return is_at_end and not _END.search(lines[-1])
 
 
-def _recovered(data: bytes) -> Element | None:
+def _recover(data: bytes) -> Element | None:
     try:
         root: Element | None = etree.fromstring(data, _parser(recover=True))
     except etree.XMLSyntaxError:
@@ -101,12 +101,12 @@ def _recovered(data: bytes) -> Element | None:
     return root
 
 
-def _repaired(data: bytes) -> bytes:
+def _repair(data: bytes) -> bytes:
     """Escape bare ampersands and less-than signs, and replace HTML's entities (`&nbsp;`), which XML does not have."""
     if b"\0" in data[:SNIFFED_BYTES]:
         return data  # UTF-16
 
-    def entity(match: re.Match[bytes]) -> bytes:
+    def replace_entity(match: re.Match[bytes]) -> bytes:
         name = (match[1] or b"").rstrip(b";")
         if name.startswith(b"#") or name in _XML_ENTITIES:
             return match[0]
@@ -115,4 +115,4 @@ def _repaired(data: bytes) -> bytes:
             return f"&#{ord(character)};".encode()
         return b"&amp;" + match[0][1:]
 
-    return _LESS_THAN.sub(b"&lt;", _ENTITY.sub(entity, data))
+    return _LESS_THAN.sub(b"&lt;", _ENTITY.sub(replace_entity, data))

@@ -1,7 +1,7 @@
-"""The text of a paragraph: pieces with the interval in which each is shown, grouped into cues.
+"""Split a paragraph into pieces of text with their display intervals, and group them into cues.
 
-Spans that add words to those already shown reveal one text: one cue, from its first word to its last. Spans that
-replace each other are cues of their own.
+Spans that add words to those displayed form one cue, from its first word to its last. Spans that replace each other
+are separate cues.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 XML = "{http://www.w3.org/XML/1998/namespace}"
 MAX_STYLE_DEPTH = 8  # of styles that refer to styles
-_SPANS = {"span", "i", "b", "u", "em", "strong", "font", "ruby", "rb"}  # HTML's are not TTML, but found in it
-_BLOCKS = {"p", "div"}  # inside a paragraph only where a tag that should close it is missing
+_SPANS = {"span", "i", "b", "u", "em", "strong", "font", "ruby", "rb"}  # HTML's are not valid TTML but occur in files
+_BLOCKS = {"p", "div"}  # inside a paragraph only if its closing tag is missing
 _ANNOTATIONS = {"rt", "rtc", "rp"}
-_ANNOTATING_RUBY = {"text", "textContainer", "delimiter"}  # of tts:ruby: how the base is pronounced
+_ANNOTATING_RUBY = {"text", "textContainer", "delimiter"}  # values of tts:ruby for pronunciations of the base
 
 Report = Callable[["Element", str, Interval], None]
 
 
 def local_name(element: Element) -> str:
-    """The local name: profiles and drafts of TTML use different namespaces. Empty for comments."""
+    """Return the local name: profiles and drafts of TTML differ in their namespaces. Empty for comments."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
 def attribute(element: Element, name: str) -> str:
-    """The value of an attribute in whatever namespace, or an empty string."""
+    """Return the value of an attribute in any namespace, or an empty string."""
     if name in element.attrib:
         return element.get(name, "")
     return next((str(v) for k, v in element.attrib.items() if str(k).endswith("}" + name)), "")
@@ -41,7 +41,7 @@ def attribute(element: Element, name: str) -> str:
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text with the interval in which it is shown."""
+    """A run of text with its display interval."""
 
     text: str
     interval: Interval
@@ -49,13 +49,13 @@ class Piece:
 
     @property
     def is_momentary(self) -> bool:
-        """Whether it is text between the children of a sequence, whose duration is zero (TTML2, 12.2.4)."""
+        """Whether it is text between the children of a sequence, which has no duration (TTML2, 12.2.4)."""
         return self.interval.begin == self.interval.end
 
 
 @dataclass
 class Group:
-    """Pieces that are shown together."""
+    """Pieces that are displayed together."""
 
     interval: Interval
     last_begin: Fraction
@@ -79,8 +79,8 @@ class Group:
         return "\n".join(lines).strip()
 
 
-def grouped(pieces: list[Piece], paragraph: Interval) -> list[Group]:
-    """Return the pieces of a paragraph in groups that are shown together, in reading order."""
+def group_pieces(pieces: list[Piece], paragraph: Interval) -> list[Group]:
+    """Group the pieces of a paragraph that are displayed together, in reading order."""
     groups: list[Group] = []
     before: list[str] = []
     has_spaces = any(piece.text != piece.text.strip() for piece in pieces)
@@ -113,7 +113,7 @@ class ParagraphReader:
     report: Report
     """Called for text that cannot be used."""
     n_misplaced: int = 0
-    """Spans whose times lie outside of their parents'."""
+    """Number of spans whose times lie outside their parent's."""
 
     def pieces(self, element: Element, interval: Interval, *, preserve: bool = False) -> Iterator[Piece]:
         """Yield the text of a paragraph or span in reading order."""
@@ -141,7 +141,7 @@ class ParagraphReader:
             yield from text(child.tail)
 
     def _interval(self, element: Element, container: Interval, reference: Fraction) -> Interval | None:
-        """The interval of a span; None if it is never shown, which is reported."""
+        """Return the interval of a span. Reports a span that is never displayed, and returns None."""
         try:
             interval = self.timing.interval(element, container, reference)
         except ValueError as error:
@@ -150,7 +150,7 @@ class ParagraphReader:
         is_outside = self.timing.is_outside(element, container, interval)
         self.n_misplaced += is_outside or interval.is_cut
         if is_outside:
-            self.report(element, "is never shown, since it begins outside of the time of its parent", interval)
+            self.report(element, "is never displayed: it begins outside the time of its parent", interval)
             return None
         if interval.end is not None and interval.end <= interval.begin:
             self.report(element, "does not end after its begin", interval)
@@ -158,7 +158,7 @@ class ParagraphReader:
         return interval
 
     def _is_annotation(self, element: Element) -> bool:
-        """Whether the element tells how a text is pronounced (ruby): it was said once."""
+        """Whether the element is a ruby annotation, which repeats its base as pronunciation."""
         if local_name(element) in _ANNOTATIONS:
             return True
         role = attribute(element, "ruby")
@@ -172,7 +172,7 @@ class ParagraphReader:
         return role in _ANNOTATING_RUBY
 
     def _speaker(self, element: Element) -> str:
-        """The names of the nearest `ttm:agent`s, around or on the element."""
+        """Return the names of the nearest `ttm:agent`s, on the element or an ancestor."""
         if not self.agents:
             return ""
         around = (element, *element.iterancestors())

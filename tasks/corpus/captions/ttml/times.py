@@ -1,7 +1,7 @@
-"""Time expressions of TTML (TTML2, 12.3 and appendix I): clock times, frames, drop-frame time code, ticks, offsets.
+"""Parse time expressions (TTML2, 12.3 and appendix I): clock times, frames, drop-frame time code, ticks, offsets.
 
-ttconv's parser is not used: it ignores the parameters of DFXP's older namespaces, reads only one spelling of
-`frameRateMultiplier`, and refuses drop-frame time code where the multiplier is missing.
+ttconv's parser is not used: it ignores the parameters of DFXP's older namespaces, accepts only one spelling of
+`frameRateMultiplier`, and rejects drop-frame time code if the multiplier is missing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TimeExpressions:
     frame_rate: Fraction = Fraction(30)
     """Frames per second of real time: 30000/1001 for NTSC video."""
     labels_per_s: int = 30
-    """Frames that a second of time code counts."""
+    """Frame labels per second of time code."""
     sub_frame_rate: int = 1
     tick_rate: Fraction = Fraction(1)
     is_time_code: bool = False
@@ -51,7 +51,7 @@ class TimeExpressions:
         rate = nominal * multiplier
         labels_per_s = max(1, round(nominal))
         if nominal.denominator != 1 and abs(nominal - labels_per_s * NTSC) < _ROUNDING:
-            rate = labels_per_s * NTSC  # "29.97" and "23.976": not allowed, but written
+            rate = labels_per_s * NTSC  # "29.97" and "23.976": invalid, but common
         elif drop_mode != "nonDrop" and multiplier == 1:
             rate *= NTSC  # drop-frame counting exists only at 29.97 and 59.94 frames per second
         sub_frame_rate = int(_rate(named.get("subFrameRate", "1"), "subFrameRate"))
@@ -67,14 +67,14 @@ class TimeExpressions:
 
     @property
     def label_second_s(self) -> float:
-        """How long a second of its time code lasts, on average."""
+        """Average duration of a second of time code in real seconds."""
         if not self.is_time_code:
             return 1.0
         dropped = 1 if self.drop_mode == "nonDrop" else Fraction(999, 1000)
         return float(self.labels_per_s / self.frame_rate * dropped)
 
     def seconds(self, expression: str) -> Fraction:
-        """Return an expression's time in seconds. Raises ValueError if it is none."""
+        """Convert a time expression to seconds. Raises ValueError if it is not one."""
         text = expression.strip()
         if match := _OFFSET.fullmatch(text):
             number, metric = Fraction(match[1]), match[2]
@@ -84,7 +84,7 @@ class TimeExpressions:
         if match := _FRAMES.fullmatch(text):
             hours, minutes, seconds, frames = (int(match[group]) for group in (1, 2, 3, 5))
             _check(minutes, seconds, expression)
-            # A frame number beyond the rate is a typing error: the second's last frame.
+            # A frame number beyond the rate is a typing error: use the second's last frame.
             count = Fraction(min(frames, max(0, self.labels_per_s - 1)))
             count += Fraction(int(match[6] or 0), self.sub_frame_rate)
             return self._frames(hours, minutes, seconds, count, is_semicolon=match[4] == ";")
@@ -102,8 +102,8 @@ class TimeExpressions:
         return n_frames / self.frame_rate
 
     def _n_dropped(self, hours: int, minutes: int, *, is_semicolon: bool) -> int:
-        """Labels that were skipped until then (TTML2, appendix I.2)."""
-        # A semicolon marks drop-frame time code, also where the document forgets its drop mode.
+        """Return the number of labels dropped before that time (TTML2, appendix I.2)."""
+        # A semicolon marks drop-frame time code, even if the document does not declare its drop mode.
         is_ntsc = self.drop_mode == "dropNTSC" or (
             is_semicolon and self.drop_mode == "nonDrop" and self.frame_rate < self.labels_per_s
         )

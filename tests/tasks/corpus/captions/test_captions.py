@@ -205,7 +205,7 @@ def test_text_without_cues_is_unreadable(text: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     try:
         cues, _ = parse_subtitles(text)
     except TranscriptError:
@@ -214,7 +214,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_ttml_or_refused(data: bytes) -> None:
+def test_any_bytes_are_ttml_or_rejected(data: bytes) -> None:
     for document in (data, TTML[: len(data) * 5], TTML.replace(b"1", data[:3])):
         try:
             cues = parse_ttml(document).cues

@@ -1,4 +1,4 @@
-"""Roll-up, paint-on and automatic captions: every line once, every word kept, and ready-made captions unchanged."""
+"""Roll-up, paint-on and automatic captions: every line once, every word kept, prepared captions unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tasks.corpus.captions.chains import unchained
+from tasks.corpus.captions.chains import shorten_chains
 from tasks.corpus.captions.roll_up import unroll
 from tasks.corpus.captions.subtitles import parse_subtitles
 from tasks.corpus.records import Supervision
@@ -86,7 +86,7 @@ def test_a_line_shown_again_to_highlight_its_words_is_read_once() -> None:
         ["Where were you?", "At home.\nWhere were you?", "At work."],
     ],
 )
-def test_what_was_said_twice_is_kept_twice(spoken: list[str]) -> None:
+def test_words_spoken_twice_are_kept_twice(spoken: list[str]) -> None:
     assert unrolled(cues(spoken, start_s=500.0)) == spoken
 
 
@@ -101,32 +101,32 @@ def chain(n: int, start_s: float = 0.0, every_s: float = 2.3, n_rows: int = 2) -
 @pytest.mark.parametrize(("n", "n_rows"), [(4, 2), (5, 2), (8, 2), (5, 3), (8, 3)])
 def test_cues_that_stay_until_the_next_but_one_end_at_the_next(n: int, n_rows: int) -> None:
     overlapping = chain(n, n_rows=n_rows)
-    result = unchained(overlapping)
+    result = shorten_chains(overlapping)
     assert [cue.text for cue in result] == [cue.text for cue in overlapping]
     assert [cue.end_s for cue in result[:-1]] == [cue.start_s for cue in overlapping[1:]]
     assert result[-1].end_s is not None
     assert result[-1].end_s > result[-1].start_s
 
 
-def test_a_chain_among_ready_made_captions_is_mended_alone() -> None:
+def test_a_chain_among_prepared_captions_is_shortened_alone() -> None:
     before, after = cues(READY_MADE), cues(READY_MADE, 100.0)
-    result = unchained([*before, *chain(6, 50.0), *after])
+    result = shorten_chains([*before, *chain(6, 50.0), *after])
     assert result[:6] == before
     assert result[-6:] == after
     assert all(a.end_s == b.start_s for a, b in itertools.pairwise(result[6:12]))
 
 
-def test_a_chain_goes_on_past_music() -> None:
+def test_a_chain_continues_past_music() -> None:
     lines = chain(8)
     music = lines[2].model_copy(update={"text": "[Music]"})
     long_music = lines[2].model_copy(update={"text": "[Music]", "end_s": 40.0})
     for third in (music, long_music):
-        result = [c for c in unchained([*lines[:2], third, *lines[3:]]) if c.text != "[Music]"]
+        result = [c for c in shorten_chains([*lines[:2], third, *lines[3:]]) if c.text != "[Music]"]
         assert all((a.end_s or 0.0) <= b.start_s for a, b in itertools.pairwise(result))
 
 
 def test_short_runs_are_chains_in_a_file_of_chains() -> None:
-    result = unchained([*chain(6), *chain(2, 50.0)])
+    result = shorten_chains([*chain(6), *chain(2, 50.0)])
     assert result[6].end_s == result[7].start_s
 
 
@@ -142,12 +142,12 @@ def test_short_runs_are_chains_in_a_file_of_chains() -> None:
 )
 def test_other_overlaps_stay(times: list[tuple[float, float]]) -> None:
     overlapping = [Supervision(start_s=a, end_s=b, text=f"words at {a}") for a, b in times]
-    assert unchained(overlapping) == overlapping
+    assert shorten_chains(overlapping) == overlapping
 
 
-def test_speakers_who_stand_apart_are_no_chain() -> None:
+def test_cues_at_different_positions_are_no_chain() -> None:
     lines = chain(6)
-    assert unchained(lines, ["left", "right"] * 3) == lines
+    assert shorten_chains(lines, ["left", "right"] * 3) == lines
     sides = "".join(
         f"00:0{c.start_s:.3f} --> 00:{c.end_s:06.3f} position:{20 + 60 * (n % 2)}%\n{c.text}\n\n"
         for n, c in enumerate(lines[:4])
@@ -155,4 +155,4 @@ def test_speakers_who_stand_apart_are_no_chain() -> None:
     read, _ = parse_subtitles(f"WEBVTT\n\n{sides}")
     assert [c.end_s for c in read] == [c.end_s for c in lines[:4]]
     two = [c.model_copy(update={"speaker": "ab"[n % 2]}) for n, c in enumerate(lines)]
-    assert unchained(two) == two
+    assert shorten_chains(two) == two

@@ -146,17 +146,17 @@ def test_special_and_extended_characters(pairs: str, read: str) -> None:
     assert cues(scc(("00:00:01;00", f"{RCL} {ENM} {ROW_15} {pairs} {EOC}"), ("00:00:04;00", EDM)))[0][2] == read
 
 
-def test_other_channels_are_told() -> None:
+def test_other_channels_are_reported() -> None:
     first = pop_on((ROW_15, "English"))
     second = f"1c20 1cae 1c70 {text('Espa')} 1c2f"
     field_2 = f"1520 15ae 1570 {text('FIELD')} 152f"
     document = scc(("00:00:01;00", first), ("00:00:02;00", second), ("00:00:03;00", field_2), ("00:00:06;00", EDM))
     parsed = parse_scc(document)
     assert [cue.text for cue in parsed.cues] == ["English"]
-    assert parsed.remarks == tuple(f"1 captions of the channel {name} were left out" for name in ("CC2", "CC3"))
+    assert parsed.remarks == tuple(f"1 captions of channel {name} were left out" for name in ("CC2", "CC3"))
     only_field_2 = parse_scc(scc(("00:00:03;00", field_2), ("00:00:06;00", "152c")))
     assert [cue.text for cue in only_field_2.cues] == ["FIELD"]
-    assert only_field_2.remarks == ("the captions are those of the channel CC3",)
+    assert only_field_2.remarks == ("the captions are those of channel CC3",)
 
 
 def test_text_service_and_extended_data_are_no_captions() -> None:
@@ -168,7 +168,7 @@ def test_text_service_and_extended_data_are_no_captions() -> None:
     assert [words for _, _, words in cues(document)] == ["Words.", "More."]
 
 
-def test_what_cannot_be_used_is_told_with_its_place() -> None:
+def test_unusable_parts_are_reported_with_line_and_time() -> None:
     document = scc(
         ("00:00:01;00", pop_on((ROW_15, "One."))),
         ("00:00:03;00", f"{twice(RCL, ROW_15)} {text('Never shown')} {twice(ENM)}"),
@@ -180,7 +180,7 @@ def test_what_cannot_be_used_is_told_with_its_place() -> None:
     assert [cue.text for cue in parsed.cues] == ["One."]
     places = [(p.line, round(p.start_s or 0), round(p.after_s or 0)) for p in parsed.problems]
     assert places == [(5, 0, 3), (7, 0, 0), (7, 5, 0), (9, 0, 5)]
-    assert "lacks characters or its end: 'Two.'" in parsed.problems[2].message
+    assert "has missing characters or an unknown end: 'Two.'" in parsed.problems[2].message
 
 
 @pytest.mark.parametrize("is_erased", [True, False])
@@ -201,7 +201,7 @@ def test_captions_without_any_control_code_are_shown_as_written() -> None:
 
 
 @pytest.mark.parametrize("document", ["", "some text\nand more"])
-def test_other_text_is_refused(document: str) -> None:
+def test_other_text_is_rejected(document: str) -> None:
     with pytest.raises(TranscriptError):
         parse_scc(document)
 
@@ -211,7 +211,7 @@ def test_a_file_without_captions_is_empty() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 0xFFFF), max_size=30), max_size=8))
-def test_any_pairs_are_read_or_refused(lines: list[list[int]]) -> None:
+def test_any_pairs_are_read_or_rejected(lines: list[list[int]]) -> None:
     document = scc(
         *((f"00:00:{n:02d};00", " ".join(f"{p:04x}" for p in pairs) or "8080") for n, pairs in enumerate(lines))
     )

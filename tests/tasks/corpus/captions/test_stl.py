@@ -1,4 +1,4 @@
-"""EBU STL: files of the nights' writer, and of a generator with the fields that archives use."""
+"""EBU STL: files of our writer, and of a generator with the fields that archives use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def times(parsed: ParsedCaptions) -> list[tuple[float, float | None, str]]:
 @pytest.mark.parametrize("profile", [BBC, STREAMING])
 @given(document=transcripts())
 @settings(max_examples=40)
-def test_reads_what_the_nights_write(profile: CueProfile, document: Transcript) -> None:
+def test_reads_the_files_of_our_writer(profile: CueProfile, document: Transcript) -> None:
     """Frames are rounded to the nearest; text is as the code table has it."""
     rendition = writer.with_expansions(Rendition(document, profile))
     data = writer.write(Rendition(document, profile))
@@ -37,7 +37,7 @@ def test_reads_what_the_nights_write(profile: CueProfile, document: Transcript) 
     table = data[12:14].decode()
     expected = []
     for cue in rendition.cues:
-        lines = rendition.coloured_lines(cue) if data[11:12] == b"1" else cue.dashed()
+        lines = rendition.coloured_lines(cue) if data[11:12] == b"1" else cue.dashed_lines()
         text = " ".join(decode(b"".join(encode(transliterate(line, table), table)[0]), table)[0] for line in lines)
         if text.split():
             expected.append((cue.start_ms, cue.end_ms, text.split()))
@@ -91,7 +91,7 @@ def test_decoding_inverts_encoding(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("declared", ["00", "", "09"])
-def test_the_text_tells_its_code_table(language: str, page: str, text: str, declared: str) -> None:
+def test_the_code_table_is_detected_from_the_text(language: str, page: str, text: str, declared: str) -> None:
     windows = StlFile(table=declared).add((1, 0), (3, 0), text.encode(page)).parse(language)
     assert [cue.text for cue in windows.cues] == [text]
     assert any("Windows" in remark for remark in windows.remarks)
@@ -132,6 +132,13 @@ def test_extension_blocks_are_one_subtitle() -> None:
     assert parsed.remarks == ("1 blocks of user data were left out",)
 
 
+def test_a_file_padded_with_zeros_is_read() -> None:
+    """A preallocated file: its tail is one subtitle of 20,000 extension blocks, which must not take quadratic time."""
+    file = StlFile().add((1, 0), (2, 0), b"Good evening.", number=1)
+    parsed = parse_stl(file.data() + bytes(20_000 * 128), "en")
+    assert [cue.text for cue in parsed.cues] == ["Good evening."]
+
+
 def test_comments_are_no_captions() -> None:
     parsed = StlFile().add((0, 0), (3, 0), b"Check this", comment=1).add((4, 0), (5, 0), b"Next").parse()
     assert (times(parsed), parsed.remarks) == ([(4.0, 5.0, "Next")], ("1 comments were left out",))
@@ -140,7 +147,7 @@ def test_comments_are_no_captions() -> None:
 HOUR = 3600
 
 
-def test_what_is_before_the_programme_is_left_out() -> None:
+def test_subtitles_before_the_programme_are_left_out() -> None:
     file = StlFile(start="10000000").add((0, 0), (0, 8), b"STORY: NEWS; LANG: EN")
     file.add((10 * HOUR + 1, 5), (10 * HOUR + 3, 0), b"Good evening.")
     parsed = file.parse()
@@ -151,7 +158,7 @@ def test_what_is_before_the_programme_is_left_out() -> None:
 
 @pytest.mark.parametrize(("status", "begin"), [("1", 1), ("0", 1), ("0", 10 * HOUR + 1)])
 def test_times_that_do_not_count_from_the_start(status: str, begin: int) -> None:
-    """The start in the header is not that of the subtitles; or it should not be used but is what they count from."""
+    """The start in the header does not fit the subtitles, or they count from it though it is marked as not for use."""
     file = StlFile(start="10000000", start_status=status)
     for second in range(0, 20, 4):
         file.add((begin + second, 0), (begin + second + 2, 0), b"Words.")
@@ -174,7 +181,7 @@ def test_cumulative_subtitles_are_read_as_one() -> None:
     ]  # fmt: skip
 
 
-def test_what_cannot_be_used_is_told_with_its_place() -> None:
+def test_unusable_parts_are_reported_with_line_and_time() -> None:
     file = StlFile().add((1, 0), (2, 0), b"One.").add((3, 0), (3, 0), b"No length.")
     file.add((4, 0), (5, 0), b"Undefined \xd8\xc1 codes.").add((6, 0), (7, 0), b"Two.")
     file.blocks.append(
@@ -186,7 +193,7 @@ def test_what_cannot_be_used_is_told_with_its_place() -> None:
     assert str(parsed.problems[0]).startswith("text block 2: does not end after its begin")
 
 
-def test_a_file_that_is_cut_off_tells_it() -> None:
+def test_a_truncated_file_is_reported() -> None:
     file = StlFile().add((1, 0), (2, 0), b"One.").add((3, 0), (4, 0), b"Two.")
     parsed = parse_stl(file.data()[:-50], "en")
     assert [cue.text for cue in parsed.cues] == ["One."]
@@ -201,13 +208,13 @@ def test_a_subtitle_without_an_end_stays_until_the_next() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"solid cube\nfacet normal 0 0 1\n" * 100, b"00:00:01:00 , 00:00:02:00 , Text\n" * 99]
 )
-def test_other_files_of_that_name_are_refused(data: bytes) -> None:
+def test_other_files_of_that_name_are_rejected(data: bytes) -> None:
     with pytest.raises(TranscriptError, match="not EBU STL"):
         parse_stl(data, "en")
 
 
 @given(st.binary(max_size=600), st.integers(0, 1200))
-def test_any_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
+def test_any_bytes_are_read_or_rejected(noise: bytes, at: int) -> None:
     data = bytearray(StlFile().add((1, 0), (2, 0), b"One.").add((3, 0), (4, 0), b"Two.").data())
     data[at : at + len(noise)] = noise
     try:

@@ -90,14 +90,14 @@ def test_a_cue_without_timing_line_does_not_give_its_words_to_the_cue_above(lost
     assert problem.after_s == 1.0
 
 
-def test_a_gap_in_the_numbers_does_not_part_a_cue() -> None:
+def test_a_gap_in_the_numbers_does_not_split_a_cue() -> None:
     """Cues were deleted, and there is no time between the two for the second line."""
     text = "1\n00:00:01,000 --> 00:00:04,000\n- Are you coming?\n\n- Yes.\n\n3\n00:00:04,000 --> 00:00:05,000\nGood.\n"
     assert [cue[2] for cue in read(text)] == ["- Are you coming?\n- Yes.", "Good."]
 
 
 def test_an_empty_line_inside_a_webvtt_cue_loses_no_words() -> None:
-    """By W3C it ends the cue. The line below can only have been said in it: the next one follows at once."""
+    """By W3C it ends the cue. The line below belongs to it nevertheless: the next cue follows at once."""
     text = "WEBVTT\n\n00:01.000 --> 00:05.000\nGood evening\n\nto all of you.\n\n00:05.000 --> 00:07.000\nThe news.\n"
     assert [cue[2] for cue in read(text)] == ["Good evening\nto all of you.", "The news."]
 
@@ -107,12 +107,12 @@ def test_commented_out_cues_are_not_read() -> None:
     assert [cue[2] for cue in read(text)] == ["New."]
 
 
-def test_files_put_together_are_read_to_their_end() -> None:
+def test_concatenated_files_are_read_to_their_end() -> None:
     both = (FIRST + "\n").encode("utf-8-sig") + LAST.encode("utf-8-sig")
     assert len(read(decode_text(both))) == 2
 
 
-def test_nothing_to_believe_is_refused() -> None:
+def test_text_without_a_usable_cue_is_rejected() -> None:
     with pytest.raises(TranscriptError, match="line 2: invalid cue times"):
         parse_subtitles("1\n00:00:xx --> 00:00:03,000\nTwo.\n")
 
@@ -149,5 +149,5 @@ def test_a_few_damaged_bytes_do_not_change_the_encoding() -> None:
     assert decode_text((text * 3).encode("utf-16")[:-1]).startswith(text * 2)
 
 
-def test_notes_read_in_the_wrong_table_are_notes() -> None:
+def test_song_notes_as_mojibake_are_notes() -> None:
     assert decode_text("♪ la la ♪".encode().decode("cp1252").encode()) == "♪ la la ♪"

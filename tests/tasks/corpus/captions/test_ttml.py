@@ -1,4 +1,4 @@
-"""TTML: its time model, the text of paragraphs, and documents that are damaged."""
+"""TTML: its time model, the text of paragraphs, and damaged documents."""
 
 from __future__ import annotations
 
@@ -192,12 +192,12 @@ def test_parameters_of_dfxp_in_its_older_namespace() -> None:
         ('<p begin="10:99:00" end="11s">Lost.</p>', "more than 59 minutes", None, 11.0),
         ('<p begin="9s" end="9s">Lost.</p>', "does not end", 9.0, 9.0),
         ('<p begin="9s" end="11s"><span begin="soon">Lost.</span></p>', "bad time: 'soon'", 9.0, 11.0),
-        ('<p begin="9s" end="11s"><span begin="5s">Lost.</span></p>', "never shown", 14.0, 11.0),
+        ('<p begin="9s" end="11s"><span begin="5s">Lost.</span></p>', "never displayed", 14.0, 11.0),
         ("<p>Lost.</p>", "no times", None, None),
         ('<div begin="9s" end="11s" smpte:backgroundImage="#lost"/>', "picture", 9.0, 11.0),
     ],
 )
-def test_what_cannot_be_used_is_told_with_its_place(
+def test_unusable_parts_are_reported_with_line_and_time(
     paragraph: str, message: str, start_s: float | None, end_s: float | None
 ) -> None:
     parsed = parse_ttml(document(f'<p begin="1s" end="3s">Good evening.</p>{paragraph}<p begin="12s" dur="1s">B</p>'))
@@ -207,7 +207,7 @@ def test_what_cannot_be_used_is_told_with_its_place(
     assert (problem.start_s, problem.end_s, problem.after_s) == (start_s, end_s, 1.0)
 
 
-def test_captions_that_are_pictures_are_refused() -> None:
+def test_captions_that_are_pictures_are_rejected() -> None:
     with pytest.raises(TranscriptError, match="picture"):
         parse_ttml(document('<div begin="1s" end="2s" smpte:backgroundImage="#a"/>'))
 
@@ -244,14 +244,14 @@ def test_agents_on_spans_and_around() -> None:
 
 @given(transcripts())
 @settings(max_examples=50)
-def test_reads_what_the_nights_write(document: Transcript) -> None:
+def test_reads_the_files_of_our_writer(document: Transcript) -> None:
     rendition = Rendition(document)
     found = parse_ttml(writer.write(rendition)).cues
     expected = [(cue.start_ms, cue.end_ms, " ".join(rendition.coloured_lines(cue)).split()) for cue in rendition.cues]
     assert [(round(1000 * c.start_s), round(1000 * (c.end_s or 0)), c.text.split()) for c in found] == expected
 
 
-def test_speakers_of_the_nights() -> None:
+def test_speakers_of_our_writer() -> None:
     words = [*speak("Good evening to you all.", "anna"), *speak("And good night.", "ben", 5_000)]
     found = parse_ttml(writer.write(Rendition(transcript(words, names={"anna": "Anna", "ben": "Ben"})))).cues
     assert [cue.speaker for cue in found] == ["Anna", "Ben"]
@@ -268,13 +268,13 @@ def test_small_faults_in_xml_are_repaired(text: str, read: str) -> None:
     assert "repaired" in parsed.remarks[0]
 
 
-def test_a_document_that_is_cut_off_loses_its_last_cue() -> None:
+def test_a_truncated_document_loses_its_last_cue() -> None:
     parsed = parse_ttml(document(TWO).split(b" three")[0])
     assert [cue.text for cue in parsed.cues] == ["One."]
     assert [(p.line, p.start_s) for p in parsed.problems] == [(2, 2.0)]
 
 
-def test_a_fault_that_cannot_be_repaired_is_told_with_its_place() -> None:
+def test_a_fault_that_cannot_be_repaired_is_reported_with_line_and_time() -> None:
     parsed = parse_ttml(document(TWO.format("</q>")))
     assert [cue.text for cue in parsed.cues][::2] == ["One.", "Four."]
     assert [(p.line, p.after_s) for p in parsed.problems] == [(2, 2.0)]
@@ -291,7 +291,7 @@ def test_a_fault_that_cannot_be_repaired_is_told_with_its_place() -> None:
         (b"", False),
     ],
 )
-def test_the_root_element_tells_ttml(head: bytes, expected: bool) -> None:
+def test_the_root_element_identifies_ttml(head: bytes, expected: bool) -> None:
     assert is_ttml(head) is expected
 
 

@@ -85,7 +85,7 @@ def test_neighbours_of_words_that_no_caption_holds_are_not_joined(problem: Trans
 
 
 def test_words_at_the_begin_of_a_caption_part_it_on_both_sides() -> None:
-    """They were said before it or behind it."""
+    """Their words may have been spoken before or after it."""
     problem = TranscriptProblem(6, "no length", start_s=3.3, end_s=3.3)
     kept, _ = cut([cue(1, 2.6), cue(3.3, 5.4), cue(5.4, 7)], RULES, join=True, problems=[problem])
     assert spans(kept) == [(900, 2700), (3200, 5400), (5400, 7100)]

@@ -18,7 +18,7 @@ from tasks.corpus.utterances.text import normaliser_for
         "ANNA:\n",
     ],
 )  # fmt: skip
-def test_what_names_a_speaker_is_not_spoken(label: str) -> None:
+def test_speaker_labels_are_removed(label: str) -> None:
     assert normaliser_for("en")(f"{label} Good evening.") == "good evening."
 
 
@@ -36,7 +36,7 @@ def test_what_names_a_speaker_is_not_spoken(label: str) -> None:
         ("left < right", "left right"),
     ],
 )
-def test_other_words_before_a_colon_are_spoken(written: str, spoken: str) -> None:
+def test_other_words_before_a_colon_are_kept(written: str, spoken: str) -> None:
     assert normaliser_for("en")(written).replace("<", "").replace("  ", " ") == spoken
 
 

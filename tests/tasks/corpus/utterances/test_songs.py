@@ -1,4 +1,4 @@
-"""Songs are left out whole, speech beside them is kept."""
+"""Songs are removed completely, and speech beside them is kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tasks.corpus.utterances.songs import without_songs, without_songs_in
         (["♪ La la ♪ Good evening."], ["Good evening."]),
     ],
 )
-def test_what_is_sung_is_left_out(captions: list[str], spoken: list[str]) -> None:
+def test_songs_are_removed(captions: list[str], spoken: list[str]) -> None:
     assert without_songs_in([(3.0 * n, 3.0 * n + 2, text) for n, text in enumerate(captions)]) == spoken
 
 
@@ -49,12 +49,12 @@ def test_speech_is_kept(captions: list[str]) -> None:
     assert [" ".join(text.split()) for text in spoken] == words
 
 
-def test_a_song_does_not_go_on_over_a_long_pause() -> None:
+def test_a_song_ends_at_a_long_pause() -> None:
     captions = [(0.0, 2.0, "♪ I walk along"), (60.0, 62.0, "Good evening."), (63.0, 65.0, "and the river ♪")]
     assert without_songs_in(captions) == ["", "Good evening.", ""]
 
 
-def test_a_song_of_many_captions_without_end_is_not_believed() -> None:
+def test_a_song_mark_without_end_is_ignored_after_many_captions() -> None:
     captions = [(3.0 * n, 3.0 * n + 2, "Some words.") for n in range(40)]
     captions[0], captions[-1] = (0.0, 2.0, "♪ I walk along"), (117.0, 119.0, "the river ♪")
     spoken = without_songs_in(captions)

@@ -86,7 +86,7 @@ def test_other_captions_are_not_shifted(transcript: SourceTranscript, medium: Me
     assert from_first_frame(transcript, medium) == transcript
 
 
-def test_places_of_problems_are_shifted_too() -> None:
+def test_times_of_problems_are_shifted_too() -> None:
     problem = TranscriptProblem(7, "lost", start_s=TEN_HOURS + 3, after_s=TEN_HOURS + 1)
     (found,) = from_first_frame(captions(TEN_HOURS + 1, problems=(problem,)), probe()).problems
     assert (found.start_s, found.end_s, found.after_s) == (3.0, None, 1.0)
@@ -102,7 +102,7 @@ TTML = (
 @pytest.mark.parametrize(
     ("extension", "text"), [("srt", SRT), ("vtt", "WEBVTT\n\n" + SRT.replace(",", ".")), ("ttml", TTML)]
 )
-def test_the_outcome_says_by_how_much(folder, extension: str, text: str) -> None:
+def test_the_outcome_states_the_shift(folder, extension: str, text: str) -> None:
     noise = np.random.default_rng(0).standard_normal((1, 48_000 * 12)).astype(np.float32) * 0.1
     tags = {"timecode": "10:00:00:00"}
     medium = encode("mxf", Track(noise, "pcm_s16le"), tags=tags, video=True, frame_rate=Fraction(25))
