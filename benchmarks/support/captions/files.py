@@ -20,7 +20,7 @@ from benchmarks.support.captions.timecode import FILM, NTSC, NTSC_DROP, PAL, Fra
 from benchmarks.support.captions.ttml import DRAFT_2006_04, DRAFT_2006_10, TTML1, Ttml, write_ttml
 from benchmarks.support.captions.webvtt import WebVtt, write_webvtt
 
-LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "tr")
+LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "tr", "sv", "da")
 THREE_LETTERS = {
     "en": "eng", "de": "ger", "fr": "fra", "es": "spa", "it": "ita", "nl": "dut", "pt": "por", "tr": "tur",
     "sv": "swe", "da": "dan",

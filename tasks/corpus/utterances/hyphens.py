@@ -14,12 +14,16 @@ MAX_WORD = 60
 
 # Words behind a hyphen that stands for the second half of a compound: "Bundes- und Landesregierung".
 _SUSPENDED = {
+    "da": "og eller samt til men",
     "de": "und oder bzw beziehungsweise bis sowie wie noch als auch aber statt plus u o",
     "nl": "en of tot dan als noch maar",
+    "fi": "ja tai sekä",
     "fr": "et ou ni puis",
     "es": "y e o u ni",
     "it": "e ed o od né",
+    "no": "og eller samt til men",
     "pt": "e ou nem",
+    "sv": "och eller samt till men",
     "tr": "ve veya ya",
 }
 # Parts of words that are spelled with a hyphen, behind and before it.
