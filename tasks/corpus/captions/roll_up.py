@@ -22,6 +22,7 @@ MIN_EVIDENCE = ((2, 30), (3, 20))
 MIN_WORDS = 3  # repeated inside a line
 MAX_WORDS = 300  # more than any caption has that scrolls
 MAX_CHARACTERS_PER_S = 25  # of speech; a cue shown again and again has more
+FLASH_CHARACTERS_PER_S = 60
 
 _WORD = re.compile(r"\S+")
 
@@ -88,11 +89,18 @@ def _believed(cues: Sequence[Supervision], repeats: Sequence[_Repeat], *, is_liv
 
 def _is_display(cues: Sequence[Supervision], repeats: Sequence[_Repeat]) -> bool:
     """Whether a run of cues, each repeating the one before, is an effect of the display."""
+    if any(_is_flash(cue) for cue, repeat in zip(cues[1:], repeats, strict=True) if not repeat.has_new):
+        return True
     scrolls = [repeat.n_characters for repeat in repeats if repeat.has_new]
     if scrolls:
         return any(len(scrolls) >= n and sum(scrolls) >= n_characters for n, n_characters in MIN_EVIDENCE)
     duration_s = (cues[-1].end_s or cues[-1].start_s) - cues[0].start_s
     return sum(len(cue.text) for cue in cues) > MAX_CHARACTERS_PER_S * duration_s
+
+
+def _is_flash(cue: Supervision) -> bool:
+    """Whether a cue is too short to be spoken: YouTube repeats each line for 10 ms before it scrolls."""
+    return len(cue.text) > FLASH_CHARACTERS_PER_S * ((cue.end_s or cue.start_s) - cue.start_s)
 
 
 def _repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequence[str]) -> _Repeat:

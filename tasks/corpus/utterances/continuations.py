@@ -1,4 +1,4 @@
-"""What goes on from one caption to the next: songs, and words parted by a hyphen."""
+"""What only several captions tell together: songs, words parted by a hyphen, names in captions of capitals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tasks.corpus.records import Supervision
 from tasks.corpus.utterances.hyphens import is_parted
+from tasks.corpus.utterances.labels import names_in_capitals, without_names
 from tasks.corpus.utterances.songs import without_songs_in
 
 MAX_GAP_S = 0.8  # between the captions that a word is parted into
@@ -16,7 +17,9 @@ def with_spoken_texts(captions: Sequence[Supervision], language: str) -> list[tu
 
     The end of a parted word goes to the caption that it begins in. A caption that consists of one is added to that.
     """
+    names = names_in_capitals(caption.text for caption in captions)
     texts = without_songs_in([(c.start_s, c.start_s if c.end_s is None else c.end_s, c.text) for c in captions])
+    texts = [without_names(text, names) for text in texts]
     result: list[tuple[Supervision, str]] = []
     for caption, text in zip(captions, texts, strict=True):
         if result and _goes_on(*result[-1], caption, text, language):
