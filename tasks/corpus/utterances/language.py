@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter, defaultdict
 
 MIN_WORDS = 3  # distinct words of the other language
 MIN_SHARE = 0.25  # of all words; in running text nearly every second word is listed, but languages share some
@@ -85,17 +86,30 @@ _COMMON = {
 COMMON = {language: frozenset(_plain(words).split()) for language, words in _COMMON.items()}
 
 
+LANGUAGES_OF = {
+    word: tuple(language for language, words in COMMON.items() if word in words)
+    for word in frozenset().union(*COMMON.values())
+}
+
+
 def other_language(text: str, language: str) -> str:
     """The language of `text` (normalised) if it is evidently not `language`; else empty."""
     words = re.findall(r"[^\W\d_]+", _plain(text.lower()))
-    expected = COMMON.get(language, frozenset())
+    n_expected = 0
+    shared: Counter[str] = Counter()  # words of the expected language that another has too
+    evidence: dict[str, list[str]] = defaultdict(list)
+    for word in words:
+        languages = LANGUAGES_OF.get(word, ())
+        if language in languages:
+            n_expected += 1
+            shared.update(languages)
+        else:
+            for other in languages:
+                evidence[other].append(word)
     most_likely, max_evidence = "", 0
-    for other in sorted(COMMON.keys() - {language}):
-        evidence = [word for word in words if word in COMMON[other] - expected]
-        n_against = sum(word in expected - COMMON[other] for word in words)
-        is_enough = len(set(evidence)) >= MIN_WORDS and len(evidence) >= max(
-            MIN_SHARE * len(words), MIN_RATIO * n_against
-        )
-        if is_enough and len(evidence) > max_evidence:
-            most_likely, max_evidence = other, len(evidence)
+    for other, found in sorted(evidence.items()):
+        n_against = n_expected - shared[other]
+        is_enough = len(set(found)) >= MIN_WORDS and len(found) >= max(MIN_SHARE * len(words), MIN_RATIO * n_against)
+        if is_enough and len(found) > max_evidence:
+            most_likely, max_evidence = other, len(found)
     return most_likely
