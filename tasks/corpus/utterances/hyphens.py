@@ -14,15 +14,11 @@ MAX_WORD = 60
 
 # Words behind a hyphen that stands for the second half of a compound: "Bundes- und Landesregierung".
 _SUSPENDED = {
-    "da": "og eller samt",
     "da": "og eller samt til men",
     "de": "und oder bzw beziehungsweise bis sowie wie noch als auch aber statt plus u o",
     "nl": "en of tot dan als noch maar",
-    "fi": "ja tai sekä",
     "fi": "ja tai sekä eli",
     "fr": "et ou ni puis",
-    "no": "og eller samt",
-    "sv": "och eller samt",
     "es": "y e o u ni",
     "it": "e ed o od né",
     "no": "og eller samt til men",
