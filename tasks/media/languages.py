@@ -16,6 +16,8 @@ ISO_639_1 = {
     "srp": "sr", "swe": "sv", "tha": "th", "tur": "tr", "ukr": "uk", "vie": "vi",
 }  # fmt: skip
 
+NORWEGIAN = ("nb", "nn")  # its two written forms: what is spoken is one language
+
 LANGUAGE_NAMES = {
     "arabic": "ar", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "italian": "it",
     "japanese": "ja", "korean": "ko", "mandarin": "zh", "polish": "pl", "portuguese": "pt", "russian": "ru",
@@ -40,4 +42,5 @@ def same_language(a: str, b: str) -> bool:
 
 def _primary(tag: str) -> str:
     primary = re.split("[-_]", tag.strip().lower())[0]
-    return ISO_639_1.get(primary, primary)
+    primary = ISO_639_1.get(primary, primary)
+    return "no" if primary in NORWEGIAN else primary

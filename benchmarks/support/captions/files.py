@@ -20,7 +20,7 @@ from benchmarks.support.captions.timecode import FILM, NTSC, NTSC_DROP, PAL, Fra
 from benchmarks.support.captions.ttml import DRAFT_2006_04, DRAFT_2006_10, TTML1, Ttml, write_ttml
 from benchmarks.support.captions.webvtt import WebVtt, write_webvtt
 
-LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "tr")
+LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "tr", "sv", "da")
 THREE_LETTERS = {
     "en": "eng", "de": "ger", "fr": "fra", "es": "spa", "it": "ita", "nl": "dut", "pt": "por", "tr": "tur",
     "sv": "swe", "da": "dan",
@@ -91,7 +91,8 @@ def _make_file(number: int, draw: Callable[..., _Drawn], seed: int, languages: S
     drawn = draw(rng, languages, stem)
     words = tuple(sorted((w for cue in drawn.cues for w in cue.words), key=lambda w: (w.start_ms, w.end_ms)))
     own, other = stem, unicodedata.normalize("NFD", stem)
-    suffix, decoys = _suffix(drawn, rng), ()
+    suffix = _suffix(drawn, rng)
+    decoys: tuple[tuple[str, bytes], ...] = ()
     if drawn.extension == ".srt" and suffix:
         forced = b"1\n00:00:01,000 --> 00:00:04,000\nwords upon a sign\n\n"
         decoys = ((f"{drawn.language}/{stem}.{drawn.language}.forced.srt", forced),)

@@ -124,10 +124,5 @@ def _aligned(taught: Sequence[str], said: Sequence[Word], utterance: Taught) -> 
 
         best = min(whole, key=distance)
         return [(n, best + n) for n in range(len(taught))]
-    opcodes = LCSseq.opcodes(list(taught), texts)
-    return [
-        (a + n, b + n)
-        for tag, a, a_end, b, _ in opcodes
-        if tag == "equal"
-        for n in range(a_end - a)
-    ]  # fmt: skip
+    equal = [code for code in LCSseq.opcodes(list(taught), texts) if code.tag == "equal"]
+    return [(code.src_start + n, code.dest_start + n) for code in equal for n in range(code.src_end - code.src_start)]

@@ -23,6 +23,7 @@ MIN_EVIDENCE = ((2, 30), (3, 20))
 MIN_WORDS = 3  # repeated inside a line
 MAX_WORDS = 300  # more than any scrolling caption has
 MAX_CHARACTERS_PER_S = 25  # of speech; a run that repeats one cue has more
+MAX_FLASH_CHARACTERS_PER_S = 60  # a cue with more is shown too briefly to be spoken
 
 _WORD = re.compile(r"\S+")
 
@@ -89,11 +90,18 @@ def _keep_display_repeats(cues: Sequence[Supervision], repeats: Sequence[_Repeat
 
 def _is_display(cues: Sequence[Supervision], repeats: Sequence[_Repeat]) -> bool:
     """Whether a run of cues, each repeating the previous one, is caused by the display."""
+    if any(_is_flash(cue) for cue, repeat in zip(cues[1:], repeats, strict=True) if not repeat.has_new):
+        return True
     scrolls = [repeat.n_characters for repeat in repeats if repeat.has_new]
     if scrolls:
         return any(len(scrolls) >= n and sum(scrolls) >= n_characters for n, n_characters in MIN_EVIDENCE)
     duration_s = (cues[-1].end_s or cues[-1].start_s) - cues[0].start_s
     return sum(len(cue.text) for cue in cues) > MAX_CHARACTERS_PER_S * duration_s
+
+
+def _is_flash(cue: Supervision) -> bool:
+    """Whether a cue is too short to be spoken: YouTube repeats each line for 10 ms before it scrolls."""
+    return len(cue.text) > MAX_FLASH_CHARACTERS_PER_S * ((cue.end_s or cue.start_s) - cue.start_s)
 
 
 def _find_repeat(before: Supervision, cue: Supervision, old: Sequence[str], new: Sequence[str]) -> _Repeat:

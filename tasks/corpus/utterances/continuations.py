@@ -1,4 +1,4 @@
-"""Songs and hyphenated words that continue from one caption to the next."""
+"""Songs, hyphenated words and names in capitals that only several captions together show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tasks.corpus.records import Supervision
 from tasks.corpus.utterances.hyphens import is_parted
+from tasks.corpus.utterances.labels import names_in_capitals, without_names
 from tasks.corpus.utterances.songs import without_songs_in
 
 MAX_GAP_S = 0.8  # between the two captions of a hyphenated word
@@ -17,7 +18,9 @@ def with_spoken_texts(captions: Sequence[Supervision], language: str) -> list[tu
     The second part of a hyphenated word moves to the caption where the word begins. If its own caption has no other
     words, the two captions are merged.
     """
+    names = names_in_capitals(caption.text for caption in captions)
     texts = without_songs_in([(c.start_s, c.start_s if c.end_s is None else c.end_s, c.text) for c in captions])
+    texts = [without_names(text, names) for text in texts]
     result: list[tuple[Supervision, str]] = []
     for caption, text in zip(captions, texts, strict=True):
         if result and _goes_on(*result[-1], caption, text, language):

@@ -14,12 +14,16 @@ MAX_WORD = 60
 
 # Words behind a hyphen that stands for the second half of a compound: "Bundes- und Landesregierung".
 _SUSPENDED = {
+    "da": "og eller samt til men",
     "de": "und oder bzw beziehungsweise bis sowie wie noch als auch aber statt plus u o",
     "nl": "en of tot dan als noch maar",
+    "fi": "ja tai sekä eli",
     "fr": "et ou ni puis",
     "es": "y e o u ni",
     "it": "e ed o od né",
+    "no": "og eller samt til men",
     "pt": "e ou nem",
+    "sv": "och eller samt till men",
     "tr": "ve veya ya",
 }
 # Parts of words that are spelled with a hyphen, behind and before it.
@@ -45,6 +49,7 @@ _HEADS = {language: frozenset(words.split()) for language, words in _HYPHENATED_
 _HEAD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*-$")
 _TAIL = re.compile(r"[^\W\d_]+")
 _VOWELS = "aeiou"
+_FINNISH_VOWELS = "aeiouyäö"
 _SOFT_HYPHEN_AT_END = re.compile(r"\u00ad[ \t]?\n[ \t]?")
 
 
@@ -88,6 +93,8 @@ def _is_compound(lower: str, first: str, second: str, language: str) -> bool:
         return True
     if language == "de":  # israelisch-palästinensisch
         return len(first) > 5 and first.islower() and lower.endswith("isch") and "isch" in second
+    if language == "fi":  # linja-auto
+        return lower[-1] == second[0] and second[0] in _FINNISH_VOWELS
     if language == "nl":  # zee-eend, but ge-ërgerd
         return lower[-1] in _VOWELS and second[0] in _VOWELS and lower not in ("ge", "be")
     return False

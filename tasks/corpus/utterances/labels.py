@@ -6,6 +6,8 @@ A label is in capitals of any script. A capitalised word is not a label: "Tomorr
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Set
 
 MAX_WORDS = 4
 MIN_INNER_LETTERS = 3  # of a label inside a line
@@ -75,6 +77,32 @@ def without_labels(text: str) -> str:
     """Return the text without dashes, labels and chevrons, line by line."""
     is_shouted = text.isupper()  # then "THE ANSWER IS:" is not a name
     return "\n".join(_remove_label(line, is_shouted=is_shouted) for line in text.split("\n"))
+
+
+def names_in_capitals(texts: Iterable[str]) -> frozenset[str]:
+    """Names before a colon at more than one line of captions that are in capitals throughout.
+
+    There, one "THE ANSWER IS:" is no label, but a name that returns is.
+    """
+    found: Counter[str] = Counter()
+    for text in texts:
+        if ":" in text and text.isupper():
+            labels = (_LABEL.match(_DASH.sub("", line, count=1)) for line in text.split("\n"))
+            found.update(label.group(1) for label in labels if label and _is_name(label.group(1)))
+    return frozenset(name for name, count in found.items() if count > 1)
+
+
+def without_names(text: str, names: Set[str]) -> str:
+    """Return the text of a caption without `names` before a colon at its lines' begin."""
+    if not names or ":" not in text:
+        return text
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        dash = _DASH.match(line)
+        label = _LABEL.match(line, dash.end() if dash else 0)
+        if label and label.group(1) in names:
+            lines[number] = line[: dash.end() if dash else 0] + line[label.end() :]
+    return "\n".join(lines)
 
 
 def begins_new_speaker(line: str) -> bool:

@@ -15,21 +15,29 @@ from string import ascii_lowercase
 from tasks.corpus.utterances.hyphens import without_parted_words
 from tasks.corpus.utterances.labels import without_labels
 from tasks.corpus.utterances.songs import NOTE, without_songs
+from tasks.media.languages import NORWEGIAN
 
 MARKS = " '.,?"
 
 # Letters besides a-z in the language's own spelling; other accents are removed (café becomes cafe in English).
 LETTERS = {
+    "da": "åæéø",
     "de": "äöüß",
     "en": "",
     "es": "áéíñóúü",
+    "fi": "åäöšž",
     "fr": "àâæçèéêëîïôœùûüÿ",
     "it": "àèéìíîòóùú",
     "nl": "áèéêëíïóöúü",
+    "no": "åæéòóôø",
     "pt": "àáâãçéêíóôõúü",
+    "sv": "åäéö",
     "tr": "çğıöşü",
 }
-AND = {"de": "und", "en": "and", "es": "y", "fr": "et", "it": "e", "nl": "en", "pt": "e", "tr": "ve"}
+AND = {
+    "da": "og", "de": "und", "en": "and", "es": "y", "fi": "ja", "fr": "et", "it": "e", "nl": "en", "no": "og",
+    "pt": "e", "sv": "och", "tr": "ve",
+}  # fmt: skip
 
 # Bounded, so that an unclosed bracket does not cause a search through the rest of the text.
 _TAG = re.compile(r"(?<!<)</?[A-Za-z][^<>\n]{0,300}>")
@@ -105,5 +113,6 @@ def _last_mark(text: str) -> str:
 def normaliser_for(language: str) -> Normaliser:
     """The normaliser for a BCP 47 tag. Raises KeyError for a language without an alphabet."""
     primary = re.split(r"[-_]", language.lower())[0]
+    primary = "no" if primary in NORWEGIAN else primary
     LETTERS[primary]
     return Normaliser(primary)

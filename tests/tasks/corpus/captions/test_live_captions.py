@@ -90,6 +90,21 @@ def test_words_spoken_twice_are_kept_twice(spoken: list[str]) -> None:
     assert unrolled(cues(spoken, start_s=500.0)) == spoken
 
 
+def test_a_line_that_flashes_before_it_scrolls_is_read_once() -> None:
+    screens = [
+        ("hello all", 2.0),
+        ("hello all", 0.01),
+        ("hello all\nnow to", 2.0),
+        ("now to", 0.01),
+        ("now to\nus", 2.0),
+    ]
+    live, start_s = [], 500.0
+    for text, length_s in screens:
+        live += cues([text], round(start_s, 3), length_s=length_s)
+        start_s += length_s
+    assert unrolled(live) == ["hello all", "now to", "us"]
+
+
 def chain(n: int, start_s: float = 0.0, every_s: float = 2.3, n_rows: int = 2) -> list[Supervision]:
     texts = [
         f"{word} goes on and on"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.corpus.utterances.labels import begins_new_speaker
+from tasks.corpus.utterances.labels import begins_new_speaker, names_in_capitals, without_names
 from tasks.corpus.utterances.text import normaliser_for
 
 
@@ -56,6 +56,15 @@ def test_other_words_before_a_colon_are_kept(written: str, spoken: str) -> None:
 )
 def test_inside_a_line(written: str, spoken: str) -> None:
     assert normaliser_for("en")(written) == spoken
+
+
+def test_names_that_return_in_captions_of_capitals_are_labels() -> None:
+    texts = ["ANNA: GOOD EVENING.", "- BEN: HELLO.\n- ANNA: HELLO.", "THE ANSWER IS: NO.", "BEN: YES."]
+    names = names_in_capitals(texts)
+    assert names == {"ANNA", "BEN"}
+    assert [without_names(text, names).split() for text in texts] == [
+        ["GOOD", "EVENING."], ["-", "HELLO.", "-", "HELLO."], ["THE", "ANSWER", "IS:", "NO."], ["YES."],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from tasks.corpus.utterances.language import COMMON, other_language
 from tasks.corpus.utterances.text import LETTERS, normaliser_for
 
 SENTENCES = {
+    "da": [
+        "Det er ikke toget, som vi skal hjem med, og jeg har meget at lave.",
+        "Hvad blev der sagt om det nye forslag af dem, som var til mødet?",
+    ],
     "de": [
         "Das ist nicht der Zug, mit dem wir nach Hause fahren.",
         "Die Regierung hat sich auf einen Plan für den Winter geeinigt.",
@@ -22,6 +26,10 @@ SENTENCES = {
     "es": [
         "Este no es el tren que nos lleva a casa.",
         "El gobierno ha acordado un plan para el invierno con los bancos.",
+    ],
+    "fi": [
+        "Tämä ei ole se juna, joka vie meidät kotiin, mutta hän tulee myös.",
+        "Hallitus on sopinut siitä, että kaikki saavat nyt enemmän kuin ennen.",
     ],
     "fr": [
         "Ce n'est pas le train qui nous ramène à la maison.",
@@ -35,9 +43,17 @@ SENTENCES = {
         "Dit is niet de trein die ons naar huis brengt.",
         "De regering is het eens over een plan voor de winter.",
     ],
+    "no": [
+        "Dette er ikke toget som vi skal hjem med, og jeg har mye å gjøre.",
+        "Hva ble sagt om det nye forslaget av dem som var på møtet?",
+    ],
     "pt": [
         "Este não é o trem que nos leva para casa.",
         "O governo chegou a um acordo com os bancos para o inverno.",
+    ],
+    "sv": [
+        "Det här är inte tåget som vi ska åka hem med, och jag har mycket att göra.",
+        "Vad sade de som var på mötet om det nya förslaget, och hur går det för dem?",
     ],
     "tr": [
         "Bu tren bizi eve götüren tren değil ama daha hızlı.",

@@ -51,7 +51,13 @@ def test_digits_and_symbols_are_outside_the_alphabet() -> None:
 
 @pytest.mark.parametrize(
     ("language", "written", "spoken"),
-    [("tr", "IŞIK İyi", "ışık iyi"), ("de", "Über Größe", "über größe"), ("es", "¿Mañana? ¡Sí!", "mañana? sí.")],
+    [
+        ("tr", "IŞIK İyi", "ışık iyi"),
+        ("de", "Über Größe", "über größe"),
+        ("es", "¿Mañana? ¡Sí!", "mañana? sí."),
+        ("sv", "ÅSA & Östen: kafé", "åsa och östen, kafé"),
+        ("nb-NO", "Ærlig, Øyvind!", "ærlig, øyvind."),
+    ],
 )
 def test_other_languages_keep_their_letters(language: str, written: str, spoken: str) -> None:
     assert normaliser_for(language)(written) == spoken

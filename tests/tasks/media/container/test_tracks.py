@@ -226,7 +226,7 @@ def test_audio_description_by_title(title: str, is_description: bool):
 @pytest.mark.parametrize(
     ("a", "b", "same"),
     [("eng", "en", True), ("en-GB", "eng", True), ("fre", "fra", True), ("DE", "ger", True), ("en", "de", False),
-     ("qaa", "qaa", True), ("qaa", "mis", False)],
+     ("nno", "nb-NO", True), ("qaa", "qaa", True), ("qaa", "mis", False)],
 )  # fmt: skip
 def test_language_tags(a: str, b: str, same: bool):
     assert same_language(a, b) is same
