@@ -239,7 +239,7 @@ def _list_with_boto3(bucket: str, key: str, last_key: str, prefix: str) -> Itera
     client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=Config(s3=style))
     folder = key.rstrip("/") + "/" if key.strip("/") else ""
     while True:
-        request = {"Bucket": bucket, "Prefix": folder, "StartAfter": last_key}
+        request = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": last_key} if last_key else {})
         page = persistently(prefix, partial(client.list_objects_v2, **request))
         for item in page.get("Contents", ()):
             last_key = item["Key"]

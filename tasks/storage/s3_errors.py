@@ -77,10 +77,10 @@ class S3Failure:
 
     @property
     def is_passing(self) -> bool:
-        """Whether another attempt may succeed."""
+        """Whether another attempt may succeed. 409 and 412 are told of puts only where nothing stands."""
         if self.is_permanent or self.lacks_credentials or self.code in _PERMANENT:
             return False
-        return self.code in _PASSING_CODES or self.status in (0, 408, 409, 425, 429) or self.status >= 500
+        return self.code in _PASSING_CODES or self.status in (0, 408, 409, 412, 425, 429) or self.status >= 500
 
     @property
     def may_have_been_done(self) -> bool:
