@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LIST_PAGE = 1000
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_ENDPOINT = re.compile(r"https?://[^\s/?#]+/?[^\s?#]*")
+_ENDPOINT = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")
 
 
 class S3Storage:
@@ -133,10 +133,9 @@ class S3Storage:
     def _create(self, uri: str, data: bytes | Path) -> None:
         """Put an object unless there is one.
 
-        S3 answers 412 if the object exists and 409 if another request is creating it, which may fail: then the put is to
-        be repeated. object_store 0.14 raises AlreadyExists for both (apache/arrow-rs-object-store#852), so look. It
-        does not repeat conditional puts, because the answer to the first may have been lost: then the object exists, and
-        it is ours if its bytes are.
+        S3 answers 412 if the object exists, and 409 if another request is creating it, which may fail: then the put is
+        to be repeated. object_store 0.14 raises AlreadyExists for both (apache/arrow-rs-object-store#852), so look. It
+        does not repeat conditional puts whose answer was lost: then the object may exist, and is ours if its bytes are.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError

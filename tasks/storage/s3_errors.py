@@ -49,7 +49,7 @@ _PERMANENT = {
 }
 """Sentence and next step of codes that no retry changes."""
 
-_DEBUG = re.compile(r"\n\s*Debug source:")
+_DEBUG = "\n\nDebug source:"
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})")
@@ -155,8 +155,7 @@ def failure_of(error: BaseException) -> S3Failure | None:
 
 
 def _parse(text: str) -> S3Failure:
-    debug = _DEBUG.search(text)
-    told = text[: debug.start()] if debug else text
+    told = text.partition(_DEBUG)[0]
     status, code, retries = _STATUS.search(told), _CODE.search(told), _RETRIES.search(told)
     if message := _MESSAGE.search(told):
         line = message[1]
@@ -196,9 +195,7 @@ def delays() -> Iterator[float]:
         yield random.uniform(0.5, 1.0) * min(FIRST_DELAY_S * 2**attempt, MAX_DELAY_S)
 
 
-def persistently(
-    uri: str, call: Callable[[], Result], ask_again: Callable[[], object] | None = None
-) -> Result:
+def persistently(uri: str, call: Callable[[], Result], ask_again: Callable[[], object] | None = None) -> Result:
     """Return what `call` returns, and repeat it while S3's failures are passing.
 
     Args:

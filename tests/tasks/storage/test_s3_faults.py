@@ -121,7 +121,9 @@ def test_four_racing_writers_have_one_winner_each_time(proxied: Proxied, s3: str
         assert read[n] == won[n] * 4, n
 
 
-@pytest.mark.parametrize("fault", [Torn(), Reset(), Reset(after=True), SLOW_DOWN, Answer(400, "RequestTimeout")], ids=str)
+@pytest.mark.parametrize(
+    "fault", [Torn(), Reset(), Reset(after=True), SLOW_DOWN, Answer(400, "RequestTimeout")], ids=str
+)
 def test_a_listing_that_breaks_off_continues(
     proxied: Proxied, s3: str, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
