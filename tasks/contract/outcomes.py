@@ -83,6 +83,7 @@ class Reason(StrEnum):
     CONVERSION_DIFFERS = "conversion_differs"  # a converted model has a higher WER than the original
     # faults
     DISK_FULL = "disk_full"
+    UNAVAILABLE = "unavailable"  # a service, such as S3, does not answer, or asks to come back later
     PREEMPTED = "preempted"
     INTERNAL_ERROR = "internal_error"
 
@@ -92,6 +93,7 @@ TRANSIENT_REASONS = frozenset(
         Reason.UNREADABLE,
         Reason.CHANGED_WHILE_READ,
         Reason.NOT_FOUND,
+        Reason.UNAVAILABLE,
         Reason.DISK_FULL,  # another attempt may get a larger or emptier disk
         # The machine may have caused these: other processes took the memory, or storage did not respond.
         Reason.MEMORY_LIMIT,

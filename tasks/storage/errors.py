@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 
-from tasks.contract import InputRejected, Reason
+from tasks.contract import InputRejected, Misconfigured, Reason
 
 
 class AlreadyExists(Exception):
     """Another writer created this object first."""
+
+
+class AccessDenied(Misconfigured):
+    """S3 denied access: the credentials are wrong, or have no right to the object."""
 
 
 def not_found(uri: str) -> InputRejected:
@@ -30,7 +34,7 @@ def is_access_denied(error: BaseException) -> bool:
     """Whether S3 denied access with these credentials."""
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-    return isinstance(error, PermissionDeniedError | UnauthenticatedError)
+    return isinstance(error, AccessDenied | PermissionDeniedError | UnauthenticatedError)
 
 
 def is_disk_full(error: BaseException) -> bool:

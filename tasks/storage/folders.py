@@ -1,15 +1,20 @@
 """`file://`: folders on any POSIX file system with hard links.
 
-Files are written under a hidden temporary name, then linked or renamed. obstore is not used: its listing stops at a
-file name with a newline or invalid UTF-8, and such a file must not block an inbox.
+Files are written under a hidden temporary name, then linked or renamed, and the folder's entry is synced. A writer
+holds a lock on its temporary file, so the next one can tell what a killed writer left and removes it. obstore is not
+used: its listing stops at a file name with a newline or invalid UTF-8, and such a file must not block an inbox.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import BinaryIO
@@ -21,12 +26,18 @@ from tasks.storage.objects import COPY_BYTES, ObjectInfo
 from tasks.storage.uris import file_uri, path_of
 
 TEMPORARY = ".tmp-"
+STALE_S = 3600.0
+"""Age from which an unlocked temporary file is removed. A network file system may keep locks within each host."""
 
 log = structlog.get_logger()
 
 
 class FolderStorage:
     """`Storage` for `file://`."""
+
+    def __init__(self) -> None:
+        self._tidied_s: dict[Path, float] = {}
+        """When this process last looked into a folder for what killed writers left."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List files below a folder. Skips unreadable subfolders (`lost+found`) and links to a parent folder."""
@@ -75,10 +86,13 @@ class FolderStorage:
 
     def write(self, uri: str, data: bytes | Path, create: bool) -> None:
         target = path_of(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
+        self._tidy(target.parent)
         temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-        try:
-            with temporary.open("wb") as sink:
+        with temporary.open("xb") as sink:
+            try:
+                with contextlib.suppress(OSError):  # a file system without locks: `STALE_S` alone protects the file
+                    fcntl.flock(sink, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if isinstance(data, Path):
                     with data.open("rb") as source:
                         shutil.copyfileobj(source, sink, COPY_BYTES)
@@ -86,14 +100,61 @@ class FolderStorage:
                     sink.write(data)
                 sink.flush()
                 os.fsync(sink.fileno())
-            if create:
-                os.link(temporary, target)
-            else:
-                temporary.replace(target)
-        except FileExistsError:
-            raise AlreadyExists(uri) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+                if create:
+                    os.link(temporary, target)
+                else:
+                    temporary.replace(target)
+            except FileExistsError:
+                raise AlreadyExists(uri) from None
+            finally:
+                temporary.unlink(missing_ok=True)
+        _sync(target.parent)
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove temporary files of killed writers, at most once in `STALE_S` for each folder."""
+        now = time.monotonic()
+        if now - self._tidied_s.get(folder, -STALE_S) < STALE_S:
+            return
+        self._tidied_s[folder] = now
+        with os.scandir(folder) as scan:
+            found = [Path(entry.path) for entry in scan if entry.name.startswith(TEMPORARY)]
+        for path in found:
+            try:
+                if path.lstat().st_mtime < time.time() - STALE_S:
+                    _remove_if_unlocked(path)
+            except OSError as error:  # locked, removed by another, or not ours
+                log.debug("temporary file kept", path=str(path), error=str(error))
 
     def delete(self, uri: str) -> None:
         path_of(uri).unlink(missing_ok=True)
+
+
+def _remove_if_unlocked(path: Path) -> None:
+    # For writing: NFS emulates flock with locks of byte ranges, and an exclusive one needs it.
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+        log.info("temporary file of a killed writer removed", path=str(path))
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, and sync their entries."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Write a folder's entries to the disk: without it a file may be lost with the power, although it was synced."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot, such as SMB
+            raise
+    finally:
+        os.close(descriptor)

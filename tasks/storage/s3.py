@@ -6,18 +6,29 @@ web identity).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from tasks.contract import InputRejected, Reason
+from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.storage import s3_errors
 from tasks.storage.errors import AlreadyExists, not_found
 from tasks.storage.objects import COPY_BYTES, ObjectInfo
+from tasks.storage.s3_errors import changed_while_read, failure_of, persistently
 
 if TYPE_CHECKING:
+    from obstore import Bytes, ObjectMeta
     from obstore.store import S3Config, S3Store
+
+LIST_PAGE = 1000
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_ENDPOINT = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")
 
 
 class S3Storage:
@@ -25,6 +36,8 @@ class S3Storage:
 
     def __init__(self) -> None:
         self._stores: dict[str, S3Store] = {}
+        self._existing: set[str] = set()
+        """Buckets that have answered. HEAD tells a missing bucket and a missing key alike."""
 
     def _locate(self, uri: str) -> tuple[S3Store, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -33,70 +46,140 @@ class S3Storage:
         return self._stores[bucket], key
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        import obstore
+        """List objects. A listing that breaks off continues after its last key."""
         from obstore.exceptions import InvalidPathError
 
-        store, key = self._locate(prefix)
         bucket = prefix.removeprefix("s3://").partition("/")[0]
         last_key = ""
         try:
-            for chunk in obstore.list(store, key.rstrip("/") or None, chunk_size=1000):
-                for item in chunk:
-                    last_key = item["path"]
-                    if not _is_folder_marker(last_key, item["size"]):
-                        yield ObjectInfo(f"s3://{bucket}/{last_key}", item["size"], item["e_tag"] or "")
+            for item in self._list(prefix):
+                last_key = item["path"]
+                if not _is_folder_marker(last_key, item["size"]):
+                    yield ObjectInfo(f"s3://{bucket}/{last_key}", item["size"], item["e_tag"] or "")
         except InvalidPathError:
-            yield from _list_with_boto3(bucket, key, start_after=last_key)
+            _, key = self._locate(prefix)
+            yield from _list_with_boto3(bucket, key, last_key, prefix)
+        self._existing.add(bucket)
+
+    def _list(self, prefix: str) -> Iterator[ObjectMeta]:
+        import obstore
+
+        store, key = self._locate(prefix)
+        last_key: str | None = None
+
+        def start() -> Iterator[Sequence[ObjectMeta]]:
+            return iter(obstore.list(store, key.rstrip("/") or None, offset=last_key, chunk_size=LIST_PAGE))
+
+        chunks: Iterator[Sequence[ObjectMeta]] | None = None
+
+        def next_chunk() -> Sequence[ObjectMeta] | None:
+            nonlocal chunks
+            chunks = chunks or start()
+            try:
+                return next(chunks, None)
+            except Exception:
+                chunks = None
+                raise
+
+        while (chunk := persistently(prefix, next_chunk)) is not None:
+            for item in chunk:
+                if item["path"] != last_key:  # obstore strips a `/` at the end, and that key follows the one without
+                    last_key = item["path"]
+                    yield item
 
     def info(self, uri: str) -> ObjectInfo:
+        if (found := self._find(uri)) is None:
+            raise not_found(uri)
+        return found
+
+    def _find(self, uri: str) -> ObjectInfo | None:
         import obstore
 
         store, key = self._locate(uri)
+        bucket = uri.removeprefix("s3://").partition("/")[0]
+
+        def head() -> ObjectMeta | None:
+            try:
+                return obstore.head(store, key)
+            except FileNotFoundError:
+                if bucket in self._existing:
+                    return None
+                raise
+
         try:
-            meta = obstore.head(store, key)
-        except FileNotFoundError:
-            raise not_found(uri) from None
+            meta = persistently(uri, head, ask_again=lambda: obstore.get_range(store, key, start=0, end=1))
+        except InputRejected as error:
+            if error.reason is not Reason.NOT_FOUND:
+                raise
+            meta = None
         except ValueError:
             raise _unsupported_key(uri) from None
-        return ObjectInfo(uri, meta["size"], meta["e_tag"] or "")
+        self._existing.add(bucket)
+        return ObjectInfo(uri, meta["size"], meta["e_tag"] or "") if meta is not None else None
 
     def open(self, uri: str) -> BinaryIO:
+        store, key = self._locate(uri)
+        return cast(BinaryIO, io.BufferedReader(_ObjectReader(store, key, self.info(uri)), COPY_BYTES))
+
+    def write(self, uri: str, data: bytes | Path, create: bool) -> None:
         import obstore
 
         store, key = self._locate(uri)
-        try:
-            reader = obstore.open_reader(store, key, buffer_size=COPY_BYTES)
-        except FileNotFoundError:
-            raise not_found(uri) from None
-        except ValueError:
-            raise _unsupported_key(uri) from None
-        return cast(BinaryIO, io.BufferedReader(_ObjectReader(reader), COPY_BYTES))
+        if create:
+            self._create(uri, data)
+        else:
+            persistently(uri, lambda: obstore.put(store, key, data))
 
-    def write(self, uri: str, data: bytes | Path, create: bool) -> None:
+    def _create(self, uri: str, data: bytes | Path) -> None:
+        """Put an object unless there is one.
+
+        S3 answers 412 if the object exists, and 409 if another request is creating it, which may fail: then the put is
+        to be repeated. object_store 0.14 raises AlreadyExists for both (apache/arrow-rs-object-store#852), so look. It
+        does not repeat conditional puts whose answer was lost: then the object may exist, and is ours if its bytes are.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
         store, key = self._locate(uri)
-        try:
-            if create:
+        may_be_ours = False
+
+        def put() -> None:
+            nonlocal may_be_ours
+            try:
                 obstore.put(store, key, data, mode="create", use_multipart=False)
-            else:
-                obstore.put(store, key, data)
-        except AlreadyExistsError:
-            raise AlreadyExists(uri) from None
+            except Exception as error:
+                failure = failure_of(error)
+                may_be_ours |= failure is not None and failure.may_have_been_done
+                if not isinstance(error, AlreadyExistsError) or (standing := self._find(uri)) is None:
+                    raise
+                if not (may_be_ours and self._holds(standing, data)):
+                    raise AlreadyExists(uri) from None
+
+        persistently(uri, put)
+
+    def _holds(self, stored: ObjectInfo, data: bytes | Path) -> bool:
+        """Whether an object's bytes are those of `data`."""
+        if stored.size != (data.stat().st_size if isinstance(data, Path) else len(data)):
+            return False
+        with self.open(stored.uri) as ours, data.open("rb") if isinstance(data, Path) else io.BytesIO(data) as wanted:
+            while block := wanted.read(COPY_BYTES):
+                if ours.read(len(block)) != block:
+                    return False
+        return True
 
     def delete(self, uri: str) -> None:
         import obstore
 
         store, key = self._locate(uri)
-        obstore.delete(store, key)
+        persistently(uri, lambda: obstore.delete(store, key))
 
 
 class _ObjectReader(io.RawIOBase):
-    """Adapter from obstore's reader to a raw Python file, for `io.BufferedReader`, PyAV and pyarrow."""
+    """One object as a raw Python file, for `io.BufferedReader`, PyAV and pyarrow. Each read is one request."""
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
+    def __init__(self, store: S3Store, key: str, stored: ObjectInfo) -> None:
+        self._store, self._key, self._stored = store, key, stored
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -105,19 +188,44 @@ class _ObjectReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = memoryview(self._reader.read(len(buffer)))
+        data = self._read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
+    def readall(self) -> bytes:
+        return bytes(self._read(max(0, self._stored.size - self._position)))
+
+    def _read(self, n_bytes: int) -> memoryview:
+        import obstore
+
+        uri, start = self._stored.uri, self._position
+        end = min(start + n_bytes, self._stored.size)
+        if start >= end:
+            return memoryview(b"")
+
+        def get() -> tuple[Bytes, str]:
+            answer = obstore.get(self._store, self._key, options={"range": (start, end)})
+            return answer.bytes(), answer.meta["e_tag"] or ""
+
+        data, etag = persistently(uri, get)
+        if self._stored.etag and etag and etag != self._stored.etag:
+            raise changed_while_read(uri)
+        self._position += len(data)
+        return memoryview(data)
+
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._reader.seek(offset, whence))
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._stored.size}[whence]
+        if base + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._position = base + offset
+        return self._position
 
     def tell(self) -> int:
-        return int(self._reader.tell())
+        return self._position
 
 
-def _list_with_boto3(bucket: str, key: str, start_after: str) -> Iterator[ObjectInfo]:
-    """Continue a listing after the key `start_after` with boto3, which accepts any key.
+def _list_with_boto3(bucket: str, key: str, last_key: str, prefix: str) -> Iterator[ObjectInfo]:
+    """Continue a listing after `last_key` with boto3, which accepts any key.
 
     object_store 0.14 fails a whole page for one key with an empty segment, `.`, `..` or a control character. boto3
     takes twenty times the CPU time.
@@ -129,11 +237,15 @@ def _list_with_boto3(bucket: str, key: str, start_after: str) -> Iterator[Object
     style = {"addressing_style": "path"} if endpoint else {}
     client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=Config(s3=style))
     folder = key.rstrip("/") + "/" if key.strip("/") else ""
-    request = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": start_after} if start_after else {})
-    for page in client.get_paginator("list_objects_v2").paginate(**request):
+    while True:
+        request = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": last_key} if last_key else {})
+        page = persistently(prefix, partial(client.list_objects_v2, **request))
         for item in page.get("Contents", ()):
-            if not _is_folder_marker(item["Key"], item["Size"]):
-                yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
+            last_key = item["Key"]
+            if not _is_folder_marker(last_key, item["Size"]):
+                yield ObjectInfo(f"s3://{bucket}/{last_key}", item["Size"], item["ETag"])
+        if not page.get("IsTruncated"):
+            return
 
 
 def _is_folder_marker(key: str, size: int) -> bool:
@@ -152,6 +264,7 @@ def _s3_store(bucket: str) -> S3Store:
     from obstore.store import S3Store
 
     endpoint, region = _endpoint_and_region()
+    _check(bucket, endpoint)
     config: S3Config = {"region": region}
     if endpoint:
         config = {**config, "endpoint": endpoint, "virtual_hosted_style_request": False}
@@ -159,7 +272,31 @@ def _s3_store(bucket: str) -> S3Store:
         bucket,
         config=config,
         client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))},
+        retry_config={
+            "max_retries": s3_errors.MAX_ATTEMPTS - 1,
+            "backoff": {
+                "init_backoff": timedelta(seconds=s3_errors.FIRST_DELAY_S),
+                "max_backoff": timedelta(seconds=s3_errors.MAX_DELAY_S),
+                "base": 2,
+            },
+        },
     )
+
+
+def _check(bucket: str, endpoint: str | None) -> None:
+    """Reject names with which object_store would panic."""
+    if not _BUCKET.fullmatch(bucket):
+        step = "use s3://bucket/prefix, with a bucket of letters, digits, dots and hyphens"
+        raise Misconfigured(
+            "not a bucket's name", reason=Reason.INVALID_ARGUMENT, subject=f"s3://{bucket}", next_step=step
+        )
+    if endpoint and not _ENDPOINT.fullmatch(endpoint):
+        raise Misconfigured(
+            "not an endpoint of S3",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=f"AWS_ENDPOINT_URL={endpoint}",
+            next_step="set it to http://host:port or https://host",
+        )
 
 
 def _unsupported_key(uri: str) -> InputRejected:

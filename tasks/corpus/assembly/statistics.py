@@ -56,7 +56,7 @@ class Statistics:
 def source_of(programme_id: str) -> str:
     """The series a programme belongs to: its first folder, or its name without dates and numbers."""
     folder, dot, _ = programme_id.partition(".")
-    return folder if dot else re.sub(r"[-_]*\d[\d_-]*", "", programme_id) or programme_id
+    return folder if dot else re.sub(r"(?<![-_])[-_]*+\d[\d_-]*+", "", programme_id) or programme_id
 
 
 def _histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -146,6 +146,10 @@ class Preparer:
             return reject(arrival, error.reason, error.message)
         except MediaRejected as error:
             return reject(arrival, error.reason, error.detail)
+        except StepError as error:
+            if error.subject != arrival.uri or error.reason not in TRANSIENT_REASONS:
+                raise
+            return reject(arrival, error.reason, error.message)  # storage has the others
         except OSError as error:
             if storage.is_disk_full(error):
                 raise  # it concerns the machine, not the programme

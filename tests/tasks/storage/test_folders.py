@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import storage
+from tasks.storage import folders
 
 NAMES = st.binary(min_size=1, max_size=255).filter(
     lambda name: b"/" not in name and b"\0" not in name and name not in (b".", b"..") and not name.startswith(b".tmp-")
@@ -55,3 +61,63 @@ def test_temporary_files_are_neither_listed_nor_left(tmp_path: Path) -> None:
     with pytest.raises(storage.AlreadyExists):
         storage.write(storage.file_uri(tmp_path / "whole"), b"y", create=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".tmp-0123", "whole"]
+
+
+DYING_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from tasks import storage
+sys.addaudithook(lambda event, _: event == "os.link" and os.kill(os.getpid(), signal.SIGKILL))
+storage.write(Path(sys.argv[1]).as_uri(), b"half", create=True)
+"""
+
+
+@pytest.fixture
+def no_age(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(folders, "STALE_S", 0.0)
+    storage._folder_storage.cache_clear()
+    yield
+    storage._folder_storage.cache_clear()
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path, no_age: None) -> None:
+    dead = subprocess.run([sys.executable, "-c", DYING_WRITER, tmp_path / "one"], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert [path.name[:5] for path in tmp_path.iterdir()] == [".tmp-"]
+    assert not list(storage.list_objects(tmp_path.as_uri()))
+    storage.write(storage.file_uri(tmp_path / "two"), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["two"]
+
+
+def test_a_living_writers_file_is_never_removed(tmp_path: Path, no_age: None) -> None:
+    """One writer reads from a pipe and so is in the middle of its file while others write."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    folder = tmp_path / "folder"
+    slow = threading.Thread(target=storage.write, args=(storage.file_uri(folder / "slow"), pipe))
+    slow.start()
+    with pipe.open("wb") as source:
+        source.write(b"first half, ")
+        source.flush()
+        time.sleep(0.01)
+        for n in range(20):
+            storage.write(storage.file_uri(folder / f"{n}"), b"x", create=n % 2 == 0)
+        source.write(b"second half")
+    slow.join()
+    assert (folder / "slow").read_bytes() == b"first half, second half"
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_a_folders_entry_is_synced_after_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    storage.write(storage.file_uri(tmp_path / "a" / "b" / "c"), b"x")
+    assert synced[:2] == [tmp_path, tmp_path / "a"]
+    assert synced[2].name.startswith(".tmp-")
+    assert synced[3:] == [tmp_path / "a" / "b"]
