@@ -21,7 +21,7 @@ MIN_SHARE = 0.5  # of a file's cues in chains; then its shorter runs count as ch
 MAX_AHEAD = 4  # lines on the screen
 SLOW_CHARACTERS_PER_S = 12
 
-_SOUND = re.compile(r"\s*(?:\[[^\]]{0,100}\]|\([^)]{0,100}\))?\s*")  # [Music]: a cue without words
+_SOUND = re.compile(r"\s*+(?:\[[^\]]{0,100}\]|\([^)]{0,100}\))?+\s*+")  # [Music]: a cue without words
 
 
 def shorten_chains(cues: Sequence[Supervision], places: Sequence[str] | None = None) -> list[Supervision]:

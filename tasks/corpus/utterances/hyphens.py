@@ -46,7 +46,8 @@ _SUSPENDED_WORDS = {language: frozenset(words.split()) for language, words in _S
 _TAILS = {language: frozenset(words.split()) for language, words in _HYPHENATED_TAILS.items()}
 _HEADS = {language: frozenset(words.split()) for language, words in _HYPHENATED_HEADS.items()}
 
-_HEAD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*-$")
+# Bounded and begun only at a word's start: an unbounded search starts anew at each letter.
+_HEAD = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,100}(?:['’][^\W\d_]{1,100}){0,4}-$")
 _TAIL = re.compile(r"[^\W\d_]+")
 _VOWELS = "aeiou"
 _FINNISH_VOWELS = "aeiouyäö"

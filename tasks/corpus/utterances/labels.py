@@ -20,7 +20,7 @@ _INNER = re.compile(r"(?:[.?!…][\"”»')\]]?\s{1,3}(?:[-–—]\s?)?|\s[-–�
 # Speaker change in roll-up captions, anywhere in a line. `<<` also closes typewritten quotes.
 _CHEVRONS = re.compile(r"(?:>\s?){2,}|<{2,}")
 _CHEVRON_LABEL = re.compile(rf"\s{{0,3}}[^\W\d_][\w .'’-]{{0,40}}(?:{_REMARK}\s{{0,3}})?:")
-_DASH = re.compile(r"\s*[-–—]\s*")
+_DASH = re.compile(r"^\s*+[-–—]\s*+")
 _NAME_PREFIX = re.compile(r"(?:Mc|Mac|De|Di|Du|La|Le|Van|Von|Fitz)(?=[^\W\d_]{2})")
 _TITLES = frozenset(
     [

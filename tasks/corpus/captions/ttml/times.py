@@ -23,7 +23,7 @@ _FRAMES = re.compile(r"(\d{1,4})[:;](\d{1,2})[:;](\d{1,2})([:;])(\d{1,4})(?:\.(\
 _UNITS_S = {"h": Fraction(3600), "m": Fraction(60), "s": Fraction(1), "ms": Fraction(1, 1000)}
 _OFFSET = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(h|ms|m|s|f|t)")
 _DECIMAL = re.compile(r"\d{1,10}(?:\.\d{1,10})?")
-_MULTIPLIER = re.compile(r"(\d{1,9})(?:\s*[\s:/]\s*(\d{1,9}))?")
+_MULTIPLIER = re.compile(r"(\d{1,9})(?:(?:\s*+[:/]\s*+|\s++)(\d{1,9}))?")
 
 
 @dataclass(frozen=True)

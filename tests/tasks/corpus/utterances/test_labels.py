@@ -78,3 +78,14 @@ def test_a_new_speaker(line: str, is_new: bool) -> None:
 @pytest.mark.parametrize("run", [". AB:", "AB (", "A", ">> A", " - AB: c", "(a) ", "AB:"])
 def test_long_lines_are_read_in_linear_time(run: str) -> None:
     assert normaliser_for("en")("good " + run * 50_000 + " evening.").endswith("evening.")
+
+
+def test_a_name_with_a_hyphen_in_captions_of_capitals_is_a_label() -> None:
+    texts = ["JEAN-LUC: WE ARE HERE.", "- JEAN-LUC: AND NOW WE GO.", "ANNA: YES."]
+    names = names_in_capitals(texts)
+    assert names == {"JEAN-LUC"}
+    assert [without_names(text, names).split() for text in texts] == [
+        ["WE", "ARE", "HERE."],
+        ["-", "AND", "NOW", "WE", "GO."],
+        ["ANNA:", "YES."],
+    ]
