@@ -110,9 +110,7 @@ class SectionSequence:
         start_s, rejection = position_s(), ""
         try:
             with self._open(self._link_source(link), self._later_policy()) as section:
-                self._begin_section(section, start_s)
-                yield from section.blocks()
-                self._end_section(section)
+                yield from self._later_section(section, start_s)
         except MediaRejected as rejected:
             if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
                 raise
@@ -147,9 +145,7 @@ class SectionSequence:
                     except_ids=move.except_pids,
                 ) as section:
                     source.watch_pids(section.track_ids)
-                    self._begin_section(section, position_s())
-                    yield from section.blocks()
-                    self._end_section(section)
+                    yield from self._later_section(section, position_s())
             except MediaRejected as rejected:
                 if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
                     raise
@@ -177,9 +173,7 @@ class SectionSequence:
         other_tracks = self.first.ids_before(origin_s - MAX_OVERLAP_S)
         try:
             with self._open(source, self._later_policy(), resumes_at_s=origin_s, except_ids=other_tracks) as section:
-                self._begin_section(section, position_s())
-                yield from section.blocks()
-                self._end_section(section)
+                yield from self._later_section(section, position_s())
         except MediaRejected as rejected:
             if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
                 raise
@@ -188,7 +182,10 @@ class SectionSequence:
         """Return the policy for later sections: lanes selected by speech detection index the first section's tracks."""
         return self._policy.model_copy(update={"lanes": ()})
 
-    def _end_section(self, section: Section) -> None:
+    def _later_section(self, section: Section, start_s: float) -> Iterator[np.ndarray]:
+        """Yield the audio of a section that is closed afterwards."""
+        self._begin_section(section, start_s)
+        yield from section.blocks()
         self._closed_read_errors += section.read_errors
         self.last = self.first
 
