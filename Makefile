@@ -21,7 +21,7 @@ help: ## List the targets
 
 setup: $(READY) ## Install everything into .venv (done by the targets that need it)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt local/weights/requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  f"Python {v.major}.{v.minor} is too old or too new: airscript needs 3.11 to 3.13. Run: make PYTHON=/path/to/python3.11 …")'
 	@test -x $(BIN)/python || $(PYTHON) -c 'import os, subprocess, sys; \
@@ -29,6 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' --constraint constraints.txt
 	@$(BIN)/python .ci/repair_torchaudio.py
+	@$(BIN)/python -m local.weights
 	@touch $@
 
 demo: $(READY) ## Run everything on this machine: corpus → dataset → model → a night's transcripts

@@ -34,6 +34,33 @@ def speech() -> Path:
 
 
 @pytest.fixture(scope="session")
+def whisper_base() -> Path:
+    """Whisper base, multilingual, in CTranslate2's format. Skips without it."""
+    return _weights("whisper-base")
+
+
+@pytest.fixture(scope="session")
+def whisper_tiny_en() -> Path:
+    """Whisper tiny.en in CTranslate2's format. Skips without it."""
+    return _weights("whisper-tiny.en")
+
+
+@pytest.fixture(scope="session")
+def diarization_weights() -> Path:
+    """segmentation-3.0 and CAM++ as PyTorch files. Skips without them."""
+    return _weights("diarization")
+
+
+def _weights(name: str) -> Path:
+    from local import weights
+
+    folder = weights.folder(name)
+    if folder is None:
+        pytest.skip(f"{name} is not installed (run `python -m local.weights`)")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """A real HTTP S3 server (moto's) in this process, with the environment that points at it."""
     from moto.server import ThreadedMotoServer
