@@ -11,6 +11,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -85,21 +86,40 @@ def processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def step_peak_mib(*arguments: str) -> float:
-    """Run a step in its own process and return the peak memory of it and all its descendants, in MiB.
+@dataclass(frozen=True)
+class Usage:
+    """What a process and its descendants used."""
 
-    Shared memory is counted once (PSS). It is sampled ten times a second, so shorter peaks are missed. getrusage's peak
-    is not usable: a process inherits that of its parent.
+    wall_s: float
+    processor_s: float
+    """Of the process and the descendants that were waited for."""
+    peak_mib: float
+    """Shared memory is counted once (PSS). It is sampled ten times a second, so shorter peaks are missed. getrusage's
+    peak is not usable: a process inherits that of its parent."""
+
+
+def measure_process(*arguments: str) -> Usage:
+    """Run Python with these arguments in its own process, to its end.
+
+    Raises:
+        RuntimeError: it failed.
     """
-    process = subprocess.Popen([sys.executable, "-m", "tasks", *arguments], stdout=subprocess.PIPE, text=True)
+    began, processor_began = time.perf_counter(), processor_seconds()
     peak = 0
-    while process.poll() is None:
-        peak = max(peak, _memory_of_tree(process.pid))
-        time.sleep(SAMPLE_EVERY_S)
-    output, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{arguments[0]} failed with {process.returncode}: {output[-2000:]}")
-    return peak / 2**20
+    with tempfile.TemporaryFile("w+") as output:  # a pipe that nobody reads would fill
+        process = subprocess.Popen([sys.executable, *arguments], stdout=output)
+        while process.poll() is None:
+            peak = max(peak, _memory_of_tree(process.pid))
+            time.sleep(SAMPLE_EVERY_S)
+        if process.returncode:
+            output.seek(0)
+            raise RuntimeError(f"{' '.join(arguments)} failed with {process.returncode}: {output.read()[-2000:]}")
+    return Usage(time.perf_counter() - began, processor_seconds() - processor_began, peak / 2**20)
+
+
+def step_peak_mib(*arguments: str) -> float:
+    """Run a step in its own process and return the peak memory of it and all its descendants, in MiB."""
+    return measure_process("-m", "tasks", *arguments).peak_mib
 
 
 def _memory_of_tree(pid: int) -> int:

@@ -1,0 +1,147 @@
+"""Recognition of human speech by a trained Whisper: the steps of a night beside faster-whisper, batched and sequential.
+
+Input: every folder with texts below `--speech` (`AIRSCRIPT_SPEECH`), the recordings of a reader joined with pauses to a
+programme; programmes composed of them for conditions that single recordings do not have; and programmes without speech.
+All have the same weights, int8, beam 5, and detect the language. Each runs once over all programmes in a process of its
+own, start included: compare processor time, and wall-clock time only on an idle machine.
+
+Scores: WER with substitutions, deletions and insertions after the same normaliser; words far from any speech
+(invented); seconds of speech farther than a second from any word. The difference from the better peer has a paired
+bootstrap over programmes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.support.harness import Machine, Usage, argument_parser, measure_process, this_machine
+from benchmarks.support.human_speech.composed import composed_programmes
+from benchmarks.support.human_speech.programmes import Programme, alone, by_reader, read_manifest, scored_folders
+from benchmarks.support.human_speech.report import Comparison, compare, print_findings
+from benchmarks.support.human_speech.scoring import Score, comparable, score
+from benchmarks.support.human_speech.sounds import programmes_without_speech
+from benchmarks.support.human_speech.systems import SYSTEMS, Hypothesis
+from local import weights
+from tasks.audio import SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A programme with one system's transcript of it."""
+
+    system: str
+    programme: str
+    folder: str
+    reference: str
+    hypothesis: str
+    language: str | None
+    warnings: tuple[str, ...]
+    score: Score
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The benchmark's results."""
+
+    machine: Machine
+    model: str
+    audio_s: float
+    usage: dict[str, Usage]
+    folders: list[Comparison]
+    scored: list[Scored]
+
+
+def programmes(speech: Path, each_alone: bool, is_chosen: Callable[[str], bool]) -> Iterator[Programme]:
+    """The programmes of the chosen folders, one at a time."""
+    recordings = read_manifest(speech)
+    for folder, own in scored_folders(recordings).items():
+        if is_chosen(folder):
+            yield from (alone if each_alone else by_reader)(folder, own, speech)
+    for special in (composed_programmes, programmes_without_speech):
+        yield from special(speech, recordings, is_chosen)
+
+
+def fill(inbox: Path, options: Namespace) -> dict[str, Programme]:
+    """Write the chosen programmes' media to the inbox; returns them by name."""
+    import soundfile
+
+    chosen: dict[str, Programme] = {}
+    taken: Counter[str] = Counter()
+    prefixes = tuple(options.folders or [""])
+    for programme in programmes(options.speech, options.alone, lambda folder: folder.startswith(prefixes)):
+        taken[programme.folder] += 1
+        if options.limit is None or taken[programme.folder] <= options.limit:
+            soundfile.write(inbox / f"{programme.name}.flac", programme.content.samples, SAMPLE_RATE_HZ)
+            chosen[programme.name] = programme
+    return chosen
+
+
+def measure(options: Namespace) -> Findings:
+    usage, scored = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        inbox = Path(folder, "inbox")
+        inbox.mkdir()
+        chosen = fill(inbox, options)
+        print(f"{len(chosen)} programmes, {sum(p.content.duration_s for p in chosen.values()):.0f} s", flush=True)
+        for system in options.systems:
+            output = Path(folder, f"{system}.jsonl")
+            arguments = ["--inbox", str(inbox), "--model", str(options.model), "--output", str(output)]
+            usage[system] = measure_process("-m", "benchmarks.support.human_speech.systems", system, *arguments)
+            print(f"{system}: {usage[system].wall_s:.0f} s", flush=True)
+            heard = {h.programme: h for h in map(Hypothesis.model_validate_json, output.read_text().splitlines())}
+            for name, programme in chosen.items():
+                scored.append(scored_programme(system, programme, heard.get(name, Hypothesis(programme=name))))
+    return Findings(
+        machine=this_machine(),
+        model=options.model.name,
+        audio_s=sum(p.content.duration_s for p in chosen.values()),
+        usage=usage,
+        folders=compare({system: [s for s in scored if s.system == system] for system in options.systems}),
+        scored=scored,
+    )
+
+
+def scored_programme(system: str, programme: Programme, hypothesis: Hypothesis) -> Scored:
+    return Scored(
+        system=system,
+        programme=programme.name,
+        folder=programme.folder,
+        reference=comparable(programme.content.text),
+        hypothesis=hypothesis.text,
+        language=hypothesis.language,
+        warnings=hypothesis.warnings,
+        score=score(programme.content, hypothesis),
+    )
+
+
+def main() -> None:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--speech", type=Path, default=os.environ.get("AIRSCRIPT_SPEECH"), help="folder of speech")
+    parser.add_argument("--model", default="whisper-base", help="name in local.weights, or a folder")
+    parser.add_argument("--folders", nargs="+", metavar="PREFIX", help="only folders that begin like this")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="only these")
+    parser.add_argument("--limit", type=int, help="at most so many programmes of a folder")
+    parser.add_argument("--alone", action="store_true", help="do not join recordings: each is a programme")
+    options = parser.parse_args()
+    if not options.speech:
+        parser.error("human_speech needs human speech: --speech DIR, or AIRSCRIPT_SPEECH")
+    installed = weights.folder(options.model) if options.model in weights.CATALOGUE else Path(options.model)
+    if installed is None or not installed.is_dir():
+        parser.error(f"no model {options.model} (install it: python -m local.weights)")
+    options.model = installed
+    found = measure(options)
+    print_findings(found.usage, found.folders, found.audio_s, found.machine)
+    if options.json:
+        figures = asdict(found)
+        options.json.write_text(json.dumps(figures, indent=2, default=lambda model: model.model_dump()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
