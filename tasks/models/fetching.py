@@ -71,7 +71,7 @@ def _artifact_folder(folder: Path, reference: ModelReference) -> Path:
         inner = folder / flavors["python_function"]["artifacts"]["model"]["path"]
     except (yaml.YAMLError, KeyError, TypeError):
         inner = folder / "artifacts" / "model"
-    if not inner.is_dir():
+    if not inner.is_dir() or not inner.resolve().is_relative_to(folder.resolve()):
         raise model_not_found(reference.uri, "has no artifact called model", "register it with register-model")
     return inner
 

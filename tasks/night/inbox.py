@@ -6,7 +6,7 @@ import contextlib
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tasks import storage
@@ -74,6 +74,8 @@ class Listing:
     folders: rsync's partial files, trash cans, snapshots."""
     vocabularies: dict[str, ObjectInfo]
     """Lists of words, by their media's URI without suffix, with composed letters."""
+    links: list[str] = field(default_factory=list)
+    """Symbolic links that were not followed."""
 
     def vocabulary_of(self, media: ObjectInfo) -> ObjectInfo | None:
         """`news.vocabulary.txt` belongs to `news.mp4`."""
@@ -83,7 +85,7 @@ class Listing:
 def list_inbox(inbox: str) -> Listing:
     """List the inbox."""
     listing = Listing([], {})
-    for file in storage.list_objects(inbox):
+    for file in storage.list_objects(inbox, listing.links):
         name = storage.name_of(file.uri)
         if storage.is_hidden(file.uri, inbox):
             continue
@@ -97,27 +99,30 @@ def list_inbox(inbox: str) -> Listing:
 def list_announced(uris: Iterable[str], inbox: str) -> Listing:
     """List announced objects. Objects outside the inbox, and those that are gone, are left out."""
     listing = Listing([], {})
-    for uri in uris:
-        name = storage.name_of(uri)
-        inside = uri.startswith(inbox.rstrip("/") + "/") and ".." not in uri.split("/")
-        if not inside or storage.is_hidden(uri, inbox) or suffix(name) in SIDECAR_SUFFIXES:
+    root = storage.canonical(inbox.rstrip("/"))
+    for uri in dict.fromkeys(map(storage.canonical, uris)):
+        if not storage.is_inside(uri, root) or storage.is_hidden(uri, root):
+            continue
+        if suffix(storage.name_of(uri)) in SIDECAR_SUFFIXES:
             continue
         with contextlib.suppress(InputRejected):
             listing.media.append(storage.info(uri))
             stem = uri.removesuffix(PurePosixPath(uri).suffix)
-            if vocabulary := _announced_vocabulary(stem):
+            if vocabulary := _announced_vocabulary(stem, root):
                 listing.vocabularies[_composed(stem)] = vocabulary
     return listing
 
 
-def _announced_vocabulary(stem: str) -> ObjectInfo | None:
+def _announced_vocabulary(stem: str, root: str) -> ObjectInfo | None:
     """The list of words beside announced media, in whichever form its name is written."""
     is_encoded = stem.startswith("file://")
     scheme, path = stem[: stem.index("//") + 2], stem[stem.index("//") + 2 :]
     forms = (path, *(storage.in_form(path, form, is_encoded=is_encoded) for form in ("NFC", "NFD")))
     for form in dict.fromkeys(forms):
+        uri = f"{scheme}{form}{VOCABULARY_SUFFIX}"
         with contextlib.suppress(InputRejected):
-            return storage.info(f"{scheme}{form}{VOCABULARY_SUFFIX}")
+            if storage.is_inside(uri, root):
+                return storage.info(uri)
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,12 +18,24 @@ from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.storage.errors import AlreadyExists, is_access_denied, is_disk_full, is_permanent_file_error
 from tasks.storage.objects import COPY_BYTES, ObjectInfo, Storage
 from tasks.storage.scratch import reserve_space
-from tasks.storage.uris import file_uri, in_form, is_hidden, join, name_of, parent, path_of, quoted_name
+from tasks.storage.uris import (
+    canonical,
+    file_uri,
+    in_form,
+    is_hidden,
+    is_inside,
+    join,
+    name_of,
+    parent,
+    path_of,
+    quoted_name,
+)
 
 __all__ = [
     "COPY_BYTES",
     "AlreadyExists",
     "ObjectInfo",
+    "canonical",
     "delete",
     "digest",
     "digest_file",
@@ -34,6 +46,7 @@ __all__ = [
     "is_access_denied",
     "is_disk_full",
     "is_hidden",
+    "is_inside",
     "is_permanent_file_error",
     "join",
     "list_objects",
@@ -48,9 +61,13 @@ __all__ = [
 ]
 
 
-def list_objects(prefix: str) -> Iterator[ObjectInfo]:
-    """Yield all objects under a prefix, sorted by name within each folder. A missing prefix is empty."""
-    return _storage(prefix).list(prefix)
+def list_objects(prefix: str, passed_over: MutableSequence[str] | None = None) -> Iterator[ObjectInfo]:
+    """Yield all objects under a prefix, sorted by name within each folder. A missing prefix is empty.
+
+    `passed_over`: for a folder to which others write. No symbolic link is followed out of it then; the links that were
+    not followed are appended.
+    """
+    return _storage(prefix).list(prefix, passed_over)
 
 
 def info(uri: str) -> ObjectInfo:

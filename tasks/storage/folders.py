@@ -15,7 +15,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, MutableSequence, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,21 +39,30 @@ class FolderStorage:
         self._tidied_s: dict[Path, float] = {}
         """When this process last looked into a folder for what killed writers left."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List files below a folder. Skips unreadable subfolders (`lost+found`) and links to a parent folder."""
+    def list(self, prefix: str, passed_over: MutableSequence[str] | None = None) -> Iterator[ObjectInfo]:
+        """List files below a folder. Skips unreadable subfolders (`lost+found`) and links to folders.
+
+        Eight folders that link to each other would be 109,600 entries.
+        """
         folder = path_of(prefix)
         try:
-            entries, status = self._entries(folder), folder.stat()
+            entries = self._entries(folder)
         except (FileNotFoundError, NotADirectoryError):
             return
-        yield from self._walk(entries, {(status.st_dev, status.st_ino)})
+        yield from self._walk(entries, folder.resolve(), passed_over)
 
-    def _walk(self, entries: Sequence[os.DirEntry[str]], ancestors: Set[tuple[int, int]]) -> Iterator[ObjectInfo]:
+    def _walk(
+        self, entries: Sequence[os.DirEntry[str]], root: Path, passed_over: MutableSequence[str] | None
+    ) -> Iterator[ObjectInfo]:
         for entry in entries:
             try:
                 status = entry.stat()
-                identity = status.st_dev, status.st_ino
-                is_folder = stat.S_ISDIR(status.st_mode) and identity not in ancestors
+                is_folder = stat.S_ISDIR(status.st_mode)
+                if entry.is_symlink() and (is_folder or (passed_over is not None and not _is_below(root, entry))):
+                    log.info("symbolic link passed over", path=entry.path)
+                    if passed_over is not None:
+                        passed_over.append(file_uri(entry.path))
+                    continue
                 children = self._entries(Path(entry.path)) if is_folder else []
             except OSError as error:
                 if not (isinstance(error, FileNotFoundError) or is_permanent_file_error(error)):
@@ -61,7 +70,7 @@ class FolderStorage:
                 log.warning("entry skipped", path=entry.path, error=str(error))
                 continue
             if is_folder:
-                yield from self._walk(children, ancestors | {identity})
+                yield from self._walk(children, root, passed_over)
             elif stat.S_ISREG(status.st_mode) and not entry.name.startswith(TEMPORARY):
                 yield self._object_info(Path(entry.path), status)
 
@@ -127,6 +136,10 @@ class FolderStorage:
 
     def delete(self, uri: str) -> None:
         path_of(uri).unlink(missing_ok=True)
+
+
+def _is_below(root: Path, entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).resolve().is_relative_to(root)
 
 
 def _remove_if_unlocked(path: Path) -> None:

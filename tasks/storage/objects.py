@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -22,7 +22,7 @@ class ObjectInfo:
 class Storage(Protocol):
     """The interface that each URI scheme implements. URIs are complete, with their scheme."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]: ...
+    def list(self, prefix: str, passed_over: MutableSequence[str] | None = None) -> Iterator[ObjectInfo]: ...
     def info(self, uri: str) -> ObjectInfo: ...
     def open(self, uri: str) -> BinaryIO: ...
     def write(self, uri: str, data: bytes | Path, create: bool) -> None: ...

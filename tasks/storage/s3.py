@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class S3Storage:
             self._stores[bucket] = _s3_store(bucket)
         return self._stores[bucket], key
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, passed_over: MutableSequence[str] | None = None) -> Iterator[ObjectInfo]:  # noqa: ARG002  no links
         """List objects. A listing that breaks off continues after its last key."""
         from obstore.exceptions import InvalidPathError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import unicodedata
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,29 @@ def file_uri(path: Path | str) -> str:
 def path_of(uri: str) -> Path:
     """Return the path of a `file://` URI."""
     return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))
+
+
+def canonical(uri: str) -> str:
+    """Return the one form of a URI: `.`, `..`, `//` and needless escapes of `file://` resolved. A key is its only form.
+
+    For every URI that comes from outside, before it is judged or compared.
+    """
+    if not uri.startswith("file://"):
+        return uri
+    return file_uri("/" + posixpath.normpath(os.fspath(path_of(uri))).lstrip("/"))
+
+
+def is_inside(uri: str, root: str) -> bool:
+    """Whether a canonical URI lies below `root` and no symbolic link leads out of it."""
+    if uri.startswith("file://") and root.startswith("file://"):
+        folder = path_of(root).resolve()
+        try:
+            path = path_of(uri).resolve()
+        except (OSError, ValueError, RuntimeError):  # a loop of links, a zero byte
+            return False
+        return path != folder and path.is_relative_to(folder)
+    name = uri.removeprefix(root.rstrip("/") + "/")
+    return name != uri and not {"", ".", ".."} & set(name.split("/"))
 
 
 def name_of(uri: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -20,6 +20,10 @@ from tasks.media.languages import language_tag
 MANIFEST_EXTENSIONS = (".jsonl", ".jsonl.gz", ".ndjson")
 MEDIA_FIELDS = ("audio_filepath", "path", "audio", "audio_path")
 MAX_LINE_BYTES = 16 << 20
+MAX_INVALID_LINES = 10_000
+# Manifests shrink to a tenth or a fifth; gzip shrinks zeros to a thousandth. Small files may be more regular.
+MAX_EXPANSION = 100
+MAX_EXPANDED_BYTES = 16 << 20
 READ_BYTES = 1 << 20
 GZIP_WBITS = 31  # zlib: gzip header, largest window
 
@@ -32,29 +36,38 @@ class ManifestEntry:
     supervision: Supervision
 
 
-def read_entries(file: BinaryIO, name: str) -> Iterator[ManifestEntry | TranscriptProblem]:
+def read_entries(
+    file: BinaryIO, name: str, max_bytes: int | None = None
+) -> Iterator[ManifestEntry | TranscriptProblem]:
     """Yield the manifest's supervisions, and a problem for each invalid line.
 
-    A file that cannot be read to its end gives a final problem.
+    `max_bytes`: the most that a compressed manifest may expand to; by default in proportion to its size.
+
+    A file that cannot be read to its end gives a final problem; so does one with `MAX_INVALID_LINES`.
     """
-    number = 0
+    number = n_invalid = 0
     try:
-        for number, line in enumerate(_lines(file, compressed=name.endswith(".gz")), start=1):
-            if line.strip():
-                yield from _read(number, line)
+        for number, line in enumerate(_lines(_blocks(file, name, max_bytes)), start=1):
+            if not line.strip():
+                continue
+            found = _read(number, line)
+            yield from found
+            n_invalid += any(isinstance(part, TranscriptProblem) for part in found)
+            if n_invalid == MAX_INVALID_LINES:
+                raise ValueError(f"{n_invalid} lines are invalid")
     except (zlib.error, EOFError, ValueError) as error:
         yield TranscriptProblem(number + 1, f"cannot be read further: {error}")
 
 
 def _read(number: int, line: bytes) -> list[ManifestEntry | TranscriptProblem]:
     try:
-        return list(_entries(json.loads(line)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return [
-            TranscriptProblem(
-                number, f"neither a NeMo entry nor a lhotse cut: {type(error).__name__} {str(error)[:80]}"
-            )
-        ]
+        record = json.loads(line)
+        if rb"\ud" in line.lower():
+            json.dumps(record, ensure_ascii=False).encode()  # raises ValueError for half a character ("\ud800")
+        return list(_entries(record))
+    except (ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError) as error:
+        quoted = str(error)[:80].encode(errors="replace").decode()
+        return [TranscriptProblem(number, f"neither a NeMo entry nor a lhotse cut: {type(error).__name__} {quoted}")]
 
 
 def _entries(record: dict[str, Any]) -> Iterator[ManifestEntry]:
@@ -106,10 +119,14 @@ def _language(value: Any) -> str:
     return (language_tag(value) if isinstance(value, str) else None) or ""
 
 
-def _lines(file: BinaryIO, compressed: bool) -> Iterator[bytes]:
-    """Yield lines of bounded length, decompressed as a stream: a small gzip may hold terabytes."""
+def _blocks(file: BinaryIO, name: str, max_bytes: int | None) -> Iterator[bytes]:
+    return _decompressed(file, max_bytes) if name.endswith(".gz") else iter(lambda: file.read(READ_BYTES), b"")
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines of bounded length."""
     rest = b""
-    for block in _decompressed(file) if compressed else iter(lambda: file.read(READ_BYTES), b""):
+    for block in blocks:
         *lines, rest = (rest + block).split(b"\n")
         yield from lines
         if len(rest) > MAX_LINE_BYTES:
@@ -118,14 +135,23 @@ def _lines(file: BinaryIO, compressed: bool) -> Iterator[bytes]:
         yield rest
 
 
-def _decompressed(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the contents of a gzip of one or more members, in blocks of bounded size."""
+def _decompressed(file: BinaryIO, max_bytes: int | None) -> Iterator[bytes]:
+    """Yield the contents of a gzip of one or more members, in blocks of bounded size: a small one may hold terabytes.
+
+    Raises ValueError where it expands to more than `max_bytes`; without it, beyond `MAX_EXPANSION`.
+    """
     decompressor = zlib.decompressobj(wbits=GZIP_WBITS)
+    n_read = n_expanded = 0
     while pending := file.read(READ_BYTES):
+        n_read += len(pending)
         while pending:
             if decompressor.eof:
                 decompressor = zlib.decompressobj(wbits=GZIP_WBITS)
-            yield decompressor.decompress(pending, READ_BYTES)
+            block = decompressor.decompress(pending, READ_BYTES)
+            n_expanded += len(block)
+            if n_expanded > (max_bytes or max(MAX_EXPANDED_BYTES, MAX_EXPANSION * n_read)):
+                raise ValueError(f"the gzip expands to more than {n_expanded >> 20} MiB, too much for a manifest")
+            yield block
             pending = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
     if not decompressor.eof:
         raise EOFError("the gzip is truncated")

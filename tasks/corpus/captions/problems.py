@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Self
+
+MAX_PROBLEMS = 5000  # 16 MiB of lines like "x" would give 8 million, with 0.4 KB each
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,24 @@ class TranscriptError(ValueError):
     def __init__(self, problem: TranscriptProblem) -> None:
         self.problem = problem
         super().__init__(str(problem))
+
+
+class ProblemList(list[TranscriptProblem]):
+    """The problems of one file, in the order found.
+
+    Raises TranscriptError at the first beyond `MAX_PROBLEMS`: such a file is not a transcript with errors.
+    """
+
+    def append(self, problem: TranscriptProblem) -> None:
+        if len(self) == MAX_PROBLEMS:
+            message = f"{self[0].message}, and more than {MAX_PROBLEMS - 1} further places cannot be read"
+            raise TranscriptError(replace(self[0], message=message))
+        super().append(problem)
+
+    def extend(self, problems: Iterable[TranscriptProblem]) -> None:
+        for problem in problems:
+            self.append(problem)
+
+    def __iadd__(self, problems: Iterable[TranscriptProblem]) -> Self:  # type: ignore[override,misc]
+        self.extend(problems)
+        return self

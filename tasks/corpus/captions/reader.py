@@ -10,7 +10,7 @@ from tasks.contract import InputRejected, Reason
 from tasks.corpus.captions.encoding import decode_text
 from tasks.corpus.captions.jsonlines import MANIFEST_EXTENSIONS, ManifestEntry, read_entries
 from tasks.corpus.captions.parsed import ParsedCaptions
-from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
+from tasks.corpus.captions.problems import ProblemList, TranscriptError, TranscriptProblem
 from tasks.corpus.captions.roll_up import remove_display_effects, unroll
 from tasks.corpus.captions.scc import parse_scc
 from tasks.corpus.captions.stl import parse_stl
@@ -31,7 +31,8 @@ SUBTITLE_EXTENSIONS = (".vtt", ".srt")
 TRANSCRIPT_EXTENSIONS = (
     ".ttml", ".dfxp", ".itt", *SUBTITLE_EXTENSIONS, ".stl", ".scc", *MANIFEST_EXTENSIONS, XML_EXTENSION, ".txt",
 )  # fmt: skip
-MAX_BYTES = 64 << 20  # captions for a day have 5 MB
+# Captions for a day have 5 MB, EBU STL 8. The largest need 70 times their size in memory: TTML of cues with one letter.
+MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,7 @@ def read_transcript(uri: str, language: str) -> SourceTranscript:
 def _parse(uri: str, language: str) -> SourceTranscript:
     name = storage.name_of(uri).lower()
     if name.endswith(MANIFEST_EXTENSIONS):
-        with storage.open_reader(uri) as file:
-            parts = list(read_entries(file, name))
-        entries = [part for part in parts if isinstance(part, ManifestEntry)]
-        problems = [part for part in parts if isinstance(part, TranscriptProblem)]
-        if problems and not entries:
-            raise TranscriptError(problems[0])
-        return SourceTranscript(tuple(e.supervision for e in entries), tuple(problems), are_captions=False)
+        return _parse_manifest(uri, name)
     data = storage.read_bytes(uri)
     if parser := next((parse for extension, parse in PARSERS.items() if name.endswith(extension)), None):
         parsed = parser(data, language)
@@ -112,3 +107,17 @@ def _parse(uri: str, language: str) -> SourceTranscript:
             (Supervision(start_s=0.0, end_s=None, text=decode_text(data, language).strip()),), are_captions=False
         )
     return SourceTranscript(tuple(unroll(cues)), tuple(problems))
+
+
+def _parse_manifest(uri: str, name: str) -> SourceTranscript:
+    supervisions: list[Supervision] = []
+    problems = ProblemList()
+    with storage.open_reader(uri) as file:
+        for part in read_entries(file, name, max_bytes=MAX_BYTES):
+            if isinstance(part, ManifestEntry):
+                supervisions.append(part.supervision)
+            else:
+                problems.append(part)
+    if problems and not supervisions:
+        raise TranscriptError(problems[0])
+    return SourceTranscript(tuple(supervisions), tuple(problems), are_captions=False)

@@ -9,6 +9,7 @@ import posixpath
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from tasks import storage
@@ -32,6 +33,7 @@ from tasks.storage import ObjectInfo
 
 CACHE_KIB = 64 << 10
 BATCH = 5000
+MAX_LISTED_PROBLEMS = 100  # of one manifest; a wrong folder in it makes every line a problem
 
 # `composed` is the stem with composed letters (NFC) and a slash before it, NULL for plain ones: media and captions may
 # come from systems that write "é" differently. Transcripts have a second row for that.
@@ -101,9 +103,11 @@ class Inventory:
         self._is_encoded = root.startswith("file://")
         self._pending_media: list[tuple[str, str, int, str, str | None]] = []
         self._pending_transcripts: list[tuple[str, int, int, str, str]] = []
-        self.n_objects = self.n_ignored = 0
+        self.n_objects = self.n_ignored = self.n_manifest_problems = 0
         self.passed_over: list[str] = []
         """XML beside media that would be the transcript by its name, but is not TTML."""
+        self.links: list[str] = []
+        """Symbolic links that were not followed."""
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript(
             f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE; PRAGMA cache_size=-{CACHE_KIB};"
@@ -141,7 +145,7 @@ class Inventory:
         )
 
     def pair(self) -> Iterator[tuple[str, str]]:
-        """Pair media with transcripts. Yield the URI of a manifest and the problem, for every invalid entry."""
+        """Pair media with transcripts. Yield the URI of a manifest and each problem in it, see `_sample`."""
         self._flush()
         self._database.executescript(
             # Not unique: S3 may hold a.wav and a.wav/, whose URIs are equal here.
@@ -152,8 +156,9 @@ class Inventory:
         self._pass_over_other_xml()
         for uri in self._shared_manifests():
             try:
-                yield from self._read_manifest(uri)
+                yield from self._sample(uri, self._read_manifest(uri))
             except InputRejected as rejected:
+                self.n_manifest_problems += 1
                 yield uri, rejected.message
         self._database.executescript(_PROGRAMMES)
 
@@ -240,14 +245,25 @@ class Inventory:
         )
         return [uri for (uri,) in rows]
 
-    def _read_manifest(self, uri: str) -> Iterator[tuple[str, str]]:
+    def _sample(self, uri: str, problems: Iterator[str]) -> Iterator[tuple[str, str]]:
+        """Yield a manifest's URI with each of its first problems, then with the number of the others."""
+        for problem in islice(problems, MAX_LISTED_PROBLEMS):
+            self.n_manifest_problems += 1
+            yield uri, problem
+        n_more = sum(1 for _ in problems)
+        self.n_manifest_problems += n_more
+        if n_more:
+            yield uri, f"{n_more} further lines cannot be used"
+
+    def _read_manifest(self, uri: str) -> Iterator[str]:
+        """Read a manifest's entries. Yield what is wrong with those that cannot be used."""
         rows = []
         with storage.open_reader(uri) as file:
             for found in read_entries(file, uri.lower()):
                 if not isinstance(found, ManifestEntry):
-                    yield uri, str(found)
+                    yield str(found)
                 elif not (media := self._resolve(uri, found.media)):
-                    yield uri, f"refers to {found.media[:200]!r}, which is not in the corpus"
+                    yield f"refers to {found.media[:200]!r}, which is not in the corpus"
                 else:
                     s = found.supervision
                     rows.append((media, s.start_s, s.end_s, s.text, s.speaker, s.language, uri))

@@ -35,7 +35,7 @@ from tasks.corpus.records import OUTCOMES, Programme
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
-VERSION = 5
+VERSION = 6
 MIN_DATES = 20  # with fewer days, splitting by day is too coarse: each programme is its own group
 REPORT_EVERY = 10_000
 PLAN = "plan.tsv"
@@ -56,7 +56,7 @@ class LatestPlan(Frozen):
 
 def inputs(arguments: ScanCorpus) -> dict[str, str]:
     listing = hashlib.sha256()
-    for item in storage.list_objects(arguments.media):
+    for item in storage.list_objects(arguments.media, []):
         listing.update(_line(item))
     digest = listing.hexdigest()
     return {"listing": digest, "earlier": _earlier(arguments, digest)[1]}
@@ -82,7 +82,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
     if earlier:
         with storage.open_reader(earlier) as file:
             inventory.add_earlier(line.rstrip(b"\n") for line in file)
-    n_problems, n_excluded = _publish_outcomes(context, inventory)
+    n_excluded = _publish_outcomes(context, inventory)
     loads, n_undated = _assign(arguments, inventory)
     n_media = inventory.count("media")
     if not loads:
@@ -107,7 +107,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "programmes": n_media - n_excluded,
             "undated": n_undated,
             "left_out": n_excluded,
-            "manifest_problems": n_problems,
+            "manifest_problems": inventory.n_manifest_problems,
             "other_objects": inventory.n_ignored,
             "shards": len(items),
         },
@@ -116,7 +116,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "estimated_hours": round(inventory.estimated_hours(), 3),
             "heaviest_shard_over_mean": max(loads) / (sum(loads) / len(loads)),
         },
-        warnings=_warnings(n_problems, n_excluded, len(inventory.passed_over)),
+        warnings=_warnings(inventory, n_excluded),
     )
 
 
@@ -131,35 +131,43 @@ def _check_key(arguments: ScanCorpus, context: StepContext, found: dict[str, str
         )
 
 
-def _publish_outcomes(context: StepContext, inventory: Inventory) -> tuple[int, int]:
-    """Pair the inventory and publish an outcome for each manifest problem and excluded medium. Return both counts."""
+def _publish_outcomes(context: StepContext, inventory: Inventory) -> int:
+    """Pair the inventory and publish outcomes of manifest problems and excluded media. Return the number of these."""
     outcomes = context.scratch / OUTCOMES
-    n_problems = n_excluded = 0
+    n_excluded = 0
     with outcomes.open("wb") as sink:
         for manifest, problem in inventory.pair():
-            n_problems += 1
             sink.write(_outcome(manifest, Reason.TRANSCRIPT_UNREADABLE, problem))
         for name, media, used in inventory.excluded():
             n_excluded += 1
             sink.write(_exclusion(name, media, used))
         for uri in inventory.passed_over:
             sink.write(_outcome(uri, Reason.NO_TRANSCRIPT, "is XML, but not TTML: passed over as a transcript"))
+        for uri in inventory.links:
+            detail = "is a symbolic link: give its target as the corpus, or mount it there"
+            sink.write(_outcome(uri, Reason.REMOTE_REFERENCE, detail))
     context.publish(OUTCOMES, outcomes)
-    return n_problems, n_excluded
+    return n_excluded
 
 
-def _warnings(n_problems: int, n_excluded: int, n_other_xml: int) -> tuple[str, ...]:
+def _warnings(inventory: Inventory, n_excluded: int) -> tuple[str, ...]:
+    n_problems, n_other_xml, n_links = (
+        inventory.n_manifest_problems,
+        len(inventory.passed_over),
+        len(inventory.links),
+    )
     excluded = f"{n_excluded} media left out: no transcript, or another rendition was used ({OUTCOMES})"
     problems = f"{n_problems} manifest lines cannot be used ({OUTCOMES})"
     other_xml = f"{n_other_xml} .xml files beside media are not TTML and were passed over ({OUTCOMES})"
-    remarks = ((n_excluded, excluded), (n_problems, problems), (n_other_xml, other_xml))
+    links = f"{n_links} symbolic links lead out of the corpus or to a folder and were passed over ({OUTCOMES})"
+    remarks = ((n_excluded, excluded), (n_problems, problems), (n_other_xml, other_xml), (n_links, links))
     return tuple(remark for count, remark in remarks if count)
 
 
 def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> str:
     """Add the whole listing to the inventory and return its digest."""
     listing = hashlib.sha256()
-    for item in storage.list_objects(arguments.media):
+    for item in storage.list_objects(arguments.media, inventory.links):
         listing.update(_line(item))
         inventory.add(item)
         if inventory.n_objects % REPORT_EVERY == 0:

@@ -30,6 +30,8 @@ class Survey:
     """Still being uploaded: deferred to a later night."""
     n_transcribed: int
     n_quarantined: int
+    links: tuple[str, ...] = ()
+    """Symbolic links in the inbox that were not followed."""
     diarizer_error: str = ""
     """Why there will be no speakers; empty if there will be."""
 
@@ -94,6 +96,7 @@ def survey(arguments: PlanNight) -> Survey:
         uploading=tuple(map(arrival_of, uploading)),
         n_transcribed=n_transcribed,
         n_quarantined=n_quarantined,
+        links=tuple(listing.links),
         diarizer_error=diarizer_error,
     )
 
@@ -144,6 +147,7 @@ def run(arguments: PlanNight, context: StepContext) -> StepOutput:
             [
                 *filter(None, [plan.diarizer_error]),
                 *(f"{a.uri} is still being uploaded: left for the next night" for a in plan.uploading),
+                *(f"{uri} is a symbolic link out of the inbox or to a folder: passed over" for uri in plan.links),
             ]
         ),
     )

@@ -87,10 +87,26 @@ def test_announced_and_listed_arrivals_are_equal(inbox: Path, model: str) -> Non
 
 
 def test_files_that_are_not_media_of_the_inbox_are_left_out(inbox: Path, model: str) -> None:
+    (inbox.parent / "elsewhere.mp4").write_bytes(b"not for everybody")
+    (inbox / "link.mp4").symlink_to(inbox.parent / "elsewhere.mp4")
     elsewhere = storage.file_uri(inbox.parent / "elsewhere.mp4")
-    climbing = inbox.as_uri() + "/../elsewhere.mp4"
-    gone, sidecar = uris(inbox, "gone.mp4", "a.srt")
-    assert survey(plan(inbox, model, elsewhere, climbing, gone, sidecar)).new == ()
+    climbing = [f"{inbox.as_uri()}/{dots}/elsewhere.mp4" for dots in ("..", "%2e%2e", ".%2E", "a/..%2F..", "./..")]
+    assert survey(plan(inbox, model, elsewhere, *climbing, *uris(inbox, "gone.mp4", "a.srt", "link.mp4"))).new == ()
+
+
+def test_one_file_announced_under_several_names_is_one_arrival(inbox: Path, model: str) -> None:
+    root = inbox.as_uri()
+    names = ["a.mp4", "./a.mp4", "/a.mp4", "%61.mp4", "x/../a.mp4"]
+    arrived = survey(plan(inbox, model, *(f"{root}/{name}" for name in names))).new
+    assert {arrival.uri for arrival in arrived} == {f"{root}/a.mp4"}
+    assert len(arrived) == 1
+
+
+def test_a_list_of_words_may_not_be_a_link_out_of_the_inbox(inbox: Path, model: str) -> None:
+    (inbox.parent / "secret").write_text("passwords\n")
+    (inbox / "a.vocabulary.txt").symlink_to(inbox.parent / "secret")
+    assert [arrival.vocabulary for arrival in survey(plan(inbox, model, *uris(inbox, "a.mp4"))).new] == [""]
+    assert {arrival.vocabulary for arrival in survey(plan(inbox, model)).new} == {""}
 
 
 def test_only_listing_the_whole_inbox_waits_for_uploads(

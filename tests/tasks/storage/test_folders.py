@@ -121,3 +121,40 @@ def test_a_folders_entry_is_synced_after_its_file(tmp_path: Path, monkeypatch: p
     assert synced[:2] == [tmp_path, tmp_path / "a"]
     assert synced[2].name.startswith(".tmp-")
     assert synced[3:] == [tmp_path / "a" / "b"]
+
+
+def test_links_are_not_followed_out_of_a_folder_of_others(tmp_path: Path) -> None:
+    inbox, secret = tmp_path / "inbox", tmp_path / "secret"
+    for path in (inbox / "news.wav", inbox / "sub" / "more.wav", secret / "payroll.wav"):
+        storage.write(storage.file_uri(path), b"x")
+    (inbox / "latest.wav").symlink_to("news.wav")
+    (inbox / "payroll.wav").symlink_to(secret / "payroll.wav")
+    (inbox / "chain.wav").symlink_to("payroll.wav")
+    (inbox / "all").symlink_to(secret)
+    (inbox / "again").symlink_to("sub")
+    links: list[str] = []
+    names = [storage.name_of(item.uri) for item in storage.list_objects(storage.file_uri(inbox), links)]
+    assert names == ["latest.wav", "news.wav", "more.wav"]
+    assert [storage.name_of(uri) for uri in links] == ["again", "all", "chain.wav", "payroll.wav"]
+
+
+def test_files_of_a_trusted_folder_may_be_links(tmp_path: Path) -> None:
+    """As in the cache of the Hugging Face hub: a snapshot's files are links to blobs."""
+    storage.write(storage.file_uri(tmp_path / "blobs" / "0123"), b"weights")
+    snapshot = tmp_path / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").symlink_to("../../blobs/0123")
+    (item,) = storage.list_objects(storage.file_uri(snapshot))
+    assert storage.read_bytes(item.uri) == b"weights"
+
+
+def test_folders_that_link_to_each_other_are_walked_once(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(8)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "a.wav").write_bytes(b"x")
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    links: list[str] = []
+    assert len(list(storage.list_objects(storage.file_uri(tmp_path), links))) == 8
+    assert len(links) == 64

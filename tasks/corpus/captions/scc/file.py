@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from tasks.corpus.captions.open_ends import close_open_ends
 from tasks.corpus.captions.parsed import ParsedCaptions
-from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
+from tasks.corpus.captions.problems import ProblemList, TranscriptError, TranscriptProblem
 from tasks.corpus.captions.scc.decoder import ChannelDecoder
 
 HEADER = "Scenarist_SCC"
@@ -77,9 +77,9 @@ def parse_scc(text: str) -> ParsedCaptions:
     return ParsedCaptions(cues, sorted(problems, key=lambda p: p.line), tuple(remarks), float(label_second_s))
 
 
-def _parse_lines(text: str) -> tuple[list[_Line], list[TranscriptProblem]]:
+def _parse_lines(text: str) -> tuple[list[_Line], ProblemList]:
     lines: list[_Line] = []
-    problems: list[TranscriptProblem] = []
+    problems = ProblemList()
     follows_lost = False
     for number, row in enumerate(text.split("\n"), start=1):
         match = _LINE.fullmatch(row.strip())
@@ -109,7 +109,7 @@ class _Channels:
 
     def decode(self, line: _Line, limit: int | None) -> list[TranscriptProblem]:
         """Decode a line, its times limited to frame `limit`. Return a problem for each damaged pair."""
-        problems = []
+        problems = ProblemList()
         before = (0, 0)  # control codes are sent twice; the repetition is ignored
         for decoder in self._decoders.values():
             if line.follows_lost:

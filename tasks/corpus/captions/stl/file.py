@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from tasks.corpus.captions.open_ends import DraftCue, close_open_ends
 from tasks.corpus.captions.parsed import ParsedCaptions
-from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
+from tasks.corpus.captions.problems import ProblemList, TranscriptError, TranscriptProblem
 from tasks.corpus.captions.stl.code_tables import CodeTable, select_code_table
 from tasks.corpus.captions.stl.text_fields import START_BOX, UNUSED, Run, split_lines
 from tasks.corpus.records import Supervision
@@ -219,7 +219,7 @@ def _build_captions(
 ) -> ParsedCaptions:
     uses_colours = len({colour for c in captions for colour in c.colours}) > 1
     drafts: list[DraftCue] = []
-    problems: list[TranscriptProblem] = []
+    problems = ProblemList()
 
     def problem(block: int, message: str, start_s: float | None = None, end_s: float | None = None) -> None:
         after_s = drafts[-1].cue.start_s if drafts else None

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from tasks.corpus.captions.chains import shorten_chains
-from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
+from tasks.corpus.captions.problems import ProblemList, TranscriptError, TranscriptProblem
 from tasks.corpus.captions.subtitles.markup import place_of, plain_text, speaker_of
 from tasks.corpus.captions.subtitles.timing import Timing, cue_number, frame_rate_of, parse_timing
 from tasks.corpus.records import Supervision
@@ -47,7 +47,7 @@ class _Reader:
     is_webvtt: bool
     cues: list[Supervision] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
-    problems: list[TranscriptProblem] = field(default_factory=list)
+    problems: ProblemList = field(default_factory=ProblemList)
     timings: dict[int, Timing] = field(default_factory=dict)
     """The timing lines, by position."""
     is_last_usable: bool = False

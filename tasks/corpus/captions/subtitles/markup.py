@@ -23,9 +23,16 @@ def plain_text(text: str) -> str:
     """
     text = _strip_tags(text)
     if "&" in text:
-        unescaped = html.unescape(text)
+        unescaped = _unescape(text)
         text = _strip_tags(unescaped) if "&lt;" in text else unescaped
     return "\n".join(stripped for line in text.split("\n") if (stripped := line.strip()))
+
+
+def _unescape(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a numeric entity with more digits than Python converts
+        return text
 
 
 def speaker_of(text: str) -> str:

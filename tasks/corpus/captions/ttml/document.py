@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks.corpus.captions.open_ends import DraftCue, close_open_ends
 from tasks.corpus.captions.parsed import ParsedCaptions
-from tasks.corpus.captions.problems import TranscriptError, TranscriptProblem
+from tasks.corpus.captions.problems import ProblemList, TranscriptError, TranscriptProblem
 from tasks.corpus.captions.ttml.intervals import Interval, Timing, is_sequence
 from tasks.corpus.captions.ttml.markup import parse_xml
 from tasks.corpus.captions.ttml.text import XML, Group, ParagraphReader, attribute, group_pieces, local_name
@@ -83,7 +83,7 @@ class _Reader:
         self._paragraphs = ParagraphReader(timing, _agents(root), _styles(root), self._report)
         self.drafts: list[tuple[int, DraftCue]] = []
         """Cues with their source lines."""
-        self.problems: list[TranscriptProblem] = []
+        self.problems = ProblemList()
         self._n_misplaced = 0
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -108,7 +109,9 @@ def _repair(data: bytes) -> bytes:
 
     def replace_entity(match: re.Match[bytes]) -> bytes:
         name = (match[1] or b"").rstrip(b";")
-        if name.startswith(b"#") or name in _XML_ENTITIES:
+        if name.startswith(b"#"):
+            return match[0] if _is_character(name[1:]) else b"\xef\xbf\xbd"  # U+FFFD
+        if name in _XML_ENTITIES:
             return match[0]
         character = html.unescape(match[0].decode("ascii", "replace"))
         if len(character) == 1 and name:
@@ -116,3 +119,15 @@ def _repair(data: bytes) -> bytes:
         return b"&amp;" + match[0][1:]
 
     return _LESS_THAN.sub(b"&lt;", _ENTITY.sub(replace_entity, data))
+
+
+def _is_character(number: bytes) -> bool:
+    """Whether XML 1.0 allows the character of a numeric reference: half of a surrogate pair (`&#xD800;`) is none."""
+    is_hexadecimal = number[:1] == b"x"
+    try:
+        code = int(number[1:], 16) if is_hexadecimal else int(number)
+    except ValueError:
+        return False
+    return (
+        code in (9, 10, 13) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= sys.maxunicode
+    )

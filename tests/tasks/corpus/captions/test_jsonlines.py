@@ -70,6 +70,12 @@ def test_cuts_written_by_lhotse(tmp_path: Path) -> None:
         {"audio_filepath": "a.wav", "offset": 1, "duration": -1, "text": "x"},
         {"audio_filepath": "a.wav", "offset": float("nan"), "duration": 1, "text": "x"},
         {"audio_filepath": "a.wav", "offset": 1e300, "duration": 1, "text": "x"},
+        {"audio_filepath": "a.wav", "offset": 10**400, "text": "x"},
+        {"audio_filepath": "a.wav", "offset": 0, "duration": 10**400, "text": "x"},
+        {"audio_filepath": "a\ud800.wav", "text": "x"},
+        {"audio_filepath": "a.wav", "text": "x \udfff"},
+        {"audio_filepath": "a.wav", "text": "x", "speaker": "\ud83d"},
+        {"\ud800": "a"},
         {"type": "MixedCut", "supervisions": []},
         {"supervisions": [{}], "recording": {}},
         ["a", "list"],
@@ -97,6 +103,23 @@ def test_a_small_gzip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
     (problem,) = read_entries(io.BytesIO(bomb), "bomb.jsonl.gz")
     assert isinstance(problem, TranscriptProblem)
     assert "a line of more than" in problem.message
+
+
+def test_a_gzip_of_short_lines_is_not_read_beyond_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines by the million in a few kilobytes: valid ones, invalid ones and empty ones."""
+    monkeypatch.setattr(jsonlines, "MAX_EXPANDED_BYTES", 1 << 20)
+    monkeypatch.setattr(jsonlines, "MAX_INVALID_LINES", 50)
+    monkeypatch.setattr(jsonlines, "READ_BYTES", 64 << 10)
+    line = b'{"audio_filepath": "a.wav", "text": "x"}\n'
+    *entries_read, last = read_entries(io.BytesIO(gzip.compress(line * 100_000)), "m.jsonl.gz")
+    assert len(entries_read) < (2 << 20) / len(line)
+    assert "expands to more than" in str(last)
+    problems = list(read_entries(io.BytesIO(gzip.compress(b"1\n" * 100_000)), "m.jsonl.gz"))
+    assert len(problems) == 51
+    assert "50 lines are invalid" in str(problems[-1])
+    (problem,) = read_entries(io.BytesIO(gzip.compress(b"\n" * (8 << 20))), "m.jsonl.gz")
+    assert "expands to more than" in str(problem)
+    assert len(list(read_entries(io.BytesIO(gzip.compress(line * 3)), "m.jsonl.gz", max_bytes=2 * len(line)))) == 1
 
 
 def test_a_truncated_gzip_and_one_of_two_members() -> None:
