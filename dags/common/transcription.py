@@ -68,7 +68,7 @@ def transcribe(plan: Any, name: str) -> None:
             batch=uri,
             prepared=prepared.output,
             recognised=recognised.output,
-            diarized="{{ ti.xcom_pull(task_ids='batch.diarize', map_indexes=ti.map_index) or '' }}",
+            diarized="{{ ti.xcom_pull(task_ids='batch.diarize', map_indexes=ti.map_index) or 'failed' }}",
             transcripts="{{ params.transcripts }}",
         )
         diarized >> diarized_or_not >> published

@@ -378,7 +378,9 @@ class Publish(ContentKeyed):
     batch: str = Field(description="URI of one batch's list of programmes, written by plan-night")
     prepared: str = Field(description="URI of prepare-media's result.json")
     recognised: str = Field(description="URI of recognise's result.json")
-    diarized: OptionalText = Field("", description="URI of diarize's result.json; empty: transcripts without speakers")
+    diarized: OptionalText = Field(
+        "", description="URI of diarize's result.json; failed: it has none because it failed; empty: it was not run"
+    )
     transcripts: str = Field(description="URI prefix of the published transcripts")
 
 

@@ -10,7 +10,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 5
 RECOGNISE_VERSION = 5
 DIARIZE_VERSION = 2
-PUBLISH_VERSION = 5
+PUBLISH_VERSION = 6
 
 
 class Pipeline(Frozen):

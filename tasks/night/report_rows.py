@@ -49,12 +49,11 @@ def add_figures(base: Publication, transcript: Transcript) -> Publication:
     """Return `base` with the transcript's own figures."""
     confidences = [word.confidence for word in transcript.words if word.confidence is not None]
     coverage = transcript.coverage
-    no_speakers = any(warning.code is WarningCode.NO_SPEAKERS for warning in transcript.warnings)
     figures = {
         "duration_s": round(transcript.media.duration_ms / 1000, 3),
         "language": transcript.language,
         "model": transcript.provenance.model_version,
-        "speakers": None if no_speakers else len(transcript.speakers),
+        "speakers": len(transcript.speakers) if transcript.provenance.diarizer else None,
         "words": sum(1 for _ in transcript.words),
         "speech_s": round(coverage.speech_ms / 1000, 3),
         "coverage": round(coverage.covered_ms / coverage.speech_ms, 4) if coverage.speech_ms else None,

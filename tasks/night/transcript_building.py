@@ -41,7 +41,7 @@ def build_transcript(
     code_version: str,
     diarized: DiarizedProgramme | None = None,
 ) -> Transcript:
-    """Build the transcript. If diarization failed, the words have no speakers and the transcript has a warning."""
+    """Build the transcript. Without diarization the words have no speakers; if it failed, there is a warning."""
     has_speakers = diarized is not None and diarized.outcome.is_done
     recognised_words = tuple(
         Word(
@@ -145,10 +145,10 @@ def _describe_passage(passage: SuspectPassage) -> str:
 def _speaker_warnings(
     diarized: DiarizedProgramme | None, words: Sequence[Word], speech_ms: int
 ) -> list[TranscriptWarning]:
-    if not speech_ms:
+    if diarized is None or not speech_ms:
         return []
-    if diarized is None or not diarized.outcome.is_done:
-        detail = f"speakers were not told apart: {diarized.detail if diarized else 'diarization failed'}"
+    if not diarized.outcome.is_done:
+        detail = f"speakers were not told apart: {diarized.detail}"
         return [TranscriptWarning(code=WarningCode.NO_SPEAKERS, detail=detail)]
     n_without = sum(word.speaker is None for word in words)
     if n_without > MAX_WITHOUT_SPEAKER * len(words):

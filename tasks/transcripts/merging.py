@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from tasks.transcripts.document import Segment, Speaker, Word
 from tasks.transcripts.sentences import ends_sentence
 from tasks.transcripts.spans import Span, Turn
+from tasks.transcripts.speaker_changes import settle
 
 # A word is ambiguous if its overlap with the second speaker is at least this share of its overlap with the first,
 _AMBIGUOUS_SHARE = 0.8
 # or if it lies outside all turns and its distances to two speakers differ by less than this.
 _AMBIGUOUS_DISTANCE_MS = 100
-# Between words closer than this, a single word of another speaker is an error of the diarization's boundaries rather
-# than an interjection.
-_FLUENT_GAP_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def with_monotonic_times(words: Sequence[Word], duration_ms: int) -> tuple[Word,
 
 def with_speakers(words: Sequence[Word], turns: Sequence[Turn], nearest_ms: int = 500) -> tuple[Word, ...]:
     """Assign to each word the speaker whose turns overlap it most, or outside all turns the nearest within
-    `nearest_ms`; none if two speakers are about equally likely. Single-word flips are then smoothed.
+    `nearest_ms`; none if two speakers are about equally likely. Doubtful changes inside a sentence are then settled.
 
     Words are sorted. Linear in words and turns.
     """
@@ -61,7 +59,7 @@ def with_speakers(words: Sequence[Word], turns: Sequence[Turn], nearest_ms: int 
         speakers.append(_largest_overlap(overlap_ms) if overlap_ms else _nearest(word, turns, first, nearest_ms))
     return tuple(
         word if word.speaker == speaker else word.model_copy(update={"speaker": speaker})
-        for word, speaker in zip(words, _smooth(words, speakers), strict=True)
+        for word, speaker in zip(words, settle(words, speakers), strict=True)
     )
 
 
@@ -97,24 +95,6 @@ def _nearest(word: Word, turns: Sequence[Turn], first: int, nearest_ms: int) -> 
         if far_ms - near_ms < _AMBIGUOUS_DISTANCE_MS:
             return None
     return candidates[0][1] if candidates else None
-
-
-def _smooth(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
-    """Reassign a single word of another speaker, or of none, to the speaker of both its neighbours, unless a pause or
-    the end of a sentence separates it from one of them."""
-    smoothed = list(speakers)
-    for index in range(1, len(words) - 1):
-        before, word, after = words[index - 1], words[index], words[index + 1]
-        same_speaker = smoothed[index - 1] is not None and smoothed[index - 1] == speakers[index + 1]
-        is_fluent = (
-            word.start_ms - before.end_ms < _FLUENT_GAP_MS
-            and after.start_ms - word.end_ms < _FLUENT_GAP_MS
-            and not ends_sentence(before.text, word.text)
-            and not ends_sentence(word.text, after.text)
-        )
-        if same_speaker and is_fluent:
-            smoothed[index] = smoothed[index - 1]
-    return smoothed
 
 
 def speakers_in(words: Sequence[Word]) -> tuple[Speaker, ...]:

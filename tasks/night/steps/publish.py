@@ -35,6 +35,7 @@ from tasks.transcripts.cues.profiles import PROFILES
 log = structlog.get_logger()
 
 VERSION = PUBLISH_VERSION
+DIARIZATION_FAILED = "failed"  # in place of diarize's result
 
 
 def inputs(arguments: Publish) -> dict[str, str]:
@@ -42,8 +43,12 @@ def inputs(arguments: Publish) -> dict[str, str]:
         "batch": storage.digest(arguments.batch),
         "prepared": load_result(arguments.prepared).content_digest,
         "recognised": load_result(arguments.recognised).content_digest,
-        "diarized": load_result(arguments.diarized).content_digest if arguments.diarized else "",
+        "diarized": _diarization_digest(arguments.diarized),
     }
+
+
+def _diarization_digest(uri: str) -> str:
+    return uri if uri in ("", DIARIZATION_FAILED) else load_result(uri).content_digest
 
 
 def run(arguments: Publish, context: StepContext) -> StepOutput:
@@ -56,7 +61,7 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
             next_step="give plan-night and publish the same prefix",
         )
     prepared, recognised = load_result(arguments.prepared), load_result(arguments.recognised)
-    publisher = Publisher(batch, UpstreamResult(arguments.recognised, recognised), load_diarization(arguments.diarized))
+    publisher = Publisher(batch, UpstreamResult(arguments.recognised, recognised), arguments.diarized)
     rows: list[Publication] = []
     for preparation in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)):
         rows.append(publisher.publish(preparation))
@@ -98,11 +103,6 @@ class UpstreamResult:
         return output_uri(self.uri, self.result, name) if name in self.result.outputs else ""
 
 
-def load_diarization(uri: str) -> UpstreamResult | None:
-    """Load the diarize step's result; None if diarization failed."""
-    return UpstreamResult(uri, load_result(uri)) if uri else None
-
-
 def _make_row(preparation: Preparation) -> Publication:
     return Publication(
         programme=preparation.arrival.programme,
@@ -118,8 +118,12 @@ def _make_row(preparation: Preparation) -> Publication:
 class Publisher:
     """Publishes the programmes of one batch one by one. An error in one does not affect the others."""
 
-    def __init__(self, batch: Batch, recognised: UpstreamResult, diarized: UpstreamResult | None) -> None:
-        self._batch, self._recognised, self.diarized = batch, recognised, diarized
+    def __init__(self, batch: Batch, recognised: UpstreamResult, diarized: str) -> None:
+        """`diarized`: see `Publish.diarized`."""
+        self._batch, self._recognised = batch, recognised
+        self._has_diarization_failed = diarized == DIARIZATION_FAILED
+        has_result = diarized and not self._has_diarization_failed
+        self.diarized = UpstreamResult(diarized, load_result(diarized)) if has_result else None
         self._ledger = Ledger(batch.transcripts, batch.pipeline)
         self._manifests: dict[str, str] = {}
         self.n_retryable = 0
@@ -198,5 +202,12 @@ class Publisher:
         return read_one(RecognisedProgramme, uri)
 
     def _read_turns(self, preparation: Preparation) -> DiarizedProgramme | None:
+        """Return the programme's turns; None if diarization was not run."""
+        if self.diarized is None and not self._has_diarization_failed:
+            return None
         uri = self.diarized.find(turns_name(preparation.arrival.id)) if self.diarized else ""
-        return read_one(DiarizedProgramme, uri) if uri else None
+        if uri:
+            return read_one(DiarizedProgramme, uri)
+        return DiarizedProgramme(
+            arrival=preparation.arrival.id, diarizer="", outcome=Outcome.FAILED, detail="diarization failed"
+        )

@@ -56,7 +56,7 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     if without_speakers:
         counts[WITHOUT_SPEAKERS] = len(without_speakers)
     warnings = [f"{row.programme}: {row.outcome} ({row.reason}): {row.detail}" for row in not_done]
-    warnings += [f"{row.programme}: {row.detail}" for row in without_speakers]
+    warnings += [f"{row.programme}: {row.detail}" for row in without_speakers if row.detail]
     return StepOutput(
         counts=counts,
         metrics={"hours": report.hours, "compute_hours": round(report.compute_s / 3600, 3)},

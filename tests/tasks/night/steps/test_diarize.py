@@ -14,6 +14,7 @@ from tasks.diarization import EMBEDDED, resolve
 from tasks.diarization.diarizer import Diarization, Diarizer
 from tasks.night.ledger import Ledger
 from tasks.night.records import PREPARED, PUBLISHED, Batch, DiarizedProgramme, Preparation, Publication, turns_name
+from tasks.night.steps.publish import DIARIZATION_FAILED
 from tasks.progress import no_progress
 from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 from tasks.step import load_result, output_uri, run_step
@@ -164,10 +165,17 @@ def test_words_far_from_any_turn_have_no_speaker(storage_root: str) -> None:
     assert warning.detail == "8 of 16 words have no speaker"
 
 
+def test_diarization_that_was_not_run_is_no_failure(storage_root: str) -> None:
+    row, transcript = publish(storage_root, "")
+    assert (row.words, row.speakers) == (16, None)
+    assert "speakers" not in row.detail
+    assert WarningCode.NO_SPEAKERS not in {warning.code for warning in transcript.warnings}
+
+
 @pytest.mark.parametrize("failure", ["the step", "the programme"])
 def test_without_diarization_words_are_published_without_speakers(storage_root: str, failure: str) -> None:
-    failed = diarized(storage_root, outcome=Outcome.FAILED, detail="out of ideas") if failure == "the programme" else ""
-    row, transcript = publish(storage_root, failed)
+    failed = diarized(storage_root, outcome=Outcome.FAILED, detail="out of ideas")
+    row, transcript = publish(storage_root, failed if failure == "the programme" else DIARIZATION_FAILED)
     assert row.words == 16
     assert row.speakers is None
     assert row.outcome is Outcome.DONE_WITH_WARNINGS
