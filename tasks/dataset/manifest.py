@@ -111,7 +111,7 @@ def resolve(folder: str, reference: str) -> str:
 
 
 def read_batches(manifest: DatasetManifest, split: Split | str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a split, one row group at a time, with the given columns only."""
+    """Yield the rows of a split, one row group at a time, with the given columns. Verify its shards before."""
     from tasks.dataset.schema import open_parquet
 
     for shard in manifest.shards(split):

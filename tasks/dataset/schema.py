@@ -132,7 +132,10 @@ def open_parquet(uri: str) -> pq.ParquetFile:
     storage.info(uri)
     try:
         return pq.ParquetFile(source)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        # Arrow raises OSError without an errno for a damaged footer ("Couldn't deserialize thrift").
         raise InputRejected(
             str(error), reason=Reason.CORRUPT, subject=uri, next_step="run the step that wrote it again"
         ) from None

@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 from tasks import storage
-from tasks.contract import RESULT_NAME, Reason, StepError
+from tasks.contract import RESULT_NAME, InputRejected, Reason, StepError
+from tasks.models.content import FILES, verify_content
 from tasks.models.reference import MODEL_FOLDER, ModelReference, model_not_found
 from tasks.models.registry import REGISTERED, find_version
 from tasks.step import load_result, output_uri
@@ -25,13 +26,7 @@ def fetch(reference: ModelReference, scratch: Path) -> Path:
     if uri.startswith(REGISTERED):
         return _fetch_registered(reference, scratch)
     if uri.endswith("/" + RESULT_NAME):
-        result = load_result(uri)
-        objects = {
-            name.removeprefix(MODEL_FOLDER): output_uri(uri, result, name)
-            for name in result.outputs
-            if name.startswith(MODEL_FOLDER)
-        }
-        return _copy(objects, reference, scratch)
+        return _fetch_result(uri, reference, scratch)
     if uri.startswith(("file://", "s3://")):
         return _fetch_folder(uri, reference, scratch)
     from huggingface_hub import snapshot_download
@@ -40,12 +35,35 @@ def fetch(reference: ModelReference, scratch: Path) -> Path:
     return Path(snapshot_download(name, revision=revision))
 
 
+def _fetch_result(uri: str, reference: ModelReference, scratch: Path) -> Path:
+    result = load_result(uri)
+    names = [name for name in result.outputs if name.startswith(MODEL_FOLDER)]
+    folder = _copy({n.removeprefix(MODEL_FOLDER): output_uri(uri, result, n) for n in names}, reference, scratch)
+    for name in names:
+        if storage.digest_file(folder / name.removeprefix(MODEL_FOLDER)) != result.outputs[name].sha256:
+            raise InputRejected(
+                "is not what its step wrote: its bytes were changed or damaged",
+                reason=Reason.CORRUPT,
+                subject=output_uri(uri, result, name),
+                next_step="restore it, or delete the result and run its step again",
+            )
+    return folder
+
+
 def _fetch_registered(reference: ModelReference, scratch: Path) -> Path:
-    location = find_version(reference.uri).location
+    version = find_version(reference.uri)
+    package = _fetch_package(version.location, reference, scratch)
+    folder = _artifact_folder(package, reference)
+    if version.content_digest:
+        verify_content(folder, version.content_digest, package / FILES, version.uri)
+    return folder
+
+
+def _fetch_package(location: str, reference: ModelReference, scratch: Path) -> Path:
     if location.startswith("/"):
         location = storage.file_uri(location)
     if location.startswith(("file://", "s3://")):
-        return _artifact_folder(_fetch_folder(location, reference, scratch), reference)
+        return _fetch_folder(location, reference, scratch)
     # If its server offers it, MLflow 3.17 downloads artifacts directly from S3 and decompresses files named .gz.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     from mlflow.artifacts import download_artifacts
@@ -56,7 +74,7 @@ def _fetch_registered(reference: ModelReference, scratch: Path) -> Path:
         partial.mkdir(parents=True)
         _rename_into_place(Path(download_artifacts(artifact_uri=location, dst_path=str(partial))), target)
         shutil.rmtree(partial, ignore_errors=True)
-    return _artifact_folder(target, reference)
+    return target
 
 
 def _artifact_folder(folder: Path, reference: ModelReference) -> Path:

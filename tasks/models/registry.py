@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import InputRejected, Misconfigured, Reason, StepError
+from tasks.models.content import DIGEST_TAG
 
 REGISTERED = "models:/"
 _PARTS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -35,6 +36,8 @@ class RegisteredVersion:
     """URI of what was registered; different for every version."""
     location: str
     """URI of the folder that holds its artifacts."""
+    content_digest: str = ""
+    """Digest of the model's files, from the version's tag; empty if it was registered without."""
 
     @property
     def uri(self) -> str:
@@ -110,7 +113,14 @@ def _find_on_server(server: str, name: str, alias: str | None, version: int | No
         raise _unreachable_error(server, f"HTTP {error.code} {error_code}") from None
     except OSError as error:
         raise _unreachable_error(server, str(getattr(error, "reason", error))) from None
-    return RegisteredVersion(name, int(version_info["version"]), version_info["source"], download["artifact_uri"])
+    tags = {tag["key"]: tag["value"] for tag in version_info.get("tags", ())}
+    return RegisteredVersion(
+        name,
+        int(version_info["version"]),
+        version_info["source"],
+        download["artifact_uri"],
+        tags.get(DIGEST_TAG, ""),
+    )
 
 
 def _unreachable_error(server: str, message: str) -> StepError:
@@ -166,4 +176,5 @@ def _find_in_store(tracking: str, name: str, alias: str | None, version: int | N
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise _not_found_error(name, alias, version) from None
         raise
-    return RegisteredVersion(name, int(version_info.version), str(version_info.source), location)
+    digest = str(version_info.tags.get(DIGEST_TAG, ""))
+    return RegisteredVersion(name, int(version_info.version), str(version_info.source), location, digest)

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from tasks import storage
-from tasks.contract import InputRejected, Receipt, Status
+from tasks.contract import InputRejected, Receipt, Status, canonical_json
 from tasks.dataset import flac
 from tasks.models import fetch, resolve
+from tasks.models.content import file_digests
 from tasks.step import load_result, output_uri
 from tests.training.tones import LETTER_S, Steps, say, use_mlflow, write_dataset
 
@@ -306,6 +307,35 @@ def test_only_the_evaluated_model_is_registered(chain: Chain) -> None:
             comparison=chain.compared.result,
             name="m",
         )
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "another file", "a lost file", "a forged record"])
+def test_a_changed_champion_is_named_and_not_used(chain: Chain, tmp_path: Path, damage: str) -> None:
+    reference = resolve("models:/m/1")
+    folder = fetch(reference, tmp_path)  # in MLflow's store itself: it is a folder
+    weights, record = folder / "model.safetensors", folder.parents[1] / "model_files.json"
+    before = weights.read_bytes(), record.read_bytes()
+    try:
+        if damage == "another file":
+            (folder / "model.bin").write_bytes(b"another engine's weights")
+        elif damage == "a lost file":
+            (folder / "tokenizer.json").rename(folder.parent / "tokenizer.json")
+        else:
+            weights.write_bytes(before[0][:-1] + bytes([before[0][-1] ^ 1]))
+        if damage == "a forged record":
+            record.write_bytes(canonical_json(file_digests(folder)))
+        with pytest.raises(InputRejected, match="models:/m/1 is not what was registered") as error:
+            fetch(reference, tmp_path)
+        named = {"another file": "added: model.bin", "a lost file": "missing: tokenizer.json"}
+        told = "in its tag model_digest" if damage == "a forged record" else "changed: model.safetensors"
+        assert named.get(damage, told) in str(error.value)
+    finally:
+        weights.write_bytes(before[0])
+        record.write_bytes(before[1])
+        (folder / "model.bin").unlink(missing_ok=True)
+        if damage == "a lost file":
+            (folder.parent / "tokenizer.json").rename(folder / "tokenizer.json")
+    assert fetch(reference, tmp_path) == folder
 
 
 def test_a_rollback_is_respected(chain: Chain, dataset: str, base_model: Path) -> None:

@@ -102,6 +102,7 @@ def _score(row: _Row, recognition: Recognition) -> ScoredUtterance:
 
 def _rows(manifest: DatasetManifest, split: str, dataset: str) -> Iterator[_Row]:
     from tasks.dataset import flac
+    from tasks.dataset.integrity import verify_shards
     from tasks.dataset.schema import open_parquet
 
     uris = manifest.uris(split)
@@ -112,6 +113,7 @@ def _rows(manifest: DatasetManifest, split: str, dataset: str) -> Iterator[_Row]
             subject=dataset,
             next_step="give assemble-dataset a larger share for it, or more programmes",
         )
+    verify_shards(manifest, [split])
     with open_parquet(uris[0]) as file:
         names = file.schema_arrow.names
         if "audio" not in names:

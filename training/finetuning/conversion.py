@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from tasks.contract import InputRejected, Reason
+from tasks.dataset.integrity import verify_shards
 from tasks.dataset.manifest import Split, load_manifest
 from tasks.recognition.loading import CTRANSLATE2_FOLDER
 from tasks.recognition.whisper import COMPUTE_TYPES, NO_SPEECH_THRESHOLD, REQUIRED_FILES
@@ -66,6 +67,7 @@ def measure_parity(folder: Path, dataset: str, converted: Path | None = None) ->
     model = load_acoustic_model(folder, device, manifest.language)
     assert isinstance(model, Whisper)
     for split in (Split.VALIDATION, Split.TEST):
+        verify_shards(manifest, [split])
         material = index_split(model, manifest.uris(split))
         if len(material.index):
             break

@@ -12,7 +12,8 @@ import torch
 from tasks import storage
 from tasks.contract import Frozen, Misconfigured, Preempted, Reason, StepError, canonical_json, count_outcomes
 from tasks.contract.arguments import Train
-from tasks.dataset.manifest import load_manifest
+from tasks.dataset.integrity import verify_shards
+from tasks.dataset.manifest import Split, load_manifest
 from tasks.models import ModelReference, fetch
 from tasks.step import StepContext, StepOutput, code_version
 from training.families.family import ModelFamily
@@ -27,6 +28,8 @@ from training.finetuning.spelling import SpellingChoice, learn_spelling
 from training.registry import tracking
 
 log = structlog.get_logger()
+
+VERIFIED = "verified.json"  # beside the checkpoints: the shards that an attempt found intact
 
 
 class MlflowRun(Frozen):
@@ -78,6 +81,8 @@ def fine_tune(arguments: Train, context: StepContext) -> StepOutput:
 
 
 def _train_and_publish(resolved: ResolvedInputs, context: StepContext, live: tracking.LiveRun) -> StepOutput:
+    manifest, _ = load_manifest(resolved.arguments.dataset)
+    verify_shards(manifest, (Split.TRAIN, Split.VALIDATION), storage.join(context.prefix, VERIFIED), context.progress)
     settings = RunSettings(
         dataset=resolved.arguments.dataset,
         base=fetch(resolved.base, context.scratch),

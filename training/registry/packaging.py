@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 
 import tasks
+from tasks.contract import canonical_json
+from tasks.models.content import FILES, file_digests
 
 MODEL_FOLDER = "model"
 CARD = "model-card.md"
@@ -52,6 +54,7 @@ def pack(model: Path, texts: dict[str, str], metadata: dict[str, str], scratch: 
             signature=ModelSignature(Schema([ColSpec("string", "audio")]), Schema([ColSpec("string", "text")])),
             metadata=metadata,
         )
+    (folder / FILES).write_bytes(canonical_json(file_digests(weights)))
     for name, text in texts.items():
         (folder / name).write_text(text)
     return folder

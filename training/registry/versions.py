@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import InputRejected, Reason
+from tasks.models.content import DIGEST_TAG
 from training.registry.tracking import MAX_TAG, upload_timeouts
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-DIGEST = "model_digest"
 PROMOTED, REFUSED = "promoted", "refused"  # each with _by, _at and _because
 CHAMPION_BEFORE = "champion_before"
 ROLLED_BACK_BY, ROLLED_BACK_BECAUSE = "rolled_back_by", "rolled_back_because"
@@ -35,7 +35,7 @@ def find_by_digest(client: MlflowClient, name: str, digest: str) -> ModelVersion
     from mlflow.exceptions import MlflowException
 
     try:
-        versions = client.search_model_versions(f"name = '{name}' and tags.{DIGEST} = '{digest}'")
+        versions = client.search_model_versions(f"name = '{name}' and tags.{DIGEST_TAG} = '{digest}'")
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise  # not None: a rolled-back model would be registered again, without its tag
@@ -61,7 +61,7 @@ def register(
         client.log_artifacts(run_id, str(package), path)
     source = f"{client.get_run(run_id).info.artifact_uri}/{path}"
     created = client.create_model_version(
-        name, source, run_id=run_id, tags={**tags, DIGEST: digest}, description=description
+        name, source, run_id=run_id, tags={**tags, DIGEST_TAG: digest}, description=description
     )
     return Registration(int(created.version), is_new=True)
 

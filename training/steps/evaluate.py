@@ -81,13 +81,13 @@ def _evaluation(
     scored: ScoredSplit,
     out_of_domain: OutOfDomain | None,
 ) -> Evaluation:
+    from tasks.models.content import content_digest
     from training.evaluation.acoustics import summarise_boundary_errors
     from training.evaluation.measure import rate_intervals
     from training.evaluation.nonspeech import find_hallucinations
     from training.evaluation.records import Evaluation
     from training.evaluation.resampling import choose_unit
     from training.evaluation.slices import score_slices
-    from training.registry.content import content_digest
     from training.scoring.errors import total
     from training.scoring.normaliser import NORMALISER
 

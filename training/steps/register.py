@@ -36,9 +36,9 @@ def inputs(arguments: RegisterModel) -> dict[str, str]:
 
 def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
     from tasks.models import fetch, resolve
+    from tasks.models.content import content_digest
     from training.evaluation.records import load_comparison, load_evaluation
     from training.registry import tracking, versions
-    from training.registry.content import content_digest
     from training.registry.packaging import CARD, pack
     from training.report.model_card import render_model_card
 

@@ -14,6 +14,7 @@ import pytest
 
 from tasks import models, storage
 from tasks.contract import InputRejected, Misconfigured, Reason, StepError
+from tasks.models.content import DIGEST_TAG, content_digest
 from tests.tasks.night.results import write_result
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -86,6 +87,16 @@ def test_the_model_of_a_train_step(storage_root: str, tmp_path: Path) -> None:
     assert content(models.fetch(reference, tmp_path)) == FILES
 
 
+def test_a_changed_output_of_a_train_step_is_named(storage_root: str, tmp_path: Path) -> None:
+    outputs = {f"model/{name}": data for name, data in FILES.items()}
+    uri = write_result(storage.join(storage_root, "train"), "train", outputs)
+    (weights,) = (o.uri for o in storage.list_objects(storage_root) if o.uri.endswith("model.safetensors"))
+    storage.write(weights, b"Weights")
+    with pytest.raises(InputRejected, match="is not what its step wrote") as error:
+        models.fetch(models.resolve(uri), tmp_path)
+    assert (error.value.reason, error.value.subject) == (Reason.CORRUPT, weights)
+
+
 def test_a_step_without_a_model(storage_root: str) -> None:
     uri = write_result(storage.join(storage_root, "scan"), "scan-corpus", {"shard.jsonl": b""})
     with pytest.raises(InputRejected, match="scan-corpus") as error:
@@ -152,7 +163,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
         (logged / "MLmodel").write_text(
             "flavors:\n  python_function:\n    artifacts:\n      model:\n        path: artifacts/weights-1\n"
         )
-        client.create_model_version("acoustic-model", source=logged.as_uri())
+        tags = {DIGEST_TAG: content_digest(logged / "artifacts" / "weights-1")} if version == 2 else {}
+        client.create_model_version("acoustic-model", source=logged.as_uri(), tags=tags)
     client.set_registered_model_alias("acoustic-model", "champion", "2")
     return uri
 
@@ -197,6 +209,20 @@ def test_an_alias_is_a_version_until_it_moves(tracking: str, tmp_path: Path) -> 
     assert models.resolve("models:/acoustic-model/1").digest != champion.digest
     place = models.fetch(champion, tmp_path)
     assert content(place) == {"model.safetensors": b"2"}
+
+
+@pytest.mark.slow
+def test_a_version_with_other_bytes_than_registered(tracking: str, tmp_path: Path) -> None:
+    champion = models.resolve("models:/acoustic-model@champion")
+    weights = models.fetch(champion, tmp_path) / "model.safetensors"
+    weights.write_bytes(b"3")
+    try:
+        with pytest.raises(InputRejected, match=r"models:/acoustic-model/2 .*tag model_digest") as error:
+            models.fetch(champion, tmp_path)
+        assert error.value.reason is Reason.CORRUPT
+    finally:
+        weights.write_bytes(b"2")
+    assert models.fetch(models.resolve("models:/acoustic-model/1"), tmp_path)  # registered without a digest
 
 
 @pytest.mark.slow
