@@ -98,23 +98,19 @@ def main(argv: list[str]) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, on_signal)
-    try:
-        if isinstance(arguments, StreamFeed):
-            from tasks.streaming.feed import feed
+    if isinstance(arguments, StreamFeed):
+        from tasks.streaming.feed import feed
 
-            feed(
-                arguments.input,
-                session=arguments.session,
-                speed=arguments.speed,
-                block_ms=arguments.block_ms,
-                blobs=arguments.blobs,
-                stop=stop,
-            )
-        else:
-            run_worker(argv[0], arguments, stop)
-    except ConnectionError as error:
-        log.error("Kafka failed", error=str(error))
-        return ExitCode.FAULT
+        feed(
+            arguments.input,
+            session=arguments.session,
+            speed=arguments.speed,
+            block_ms=arguments.block_ms,
+            blobs=arguments.blobs,
+            stop=stop,
+        )
+    else:
+        run_worker(argv[0], arguments, stop)
     return ExitCode.DONE
 
 

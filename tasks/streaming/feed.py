@@ -11,11 +11,12 @@ import structlog
 
 from tasks import kafka, storage
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.contract import InputRejected, Misconfigured, Reason, StepError
 from tasks.streaming.runtime.messages import AudioBlock
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from confluent_kafka import KafkaError, Message
 
 log = structlog.get_logger()
 
@@ -101,9 +102,10 @@ class BlockSender:
 
     def __init__(self, session: str, blobs: str = "") -> None:
         self._session, self._blobs = session, blobs
-        self._producer = kafka.producer()
-        self.failures: list[str] = []
+        self._undelivered: dict[int, bytes] = {}
+        """Blocks that are not acknowledged, by sequence; as many as the producer's queue holds."""
         self.sequence = self.n_samples = self.sent_ms = 0
+        self._open()
 
     def send(self, audio: bytes, rate_hz: int, n_channels: int, is_last: bool = False) -> None:
         uri = ""
@@ -121,17 +123,65 @@ class BlockSender:
             captured_at=round(time.time(), 3),
             is_last=is_last,
         )
-        recorder = kafka.failure_recorder(self.failures)
-        kafka.send(self._producer, block.TOPIC, self._session, block.to_bytes(), recorder)
+        self._undelivered[self.sequence] = block.to_bytes()
+        self._send(self.sequence)
         self.sequence += 1
         self.n_samples += len(audio) // (2 * n_channels)
         self.sent_ms = 1000 * self.n_samples // rate_hz
 
     def flush(self) -> None:
-        """Wait for delivery. Raises ConnectionError."""
-        n_left = self._producer.flush(kafka.FLUSH_S)
-        if self.failures or n_left:
-            raise ConnectionError(f"audio was not delivered: {self.failures[0] if self.failures else 'timed out'}")
+        """Wait for delivery. Raises StepError."""
+        while True:
+            self._failures += kafka.flush(self._producer)
+            if not self._failures:
+                return
+            self._reopen()
+
+    def _open(self) -> None:
+        self._failures: list[KafkaError] = []
+        self._n_delivered = 0
+        self._producer = kafka.producer()
+
+    def _send(self, sequence: int) -> None:
+        if not self._failures:
+            try:
+                self._produce(sequence)
+                return
+            except StepError as error:
+                log.warning("the producer refuses more audio", error=str(error))
+        self._reopen()
+
+    def _produce(self, sequence: int) -> None:
+        producer = self._producer
+
+        def on_delivery(error: KafkaError | None, _message: Message) -> None:
+            if producer is not self._producer:
+                return  # an earlier producer's: the block was sent again
+            if error is not None:
+                self._failures.append(error)
+            else:
+                self._n_delivered += 1
+                self._undelivered.pop(sequence, None)
+
+        kafka.send(producer, AudioBlock.TOPIC, self._session, self._undelivered[sequence], on_delivery)
+
+    def _reopen(self) -> None:
+        """Send what is not delivered through a new producer, in order: prepare skips what it has already.
+
+        An idempotent producer refuses all messages after one that it could not place, as when the brokers have lost
+        its state.
+
+        Raises:
+            StepError: this producer has delivered nothing either.
+        """
+        failures, blocks = self._failures, sorted(self._undelivered)
+        if not self._n_delivered:
+            raise kafka.error_of(failures, AudioBlock.TOPIC)
+        log.warning("audio is sent again", session=self._session, blocks=len(blocks), error=str(failures[:1]))
+        self._producer.purge()
+        self._open()
+        for sequence in blocks:
+            self._produce(sequence)
 
 
 def feed(address: str, *, session: str, speed: float, block_ms: int, stop: threading.Event, blobs: str = "") -> int:
@@ -143,7 +193,7 @@ def feed(address: str, *, session: str, speed: float, block_ms: int, stop: threa
 
     Raises:
         InputRejected: the input broke off. The audio before that is delivered, and the session is ended.
-        ConnectionError: Kafka did not accept the audio.
+        StepError: Kafka did not accept the audio.
     """
     from av.error import FFmpegError
 
@@ -161,8 +211,6 @@ def feed(address: str, *, session: str, speed: float, block_ms: int, stop: threa
                 if stop.is_set():
                     break
                 sender.send(audio, rate_hz, n_channels)
-                if sender.failures:
-                    break
         except FFmpegError as error:
             break_off = error
     sender.send(b"", rate_hz, n_channels, is_last=True)

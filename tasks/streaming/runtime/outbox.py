@@ -20,7 +20,7 @@ class Outbox:
     def __init__(self, component: Component) -> None:
         self._component = component
         self._producer = kafka.producer()
-        self._failure = ""
+        self._failures: list[KafkaError] = []
 
     def send(self, outgoing: Outgoing) -> None:
         key = outgoing.key if isinstance(outgoing, Event) else outgoing.session
@@ -49,14 +49,14 @@ class Outbox:
         self.flush()
 
     def flush(self) -> None:
-        """Wait until everything is delivered. Raises ConnectionError."""
-        n_left = self._producer.flush(kafka.FLUSH_S)
-        if n_left or self._failure:
-            raise ConnectionError(f"outputs were not delivered: {self._failure or f'{n_left} still queued'}")
+        """Wait until everything is delivered.
+
+        Raises:
+            StepError: something was not. The worker must end without a commit: the next owner sends it again.
+        """
+        left = kafka.flush(self._producer)
+        if errors := [*self._failures, *left]:
+            raise kafka.error_of(errors, f"outputs of {self._component.name}")
 
     def _send(self, topic: str, key: str | bytes | None, value: bytes, **options: Any) -> None:
-        kafka.send(self._producer, topic, key, value, self._on_delivery, **options)
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failure = f"{message.topic()}: {error}"
+        kafka.send(self._producer, topic, key, value, kafka.failure_recorder(self._failures), **options)

@@ -37,9 +37,9 @@ def latest_snapshots(component: Component, partition_id: int) -> dict[str, bytes
     """Return the last snapshot of each session of a partition, unparsed, by session.
 
     Raises:
-        ConnectionError: the topic could not be read to its end.
+        StepError: the topic could not be read to its end.
     """
-    from confluent_kafka import TopicPartition
+    from confluent_kafka import KafkaException, TopicPartition
 
     reader = kafka.consumer(f"airscript-{component.name}-states")
     try:
@@ -61,8 +61,10 @@ def latest_snapshots(component: Component, partition_id: int) -> dict[str, bytes
                     if (message.offset() or 0) >= end - 1:
                         break
             else:
-                raise ConnectionError(f"{component.state_topic}[{partition_id}] was not read to its end")
+                raise kafka.unavailable("not read to its end", f"{component.state_topic}[{partition_id}]")
         return snapshots
+    except KafkaException as error:
+        raise kafka.error_of([error.args[0]], component.state_topic) from error
     finally:
         reader.close()
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tasks import kafka
-from tasks.contract import InputRejected
+from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.streaming.runtime.messages import LiveMessage
 from tasks.streaming.runtime.metrics import Health, WorkerMetrics
 from tasks.streaming.runtime.outbox import Outbox
@@ -66,12 +66,18 @@ class Worker:
         """Work until `stop` is set; then save and commit everything, and leave the group.
 
         Raises:
-            ConnectionError: outputs could not be delivered, or the group expelled this worker. Nothing is lost: the
-                next owner resumes from the last commit.
+            StepError: outputs could not be delivered, or the group expelled this worker. Nothing is lost: the next
+                owner resumes from the last commit.
+            Misconfigured: the brokers refuse this worker.
         """
         counts = kafka.wait_for_topics([self._topic, self._component.state_topic])
         if counts[self._component.state_topic] < counts[self._topic]:
-            raise ConnectionError(f"{self._component.state_topic} needs as many partitions as {self._topic}: {counts}")
+            raise Misconfigured(
+                f"has {counts[self._component.state_topic]} partitions, and {self._topic} {counts[self._topic]}",
+                reason=Reason.INVALID_ARGUMENT,
+                subject=self._component.state_topic,
+                next_step="give both topics equally many partitions",
+            )
         self._outbox = Outbox(self._component)
         consumer = self._consumer = kafka.consumer(f"airscript-{self._component.name}")
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
@@ -283,7 +289,7 @@ class Worker:
             self._partitions.pop(partition_id, None)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            raise ConnectionError(f"Kafka: {error}")
+        if error.fatal() or error.name() in kafka.WRONG_SETTINGS:
+            raise kafka.error_of([error], f"group airscript-{self._component.name}")
         self._metrics.errors.inc()
         log.warning("Kafka error", error=str(error))

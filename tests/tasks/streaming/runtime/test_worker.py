@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tasks import kafka as streaming_kafka
-from tasks.contract import InputRejected, Reason
+from tasks.contract import InputRejected, Reason, StepError
 from tasks.streaming.components import prepare
 from tasks.streaming.runtime.messages import AudioBlock, LiveMessage, PreparedAudio, State
 from tasks.streaming.runtime.metrics import Health, WorkerMetrics
@@ -195,7 +195,8 @@ def test_undelivered_outputs_are_sent_by_the_next_owner(
         patched.setattr(streaming_kafka, "producer", lambda: away)
         first = Running(counter)
         first.thread.join(60)
-    assert isinstance(first.died, ConnectionError)
+    assert isinstance(first.died, StepError)
+    assert first.died.reason is Reason.UNAVAILABLE
     second = Running(counter)
     send(blocks[9:])
     assert processed(session_name, 15) == list(range(15))

@@ -1,4 +1,4 @@
-"""Kafka clients: their configuration, and producing with backpressure. Used by workers, feeders and events alike."""
+"""Configuration of Kafka clients, and producing with backpressure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contract import Misconfigured, Reason
 from tasks.contract.events import Event
+from tasks.kafka.errors import error_of, unavailable
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer
@@ -59,8 +60,11 @@ def client_config(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     return {"bootstrap.servers": environ[BROKERS_VARIABLE], **more}
 
 
-def producer() -> Producer:
-    """Return an idempotent producer with a bounded queue: retries neither duplicate nor reorder messages."""
+def producer(on_error: Callable[[KafkaError], None] | None = None) -> Producer:
+    """Return an idempotent producer with a bounded queue: retries neither duplicate nor reorder messages.
+
+    `on_error` gets what befalls the client as a whole, such as a refused login.
+    """
     from confluent_kafka import Producer
 
     return Producer(
@@ -70,6 +74,7 @@ def producer() -> Producer:
             "compression.type": "lz4",
             "partitioner": "murmur2_random",  # as Java clients: equal keys go to equal partitions
             "queue.buffering.max.kbytes": 32_768,
+            **({"error_cb": on_error} if on_error else {}),
             **_producer_config(),
         }
     )
@@ -116,42 +121,59 @@ def send(
     on_delivery: OnDelivery | None = None,
     **options: Any,
 ) -> None:
-    """Produce a message, blocking while the queue is full: backpressure on fast senders."""
+    """Produce a message, blocking while the queue is full: backpressure on fast senders.
+
+    Raises:
+        StepError: the producer refuses it. After a fatal error it refuses everything: open another.
+    """
+    from confluent_kafka import KafkaException
+
     while True:
         try:
             to.produce(topic, key=key, value=value, on_delivery=on_delivery, **options)
-        except BufferError:
-            to.poll(0.1)
-        else:
             to.poll(0)
             return
+        except BufferError:
+            to.poll(0.1)
+        except KafkaException as error:
+            raise error_of([error.args[0]], topic) from error
+
+
+def flush(client: Producer) -> list[KafkaError]:
+    """Wait for delivery, up to `FLUSH_S`. Return the error if the producer died, or if messages are left."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    try:
+        n_left = client.flush(FLUSH_S)
+    except KafkaException as error:
+        return [error.args[0]]
+    return [KafkaError(KafkaError._TIMED_OUT, f"{n_left} messages are not acknowledged")] if n_left else []
 
 
 def publish(*events: Event) -> None:
     """Publish events, and return when the brokers have acknowledged them. Does nothing where Kafka is off.
 
     Raises:
-        ConnectionError: an event was not acknowledged in time.
+        StepError: an event was not acknowledged in time.
     """
     if not events or not is_configured():
         return
-    failures: list[str] = []
-    client = producer()
+    failures: list[KafkaError] = []
+    client = producer(failures.append)
+    undelivered: list[KafkaError] = []
     for event in events:
-        send(client, event.TOPIC, event.key, event.to_bytes(), failure_recorder(failures))
-    left = client.flush(FLUSH_S)
-    if failures or left:
-        raise ConnectionError(
-            f"{events[0].TOPIC} was not delivered to Kafka: {failures[0] if failures else 'timed out'}"
-        )
+        send(client, event.TOPIC, event.key, event.to_bytes(), failure_recorder(undelivered))
+    left = flush(client)
+    if undelivered or left:
+        raise error_of([*undelivered, *failures, *left], events[0].TOPIC)
 
 
-def failure_recorder(failures: list[str]) -> OnDelivery:
+def failure_recorder(failures: list[KafkaError]) -> OnDelivery:
     """Return a delivery callback that appends errors to `failures`."""
 
     def record(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
-            failures.append(str(error))
+            failures.append(error)
 
     return record
 
@@ -160,18 +182,30 @@ def wait_for_topics(topics: list[str], timeout_s: float = 30.0) -> dict[str, int
     """Wait until all topics exist and return their partition counts. Creates them where brokers auto-create topics.
 
     Raises:
-        ConnectionError: a topic is missing, or no broker responds.
+        StepError: a topic is missing, or no broker responds.
+        Misconfigured: the brokers refuse this client.
     """
-    client = producer()
+    from confluent_kafka import KafkaException
+
+    errors: list[KafkaError] = []
+    client = producer(errors.append)
     deadline = time.monotonic() + timeout_s
     while True:
-        missing = dict.fromkeys(topics, "")
+        missing: dict[str, KafkaError | None] = {}
         counts = {}
         for topic in topics:
-            found = client.list_topics(topic, timeout=timeout_s).topics[topic]
-            counts[topic], missing[topic] = len(found.partitions), str(found.error or "")
-        if all(counts.values()):
+            try:
+                found = client.list_topics(topic, timeout=timeout_s).topics[topic]
+            except KafkaException as error:
+                client.poll(0)  # serves `on_error`
+                raise error_of([*errors, error.args[0]], client_config()["bootstrap.servers"]) from None
+            counts[topic] = len(found.partitions)
+            if not counts[topic]:
+                missing[topic] = found.error
+        if not missing:
             return counts
         if time.monotonic() > deadline:
-            raise ConnectionError(f"topics are missing: {', '.join(t for t, n in counts.items() if not n)}: {missing}")
+            names = ", ".join(missing)
+            reasons = [error for error in missing.values() if error]
+            raise error_of(reasons, names) if reasons else unavailable("the topics do not exist", names)
         time.sleep(0.2)
