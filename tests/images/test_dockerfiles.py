@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,22 @@ def test_the_airflow_image_knows_no_step_but_its_contract() -> None:
     dockerfile = (CHECKOUT / "images" / "airflow" / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (tasks\S*|training\S*)", dockerfile, re.MULTILINE)
     assert copied == ["tasks/__init__.py", "tasks/contract", "tasks/pages"]
+
+
+@pytest.mark.parametrize("image", ["airflow", "mlflow", "worker"])
+def test_packages_are_those_of_the_constraints_with_hashes(image: str) -> None:
+    folder = CHECKOUT / "images" / image
+    assert "--require-hashes --no-deps" in (folder / "Dockerfile").read_text()
+    entries = re.split(r"\n(?=\S)", (folder / "requirements.txt").read_text().strip())
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    locked = dict(entry.split(maxsplit=1)[0].split("==") for entry in entries)
+    constraints = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)$", (CHECKOUT / "constraints.txt").read_text()))
+    assert {name: constraints.get(name, version) for name, version in locked.items()} == locked, "run images/lock.py"
+
+
+def test_the_workers_list_has_what_the_project_asks_for() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
+    names = {re.split(r"[\[=<>]", wish)[0].replace(".", "-") for wish in wanted}
+    locked = {line.split("==")[0] for line in (CHECKOUT / "images/worker/requirements.txt").read_text().splitlines()}
+    assert names - locked == {"torch", "torchaudio", "torchcodec"}
