@@ -8,7 +8,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 
 # Incremented when a step's output changes. Together they are the pipeline's version.
 PREPARE_VERSION = 5
-RECOGNISE_VERSION = 5
+RECOGNISE_VERSION = 6
 DIARIZE_VERSION = 2
 PUBLISH_VERSION = 6
 

@@ -131,6 +131,14 @@ class SuspectChunk(Frozen):
     )
 
 
+class LanguagePassage(Frozen):
+    """A stretch of a programme in one language."""
+
+    start_ms: int
+    end_ms: int
+    language: str
+
+
 class RecognisedProgramme(Frozen):
     """One programme's words. In JSON its `suspect_chunks` are called `doubts`."""
 
@@ -140,6 +148,10 @@ class RecognisedProgramme(Frozen):
     engine: str
     language: str | None
     language_share: float | None = Field(default=None, description="share of the language in the language detection")
+    passages: tuple[LanguagePassage, ...] = Field(default=(), description="languages in which it was decoded, in order")
+    sounds_like: tuple[LanguagePassage, ...] = Field(
+        default=(), description="what sounds like another language than the one in which it was decoded"
+    )
     words: tuple[ProgrammeWord, ...]
     chunks: int = Field(default=0, description="chunks decoded")
     suspect_chunks: tuple[SuspectChunk, ...] = Field(
@@ -148,6 +160,7 @@ class RecognisedProgramme(Frozen):
     outcome: Outcome = Outcome.DONE
     detail: str = Field(default="", description="why it failed")
     covered_ms: int = Field(default=0, description="speech covered by words")
+    passed_over_ms: int = Field(default=0, description="in stretches of speech without words")
     redecoded_ms: int = Field(default=0, description="speech that was decoded again")
 
 

@@ -11,6 +11,7 @@ from tasks.night.pipeline import Pipeline
 from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, truncate
 from tasks.transcripts.document import (
     Coverage,
+    LanguagePassage,
     Media,
     Provenance,
     SuspectPassage,
@@ -29,7 +30,7 @@ NORMALISER = "sentence-capitals-2"
 UNKNOWN_LANGUAGE = "und"
 # Bounds beyond which the transcript has a warning.
 MIN_COVERAGE = 0.8  # share of the speech covered by words
-MIN_LANGUAGE_SHARE = 0.6  # share of the detected language; below it, another may be spoken too or instead
+MIN_PASSED_OVER_MS, MIN_PASSED_OVER = 5_000, 0.02  # speech far from any word: time, and share of the speech
 MAX_WITHOUT_SPEAKER = 0.1  # share of words
 MAX_PASSAGES = 10  # suspect passages that a warning names; the document has them all
 
@@ -84,6 +85,14 @@ def build_transcript(
             diarizer=diarized.diarizer if diarized is not None and has_speakers else None,
         ),
         language=language,
+        language_passages=tuple(
+            LanguagePassage(
+                start_ms=min(passage.start_ms, preparation.duration_ms),
+                end_ms=min(passage.end_ms, preparation.duration_ms),
+                language=passage.language,
+            )
+            for passage in recognised.passages
+        ),
         speakers=speakers_in(words),
         segments=into_segments(words, suspect),
         suspect_passages=passages,
@@ -117,13 +126,16 @@ def _warnings(
     if recognised.covered_ms < MIN_COVERAGE * speech_ms:
         share = f"{100 * recognised.covered_ms / speech_ms:.0f} % of {speech_ms / 1000:.0f} s of speech have words"
         warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=share))
+    elif recognised.passed_over_ms >= max(MIN_PASSED_OVER_MS, MIN_PASSED_OVER * speech_ms):
+        lost = f"{recognised.passed_over_ms / 1000:.0f} s of {speech_ms / 1000:.0f} s of speech are far from any word"
+        warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=lost))
     if passages:
         described = truncate([*map(_describe_passage, passages)], MAX_PASSAGES, "see the transcript")
         detail = f"{len(passages)} passages: {'; '.join(described)}"
         warnings.append(TranscriptWarning(code=WarningCode.SUSPECT_SEGMENTS, detail=detail))
-    if recognised.language_share is not None and recognised.language_share < MIN_LANGUAGE_SHARE:
-        share = f"{100 * recognised.language_share:.0f} % of what was heard for it is {recognised.language}"
-        warnings.append(TranscriptWarning(code=WarningCode.LANGUAGE_DOUBTFUL, detail=share))
+    if languages := _describe_languages(recognised):
+        detail = "; ".join(truncate(languages, MAX_PASSAGES, "see the transcript"))
+        warnings.append(TranscriptWarning(code=WarningCode.LANGUAGE_DOUBTFUL, detail=detail))
     if moved:
         warnings.append(TranscriptWarning(code=WarningCode.TIMES_REPAIRED, detail="words were moved into order"))
     return warnings
@@ -137,9 +149,22 @@ def _passages(recognised: RecognisedProgramme, duration_ms: int) -> tuple[Suspec
 
 
 def _describe_passage(passage: SuspectPassage) -> str:
-    """`00:00:10–00:00:21 speech_without_words`, counted from the start of the media."""
-    start, end = (str(timedelta(seconds=ms // 1000)).zfill(8) for ms in (passage.start_ms, passage.end_ms))
-    return f"{start}–{end} {', '.join(passage.reasons)}"
+    """`00:00:10–00:00:21 speech_without_words`."""
+    return f"{_describe_times(passage.start_ms, passage.end_ms)} {', '.join(passage.reasons)}"
+
+
+def _describe_languages(recognised: RecognisedProgramme) -> list[str]:
+    """The passages in another language than the programme's, and those that only sound like one."""
+    in_other = [passage for passage in recognised.passages if passage.language != recognised.language]
+    return [
+        *(f"{_describe_times(p.start_ms, p.end_ms)} transcribed in {p.language}" for p in in_other),
+        *(f"{_describe_times(p.start_ms, p.end_ms)} sounds like {p.language}" for p in recognised.sounds_like),
+    ]
+
+
+def _describe_times(start_ms: int, end_ms: int) -> str:
+    """`00:00:10–00:00:21`, counted from the start of the media."""
+    return "–".join(str(timedelta(seconds=ms // 1000)).zfill(8) for ms in (start_ms, end_ms))
 
 
 def _speaker_warnings(

@@ -20,6 +20,7 @@ from tasks.recognition.fusion import FusionScorer
 from tasks.recognition.packing import pack
 from tasks.recognition.spelling import SpellingModel, SpellingScorer
 from tasks.recognition.vocabulary import VocabularyScorer, spell_as_listed
+from tasks.transcripts.spans import Span
 
 # Audio in one forward pass, including padding. On a core longer batches only fall out of the cache.
 FORWARD_S = {"cpu": 40.0, "cuda": 1200.0}
@@ -87,6 +88,14 @@ class CtcEngine:
 
     def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:  # noqa: ARG002
         """See `Engine.detect_languages`: a CTC model does not."""
+        return []
+
+    def detect_languages_within(
+        self,
+        chunk: np.ndarray,  # noqa: ARG002
+        stretches: Sequence[Span],  # noqa: ARG002
+    ) -> list[dict[str, float]]:
+        """See `Engine.detect_languages_within`: a CTC model does not."""
         return []
 
     def recognise(

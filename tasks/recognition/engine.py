@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.spans import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,9 @@ class Recognition:
     words: tuple[RecognisedWord, ...]
     language: str | None = None
     """BCP 47; None if the model does not detect languages."""
+    log_probability: float = 0.0
+    """Natural logarithm of the text's probability, given the audio and the language; 0 without text, and for models
+    that are not asked to choose between languages."""
 
     @property
     def text(self) -> str:
@@ -76,6 +80,10 @@ class Engine(Protocol):
 
     def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[dict[str, float]]:
         """For each chunk, the probability of each language (BCP 47). Empty for a model that does not detect them."""
+
+    def detect_languages_within(self, chunk: np.ndarray, stretches: Sequence[Span]) -> list[dict[str, float]]:
+        """For each stretch of one chunk, in milliseconds from its start, the probability of each language. Costs little
+        after `detect_languages` of the same chunk."""
 
     def recognise(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False

@@ -27,8 +27,16 @@ class QualityFlag(StrEnum):
     IMPROBABLE = "improbable"  # low probability by the model itself
     TOO_FAST = "too_fast"  # more characters than can be spoken in the time
     SPEECH_WITHOUT_WORDS = "speech_without_words"
-    SPEECH_PASSED_OVER = "speech_passed_over"  # a stretch of speech without words in a chunk that has words
+    SPEECH_PASSED_OVER = "speech_passed_over"  # stretches of speech without words in a chunk that has words
     WORDS_WITHOUT_SPEECH = "words_without_speech"
+
+
+INVENTED = frozenset(
+    {QualityFlag.COMPRESSES, QualityFlag.REPEATED_WORDS, QualityFlag.TOO_FAST, QualityFlag.WORDS_WITHOUT_SPEECH}
+)
+"""Flags of text that nobody said, at least in part."""
+MISSING = frozenset({QualityFlag.SPEECH_WITHOUT_WORDS, QualityFlag.SPEECH_PASSED_OVER})
+"""Flags of speech that has no text."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class QualityGate:
     phrase_repeats: int = 4  # of a longer phrase, in a row
     final_phrase_repeats: int = 3  # of a long phrase up to the chunk's end: decoders do not leave a loop
     silent_speech_s: float = 2.0  # speech without any word
-    passed_over_s: float = 4.0  # contiguous speech without words, in a chunk that has words
+    passed_over_s: float = 2.0  # speech far from any word, in all stretches of a chunk that has words
     speech_share: float = 0.1  # minimum share of the words' duration that is speech
 
 
@@ -55,7 +63,7 @@ def quality_flags(
 ) -> tuple[QualityFlag, ...]:
     """Return the flags of a chunk of `duration_s` with `speech_s` of speech.
 
-    `passed_over_s` is the longest stretch of speech that is far from any word.
+    `passed_over_s` is the sum of the stretches of speech that are far from any word.
     """
     gate = gate or QualityGate()
     if not words:

@@ -1,4 +1,4 @@
-"""Splitting a chunk for another decoding pass, at its quietest point."""
+"""Splitting a chunk for another decoding pass, and joining what was heard in its parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.recognition.engine import Recognition
+from tasks.recognition.quality import PUNCTUATION
 
 FRAME_SAMPLES = SAMPLE_RATE_HZ // 50  # 320 samples in 20 ms
 
@@ -29,4 +30,27 @@ def split_at_quietest(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def join_halves(first: Recognition, second: Recognition, offset_ms: int) -> Recognition:
     """Join the recognitions of two parts; the second begins `offset_ms` after the first."""
     moved = (replace(word, start_ms=word.start_ms + offset_ms, end_ms=word.end_ms + offset_ms) for word in second.words)
-    return Recognition((*first.words, *moved), first.language or second.language)
+    log_probability = first.log_probability + second.log_probability
+    return Recognition((*first.words, *moved), first.language or second.language, log_probability)
+
+
+def fill_gap(heard: Recognition, gap: Recognition, start_ms: int, end_ms: int) -> Recognition:
+    """Insert the recognition of the stretch from `start_ms` to `end_ms`, in which `heard` has no words.
+
+    A word at the edge, which both have because its times are imprecise, is kept once.
+    """
+    before = [word for word in heard.words if word.start_ms < start_ms]
+    after = heard.words[len(before) :]
+    inserted = [
+        replace(word, start_ms=start_ms + word.start_ms, end_ms=min(start_ms + word.end_ms, end_ms))
+        for word in gap.words
+    ]
+    if before and inserted and _is_same(before[-1].text, inserted[0].text):
+        inserted = inserted[1:]
+    if after and inserted and _is_same(after[0].text, inserted[-1].text):
+        inserted = inserted[:-1]
+    return replace(heard, words=(*before, *inserted, *after))
+
+
+def _is_same(text: str, other: str) -> bool:
+    return text.lower().strip(PUNCTUATION) == other.lower().strip(PUNCTUATION)

@@ -5,7 +5,6 @@ Upstream's voice activity detection and chunking are not used, and no text is ca
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import secrets
@@ -16,23 +15,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import InputRejected, Misconfigured, Reason, digest_of
+from tasks.media.speech_activity import SpeechActivity
 from tasks.recognition.allocator import keep_freed_memory
 from tasks.recognition.engine import Hints, RecognisedWord, Recognition
 from tasks.recognition.packing import split_evenly
 from tasks.recognition.vocabulary import spell_as_listed
+from tasks.recognition.whisper_encoder import FRAMES_PER_S, EncoderCache, WindowFeatures
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.spans import Span
 from tasks.transcripts.text import space_between
 
 if TYPE_CHECKING:
-    from ctranslate2 import StorageView
-    from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
     from faster_whisper.transcribe import Word as WordPart
 
@@ -47,94 +46,17 @@ BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
 MAX_WORKERS, MAX_THREADS_PER_WORKER = 4, 4
 BATCH_S = {"cpu": 300.0, "cuda": 1440.0}
 BEAM_SIZE = 5
-# The model's token for a window without speech; the second name is that of vocabularies before large-v3. Upstream also
-# requires a low log probability of the text, but text hallucinated in silence is often probable: Whisper base gives
-# digital silence a no-speech probability of 0.93 and the text "you" with a mean log probability of -0.4. Sentences in
-# as much noise reached 0.33 at most, and single words exceeded 0.6 only where they were misrecognised.
+# The model's token for a window without speech; the second name is that of vocabularies before large-v3. As upstream,
+# a high probability of it counts only if the text is improbable: digits read slowly have 0.7 and a right text at -0.4.
+# But text hallucinated in silence may be as probable: Whisper base gives digital silence 0.93 and "you" at -0.4. So a
+# probable text also needs speech by the voice activity network.
 NO_SPEECH_TOKENS = ("<|nospeech|>", "<|nocaptions|>")
 NO_SPEECH_THRESHOLD = 0.6
-MAX_CACHED = 64  # encoder outputs of large-v3 take 3.8 MB each on accelerators
+MIN_LOG_PROBABILITY = -1.0  # mean over the text's tokens
+MIN_SPEECH_MS = 200  # of windows that the network takes for speech with confidence
 ONLY_LANGUAGE = "en"  # for models that are not multilingual
 # Files that faster-whisper needs beside the weights; without a tokenizer it would download one from the hub.
 REQUIRED_FILES = ("tokenizer.json", "preprocessor_config.json")
-
-
-class WindowFeatures:
-    """Replaces faster-whisper's feature extractor: log-mel of a whole window, including the silence after the chunk.
-
-    Whisper was trained on audio padded with silence. Upstream pads the features instead, with zeros, which silence does
-    not give; and its extractor is several times slower.
-    """
-
-    def __init__(self, model: WhisperModel) -> None:
-        from tasks.features.config import whisper
-        from tasks.features.logmel import LogMel
-
-        vars(self).update(vars(model.feature_extractor))  # rates and lengths that faster-whisper reads from it
-        self._log_mel = LogMel(whisper(model.model.n_mels))
-
-    def __call__(self, waveform: np.ndarray) -> np.ndarray:
-        """`(n_samples,)` at 16 kHz to `(n_mels, n_frames + 1)`: the callers drop the last frame."""
-        features = self._log_mel([waveform])[0].numpy().T  # (n_mels, n_frames)
-        return np.pad(features, ((0, 0), (0, 1)))
-
-
-class EncoderCache:
-    """Replaces a model's encoder: keeps the output of language detection until the window is decoded. On CPUs a window
-    costs as much to encode as to decode."""
-
-    def __init__(self, model: WhisperModel) -> None:
-        self._encode = model.encode if model.model.device == "cuda" else _one_by_one(model.encode)
-        self._cached: dict[bytes, np.ndarray] = {}
-        self._lock = Lock()
-
-    def encode_and_keep(self, features: np.ndarray) -> StorageView:
-        """Encode `(n, n_mels, n_frames)` and cache the latest outputs."""
-        encoded = self._encode(features)
-        latest = {_digest(window): np.copy(e) for window, e in zip(features, _on_host(encoded), strict=True)}
-        with self._lock:
-            self._cached |= latest
-            while len(self._cached) > MAX_CACHED:
-                self._cached.pop(next(iter(self._cached)))
-        return encoded
-
-    def __call__(self, features: np.ndarray) -> StorageView:
-        """Encode `(n, n_mels, n_frames)`, taking windows out of the cache where it has them."""
-        from ctranslate2 import StorageView
-
-        cached = {}
-        if self._cached:
-            digests = [_digest(window) for window in features]
-            with self._lock:
-                cached = {index: self._cached.pop(d) for index, d in enumerate(digests) if d in self._cached}
-        if not cached:
-            return self._encode(features)
-        if missing := [index for index in range(len(features)) if index not in cached]:
-            cached |= dict(zip(missing, _on_host(self._encode(features[missing])), strict=True))
-        return StorageView.from_array(np.stack([cached[index] for index in range(len(features))]))
-
-
-def _one_by_one(encode: Callable[[np.ndarray], StorageView]) -> Callable[[np.ndarray], StorageView]:
-    """For CPUs: with one window at a time attention stays in the cache (a window of small takes 2.1 s, 2.4 of six)."""
-
-    def encode_each(features: np.ndarray) -> StorageView:
-        from ctranslate2 import StorageView
-
-        # Upstream passes a single window without the batch dimension.
-        windows = features.reshape(-1, 1, *features.shape[-2:])  # (n, 1, n_mels, n_frames)
-        return StorageView.from_array(np.concatenate([_on_host(encode(window)) for window in windows]))
-
-    return encode_each
-
-
-def _on_host(encoded: StorageView) -> np.ndarray:
-    from ctranslate2 import Device
-
-    return np.asarray(encoded.to_device(Device.cpu))
-
-
-def _digest(window: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(window).data, digest_size=16).digest()
 
 
 class WhisperEngine:
@@ -202,11 +124,35 @@ class WhisperEngine:
             return []
 
         def detect(batch: Sequence[np.ndarray]) -> list[dict[str, float]]:
-            features = [self._model.feature_extractor(chunk)[..., :-1] for chunk in batch]  # (n_mels, n_frames) each
-            detected = self._model.model.detect_language(self._encoder.encode_and_keep(np.stack(features)))
-            return [{token[2:-2]: p for token, p in most_likely_first} for most_likely_first in detected]  # "<|en|>"
+            return self._detect(self._encoder.on_host(self._features(batch)))
 
         return [probabilities for _, detected in self._map_batches(detect, chunks) for probabilities in detected]
+
+    def detect_languages_within(self, chunk: np.ndarray, stretches: Sequence[Span]) -> list[dict[str, float]]:
+        """See `Engine.detect_languages_within`. The encoder runs once; the decoder sees the frames of one stretch.
+
+        With Whisper base the stretches of a window differ little from the same audio alone: German between English
+        sentences has 0.96 where it has 0.97 alone, French of 2.5 s 0.87 where it has 1.00.
+        """
+        if not self.detects_languages:
+            return []
+        (encoded,) = self._encoder.on_host(self._features([chunk]))  # (n_frames, d_model)
+        detected = []
+        for stretch in stretches:
+            frames = slice(stretch.start_ms * FRAMES_PER_S // 1000, max(stretch.end_ms * FRAMES_PER_S // 1000, 1))
+            detected += self._detect(np.ascontiguousarray(encoded[None, frames]))
+        return detected
+
+    def _features(self, chunks: Sequence[np.ndarray]) -> np.ndarray:
+        """Features of each chunk in a window of its own, `(n_chunks, n_mels, n_frames)`."""
+        return np.stack([self._model.feature_extractor(chunk)[..., :-1] for chunk in chunks])
+
+    def _detect(self, encoded: np.ndarray) -> list[dict[str, float]]:
+        """The probability of each language in each of `(n, n_frames, d_model)`."""
+        from ctranslate2 import StorageView
+
+        detected = self._model.model.detect_language(StorageView.from_array(encoded))
+        return [{token[2:-2]: p for token, p in most_likely_first} for most_likely_first in detected]  # "<|en|>"
 
     def recognise(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False
@@ -293,9 +239,12 @@ class WhisperEngine:
         by_chunk: list[list[Segment]] = [[] for _ in chunks]
         frames_per_window = WINDOW_S * self._model.frames_per_second
         for segment in segments:
-            if segment.no_speech_prob > NO_SPEECH_THRESHOLD:
-                continue  # decoding cannot end the text at its first token, so there is always some text
-            by_chunk[segment.seek // frames_per_window].append(segment)
+            index = segment.seek // frames_per_window
+            # Decoding cannot end the text at its first token, so there is always some text.
+            if segment.no_speech_prob <= NO_SPEECH_THRESHOLD or (
+                segment.avg_logprob >= MIN_LOG_PROBABILITY and has_speech(chunks[index])
+            ):
+                by_chunk[index].append(segment)
         return [
             Recognition(
                 spell_as_listed(
@@ -303,9 +252,18 @@ class WhisperEngine:
                     hints.vocabulary,
                 ),
                 hints.language,
+                sum(segment.avg_logprob * (len(segment.tokens) + 1) for segment in by_chunk[index]),
             )
             for index, length_s in enumerate(lengths_s)
         ]
+
+
+def has_speech(samples: np.ndarray) -> bool:
+    """Whether the voice activity network is confident of speech in `(n_samples,)`."""
+    activity = SpeechActivity()
+    activity.push(samples)
+    activity.finish()
+    return activity.confident_speech_ms >= MIN_SPEECH_MS
 
 
 def words_of_segments(

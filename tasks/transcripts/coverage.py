@@ -8,6 +8,7 @@ from tasks.transcripts.spans import Span
 
 # Speech farther than this from every word is not covered. Pauses within a sentence are shorter.
 REACH_MS = 1_000
+MIN_UNCOVERED_MS = 1_000  # less is breath, or the padding of the speech detection
 
 
 def covered_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS) -> int:
@@ -18,21 +19,23 @@ def covered_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = RE
     return sum(span.duration_ms for shared in speech_within(speech, _widen(words, reach_ms)) for span in shared)
 
 
-def longest_uncovered_ms(speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS) -> int:
-    """Return the longest stretch of `speech` that is out of reach of every word."""
-    longest_ms = 0
+def uncovered(
+    speech: Sequence[Span], words: Iterable[Span], reach_ms: int = REACH_MS, min_ms: int = MIN_UNCOVERED_MS
+) -> Iterator[Span]:
+    """Yield the stretches of `speech`, of at least `min_ms`, that are out of reach of every word."""
     reached = iter(_widen(words, reach_ms))
     near = next(reached, None)
     for stretch in speech:
         at_ms = stretch.start_ms
         while near is not None and near.start_ms < stretch.end_ms:
-            longest_ms = max(longest_ms, near.start_ms - at_ms)
+            if near.start_ms - at_ms >= min_ms:
+                yield Span(start_ms=at_ms, end_ms=near.start_ms)
             at_ms = max(at_ms, near.end_ms)
             if near.end_ms > stretch.end_ms:
                 break  # its reach extends into the next stretch
             near = next(reached, None)
-        longest_ms = max(longest_ms, stretch.end_ms - at_ms)
-    return longest_ms
+        if stretch.end_ms - at_ms >= min_ms:
+            yield Span(start_ms=at_ms, end_ms=stretch.end_ms)
 
 
 def speech_within(speech: Sequence[Span], spans: Iterable[Span]) -> Iterator[tuple[Span, ...]]:

@@ -8,7 +8,8 @@ first sample of the media. `schema.json` beside this file is its JSON Schema, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
@@ -19,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tasks.transcripts.text import clean, join
 from tasks.transcripts.timecode import TIMECODE_PATTERN, Clock, FrameRate
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 # Valid as a field of RTTM and as the end of an XML identifier.
 _SPEAKER_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
@@ -36,6 +37,7 @@ def _rounded(value: float) -> float:
 Milliseconds = Annotated[int, Field(ge=0, strict=True)]
 Text = Annotated[str, BeforeValidator(_clean), Field(min_length=1, json_schema_extra={"pattern": r"^\S+( \S+)*$"})]
 SpeakerId = Annotated[str, Field(pattern=_SPEAKER_PATTERN)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47, or und")]
 Confidence = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_rounded)]
 
 
@@ -170,6 +172,14 @@ class SuspectPassage(_Model):
     reasons: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
+class LanguagePassage(_Model):
+    """A stretch in one language, as it was decoded."""
+
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+    language: Language
+
+
 class Coverage(_Model):
     """How much of the speech has words, by the voice activity found before recognition."""
 
@@ -186,10 +196,13 @@ class Coverage(_Model):
 
 
 class Transcript(_Model):
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     media: Media
     provenance: Provenance
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="BCP 47, or und")]
+    language: Annotated[Language, Field(description="of most of the speech")]
+    language_passages: Annotated[
+        tuple[LanguagePassage, ...], Field(description="in order; none if the recogniser knows one language")
+    ] = ()
     speakers: tuple[Speaker, ...]
     segments: tuple[Segment, ...]
     suspect_passages: tuple[SuspectPassage, ...] = ()
@@ -198,9 +211,9 @@ class Transcript(_Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_version_1(cls, document: Any) -> Any:
-        """Upgrade a document of version 1, which differs only in having no suspect passages."""
-        is_older = isinstance(document, dict) and document.get("schema_version") == 1
+    def _of_older_version(cls, document: Any) -> Any:
+        """Upgrade an older document: version 1 has no suspect passages, version 2 no passages by language."""
+        is_older = isinstance(document, dict) and document.get("schema_version") in (1, 2)
         return {**document, "schema_version": SCHEMA_VERSION} if is_older else document
 
     @model_validator(mode="after")
@@ -215,11 +228,8 @@ class Transcript(_Model):
             if segment.speaker is not None and segment.speaker not in known:
                 raise ValueError(f"{segment.speaker}, speaker of the segment at {segment.start_ms} ms, is not listed")
             start_ms, end_ms = segment.start_ms, segment.end_ms
-        at_ms = 0
-        for passage in self.suspect_passages:
-            if not at_ms <= passage.start_ms <= passage.end_ms <= self.media.duration_ms:
-                raise ValueError(f"the suspect passage at {passage.start_ms} ms is out of order or outside the media")
-            at_ms = passage.start_ms
+        self._check_order("suspect", self.suspect_passages)
+        self._check_order("language", self.language_passages)
         if end_ms > self.media.duration_ms:
             raise ValueError(f"the last segment ends at {end_ms} ms, the media at {self.media.duration_ms}")
         for earlier, later in zip(self.segments, self.segments[1:], strict=False):
@@ -227,6 +237,18 @@ class Transcript(_Model):
             if after.start_ms < before.start_ms or after.end_ms < before.end_ms:
                 raise ValueError(f"word {after.text!r} at {after.start_ms} ms starts or ends before its predecessor")
         return self
+
+    def _check_order(self, kind: str, passages: Sequence[SuspectPassage | LanguagePassage]) -> None:
+        at_ms = 0
+        for passage in passages:
+            if not at_ms <= passage.start_ms <= passage.end_ms <= self.media.duration_ms:
+                raise ValueError(f"the {kind} passage at {passage.start_ms} ms is out of order or outside the media")
+            at_ms = passage.start_ms
+
+    def language_at(self, at_ms: int) -> str:
+        """Return the language of the last passage that begins by then; the transcript's, if there is none."""
+        index = bisect_right(self.language_passages, at_ms, key=lambda passage: passage.start_ms)
+        return self.language_passages[index - 1].language if index else self.language
 
     @property
     def words(self) -> Iterator[Word]:

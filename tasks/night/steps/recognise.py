@@ -97,19 +97,12 @@ class BatchRecogniser:
     def _recognise_group(self, group: list[AudioChunk]) -> None:
         programmes = {id(chunk.decoding): chunk.decoding for chunk in group}.values()
         decodings = [decoding for decoding in programmes if not decoding.error]
-        for decoding in decodings:
-            self._detect_language(decoding)
         for decoded in decode_with_isolated_errors(self._engine, group):
             with decoded.chunk.decoding.isolate_errors():
                 decoded.chunk.decoding.add(self._engine.name, decoded)
             self.recognised_s += decoded.chunk.span.duration_ms / 1000
         for decoding in decodings:
             self._keep_if_complete(decoding)
-
-    def _detect_language(self, decoding: ProgrammeDecoding) -> None:
-        with decoding.isolate_errors():
-            if decoding.language_samples:
-                decoding.choose_language(self._engine.detect_languages(decoding.language_samples))
 
     def _keep_if_complete(self, decoding: ProgrammeDecoding) -> None:
         with decoding.isolate_errors():

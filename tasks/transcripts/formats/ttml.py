@@ -1,6 +1,7 @@
 """`.ttml`: EBU-TT-D (EBU Tech 3380 v1.0.1), also a valid IMSC 1 text document, for players and distribution.
 
-Each speaker has a colour, and a `ttm:agent` with the name. Times count from the start of the media: EBU-TT-D allows
+Each speaker has a colour, and a `ttm:agent` with the name. A cue in another language than most of the programme has an
+`xml:lang` of its own. Times count from the start of the media: EBU-TT-D allows
 only the time base "media" and has no metadata for a start time code, which belongs to production formats (EBU-TT Part
 1, STL).
 """
@@ -98,8 +99,10 @@ def _body(rendition: Rendition) -> str:
 
 
 def _paragraph(rendition: Rendition, number: int, cue: Cue) -> str:
+    language = rendition.transcript.language_at(cue.start_ms)
     attributes = {
         "xml:id": f"cue{number}",
+        **({"xml:lang": language} if language != rendition.transcript.language else {}),
         "region": "bottom",
         "begin": hours_to_milliseconds(cue.start_ms),
         "end": hours_to_milliseconds(cue.end_ms),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.night.decoding import AudioChunk, ProgrammeDecoding
-from tasks.night.fallback import decode
+from tasks.night.fallback import Hearing, decode
 from tasks.recognition import Hints, RecognisedWord, Recognition
 from tasks.recognition.quality import QualityFlag
 from tasks.transcripts.document import WordTiming
@@ -32,7 +32,7 @@ def spoken(text: str, length_ms: int) -> tuple[RecognisedWord, ...]:
 class Scripted:
     """An engine with a script: the text of a chunk by its length in seconds and by whether it is the fallback."""
 
-    detects_languages, batch_s = False, 3.0
+    detects_languages, batch_s = True, 3.0
     name, max_chunk_s, join_pause_s, has_fixed_window = "scripted", 30.0, 0.6, False
 
     def __init__(self, script: dict[tuple[int, bool], str]) -> None:
@@ -40,7 +40,7 @@ class Scripted:
         self.calls: list[tuple[list[int], set[str | None], bool]] = []
 
     def detect_languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
-        return []
+        return [{"en": 1.0} for _ in chunks]
 
     def recognise(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False
@@ -86,7 +86,7 @@ def test_halves_that_are_flagged_too_are_decoded_with_the_engines_fallback() -> 
     engine = Scripted({(20, False): LOOP, (5, False): LOOP, (15, False): LOOP})
     assert decoded(engine, 20) == [(f"{TEXT} {TEXT}", (), True)]
     assert [fallback for _, _, fallback in engine.calls] == [False, False, True]
-    assert engine.calls[-1][1] == {None}, "each half in its own detected language"
+    assert engine.calls[-1][1] == {"en"}, "each half in the language of the whole"
 
 
 def test_a_requested_language_wins_over_the_detected_one_in_every_pass() -> None:
@@ -128,6 +128,63 @@ def test_words_are_not_replaced_by_none() -> None:
     assert found == ("no no no no no", (QualityFlag.REPEATED_WORDS,))
 
 
+def hearing(*words: tuple[str, int, int, float], length_ms: int = 20_000) -> Hearing:
+    """A chunk of speech with these words: text, start, end and confidence."""
+    span = Span(start_ms=60_000, end_ms=60_000 + length_ms)
+    chunk = AudioChunk(programme(1), span, (span,), np.zeros(16 * length_ms, np.float32))
+    return Hearing(chunk, recognition(*words))
+
+
+def recognition(*words: tuple[str, int, int, float]) -> Recognition:
+    return Recognition(tuple(RecognisedWord(*word, WordTiming.ATTENTION) for word in words))
+
+
+def spread(n: int, until_ms: int, confidence: float) -> list[tuple[str, int, int, float]]:
+    each_ms = until_ms // n
+    return [(f"w{index}", index * each_ms, (index + 1) * each_ms, confidence) for index in range(n)]
+
+
+def test_a_second_hearing_with_fewer_words_does_not_replace_more_unless_those_are_less_sure() -> None:
+    many, few = spread(30, 20_000, 0.36), spread(14, 20_000, 0.6)
+    assert hearing(*many).or_better(recognition(*few)).recognition == recognition(*many), "30 words for 14"
+    surer = spread(20, 20_000, 0.6)
+    assert hearing(*many).or_better(recognition(*surer)).recognition == recognition(*surer)
+
+
+def test_a_repetition_that_is_lost_keeps_its_mark() -> None:
+    loop = [("no", 1_000 * n, 1_000 * n + 900, 0.9) for n in range(20)]
+    resolved = hearing(*loop).or_better(recognition(*spread(10, 8_000, 0.9)))
+    assert len(resolved.recognition.words) == 10
+    assert {QualityFlag.SPEECH_PASSED_OVER, QualityFlag.REPEATED_WORDS} <= set(resolved.flags)
+    whole = hearing(*loop).or_better(recognition(*spread(10, 20_000, 0.9)))
+    assert whole.flags == (), "words all over the speech"
+
+
+def test_every_stretch_without_text_is_heard_from_word_to_word() -> None:
+    first = hearing(("one", 0, 500, 0.9), ("two", 8_000, 8_500, 0.9), ("three", 16_000, 16_500, 0.9))
+    assert first.flags == (QualityFlag.SPEECH_PASSED_OVER,)
+    assert [(gap.start_ms, gap.end_ms) for gap in first.gaps()] == [
+        (60_500, 68_000),
+        (68_500, 76_000),
+        (76_500, 80_000),
+    ]
+    heard = [first.with_gap(first.gaps()[1], recognition(("two", 0, 90, 0.9), *spread(5, 7_500, 0.8)))]
+    heard.append(heard[0].with_gap(first.gaps()[0], recognition(*[("no", 0, 100, 0.9)] * 20)))
+    texts = [word.text for word in heard[0].recognition.words]
+    assert texts == ["one", "two", "w0", "w1", "w2", "w3", "w4", "three"], "the word at the edge once"
+    starts = [word.start_ms for word in heard[0].recognition.words]
+    assert starts == sorted(starts)
+    assert heard[1] == heard[0], "invented text fills no gap"
+
+
+def test_several_short_losses_add_up() -> None:
+    """Each of them is less than the limit."""
+    span = Span(start_ms=0, end_ms=30_000)
+    speech = (Span(0, 3_000), *(Span(start, start + 2_500) for start in (6_000, 12_000, 18_000)))
+    chunk = AudioChunk(programme(1), span, speech, np.zeros(480_000, np.float32))
+    assert chunk.quality_flags(spoken("good evening to you all", 3_000)) == (QualityFlag.SPEECH_PASSED_OVER,)
+
+
 def test_words_without_speech_may_be_replaced_by_none() -> None:
     assert decoded_without_words_in_halves("thank you for watching", 0, 0.9) == ("", ())
 
@@ -161,16 +218,12 @@ def test_language_chunks_are_spread_over_the_whole_programme(n_chunks: int) -> N
 def test_an_opening_in_another_language_does_not_decide() -> None:
     decoding = programme(60)
     decoding.choose_language(
-        {"de": 0.95, "en": 0.05} if chunk.start_ms < 300_000 else {"en": 0.9, "cy": 0.1}
-        for chunk in decoding.language_chunks
+        [
+            {"de": 0.95, "en": 0.05} if chunk.start_ms < 300_000 else {"en": 0.9, "cy": 0.1}
+            for chunk in decoding.language_chunks
+        ]
     )
-    assert decoding.hints.language == "en"
-
-
-def test_without_probabilities_no_language_is_chosen() -> None:
-    decoding = programme(3)
-    decoding.choose_language([])
-    assert decoding.hints.language is None
+    assert max(decoding.language_prior, key=decoding.language_prior.__getitem__) == "en"
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from itertools import groupby
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.transcripts.coverage import covered_ms, longest_uncovered_ms, speech_within
+from tasks.transcripts.coverage import covered_ms, speech_within, uncovered
 from tasks.transcripts.spans import Span
 
 
@@ -43,13 +45,13 @@ def test_speech_within_spans(speech: list[int], others: list[int]) -> None:
     assert found == expected
 
 
-@given(edges, edges, st.integers(0, 40))
-def test_the_longest_stretch_without_a_word(speech: list[int], words: list[int], reach_ms: int) -> None:
+@given(edges, edges, st.integers(0, 40), st.integers(1, 30))
+def test_stretches_without_a_word(speech: list[int], words: list[int], reach_ms: int, min_ms: int) -> None:
     near = {ms for w in spans(words) for ms in range(max(0, w.start_ms - reach_ms), w.end_ms + reach_ms)}
-    longest = 0
+    expected = []
     for stretch in spans(speech):
-        run = 0
-        for ms in range(stretch.start_ms, stretch.end_ms):
-            run = 0 if ms in near else run + 1
-            longest = max(longest, run)
-    assert longest_uncovered_ms(spans(speech), spans(words), reach_ms) == longest
+        for is_near, run in groupby(range(stretch.start_ms, stretch.end_ms), key=near.__contains__):
+            far = [*run]
+            if not is_near and len(far) >= min_ms:
+                expected.append(Span(start_ms=far[0], end_ms=far[-1] + 1))
+    assert [*uncovered(spans(speech), spans(words), reach_ms, min_ms)] == expected

@@ -32,7 +32,7 @@ def test_documents_are_canonical_and_valid(document: Transcript):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("schema_version",), 3),
+        (("schema_version",), 4),
         (("suspect_passages",), [{"start_ms": 0, "end_ms": 1, "reasons": []}]),
         (("language",), "English"),
         (("media", "sha256"), "abc"),
@@ -58,11 +58,21 @@ def test_model_and_schema_reject_alike(path: tuple[str | int, ...], value: objec
         Transcript.from_bytes(json.dumps(document).encode())
 
 
-def test_a_document_of_version_1_is_read():
+def test_documents_of_older_versions_are_read():
     document = transcript(speak("Good evening.", "anna"))
-    older = json.loads(document.to_bytes()) | {"schema_version": 1}
+    older = json.loads(document.to_bytes()) | {"schema_version": 2}
+    del older["language_passages"]
+    assert Transcript.from_bytes(json.dumps(older).encode()) == document
+    older["schema_version"] = 1
     del older["suspect_passages"], older["coverage"]["suspect_ms"]
     assert Transcript.from_bytes(json.dumps(older).encode()) == document
+
+
+def test_the_language_of_a_moment_is_that_of_its_passage():
+    passages = [{"start_ms": s, "end_ms": e, "language": name} for s, e, name in [(100, 300, "de"), (300, 600, "en")]]
+    document = json.loads(transcript(speak("Good evening.", "anna")).to_bytes()) | {"language_passages": passages}
+    found = Transcript.from_bytes(json.dumps(document).encode())
+    assert [found.language_at(ms) for ms in (0, 100, 299, 300, 900)] == [found.language, "de", "de", "en", "en"]
 
 
 @pytest.mark.parametrize("spans", [[(0, 700)], [(300, 200)], [(200, 300), (100, 150)]])
