@@ -57,6 +57,7 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     TOO_SHORT = "too_short"
     TOO_LARGE = "too_large"
+    DECODER_LIMIT = "decoder_limit"  # the file makes the decoder spin, or take too much memory, at every try
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     UNREADABLE = "unreadable"

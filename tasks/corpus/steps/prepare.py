@@ -77,7 +77,7 @@ def _prepare_all(
         RowWriter(context.scratch / UTTERANCES, PREPARED, max_rows=GROUP_ROWS, max_bytes=GROUP_BYTES) as writer,
         (context.scratch / OUTCOMES).open("wb") as outcomes,
         (context.scratch / MEDIA).open("wb") as media,
-        IsolatedDecoder() as decoder,
+        IsolatedDecoder(context.stop) as decoder,
     ):
         for done, programme in enumerate(programmes):
             context.progress("prepare", done, len(programmes), "programmes", programme.programme_id)

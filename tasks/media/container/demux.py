@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from av.error import EOFError as EndOfStream
-from av.error import ExitError, FFmpegError
+from av.error import FFmpegError
 from av.stream import Discard
 
 from tasks.contract import Reason
 from tasks.media.container.source import MediaSource
 from tasks.media.findings import MediaRejected
-from tasks.media.limits import Stopwatch
+from tasks.media.limits import Progress
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -26,10 +26,10 @@ class PacketReader:
     """Yields the packets of `streams` in file order. `read_errors` counts the read errors that were skipped."""
 
     def __init__(
-        self, container: InputContainer, streams: list[AudioStream], source: MediaSource, stopwatch: Stopwatch
+        self, container: InputContainer, streams: list[AudioStream], source: MediaSource, progress: Progress
     ) -> None:
         self._container, self._streams = container, streams
-        self._source, self._stopwatch = source, stopwatch
+        self._source, self._progress = source, progress
         self.read_errors = 0
         self._last: Packet | None = None
         wanted = {stream.index for stream in streams}
@@ -44,7 +44,7 @@ class PacketReader:
                 for packet in self._container.demux(self._streams):
                     n_packets += 1
                     if n_packets % PACKETS_PER_CHECK == 0:  # an index can list millions of empty packets
-                        self._stopwatch.check()
+                        self._progress.check()
                     # To FFmpeg an empty packet means end of stream, and PyAV yields some at the end.
                     if packet.size:
                         self._last = packet
@@ -68,8 +68,6 @@ class PacketReader:
             raise self._source.fault
         if isinstance(error, MemoryError):  # PyAV maps ENOMEM to a subclass
             raise MediaRejected(Reason.MEMORY_LIMIT, "reading it exceeds the memory limit") from error
-        if isinstance(error, ExitError):
-            raise MediaRejected(Reason.TIME_LIMIT, f"decoding took more than {self._stopwatch.limit_s:g} s") from error
         # LookupError: PyAV 18.1 raises it for a track that appeared after the file was opened.
         if not isinstance(error, FFmpegError | LookupError):
             raise error

@@ -6,7 +6,7 @@ import os
 
 from tasks.media.container.program_maps import Move, ProgramMapWatch, packet_stride
 from tasks.media.container.source import MediaSource, SeekableFile
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 
 SKIP_BYTES = 1 << 20
 
@@ -43,12 +43,12 @@ class TransportSource(MediaSource):
     """A transport stream that ends where the decoded audio moves: see `program_maps`."""
 
     def __init__(
-        self, file: SeekableFile, limits: MediaLimits, stopwatch: Stopwatch, begin: int = 0, prefix: bytes = b""
+        self, file: SeekableFile, limits: MediaLimits, progress: Progress, begin: int = 0, prefix: bytes = b""
     ) -> None:
         """`begin`: first byte of `file` to read. `prefix`: bytes before it."""
         self._whole = file
         window = Window(file, begin, file.seek(0, os.SEEK_END), prefix) if begin else file
-        super().__init__(window, limits, stopwatch)
+        super().__init__(window, limits, progress)
         self._offset = begin - len(prefix)  # from positions in this source to those in the file
         stride = packet_stride(self.head)
         self._watch = ProgramMapWatch(*stride) if stride else None

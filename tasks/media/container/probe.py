@@ -10,7 +10,7 @@ from tasks.media.container.formats import RAW_FORMATS
 from tasks.media.container.source import Media, MediaSource, OpenMedia, open_container, open_source
 from tasks.media.findings import MediaRejected
 from tasks.media.languages import language_tag
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -69,8 +69,8 @@ def probe_media(media: Media, limits: MediaLimits | None = None) -> MediaProbe:
     """Read the headers of `media`. Raises `MediaRejected` if it is not media or has no audio track."""
     limits = limits or MediaLimits()
     with (
-        open_source(media, limits, Stopwatch(limits.wall_clock_s)) as source,
-        open_container(source, limits) as opened,
+        open_source(media, limits, Progress(limits)) as source,
+        open_container(source) as opened,
     ):
         return describe(opened, source)
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 import av
-from av.error import ExitError, FFmpegError, PatchWelcomeError
+from av.error import FFmpegError, PatchWelcomeError
 
 from tasks.contract import Reason
 from tasks.media.container.declared_length import declared_bytes
 from tasks.media.container.formats import FORMATS, MAX_CHANNELS, REMOTE_REFERENCE, SIGNATURES, SPEAKERS
 from tasks.media.findings import MediaRejected
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -46,32 +46,41 @@ class SeekableFile(Protocol):
 
 
 class MediaSource:
-    """A seekable file as FFmpeg sees it: without a name, and with a time limit.
+    """A seekable file as FFmpeg sees it: without a name, and with limits.
 
-    Every read passes through here, so the limit also stops a demuxer that seeks endlessly.
+    Every read passes through here, so they also stop a demuxer that seeks endlessly: only blocks that are read for the
+    first time count as progress.
     """
 
-    def __init__(self, file: SeekableFile, limits: MediaLimits, stopwatch: Stopwatch) -> None:
+    def __init__(self, file: SeekableFile, limits: MediaLimits, progress: Progress) -> None:
         self._file = file
-        self._stopwatch = stopwatch
-        self.fault: Exception | None = None  # a failed read: storage error or time limit
+        self._progress = progress
+        self.fault: Exception | None = None  # a failed read: storage error or limit
         self.n_bytes = file.seek(0, os.SEEK_END)
         if self.n_bytes == 0:
             raise MediaRejected(Reason.EMPTY, "the file is empty")
         limits.check_size(self.n_bytes)
+        progress.n_bytes = max(progress.n_bytes, self.n_bytes)
+        self._is_read = bytearray(self.n_bytes // READ_BYTES + 1)  # by block
         file.seek(0)
         self.head = bytes(file.read(HEAD_BYTES))
         file.seek(0)
 
     def read(self, n_bytes: int) -> bytes:
         try:
-            self._stopwatch.check()
-            return bytes(
-                self._file.read(n_bytes)
-            )  # object stores return their own buffer types; PyAV accepts only bytes
+            return self._read(n_bytes)
         except Exception as fault:
             self.fault = fault
             raise
+
+    def _read(self, n_bytes: int) -> bytes:
+        self._progress.check()
+        block = min(self._file.tell() // READ_BYTES, len(self._is_read) - 1)  # a file may grow while it is read
+        data = bytes(self._file.read(n_bytes))  # object stores return their own buffer types; PyAV accepts only bytes
+        if data and not self._is_read[block]:
+            self._is_read[block] = True
+            self._progress.note_new_bytes()
+        return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
@@ -108,11 +117,11 @@ class MediaSource:
     def read_at(self, offset: int, n_bytes: int) -> bytes:
         """Read at any offset, bypassing FFmpeg. Moves the position that FFmpeg reads from."""
         self._file.seek(offset)
-        return bytes(self._file.read(n_bytes))
+        return self._read(n_bytes)
 
 
 @contextmanager
-def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iterator[MediaSource]:
+def open_source(media: Media, limits: MediaLimits, progress: Progress) -> Iterator[MediaSource]:
     """Open `media`: a path, bytes, or a seekable file object (which stays open).
 
     A string is a local path, never a URL. Raises `MediaRejected`: unreadable, empty, too_large, remote_reference.
@@ -123,7 +132,7 @@ def open_source(media: Media, limits: MediaLimits, stopwatch: Stopwatch) -> Iter
         file = io.BytesIO(media) if isinstance(media, bytes) else media
     try:
         try:
-            source = MediaSource(file, limits, stopwatch)
+            source = MediaSource(file, limits, progress)
         except (OSError, ValueError) as error:
             raise MediaRejected(Reason.UNREADABLE, f"cannot be read: {error}") from error
         if REMOTE_REFERENCE.match(source.head.removeprefix(b"\xef\xbb\xbf").lstrip()):
@@ -160,10 +169,10 @@ class OpenMedia:
 
 
 @contextmanager
-def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMedia]:
+def open_container(source: MediaSource) -> Iterator[OpenMedia]:
     """Open the container in `source` with FFmpeg.
 
-    Raises `MediaRejected`: not_media, damaged, truncated, unsupported_codec, memory_limit, time_limit.
+    Raises `MediaRejected`: not_media, damaged, truncated, unsupported_codec, memory_limit, decoder_limit.
     """
     try:
         container = av.open(
@@ -171,13 +180,10 @@ def open_container(source: MediaSource, limits: MediaLimits) -> Iterator[OpenMed
             mode="r",
             metadata_errors="replace",
             buffer_size=READ_BYTES,
-            timeout=limits.wall_clock_s,
             container_options={"protocol_whitelist": "none", "format_whitelist": ",".join(FORMATS)},
         )
     except MemoryError as error:  # PyAV maps ENOMEM to a subclass
         raise MediaRejected(Reason.MEMORY_LIMIT, "opening it exceeds the memory limit") from error
-    except ExitError as error:
-        raise MediaRejected(Reason.TIME_LIMIT, f"opening it took more than {limits.wall_clock_s:g} s") from error
     except PatchWelcomeError as error:
         raise MediaRejected(
             Reason.UNSUPPORTED_CODEC, "FFmpeg recognises this variant but does not support it"

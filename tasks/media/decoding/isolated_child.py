@@ -2,107 +2,191 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import io
 import os
 import resource
 import select
 import signal
 import socket
 import sys
+import time
 import traceback
+import wave
 from pathlib import Path
 from typing import IO, NoReturn
 
 import numpy as np
 
 from tasks.contract import Frozen, Reason
-from tasks.media.decoding.isolated import STATUS_BYTES, DecodeRequest, MessageKind, OpenedMessage, RejectedMessage
 from tasks.media.decoding.lanes import open_lanes
+from tasks.media.decoding.messages import (
+    COUNT_BYTES,
+    MAX_REQUEST_BYTES,
+    STATUS_BYTES,
+    DecodeRequest,
+    MessageKind,
+    OpenedMessage,
+    RejectedMessage,
+)
 from tasks.media.decoding.reader import open_audio
 from tasks.media.findings import MediaRejected
-from tasks.media.limits import MediaLimits
+from tasks.media.limits import MediaLimits, Progress
+from tasks.media.sandbox.confinement import (
+    GIVEN,
+    SYSTEM_CALLS,
+    confine_server,
+    die_with_parent,
+    filter_system_calls,
+    limit_resources,
+)
 
 EXIT_CRASHED = 70  # EX_SOFTWARE
-MAX_REQUEST_BYTES = 1 << 16
+REPORT_EVERY_S = 5.0
+STATE_BYTES = 512
+STALL_MARGIN_S = 0.25  # by which the kernel's timer leaves the stop to Python, which can explain it
 
 
-def main() -> int:
-    """Serve requests until the parent closes the socket whose descriptor is the only argument."""
-    import soxr  # noqa: F401  (loaded once, before forking)
+class ForkServer:
+    """Serves the requests on a socket, one medium at a time."""
 
-    gc.freeze()  # a garbage collection in the fork would touch, and so copy, every shared page
-    control = socket.socket(fileno=int(sys.argv[1]))
-    ended: int | None = None  # a process that has ended but is not reaped yet, so that its id is not reused
-    while True:
-        request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 3)
-        if ended is not None:
-            os.waitpid(ended, 0)
-        if not request:
-            return 0
-        pid = os.fork()
-        if not pid:
-            control.close()
-            _become_decoder(request, *descriptors)
-        os.setpgid(pid, pid)
-        for descriptor in descriptors:
-            os.close(descriptor)
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        _decode_sample()  # loads what is loaded late, before the first fork, and before files are out of reach
+        self._idle_bytes = _address_space_bytes()
+        # Self-pipe: the end of a child arrives as a byte, so that one poll() waits for everything.
+        self._wake, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_writer, False)
+        signal.set_wakeup_fd(self._wake_writer)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        report = confine_server()
+        self._filters = _try_filter()
+        report = report.model_copy(update={"measures": {**report.measures, SYSTEM_CALLS: self._filters}})
+        content = report.model_dump_json().encode()
+        control.sendall(len(content).to_bytes(COUNT_BYTES, "little") + content)
+
+    def serve(self) -> None:
+        """Serve until the caller closes the socket, or ends."""
+        while True:
+            try:
+                request, descriptors, _, _ = socket.recv_fds(self._control, MAX_REQUEST_BYTES, 3)
+            except ConnectionResetError:
+                return
+            if not request:
+                return
+            media, output, errors = descriptors
+            server = os.getpid()
+            pid = os.fork()
+            if not pid:
+                self._become_decoder(server, request, media, output, errors)
+            os.close(media)
+            os.close(errors)
+            with contextlib.suppress(OSError):  # the caller is gone, and so is the reader of the output
+                self._send_number(pid)
+            code = self._wait_for_end(pid, output)
+            os.close(output)  # only now does the reader see the end of the output
+            with contextlib.suppress(OSError):
+                self._send_number(code)
+
+    def _send_number(self, number: int) -> None:
+        self._control.sendall(number.to_bytes(STATUS_BYTES, "little", signed=True))
+
+    def _wait_for_end(self, pid: int, output: int) -> int:
+        """Wait until the process ends and return its exit code, negative for a signal.
+
+        Kill it once nobody reads its output any more, which the writing end of a pipe reports without being asked for.
+        """
+        watch = select.poll()
+        watch.register(self._wake, select.POLLIN)
+        watch.register(output, 0)
+        watch.register(self._control, 0)
+        while True:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            for descriptor, _ in watch.poll():
+                if descriptor == self._wake:
+                    os.read(self._wake, 64)
+                else:
+                    os.kill(pid, signal.SIGKILL)
+                    watch.unregister(descriptor)
+
+    def _become_decoder(self, server: int, message: bytes, media: int, output: int, errors: int) -> NoReturn:
+        """Decode, send the messages and exit. Never return into the server's loop."""
+        code = EXIT_CRASHED
         try:
-            _send_number(control, pid)
-            _wait_for_end(control, pid)
-            ended = pid
-            status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            assert status is not None
-            _send_number(control, status.si_status if status.si_code == os.CLD_EXITED else -status.si_status)
-        except OSError:
-            return 0  # the parent is gone
-
-
-def _send_number(control: socket.socket, number: int) -> None:
-    control.send(number.to_bytes(STATUS_BYTES, "little", signed=True))
-
-
-def _wait_for_end(control: socket.socket, pid: int) -> None:
-    """Wait until the decoder ends. Kill it if the parent is gone."""
-    process = os.pidfd_open(pid)
-    try:
-        ready, _, _ = select.select([process, control.fileno()], [], [])
-        if process not in ready:
-            os.killpg(pid, signal.SIGKILL)
-            select.select([process], [], [])
-    finally:
-        os.close(process)
-
-
-def _become_decoder(message: bytes, media: int, output: int, errors: int) -> NoReturn:
-    """Decode, send the messages and exit. Never return into the fork server's loop."""
-    code = EXIT_CRASHED
-    try:
-        os.setpgid(0, 0)
-        request = DecodeRequest.model_validate_json(message)
-        # Anything that a library prints goes to standard error; the messages have their own descriptor.
-        os.dup2(errors, 1)
-        os.dup2(errors, 2)
-        sys.stderr = os.fdopen(2, "w")
-        with os.fdopen(media, "rb", buffering=0) as file, os.fdopen(output, "wb", buffering=0) as answers:
+            die_with_parent(server)
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            self._control.close()
+            os.close(self._wake)
+            os.close(self._wake_writer)
+            # Anything that a library prints goes to standard error; the messages have their own descriptor.
+            os.dup2(errors, 1)
+            os.dup2(errors, 2)
+            os.close(errors)
+            sys.stderr = os.fdopen(2, "w")
+            request = DecodeRequest.model_validate_json(message)
+            file, answers = os.fdopen(media, "rb", buffering=0), os.fdopen(output, "wb", buffering=0)
+            n_bytes = file.seek(0, os.SEEK_END)
             file.seek(0)
-            limit_resources(request.limits)
+            limits = request.limits
+            cpu_s = limits.cpu_s(n_bytes, limits.max_duration_s)
+            limit_resources(limits.memory_bytes, int(cpu_s) + 10, in_use_bytes=self._idle_bytes)
+            if self._filters == GIVEN and filter_system_calls() != GIVEN:
+                raise RuntimeError("the filter of system calls is refused")
+            _allow_cpu(limits)
             code = _send_messages(file, request, answers)
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
+            sys.stderr.flush()
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+
+class WatchedProgress(Progress):
+    """Progress that puts off the kernel's end of this process, and that the reader hears of."""
+
+    def __init__(self, limits: MediaLimits, output: IO[bytes]) -> None:
+        super().__init__(limits)
+        self._output, self._reported_at = output, time.monotonic()
+        _allow_cpu(limits)
+
+    def note_new_bytes(self) -> None:
+        super().note_new_bytes()
+        _allow_cpu(self._limits)
+        if time.monotonic() > self._reported_at + REPORT_EVERY_S:
+            self._reported_at = time.monotonic()
+            _send(self._output, MessageKind.PROGRESS, b"")
+
+    def note_audio(self, duration_s: float) -> None:
+        super().note_audio(duration_s)
+        if duration_s > 0:
+            _allow_cpu(self._limits)
+
+
+def _allow_cpu(limits: MediaLimits) -> None:
+    """Have the kernel end this process, wherever it spins, after so much processor time from now on.
+
+    SIGPROF does so by default, and its timer counts processor time.
+    """
+    signal.setitimer(signal.ITIMER_PROF, limits.stalled_cpu_s + STALL_MARGIN_S)
 
 
 def _send_messages(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> int:
     try:
         send_decoded(media, request, output)
     except MediaRejected as rejected:
-        rejection = RejectedMessage(reason=rejected.reason, detail=rejected.detail, findings=rejected.findings)
-        _send(output, MessageKind.REJECTED, rejection)
+        reason, detail = rejected.reason, rejected.detail
+        if reason is Reason.MEMORY_LIMIT:  # its own limit, not the machine's: the same at every try
+            reason, detail = Reason.DECODER_LIMIT, _too_much_memory(request)
+        _send(output, MessageKind.REJECTED, RejectedMessage(reason=reason, detail=detail, findings=rejected.findings))
     except MemoryError:
-        detail = f"decoding needs more than {request.limits.memory_bytes} bytes of memory"
-        _send(output, MessageKind.REJECTED, RejectedMessage(reason=Reason.MEMORY_LIMIT, detail=detail, findings=None))
+        rejection = RejectedMessage(reason=Reason.DECODER_LIMIT, detail=_too_much_memory(request), findings=None)
+        _send(output, MessageKind.REJECTED, rejection)
     except BrokenPipeError:
-        return 0  # the parent stopped reading
+        return 0  # the reader stopped
     except OSError as fault:  # from storage: FFmpeg's own errors are MediaRejected by now
         rejection = RejectedMessage(reason=Reason.UNREADABLE, detail=f"reading failed: {fault}", findings=None)
         _send(output, MessageKind.REJECTED, rejection)
@@ -112,15 +196,21 @@ def _send_messages(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) 
     return 0
 
 
+def _too_much_memory(request: DecodeRequest) -> str:
+    return f"decoding needs more than {request.limits.memory_bytes} bytes of memory"
+
+
 def send_decoded(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> None:
     """Decode `media` and write the messages to `output`."""
+    progress = WatchedProgress(request.limits, output)
     if request.lanes:
-        with open_lanes(media, request.lanes, request.limits, request.sample_rate_hz) as blocks:
+        with open_lanes(media, request.lanes, request.limits, request.sample_rate_hz, progress) as blocks:
             for lane, block in blocks:
                 _send(output, MessageKind.LANE, bytes((lane,)) + np.ascontiguousarray(block, np.float32).tobytes())
         _send(output, MessageKind.END, b"")
         return
-    with open_audio(media, request.policy, request.limits, sample_rate_hz=request.sample_rate_hz) as audio:
+    rate_hz = request.sample_rate_hz
+    with open_audio(media, request.policy, request.limits, sample_rate_hz=rate_hz, progress=progress) as audio:
         _send(output, MessageKind.OPENED, OpenedMessage(probe=audio.probe, choice=audio.choice))
         for block in audio:
             _send(output, MessageKind.BLOCK, np.ascontiguousarray(block, np.float32).tobytes())
@@ -134,20 +224,59 @@ def _send(output: IO[bytes], kind: MessageKind, content: Frozen | bytes) -> None
         view = view[output.write(view) :]
 
 
-def limit_resources(limits: MediaLimits) -> None:
-    """Limit this process's memory and CPU time, and forbid it to write files and core dumps."""
-    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    address_space = in_use + limits.memory_bytes
-    cpu_s = int(limits.wall_clock_s) + 10
-    for kind, value in (
-        (resource.RLIMIT_AS, address_space),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+def _try_filter() -> str:
+    """Return `GIVEN` if a process decodes under the filter of system calls, and why it does not otherwise.
+
+    Where the host denies the filter, or its C library needs a call that is not on the list, media are decoded without.
+    """
+    result, result_end = os.pipe()
+    pid = os.fork()
+    if not pid:
+        state = "the process ended"
+        try:
+            state = filter_system_calls()
+            if state == GIVEN:
+                _decode_sample()
+        except Exception as error:
+            state = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(result_end, state.encode()[:STATE_BYTES])
+            os._exit(0)
+    os.close(result_end)
+    state = os.read(result, STATE_BYTES).decode(errors="replace")
+    os.close(result)
+    os.waitpid(pid, 0)
+    return state or "a process under it is killed"
+
+
+def _decode_sample() -> None:
+    """Decode a tenth of a second of our own: stereo at another rate, to use every part."""
+    sample = io.BytesIO()
+    with wave.open(sample, "wb") as writer:
+        writer.setparams((2, 2, 48_000, 0, "NONE", ""))
+        writer.writeframes(np.arange(9600, dtype="<i2").tobytes())
+    sample.seek(0)
+    with open_audio(sample) as audio:
+        for _ in audio:
+            pass
+        audio.findings.model_dump_json()
+
+
+def _address_space_bytes() -> int:
+    """Return the size of this process's address space; 0 where it is not known, which is where it has no limit."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except FileNotFoundError:
+        return 0
+
+
+def main() -> int:
+    """Serve requests until the parent closes the socket whose descriptor is the only argument."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    server = ForkServer(control)
+    gc.freeze()  # a garbage collection in the fork would touch, and so copy, every shared page
+    server.serve()
+    return 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tasks.media.container.tracks import Lane
 from tasks.media.decoding.mono import Resampler
 from tasks.media.decoding.track_decoder import NativeBlock, TrackDecoder
 from tasks.media.findings import MediaRejected
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 
 LaneBlock = tuple[int, np.ndarray]
 """Index of the lane, and its samples, `(n_samples,)` float32."""
@@ -25,15 +25,19 @@ LaneBlock = tuple[int, np.ndarray]
 
 @contextmanager
 def open_lanes(
-    media: Media, lanes: tuple[Lane, ...], limits: MediaLimits, sample_rate_hz: int = SAMPLE_RATE_HZ
+    media: Media,
+    lanes: tuple[Lane, ...],
+    limits: MediaLimits,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    progress: Progress | None = None,
 ) -> Iterator[Iterator[LaneBlock]]:
     """Decode the lanes in one pass. A lane whose track cannot be decoded yields no blocks.
 
     Raises `MediaRejected`, on opening and while iterating.
     """
-    stopwatch = Stopwatch(limits.wall_clock_s)
-    with open_source(media, limits, stopwatch) as source, open_container(source, limits) as opened:
-        yield _decode_lanes(source, opened, lanes, limits, stopwatch, sample_rate_hz)
+    progress = progress or Progress(limits)
+    with open_source(media, limits, progress) as source, open_container(source) as opened:
+        yield _decode_lanes(source, opened, lanes, limits, progress, sample_rate_hz)
 
 
 def _decode_lanes(
@@ -41,7 +45,7 @@ def _decode_lanes(
     opened: OpenMedia,
     lanes: tuple[Lane, ...],
     limits: MediaLimits,
-    stopwatch: Stopwatch,
+    progress: Progress,
     sample_rate_hz: int,
 ) -> Iterator[LaneBlock]:
     probe = describe(opened, source)
@@ -63,12 +67,21 @@ def _decode_lanes(
             continue
         channels = {index: lane.channel for index, lane in enumerate(lanes) if audio[lane.track] is stream}
         tracks[stream.index] = _LaneTrack(decoder, channels, sample_rate_hz)
-    for packet in PacketReader(opened.container, [s for s in streams if s.index in tracks], source, stopwatch):
+    for packet in PacketReader(opened.container, [s for s in streams if s.index in tracks], source, progress):
         track = tracks[packet.stream_index]
-        yield from track.split(track.decoder.feed(packet))
-        stopwatch.check()
+        yield from _noted(track.split(track.decoder.feed(packet)), progress, sample_rate_hz)
+        progress.check()
     for track in tracks.values():
-        yield from track.split(track.decoder.finish())
+        yield from _noted(track.split(track.decoder.finish()), progress, sample_rate_hz)
+
+
+def _noted(blocks: Iterator[LaneBlock], progress: Progress, sample_rate_hz: int) -> Iterator[LaneBlock]:
+    """Yield the blocks, note them as progress, and leave out the caller's time."""
+    for lane, block in blocks:
+        progress.note_audio(len(block) / sample_rate_hz)
+        progress.pause()
+        yield lane, block
+        progress.resume()
 
 
 class _LaneTrack:

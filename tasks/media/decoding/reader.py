@@ -18,7 +18,7 @@ from tasks.media.container.tracks import TrackChoice, TrackPolicy
 from tasks.media.decoding.section import merge_damage
 from tasks.media.decoding.section_sequence import SectionSequence, open_sections
 from tasks.media.findings import AudioFindings, Loudness, MediaRejected, find_warnings
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 from tasks.media.loudness import LevelMeter
 
 # Containers whose headers give the duration of a track without the empty edit before it.
@@ -33,6 +33,7 @@ def open_audio(
     limits: MediaLimits | None = None,
     *,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
+    progress: Progress | None = None,
 ) -> Iterator[AudioReader]:
     """Decode `media` (a path, bytes or a seekable file object) in this process.
 
@@ -42,16 +43,17 @@ def open_audio(
             audio.findings
 
     Raises `MediaRejected`: on opening if the medium is unusable, while iterating if a limit is exceeded, and at the end
-    if nothing was decoded or too much was lost. Use `IsolatedDecoder` for input that may crash FFmpeg.
+    if nothing was decoded or too much was lost. A file that makes FFmpeg spin is stopped only where FFmpeg reads or
+    yields, and one that exploits it has this process: use `IsolatedDecoder` for files from outside.
     """
     policy, limits = policy or TrackPolicy(), limits or MediaLimits()
-    stopwatch = Stopwatch(limits.wall_clock_s)
+    progress = progress or Progress(limits)
     with (
-        open_source(media, limits, stopwatch) as source,
-        open_sections(source, policy, limits, stopwatch, sample_rate_hz) as sections,
+        open_source(media, limits, progress) as source,
+        open_sections(source, policy, limits, progress, sample_rate_hz) as sections,
     ):
-        reader = AudioReader(source, sections, limits, stopwatch, sample_rate_hz)
-        stopwatch.pause()
+        reader = AudioReader(source, sections, limits, progress, sample_rate_hz)
+        progress.pause()
         yield reader
 
 
@@ -77,14 +79,14 @@ class AudioReader:
         source: MediaSource,
         sections: SectionSequence,
         limits: MediaLimits,
-        stopwatch: Stopwatch,
+        progress: Progress,
         sample_rate_hz: int,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self._sections = sections
         self.probe: MediaProbe = sections.first.probe
         self.choice: TrackChoice = sections.first.choice
-        self._limits, self._stopwatch = limits, stopwatch
+        self._limits, self._progress = limits, progress
         self._n_bytes, self._declared_bytes = source.n_bytes, source.declared_bytes()
         self._meter = LevelMeter(sample_rate_hz)
         self._complete = False
@@ -92,16 +94,17 @@ class AudioReader:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield blocks of `(n_samples,)` float32 at `sample_rate_hz`."""
         max_samples = int(self._limits.max_duration_s * self.sample_rate_hz)
-        self._stopwatch.resume()
+        self._progress.resume()
         for block in self._sections.blocks(lambda: self._meter.n_samples / self.sample_rate_hz):
             self._meter.push(block)
             if self._meter.n_samples > max_samples:
                 raise MediaRejected(Reason.TOO_LONG, f"longer than {self._limits.max_duration_s:g} s", self.findings)
-            self._stopwatch.pause()
+            self._progress.note_audio(len(block) / self.sample_rate_hz)
+            self._progress.pause()
             yield block
-            self._stopwatch.resume()
-            self._stopwatch.check()
-        self._stopwatch.pause()
+            self._progress.resume()
+            self._progress.check()
+        self._progress.pause()
         self._complete = True
         self._reject_if_unusable()
 

@@ -17,7 +17,7 @@ from tasks.media.container.source import MediaSource, OpenMedia
 from tasks.media.container.tracks import TrackPolicy, choose_tracks
 from tasks.media.decoding.mono import MonoTrack, TrackMix
 from tasks.media.decoding.track_decoder import DamageCount, TrackDecoder
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 
 
 class Section:
@@ -29,7 +29,7 @@ class Section:
         opened: OpenMedia,
         policy: TrackPolicy,
         limits: MediaLimits,
-        stopwatch: Stopwatch,
+        progress: Progress,
         sample_rate_hz: int,
         *,
         origin_s: float | None = None,
@@ -56,7 +56,7 @@ class Section:
         streams = [s for s in opened.container.streams.audio if s.index in self.choice.stream_indexes]
         self.track_ids = frozenset(stream.id for stream in streams)
         self._ids = [stream.id for stream in opened.container.streams.audio]
-        self._packets = PacketReader(opened.container, streams, source, stopwatch)
+        self._packets = PacketReader(opened.container, streams, source, progress)
         channel = self.choice.channel
         names = {track.index: track.channel_names for track in self.probe.tracks}
         self.tracks = {

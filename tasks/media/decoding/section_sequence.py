@@ -16,9 +16,10 @@ from tasks.media.container.tracks import TrackPolicy
 from tasks.media.decoding.section import Section
 from tasks.media.decoding.track_decoder import BLOCK_S, DamageCount
 from tasks.media.findings import HEADER_TOLERANCE, MediaRejected
-from tasks.media.limits import MediaLimits, Stopwatch
+from tasks.media.limits import MediaLimits, Progress
 
 MAX_SECTIONS = 10_000
+LIMITS = (Reason.DECODER_LIMIT, Reason.TIME_LIMIT, Reason.MEMORY_LIMIT)  # the whole medium's, not a section's
 MAX_OVERLAP_S = 1.0  # a continuation may start this long before the end of the track that it continues
 MIN_UNREAD_BYTES, MIN_UNREAD_SHARE = 1 << 16, 0.05  # of a program stream, after its track's last packet
 
@@ -27,9 +28,9 @@ class SectionSequence:
     """Yields the blocks of a medium's sections as one stream. `first` stays open until `open_sections` exits."""
 
     def __init__(
-        self, source: MediaSource, policy: TrackPolicy, limits: MediaLimits, stopwatch: Stopwatch, sample_rate_hz: int
+        self, source: MediaSource, policy: TrackPolicy, limits: MediaLimits, progress: Progress, sample_rate_hz: int
     ) -> None:
-        self._source, self._policy, self._limits, self._stopwatch = source, policy, limits, stopwatch
+        self._source, self._policy, self._limits, self._progress = source, policy, limits, progress
         self._rate_hz = sample_rate_hz
         self._links: list[OggLink] = []
         self._lead_s = 0.0  # duration of links before the first that has audio
@@ -73,13 +74,13 @@ class SectionSequence:
         except_ids: frozenset[int] = frozenset(),
     ) -> Iterator[Section]:
         """Open a section. `resumes_at_s`: end of the previous section on the container's clock."""
-        with open_container(source, self._limits) as opened:
+        with open_container(source) as opened:
             yield Section(
                 source,
                 opened,
                 policy,
                 self._limits,
-                self._stopwatch,
+                self._progress,
                 self._rate_hz,
                 origin_s=resumes_at_s,
                 is_continuation=resumes_at_s is not None,
@@ -98,13 +99,13 @@ class SectionSequence:
                     yield section
                     return
             except MediaRejected as rejected:
-                if self._links or number == len(links) - 1 or rejected.reason is Reason.TIME_LIMIT:
+                if self._links or number == len(links) - 1 or rejected.reason in LIMITS:
                     raise
                 self._lead_s += link.duration_s + link.lost_s
 
     def _link_source(self, link: OggLink) -> MediaSource:
         window = Window(self._source.file, link.begin, link.end)
-        return MediaSource(window, self._limits, self._stopwatch)
+        return MediaSource(window, self._limits, self._progress)
 
     def _link_blocks(self, link: OggLink, position_s: Callable[[], float]) -> Iterator[np.ndarray]:
         start_s, rejection = position_s(), ""
@@ -112,7 +113,7 @@ class SectionSequence:
             with self._open(self._link_source(link), self._later_policy()) as section:
                 yield from self._later_section(section, start_s)
         except MediaRejected as rejected:
-            if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
+            if rejected.reason in LIMITS:
                 raise
             rejection = rejected.detail
         yield from self._fill_up(link, start_s, position_s(), rejection)
@@ -136,7 +137,7 @@ class SectionSequence:
             if move is None or move.begin <= begin:
                 return
             begin = move.begin
-            source = TransportSource(self._source.file, self._limits, self._stopwatch, begin, move.prefix)
+            source = TransportSource(self._source.file, self._limits, self._progress, begin, move.prefix)
             try:
                 with self._open(
                     source,
@@ -147,7 +148,7 @@ class SectionSequence:
                     source.watch_pids(section.track_ids)
                     yield from self._later_section(section, position_s())
             except MediaRejected as rejected:
-                if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
+                if rejected.reason in LIMITS:
                     raise
                 source.skip_to_move()
                 if source.next_move() is None:
@@ -168,14 +169,14 @@ class SectionSequence:
         if at is None or n_bytes - at < max(MIN_UNREAD_BYTES, MIN_UNREAD_SHARE * n_bytes):
             return
         window = Window(self._source.file, at + 1, n_bytes)
-        source = MediaSource(window, self._limits, self._stopwatch)
+        source = MediaSource(window, self._limits, self._progress)
         origin_s = self.first.probe.starts_at_s + position_s()
         other_tracks = self.first.ids_before(origin_s - MAX_OVERLAP_S)
         try:
             with self._open(source, self._later_policy(), resumes_at_s=origin_s, except_ids=other_tracks) as section:
                 yield from self._later_section(section, position_s())
         except MediaRejected as rejected:
-            if rejected.reason in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT):
+            if rejected.reason in LIMITS:
                 raise
 
     def _later_policy(self) -> TrackPolicy:
@@ -204,11 +205,11 @@ class SectionSequence:
 
     def open_transport(self) -> Generator[Section]:
         """Open the first part of a transport stream that has audio."""
-        source = TransportSource(self._source.file, self._limits, self._stopwatch)
+        source = TransportSource(self._source.file, self._limits, self._progress)
         begin, origin_s = 0, None
         while True:
             try:
-                with open_container(source, self._limits) as opened:
+                with open_container(source) as opened:
                     if origin_s is None:
                         origin_s = (opened.container.start_time or 0) / 1_000_000
                     section = Section(
@@ -216,7 +217,7 @@ class SectionSequence:
                         opened,
                         self._policy,
                         self._limits,
-                        self._stopwatch,
+                        self._progress,
                         self._rate_hz,
                         origin_s=origin_s,
                     )
@@ -232,7 +233,7 @@ class SectionSequence:
                 if move is None or move.begin <= begin:
                     raise
                 begin = move.begin
-                source = TransportSource(self._source.file, self._limits, self._stopwatch, begin, move.prefix)
+                source = TransportSource(self._source.file, self._limits, self._progress, begin, move.prefix)
 
     def open_plain(self) -> Generator[Section]:
         """Open a medium of a single section."""
@@ -242,10 +243,10 @@ class SectionSequence:
 
 @contextmanager
 def open_sections(
-    source: MediaSource, policy: TrackPolicy, limits: MediaLimits, stopwatch: Stopwatch, sample_rate_hz: int
+    source: MediaSource, policy: TrackPolicy, limits: MediaLimits, progress: Progress, sample_rate_hz: int
 ) -> Iterator[SectionSequence]:
     """Open a medium's first section. Raises `MediaRejected` if it has none with usable audio."""
-    sequence = SectionSequence(source, policy, limits, stopwatch, sample_rate_hz)
+    sequence = SectionSequence(source, policy, limits, progress, sample_rate_hz)
     links = find_links(source.n_bytes, source.read_at) if source.head.startswith(CAPTURE) else []
     source.seek(0)
     if len(links) > 1 or any(link.lost_s > HEADER_TOLERANCE[0] for link in links):

@@ -70,10 +70,10 @@ def prepare_all(batch: Batch, context: StepContext, workers: int) -> Iterator[Pr
 
     Files that may be copies go to one worker in order, so that always the first is decoded.
     """
-    with ThreadPoolExecutor(workers) as pool, ExitStack() as stack:
+    with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:
         decoders: SimpleQueue[IsolatedDecoder] = SimpleQueue()
         for _ in range(workers):
-            decoders.put(stack.enter_context(IsolatedDecoder()))
+            decoders.put(stack.enter_context(IsolatedDecoder(context.stop)))
         groups = group_possible_copies(batch.programmes)
         running = [pool.submit(Preparer(batch, context, decoders).prepare_group, group) for group in groups]
         try:

@@ -192,7 +192,7 @@ def decoder() -> Iterator[IsolatedDecoder]:
         yield started
 
 
-LIMITS = MediaLimits(wall_clock_s=60.0, max_duration_s=3600.0, memory_bytes=256 << 20)
+LIMITS = MediaLimits(stalled_s=60.0, max_duration_s=3600.0, memory_bytes=256 << 20)
 
 
 @pytest.mark.slow  # 190 processes

@@ -206,14 +206,14 @@ def test_limits_stop_decoding():
     assert rejected.value.reason is Reason.TOO_LONG
     assert rejected.value.findings is not None
     with pytest.raises(MediaRejected) as rejected:
-        load_audio(media, limits=MediaLimits(wall_clock_s=1e-4))
-    assert rejected.value.reason is Reason.TIME_LIMIT
+        load_audio(media, limits=MediaLimits(base_cpu_s=1e-9, cpu_s_per_megabyte=0, cpu_s_per_second=0))
+    assert rejected.value.reason is Reason.DECODER_LIMIT
 
 
 def test_the_callers_time_does_not_count(monkeypatch: pytest.MonkeyPatch):
     now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    with open_audio(encode("flac", Track(np.tile(STEREO, 8), "flac")), limits=MediaLimits(wall_clock_s=10)) as audio:
+    monkeypatch.setattr("time.thread_time", lambda: now[0])
+    with open_audio(encode("flac", Track(np.tile(STEREO, 8), "flac")), limits=MediaLimits(base_cpu_s=10)) as audio:
         for _ in audio:
             now[0] += 100
 
