@@ -18,6 +18,7 @@ Runtime = Literal["local", "kubernetes"]
 POD_SETTINGS = (
     "AIRSCRIPT_KAFKA",
     "AIRSCRIPT_MLFLOW_URL",
+    "AIRSCRIPT_SANDBOX",
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "MLFLOW_TRACKING_URI",

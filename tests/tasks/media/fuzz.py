@@ -37,7 +37,7 @@ VALUES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000
 WRITTEN = (
     ("wav", "pcm_s16le"), ("wav", "pcm_f32le"), ("wav", "adpcm_ms"), ("wav", "pcm_mulaw"), ("w64", "pcm_s24le"),
     ("aiff", "pcm_s16be"), ("au", "pcm_s16be"), ("caf", "alac"), ("flac", "flac"), ("ogg", "opus"), ("ogg", "flac"),
-    ("ogg", "speex"), ("mp3", "mp3"), ("mp2", "mp2"), ("adts", "aac"), ("latm", "aac"), ("mp4", "aac"), ("3gp", "aac"),
+    ("mp3", "mp3"), ("mp2", "mp2"), ("adts", "aac"), ("latm", "aac"), ("mp4", "aac"), ("3gp", "aac"),
     ("mov", "pcm_s16le"), ("mov", "alac"), ("matroska", "aac"), ("matroska", "flac"), ("webm", "opus"),
     ("mpegts", "mp2"), ("mpegts", "aac"), ("mpegts", "ac3"), ("mpeg", "mp2"), ("asf", "mp3"), ("avi", "mp3"),
     ("avi", "pcm_s16le"), ("flv", "aac"), ("flv", "mp3"), ("nut", "flac"), ("rm", "ac3"), ("rm", "aac"), ("wtv", "mp2"),

@@ -1,0 +1,99 @@
+"""What happens on a host that does not give all measures, and what they leave possible."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from tasks.contract import ExitCode, Misconfigured
+from tasks.media.decoding import isolated
+from tasks.media.decoding.isolated import IsolatedDecoder
+from tasks.media.sandbox import seccomp
+from tasks.media.sandbox.confinement import GIVEN, REQUIRE, SETTING
+from tests.tasks.media.acting import write_acting_child
+from tests.tasks.media.making import wav
+
+REFUSED = "isolated_child.filter_system_calls = lambda: 'Function not implemented'"
+KILLED = "isolated_child.filter_system_calls = lambda: os.kill(os.getpid(), signal.SIGSYS)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(np.zeros((1, 16_000), np.float32)))
+    return path
+
+
+def decode(path: Path) -> tuple[int, dict[str, str]]:
+    """Return the number of samples and the measures."""
+    with IsolatedDecoder() as decoder, decoder.open_audio(path) as audio:
+        n_samples = sum(len(block) for block in audio)
+        assert decoder.sandbox is not None
+        return n_samples, decoder.sandbox.measures
+
+
+@pytest.mark.parametrize("setup", [REFUSED, KILLED], ids=["refused", "killed"])
+def test_a_host_that_denies_the_filter_decodes_and_says_so(
+    setup: str, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    child = write_acting_child(tmp_path, "decode(media, request, output)", setup)
+    monkeypatch.setattr(isolated.sys, "executable", str(child))
+    isolated._log_sandbox.cache_clear()
+    with capture_logs() as logs:
+        n_samples, measures = decode(path)
+    assert n_samples == 16_000
+    assert measures["system_calls"] != GIVEN
+    (line,) = [line for line in logs if "decoders are confined" in line["event"]]
+    assert line["log_level"] == "warning"
+    assert line["system_calls"] == measures["system_calls"]
+    monkeypatch.setenv(SETTING, REQUIRE)
+    with pytest.raises(Misconfigured, match="does not give the decoder's sandbox system_calls") as refused:
+        decode(path)
+    assert refused.value.exit_code is ExitCode.MISCONFIGURED
+
+
+def test_a_host_that_gives_all_may_be_required_to(path: Path, monkeypatch: pytest.MonkeyPatch):
+    _, measures = decode(path)
+    if measures["system_calls"] != GIVEN:
+        pytest.skip(f"this host gives only {measures}")
+    monkeypatch.setenv(SETTING, REQUIRE)
+    assert decode(path)[0] == 16_000
+
+
+def test_both_lists_of_system_calls_are_complete():
+    x86_64, aarch64 = (seccomp.MACHINES[name].calls for name in ("x86_64", "aarch64"))
+    assert list(x86_64) == list(aarch64)
+    assert all(len(set(calls.values())) == len(calls) for calls in (x86_64, aarch64))
+
+
+@pytest.mark.parametrize("name", seccomp.MACHINES)
+def test_the_filter_allows_its_list_and_nothing_else(name: str):
+    """The program is run here by an interpreter of the few operations that it has."""
+    machine, pid = seccomp.MACHINES[name], 4711
+    program = seccomp._assemble(machine, pid)
+    allowed = {call for call in range(600) if verdict(program, machine.audit, call, (pid, 0, 0)) == seccomp.RET_ALLOW}
+    assert allowed == set(machine.calls.values())
+    assert verdict(program, machine.audit ^ 1, 0, (0, 0, 0)) == seccomp.RET_KILL_PROCESS
+    assert verdict(program, machine.audit, machine.calls["read"] | 0x40000000, (0, 0, 0)) == seccomp.DENY  # x32
+    for call, arguments in (("kill", (1, 9, 0)), ("tgkill", (1, 1, 9)), ("mmap", (0, 0, 5)), ("mprotect", (0, 0, 4))):
+        assert verdict(program, machine.audit, machine.calls[call], arguments) == seccomp.DENY
+
+
+def verdict(program: list[seccomp.Instruction], audit: int, call: int, arguments: tuple[int, ...]) -> int:
+    """Return what the program decides on a system call."""
+    data = struct.pack("=iIQ6Q", call, audit, 0, *arguments, *[0] * (6 - len(arguments)))
+    at, accumulator = 0, 0
+    while True:
+        operation, if_true, if_false, operand = program[at]
+        at += 1
+        if operation == seccomp.LOAD:
+            (accumulator,) = struct.unpack_from("=I", data, operand)
+        elif operation == seccomp.RETURN:
+            return operand
+        else:
+            holds = accumulator == operand if operation == seccomp.JUMP_IF_EQUAL else bool(accumulator & operand)
+            at += if_true if holds else if_false
