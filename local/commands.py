@@ -74,7 +74,7 @@ def login_help(installation: Installation) -> str:
     password = installation.credentials().password
     return (
         f"Airflow  {installation.airflow_url}   user [bold]{USER}[/], password [bold]{password}[/]\n"
-        f"MLflow   {installation.mlflow_url}\n"
+        f"MLflow   {installation.mlflow_url}   the same\n"
         f"Logs     {installation.logs}\n"
         "Both listen on this machine only. `make down` stops them."
     )

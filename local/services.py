@@ -29,6 +29,15 @@ POLL_S = 0.4
 MAX_RESTARTS = 3
 AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
 SERVICES = ("mlflow", *AIRFLOW_SERVICES)
+# A verified password is cached: MLflow hashes it with PBKDF2 at every request otherwise.
+MLFLOW_LOGIN = """\
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///{home}/users.db
+admin_username = {user}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 300
+"""
 
 
 def command_line(installation: Installation, service: str) -> list[str]:
@@ -47,7 +56,8 @@ def command_line(installation: Installation, service: str) -> list[str]:
             store = ["--backend-store-uri", f"sqlite:///{installation.mlflow_home / 'mlflow.db'}"]
             artifacts = ["--artifacts-destination", f"{installation.settings.storage}/mlflow", "--serve-artifacts"]
             address = ["--host", HOST, "--port", str(installation.mlflow_port), "--workers", "1"]
-            return [sys.executable, "-m", "mlflow", "server", *store, *artifacts, *address]
+            login = ["--app-name", "basic-auth"]
+            return [sys.executable, "-m", "mlflow", "server", *login, *store, *artifacts, *address]
     raise ValueError(service)
 
 
@@ -145,14 +155,15 @@ class Services:
             require_free(self.installation.mlflow_port, "MLflow", "AIRSCRIPT_MLFLOW_PORT")
 
     def _prepare(self) -> None:
-        for folder in (
-            self.installation.airflow_home,
-            self.installation.mlflow_home,
-            self.installation.logs,
-            self.installation.storage_path,
-        ):
+        for folder in (self.installation.logs, self.installation.storage_path):
             folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.installation.airflow_home, self.installation.mlflow_home):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # the databases: who writes them decides which model is champion
         self.installation.ports.save(self.installation.home)
+        write_private(
+            self.installation.mlflow_login, MLFLOW_LOGIN.format(home=self.installation.mlflow_home, user=USER)
+        )
         password = self.installation.credentials().password
         write_private(self.installation.airflow_home / "passwords.json", f'{{"{USER}": "{password}"}}')
 

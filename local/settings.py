@@ -106,6 +106,11 @@ class Installation:
         return self.home / "mlflow"
 
     @property
+    def mlflow_login(self) -> Path:
+        """The configuration of MLflow's login."""
+        return self.mlflow_home / "login.ini"
+
+    @property
     def storage_path(self) -> Path:
         return path_of(self.settings.storage)
 
@@ -135,6 +140,11 @@ class Installation:
             **self._airscript(),
             **self._airflow(credentials),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLFLOW_TRACKING_USERNAME": USER,
+            "MLFLOW_TRACKING_PASSWORD": credentials.password,
+            "MLFLOW_AUTH_CONFIG_PATH": str(self.mlflow_login),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": credentials.password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.jwt_secret,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # The server's job runner, which is not used here, takes 1.5 GB.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

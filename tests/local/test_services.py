@@ -17,7 +17,7 @@ from rich.console import Console
 from local.airflow_api import AirflowApi
 from local.ports import free_port
 from local.services import SERVICES, Services, command_line
-from local.settings import Installation, UserError
+from local.settings import USER, Installation, UserError
 from local.status_table import StatusTable
 
 # Answers every GET with 200, as MLflow's /health does.
@@ -158,11 +158,28 @@ def test_the_real_services(installation: Installation) -> None:
         assert api.import_errors() == []
         with pytest.raises(httpx.HTTPStatusError, match="401"):
             httpx.get(f"{installation.airflow_url}/api/v2/dags", trust_env=False).raise_for_status()
-        private = [installation.home / "credentials.json", installation.airflow_home / "passwords.json"]
-        assert [path.stat().st_mode & 0o077 for path in private] == [0, 0]
+        private = [
+            installation.home / "credentials.json",
+            installation.airflow_home / "passwords.json",
+            installation.airflow_home,
+            installation.mlflow_home,
+        ]
+        assert [path.stat().st_mode & 0o077 for path in private] == [0] * len(private)
+        _mlflow_needs_the_password(installation)
     finally:
         assert set(services.down()) == set(SERVICES)
     assert services.alive() == {}
+
+
+def _mlflow_needs_the_password(installation: Installation) -> None:
+    search = f"{installation.mlflow_url}/api/2.0/mlflow/registered-models/search"
+    for login in (None, (USER, "wrong")):
+        assert httpx.get(search, auth=login, trust_env=False).status_code == 401
+        move = f"{installation.mlflow_url}/api/2.0/mlflow/registered-models/alias"
+        body = {"name": "acoustic-model", "alias": "champion", "version": "1"}
+        assert httpx.post(move, auth=login, json=body, trust_env=False).status_code == 401
+    password = installation.credentials().password
+    assert httpx.get(search, auth=(USER, password), trust_env=False).status_code == 200
 
 
 def _dags_within(api: AirflowApi, limit_s: float) -> set[str]:
