@@ -11,14 +11,15 @@ import numpy as np
 
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ
+from tasks.corpus.feature_names import features_named
 from tasks.dataset import flac
 from tasks.dataset.manifest import LOCATIONS, DatasetManifest, Shard, Split
 from tasks.dataset.schema import RowWriter, dataset_schema
 from tasks.dataset.summary import Summary, Tally
-from tasks.features.config import parakeet
+from tasks.features.config import FeaturesConfig
 from tasks.features.logmel import LogMel
 
-FEATURES, CONFIG = "parakeet-80-20ms", parakeet(hop_samples=320)
+FEATURES = "parakeet-80-20ms"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,16 @@ class SpokenUtterance:
     """The path of the recording within its corpus."""
 
 
-def write_dataset(folder: Path, splits: Mapping[Split, Iterable[SpokenUtterance]], *, with_audio: bool = False) -> str:
+def write_dataset(
+    folder: Path,
+    splits: Mapping[Split, Iterable[SpokenUtterance]],
+    *,
+    with_audio: bool = False,
+    features: str = FEATURES,
+) -> str:
     """Write one shard for each split; returns the URI of the manifest."""
     folder.mkdir(parents=True)
+    config = features_named(features)
     shards: dict[Split, tuple[Shard, ...]] = {}
     kept: dict[Split, Tally] = {}
     programmes: dict[Split, int] = {}
@@ -44,9 +52,9 @@ def write_dataset(folder: Path, splits: Mapping[Split, Iterable[SpokenUtterance]
         path, name = folder / f"{split}.parquet", f"{split}/00000.parquet"
         speakers, n_samples, n_rows = set(), 0, 0
         with RowWriter(
-            path, dataset_schema(CONFIG.n_features, with_audio=with_audio), max_rows=64, max_bytes=1 << 30
+            path, dataset_schema(config.n_features, with_audio=with_audio), max_rows=64, max_bytes=1 << 30
         ) as writer:
-            for utterance, row in _rows(split, utterances, with_audio):
+            for utterance, row in _rows(split, utterances, with_audio, config):
                 writer.write(row)
                 speakers.add(utterance.speaker)
                 n_samples += len(utterance.samples)
@@ -68,8 +76,8 @@ def write_dataset(folder: Path, splits: Mapping[Split, Iterable[SpokenUtterance]
         language="en",
         sample_rate_hz=SAMPLE_RATE_HZ,
         normaliser="none",
-        features=FEATURES,
-        features_config=json.loads(CONFIG.to_json()),
+        features=features,
+        features_config=json.loads(config.to_json()),
         splits=shards,
         kept=kept,
         programmes=programmes,
@@ -83,9 +91,9 @@ def write_dataset(folder: Path, splits: Mapping[Split, Iterable[SpokenUtterance]
 
 
 def _rows(
-    split: Split, utterances: Iterable[SpokenUtterance], with_audio: bool
+    split: Split, utterances: Iterable[SpokenUtterance], with_audio: bool, config: FeaturesConfig
 ) -> Iterator[tuple[SpokenUtterance, dict[str, object]]]:
-    logmel = LogMel(CONFIG)
+    logmel = LogMel(config)
     for number, utterance in enumerate(utterances, 1):
         pcm = flac.to_pcm(utterance.samples)
         decoded = flac.to_float(pcm)  # as the corpus steps would read it back, (n_samples,)
@@ -99,7 +107,7 @@ def _rows(
                 "duration_s": len(pcm) / SAMPLE_RATE_HZ,
                 "sample_rate_hz": SAMPLE_RATE_HZ,
                 "input_features": logmel([decoded])[0].numpy().astype(np.float16),
-                "features_config": FEATURES,
+                "features_config": config.to_json(),
                 "sha256": flac.digest(pcm),
             }
             | ({"audio": flac.encode(pcm)} if with_audio else {}),

@@ -139,6 +139,7 @@ class PresetName(StrEnum):
 
     DEMO = "demo"
     WHISPER_SMALL_LORA = "whisper-small-lora"
+    WHISPER_FROZEN_ENCODER = "whisper-frozen-encoder"
     WHISPER_LARGE_V3_TURBO = "whisper-large-v3-turbo"
     PARAKEET_CTC = "parakeet-ctc"
 
@@ -158,9 +159,33 @@ class RecipeFields(BaseModel):
     lora_rank: OptionalInt = Field(
         None, ge=0, le=512, description="train LoRA adapters of this rank; 0: train all weights"
     )
+    frozen_encoder: OptionalBool = Field(
+        None,
+        description="train Whisper's decoder alone: each window is encoded once, so that steps cost a fraction, and "
+        "features are not augmented",
+    )
+    join_seconds: OptionalFloat = Field(
+        None,
+        ge=0,
+        le=30,
+        description="join neighbouring utterances of a programme up to this many seconds for models with a fixed "
+        "window (Whisper); 0: never",
+    )
+    written_form: OptionalBool = Field(
+        None,
+        description="give texts without capitals the form in which Whisper's base model writes the words it recognises",
+    )
+    tuned_share: OptionalFloat = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the tuned weights in the published ones, the rest is the base model's (WiSE-FT): less "
+        "is gained and less forgotten",
+    )
     augment: OptionalBool = Field(
         None,
-        description="augment features: warp time and frequency (VTLP), mask (SpecAugment), add non-speech examples",
+        description="augment features: warp time and frequency (VTLP), mask (SpecAugment), add non-speech examples; "
+        "with frozen_encoder the latter only",
     )
     speed_share: OptionalFloat = Field(
         None, ge=0, le=1, description="share of utterances with speed perturbation; needs a dataset with audio"

@@ -83,7 +83,7 @@ def write_dataset(
                 writer.write(
                     {
                         "utterance_id": f"{split}-{i:04d}",
-                        "programme_id": f"{split}-programme-{i % 3}",
+                        "programme_id": f"{split}-programme-{3 * i // n}",
                         "speaker": f"speaker-{i % 2}",
                         "text": text,
                         "duration_s": len(pcm) / SAMPLE_RATE_HZ,

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.dataset import flac
 from tasks.features.config import FeaturesConfig
+from training.data.joining import stretch
 from training.data.nonspeech import random_nonspeech
 from training.data.shards import TrainingUtterance
 
@@ -33,13 +34,18 @@ class AudioAugment:
         snr_db = float(rng.uniform(*SNR_DB)) if rng.random() < self._noise_share else None
         if not utterance.audio or (faster == 1.0 and snr_db is None):
             return utterance
-        samples = flac.to_float(flac.decode(utterance.audio))
+        samples = np.concatenate([flac.to_float(flac.decode(audio)) for audio in utterance.audio])
         if faster != 1.0:
             samples = change_speed(samples, faster, self._rate_hz)
         if snr_db is not None:
             samples = add_noise(samples, random_nonspeech(len(samples), rng), snr_db)
         features = self._logmel([samples])[0].numpy()
-        return replace(utterance, features=features, duration_s=len(samples) / self._rate_hz)
+        return replace(
+            utterance,
+            features=features,
+            duration_s=len(samples) / self._rate_hz,
+            segments=stretch(utterance.segments, 1 / faster),
+        )
 
 
 def change_speed(samples: np.ndarray, faster: float, rate_hz: int) -> np.ndarray:

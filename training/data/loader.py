@@ -7,15 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from training.data.joining import join
 from training.data.order import EpochOrder, Pool, Position
 from training.data.shards import ShardReader, TrainingUtterance, UtteranceIndex
 
 PREFETCH_BATCHES = 4
+MAX_PREVIOUS = 8  # utterances before one that make up its `previous_text`
 BatchT = TypeVar("BatchT")
 Groups = dict[int, list[TrainingUtterance]]
 """Utterances of the row groups in memory, by row group."""
@@ -129,7 +131,7 @@ class BatchLoader(Generic[BatchT]):
 
     def _draw(self, position: Position, batch: np.ndarray, groups: Groups) -> BatchDraw:
         share = [int(batch[i]) for i in self._share.indices(len(batch))]
-        utterances = [groups[int(self._index.group[u])][int(self._index.row[u])] for u in share]
+        utterances = [_draw_utterance(self._index, u, groups) for u in share]
         return BatchDraw(position, len(batch), float(self._index.duration_s[batch].max()), utterances)
 
     def _enqueue(self, position: Position, draw: BatchDraw) -> bool:
@@ -151,3 +153,11 @@ class BatchLoader(Generic[BatchT]):
                 break
             groups[group] = held[group] if group in held else self._reader.read(group)
         return groups
+
+
+def _draw_utterance(index: UtteranceIndex, number: int, groups: Groups) -> TrainingUtterance:
+    """Return an utterance of the index, joined of its rows, with what was said before it."""
+    rows, first = groups[int(index.group[number])], int(index.row[number])
+    utterance = join(rows[first : first + int(index.n_rows[number])])
+    before = [u.text for u in rows[max(0, first - MAX_PREVIOUS) : first] if u.programme_id == utterance.programme_id]
+    return replace(utterance, previous_text=" ".join(before))

@@ -40,7 +40,8 @@ class EpochOrder:
         """`pool_frames` bounds a pool's memory: 160 bytes per frame of 80 mels."""
         self._index, self._batch_frames, self._pool_frames, self._seed = index, batch_frames, pool_frames, seed
         self._members = _by_group(index.group)
-        self._group_frames = {g: int(index.n_frames[members].sum()) for g, members in self._members.items()}
+        read = index.n_frames * index.n_rows  # each of several joined rows is read with its whole window
+        self._group_frames = {g: int(read[members].sum()) for g, members in self._members.items()}
 
     def pools(self, epoch: int) -> Iterator[Pool]:
         """Yield the epoch's pools: always the same for the same epoch."""

@@ -6,7 +6,7 @@ keep many in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,27 +24,59 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A stretch of an utterance with its text; times from the utterance's start."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
 class TrainingUtterance:
-    """An utterance to train on: `features` is `(n_frames, n_features)` float16, `audio` is FLAC if requested."""
+    """An utterance to train on, or several neighbours joined: `features` is `(n_frames, n_features)` float16."""
 
     utterance_id: str
     features: np.ndarray
     text: str
     duration_s: float
-    audio: bytes = b""
+    audio: tuple[bytes, ...] = ()
+    """If requested: FLAC, one stream for each joined utterance."""
+    programme_id: str = ""
+    segments: tuple[Segment, ...] = ()
+    """The joined utterances; empty for a single one."""
+    previous_text: str = ""
+    """What was said before in the programme, as a decoder's prompt."""
+    with_timestamps: bool = False
+    """Whether a decoder that can write timestamps learns them from this utterance."""
+
+    @property
+    def spans(self) -> tuple[Segment, ...]:
+        return self.segments or (Segment(self.text, 0.0, self.duration_s),)
+
+
+@dataclass(frozen=True)
+class UtteranceRow:
+    """What the index of a split reads of an utterance."""
+
+    row: int
+    text: str
+    duration_s: float
+    programme_id: str
 
 
 @dataclass(frozen=True)
 class UtteranceIndex:
     """All usable utterances of a split, in the dataset's order: parallel arrays, `(n_utterances,)` each.
 
-    16 bytes per utterance: ten thousand hours fit in 60 MB.
+    20 bytes per utterance: ten thousand hours fit in 75 MB. Joined neighbours count as one utterance.
     """
 
     group: np.ndarray  # int32, row group, numbered over all shards
-    row: np.ndarray  # int32, row within its group
+    row: np.ndarray  # int32, first row within its group
     n_frames: np.ndarray  # int32
     duration_s: np.ndarray  # float32
+    n_rows: np.ndarray  # int32, consecutive rows that are joined
 
     def __len__(self) -> int:
         return len(self.group)
@@ -65,11 +97,14 @@ class RowGroup:
 UtteranceFilter = Callable[[str, str, float], bool]
 """Called as `is_usable(utterance_id, text, duration_s)`; False leaves the utterance out of the index."""
 
+Divide = Callable[[Sequence[UtteranceRow], int], Iterable[Sequence[UtteranceRow]]]
+"""Called as `divide(rows, group)`: which neighbours are joined."""
+
 # Ten thousand hours have about 70,000 row groups, and S3 takes 30 to 60 ms for each: a single reader would need an hour
 # at every start of a run.
 N_READERS = 16
 
-_TEXT_COLUMNS = ["utterance_id", "text", "duration_s"]
+_TEXT_COLUMNS = ["utterance_id", "text", "duration_s", "programme_id"]
 
 
 class ShardReader:
@@ -87,21 +122,30 @@ class ShardReader:
         )
         self.has_audio = with_audio and all(has_audio for _, has_audio in layouts)
 
-    def index(self, config: FeaturesConfig, is_usable: UtteranceFilter) -> UtteranceIndex:
-        """Index every usable utterance. Frames are computed from durations; no features are read."""
-        kept: list[tuple[int, int, int, float]] = []
-        for index, table in enumerate(self._tables(_TEXT_COLUMNS)):
-            rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-            for row, (utterance_id, text, duration_s) in enumerate(rows):
-                if is_usable(utterance_id, text, duration_s):
-                    n_frames = config.n_frames(round(duration_s * config.sample_rate_hz))
-                    kept.append((index, row, n_frames, duration_s))
-        groups, rows_, n_frames_, durations = zip(*kept, strict=True) if kept else ((), (), (), ())
+    def index(self, config: FeaturesConfig, is_usable: UtteranceFilter, divide: Divide | None = None) -> UtteranceIndex:
+        """Index every usable utterance. Frames are computed from durations; no features are read.
+
+        `divide(rows, group)` divides the usable rows of a row group into those to be joined; None joins none.
+        """
+        kept: list[tuple[int, int, int, float, int]] = []
+        for group, table in enumerate(self._tables(_TEXT_COLUMNS)):
+            rows = enumerate(zip(*(table.column(name).to_pylist() for name in _TEXT_COLUMNS), strict=True))
+            usable = [
+                UtteranceRow(row, text, duration_s, programme_id)
+                for row, (utterance_id, text, duration_s, programme_id) in rows
+                if is_usable(utterance_id, text, duration_s)
+            ]
+            for joined in divide(usable, group) if divide else ([row] for row in usable):
+                duration_s = sum(row.duration_s for row in joined)
+                n_frames = config.n_frames(round(duration_s * config.sample_rate_hz))
+                kept.append((group, joined[0].row, n_frames, duration_s, len(joined)))
+        groups, first_rows, n_frames_, durations, n_rows = zip(*kept, strict=True) if kept else ((), (), (), (), ())
         return UtteranceIndex(
             np.array(groups, np.int32),
-            np.array(rows_, np.int32),
+            np.array(first_rows, np.int32),
             np.array(n_frames_, np.int32),
             np.array(durations, np.float32),
+            np.array(n_rows, np.int32),
         )
 
     def texts(self) -> Iterator[str]:
@@ -115,8 +159,10 @@ class ShardReader:
         batch = self._columns(group, [*names, "input_features"])
         rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
         return [
-            TrainingUtterance(utterance_id, features, text, duration_s, *audio)
-            for features, (utterance_id, text, duration_s, *audio) in zip(feature_arrays(batch), rows, strict=True)
+            TrainingUtterance(utterance_id, features, text, duration_s, tuple(audio), programme_id)
+            for features, (utterance_id, text, duration_s, programme_id, *audio) in zip(
+                feature_arrays(batch), rows, strict=True
+            )
         ]
 
     def _layout(self, shard: str) -> tuple[int, bool]:

@@ -31,6 +31,8 @@ class PaddedBatch:
     """Seconds of audio, padding not counted."""
     n_items: int
     """Number of items that the loss averages over: utterances or tokens."""
+    decoder_inputs: torch.Tensor | None = None
+    """`(batch, n_labels)` int64: the tokens that a decoder reads to predict the labels."""
 
 
 class AcousticModel(Protocol):

@@ -27,11 +27,14 @@ LINEAR_LAYERS = {
 }
 
 
-def add_adapters(module: torch.nn.Module, family: ModelFamily, rank: int) -> None:
+def add_adapters(module: torch.nn.Module, family: ModelFamily, rank: int, *, decoder_only: bool = False) -> None:
     """Inject adapters of `rank` beside the family's linear layers, in place, and freeze everything else."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LINEAR_LAYERS[family])
+    layers: Any = LINEAR_LAYERS[family]
+    if decoder_only:
+        layers = rf".*\.decoder\..*\.({'|'.join(layers)})"
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
     injected: Any = module
     inject_adapter_in_model(config, injected)
 

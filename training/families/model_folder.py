@@ -49,8 +49,11 @@ def load_acoustic_model(folder: Path, device: str, language: str = "en") -> Acou
     return CtcModel(folder, device, family)
 
 
-def save_acoustic_model(model: PreTrainedModel, base: Path, folder: Path) -> None:
+def save_acoustic_model(model: PreTrainedModel, base: Path, folder: Path, tuned_share: float = 1.0) -> None:
     """Save `model` in transformers' layout, in the precision of the base's weights.
+
+    With a `tuned_share` below 1, weights lie between the base's and the tuned ones (WiSE-FT; M. Wortsman et al.,
+    "Robust fine-tuning of zero-shot models", CVPR 2022).
 
     Configuration, tokenizer and processor are copied from the base byte for byte: fine-tuning changes none of them.
     """
@@ -66,5 +69,16 @@ def save_acoustic_model(model: PreTrainedModel, base: Path, folder: Path) -> Non
     stored = config.get("dtype") or config.get("torch_dtype") or "float32"  # the name before transformers 5
     copied: Any = copy.deepcopy(model)
     merge_adapters(copied)
+    if tuned_share < 1:
+        _mix(copied, base, tuned_share)
     copied.to("cpu", getattr(torch, stored)).save_pretrained(folder)
     shutil.copyfile(base / "config.json", folder / "config.json")
+
+
+def _mix(tuned: Any, base: Path, tuned_share: float) -> None:
+    import torch
+
+    original = type(tuned).from_pretrained(base, dtype=torch.float32, local_files_only=True).state_dict()
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():  # tied ones once
+            parameter.copy_(torch.lerp(original[name].to(parameter.device), parameter, tuned_share))

@@ -1,7 +1,8 @@
-"""Makes training batches: audio and feature augmentation, occasional non-speech, and SpecAugment masks."""
+"""Makes training batches: texts in written form, audio and feature augmentation, occasional non-speech, SpecAugment."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,30 @@ if TYPE_CHECKING:
 
 NONSPEECH_SHARE = 0.25  # share of the batches with one example without speech
 MAX_NONSPEECH_S = 8.0
+N_SOUNDS = 64  # different ones with a frozen encoder, which encodes each once
+
+# Pre-training had both; a decoder tuned without them forgets to tell times or to follow a prompt, such as a vocabulary.
+TIMESTAMP_SHARE = 0.3
+PREVIOUS_TEXT_SHARE = 0.2
 
 
 class BatchMaker:
     """Collates and augments batches for one model by its recipe. Runs in the loader's threads."""
 
-    def __init__(self, model: AcousticModel, recipe: Recipe, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        model: AcousticModel,
+        recipe: Recipe,
+        share: Share | None = None,
+        written: Callable[[Sequence[TrainingUtterance]], list[TrainingUtterance]] | None = None,
+    ) -> None:
+        """`written` returns utterances with their texts in written form; None leaves texts as they are."""
         from tasks.features.logmel import LogMel
 
         self._model, self._recipe, self._share = model, recipe, share or Share()
         self._logmel = LogMel(model.features)
+        self._written = written
+        self._changes_features = not recipe.frozen_encoder
         self._augment = AudioAugment(model.features, recipe.speed_share, recipe.noise_share)
         self._warp = VoiceWarp()
         self._mask = SpecAugment(frame_rate_hz=model.features.frame_rate_hz * model.features.stride)
@@ -39,7 +54,10 @@ class BatchMaker:
         must take the step."""
         slots = self._share.indices(draw.n_utterances + 1)  # the last slot is for a sound without speech
         rngs = [augmentation_rng(self._recipe.seed, draw.position, slot) for slot in slots or [0]]
-        utterances = [self._augment_audio(u, rng) for u, rng in zip(draw.utterances, rngs, strict=False)]
+        utterances = self._written(draw.utterances) if self._written else draw.utterances
+        utterances = [self._augment_audio(u, rng) for u, rng in zip(utterances, rngs, strict=False)]
+        if self._model.features.window_samples:
+            utterances = [self._choose_prompt(u, rng) for u, rng in zip(utterances, rngs, strict=False)]
         if self._recipe.augment:
             utterances = [self._warp_voice(u, rng) for u, rng in zip(utterances, rngs, strict=False)]
             if len(rngs) > len(utterances) and rngs[-1].random() < NONSPEECH_SHARE:
@@ -48,7 +66,7 @@ class BatchMaker:
         if not utterances:
             return replace(self._model.collate([self._nonspeech(0.3, rngs[0])]), n_items=0, audio_s=0.0)
         batch = self._model.collate(utterances)
-        if self._recipe.augment:
+        if self._recipe.augment and self._changes_features:
             stride = self._model.features.stride
             # (batch, n_frames, stride * n_mels) to (batch, stride * n_frames, n_mels)
             spectra = batch.features.view(len(utterances), -1, self._model.features.n_mels)
@@ -57,10 +75,26 @@ class BatchMaker:
 
     def _augment_audio(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
         """Change speed or add noise, unless the text would no longer fit."""
+        if not self._changes_features:
+            return utterance
         changed = self._augment(utterance, rng)
         if changed is not utterance and self._model.rejection_reason(changed.text, changed.duration_s):
             return utterance
         return changed
+
+    def _choose_prompt(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
+        """Choose whether a decoder writes timestamps, and whether it is told the previous text.
+
+        A previous text without capitals is not told where texts are restored to their written form: it is not restored.
+        """
+        with_timestamps, with_previous = rng.random(2) < (TIMESTAMP_SHARE, PREVIOUS_TEXT_SHARE)
+        before = utterance.previous_text
+        is_written = not self._written or before != before.lower()
+        return replace(
+            utterance,
+            with_timestamps=bool(with_timestamps),
+            previous_text=before if with_previous and is_written else "",
+        )
 
     def _warp_voice(self, utterance: TrainingUtterance, rng: np.random.Generator) -> TrainingUtterance:
         """Change voice and pace, unless the text would no longer fit. Whisper's fixed window is left as it is."""
@@ -78,6 +112,9 @@ class BatchMaker:
 
     def _nonspeech(self, duration_s: float, rng: np.random.Generator) -> TrainingUtterance:
         config = self._model.features
+        if not self._changes_features:
+            rng = np.random.default_rng([self._recipe.seed, int(rng.integers(N_SOUNDS))])
+            duration_s = rng.uniform(0.3, 1.0) * MAX_NONSPEECH_S
         n_samples = max(round(duration_s * config.sample_rate_hz), 4 * config.n_fft)
         features = self._logmel([random_nonspeech(n_samples, rng)])[0].numpy()
         return TrainingUtterance("", features, "", n_samples / config.sample_rate_hz)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from tasks.contract import InputRejected, Reason
 from tasks.dataset.integrity import verify_shards
 from tasks.dataset.manifest import Split, load_manifest
 from tasks.recognition.loading import CTRANSLATE2_FOLDER
-from tasks.recognition.whisper import COMPUTE_TYPES, NO_SPEECH_THRESHOLD, REQUIRED_FILES
-from training.families.acoustic import PaddedBatch
+from tasks.recognition.whisper import REQUIRED_FILES
+from training.families.converted_whisper import ConvertedWhisper
 from training.families.model_folder import load_acoustic_model
 from training.families.whisper import Whisper
 from training.finetuning.session import index_split
@@ -96,24 +94,3 @@ def measure_parity(folder: Path, dataset: str, converted: Path | None = None) ->
 
 def _errors(references: list[str], hypotheses: list[str]) -> ErrorCounts:
     return total(word_errors(r, normalise(h)) for r, h in zip(references, hypotheses, strict=True))
-
-
-class ConvertedWhisper:
-    """CTranslate2's Whisper, loaded as production loads it, with the original's features, prompt and tokenizer."""
-
-    def __init__(self, folder: Path, original: Whisper, device: str) -> None:
-        import ctranslate2
-
-        self._original = original
-        self._model = ctranslate2.models.Whisper(str(folder), device=device, compute_type=COMPUTE_TYPES[device])
-
-    def decode(self, batch: PaddedBatch) -> list[str]:
-        import ctranslate2
-
-        features = np.ascontiguousarray(batch.features.transpose(1, 2).numpy())  # (batch, n_mels, n_frames)
-        view: Any = ctranslate2.StorageView.from_array(features)
-        prompts = [self._original.prompt] * len(features)
-        max_length = 2 * self._original.max_text_tokens  # CTranslate2 allots half to the prompt, half to the text
-        results = self._model.generate(view, prompts, beam_size=1, max_length=max_length, return_no_speech_prob=True)
-        texts = self._original.texts_of([result.sequences_ids[0] for result in results])
-        return ["" if r.no_speech_prob > NO_SPEECH_THRESHOLD else text for text, r in zip(texts, results, strict=True)]

@@ -234,7 +234,8 @@ class Trainer:
         if self.validation is None or not self._group.is_rank_zero:
             return
         state = self.state
-        wer = self.validation.score(self.model).rate
+        with self._autocast():
+            wer = self.validation.score(self.model).rate
         state.wers.append((state.step, wer))
         self._log_metrics(state.step, {"validation_wer": wer})
         # Ties go to the later weights, whose learning rate was lower; the base weights give way only to a better score.

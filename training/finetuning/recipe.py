@@ -26,6 +26,10 @@ class Recipe(Frozen):
     batch_seconds: float
     seed: int
     lora_rank: int
+    frozen_encoder: bool
+    join_seconds: float
+    written_form: bool
+    tuned_share: float
     augment: bool
     speed_share: float
     noise_share: float
@@ -43,7 +47,7 @@ class Recipe(Frozen):
     @property
     def needs_audio(self) -> bool:
         """Whether augmentation recomputes features from the dataset's audio."""
-        return self.speed_share > 0 or self.noise_share > 0
+        return (self.speed_share > 0 or self.noise_share > 0) and not self.frozen_encoder
 
 
 class Preset(Frozen):

@@ -137,7 +137,7 @@ def _publish(
 ) -> StepOutput:
     model, split, state = result.model, result.train_split, result.state
     folder = context.scratch / MODEL_FOLDER
-    save_acoustic_model(model.module, settings.base, folder)
+    save_acoustic_model(model.module, settings.base, folder, resolved.recipe.tuned_share)
     spelling = None
     if (
         result.validation and model.family is not ModelFamily.WHISPER

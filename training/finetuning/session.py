@@ -13,12 +13,14 @@ from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Outcome, R
 from tasks.dataset.manifest import DatasetManifest, load_manifest
 from tasks.features.config import FeaturesConfig
 from tasks.progress import ProgressHook, no_progress
+from training.data.joining import Joining
 from training.data.loader import BatchLoader
 from training.data.order import EpochOrder
 from training.data.shards import ShardReader, UtteranceIndex
 from training.families.acoustic import AcousticModel, PaddedBatch
 from training.families.lora import add_adapters
 from training.families.model_folder import load_acoustic_model
+from training.families.whisper import Whisper
 from training.finetuning.batches import BatchMaker
 from training.finetuning.checkpoints import Checkpoints
 from training.finetuning.distribution import ProcessGroup
@@ -26,6 +28,7 @@ from training.finetuning.hardware import flush_denormals, loader_threads, use_al
 from training.finetuning.loop import LogMetrics, RunState, Trainer
 from training.finetuning.recipe import Recipe
 from training.finetuning.validation import ValidationSample, take_sample
+from training.finetuning.written_texts import WrittenTexts
 
 log = structlog.get_logger()
 
@@ -81,11 +84,15 @@ def _train(
     manifest, _ = load_manifest(settings.dataset)
     model = load_acoustic_model(settings.base, str(group.device), manifest.language)
     require_matching_features(manifest, model.features, settings.dataset)
+    if recipe.frozen_encoder:
+        _freeze_encoder(model, settings)
     if recipe.lora_rank:
-        add_adapters(model.module, model.family, recipe.lora_rank)
+        add_adapters(model.module, model.family, recipe.lora_rank, decoder_only=recipe.frozen_encoder)
     if recipe.gradient_checkpointing:
         model.module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    train_split = index_split(model, manifest.uris("train"), with_audio=recipe.needs_audio)
+    train_split = index_split(
+        model, manifest.uris("train"), with_audio=recipe.needs_audio, joining=_joining(model, recipe)
+    )
     if not len(train_split.index):
         raise InputRejected(
             "no utterance of the train split can be used",
@@ -116,7 +123,7 @@ def _train(
         train_split.index,
         order,
         trainer.state.position,
-        BatchMaker(model, recipe, group.share),
+        BatchMaker(model, recipe, group.share, _written_texts(model, settings, group)),
         group.share,
         threads=loader_threads(group.world_size),
     )
@@ -132,6 +139,30 @@ def _train(
     finally:
         loader.close()
     return TrainingResult(model, train_split, validation, trainer.state)
+
+
+def _freeze_encoder(model: AcousticModel, settings: RunSettings) -> None:
+    if not isinstance(model, Whisper):
+        raise Misconfigured(
+            f"{model.family} has no encoder to freeze apart from what is trained",
+            reason=Reason.INVALID_ARGUMENT,
+            subject="frozen_encoder",
+            next_step="set it for a Whisper only",
+        )
+    model.freeze_encoder(settings.scratch / "encodings")
+
+
+def _joining(model: AcousticModel, recipe: Recipe) -> Joining | None:
+    """How neighbours are joined; None where the recipe joins none, or short utterances cost the model less."""
+    if not (recipe.join_seconds and model.features.window_samples):
+        return None
+    return Joining(recipe.join_seconds, recipe.seed, lambda text, s: model.rejection_reason(text, s) is None)
+
+
+def _written_texts(model: AcousticModel, settings: RunSettings, group: ProcessGroup) -> WrittenTexts | None:
+    if not (settings.recipe.written_form and isinstance(model, Whisper)):
+        return None
+    return WrittenTexts(settings.base, model, group.device)
 
 
 def run_worker(group: ProcessGroup, settings: RunSettings) -> None:
@@ -159,7 +190,9 @@ def require_matching_features(manifest: DatasetManifest, expected: FeaturesConfi
         )
 
 
-def index_split(model: AcousticModel, shards: list[str], *, with_audio: bool = False) -> IndexedSplit:
+def index_split(
+    model: AcousticModel, shards: list[str], *, with_audio: bool = False, joining: Joining | None = None
+) -> IndexedSplit:
     """Index a split's utterances; those that the model cannot be trained on are dropped with their reason."""
     dropped: list[ItemOutcome] = []
 
@@ -174,7 +207,7 @@ def index_split(model: AcousticModel, shards: list[str], *, with_audio: bool = F
     reader = ShardReader(shards, with_audio=with_audio)
     if with_audio and not reader.has_audio:
         log.warning("the dataset carries no audio: no speed change, no added noise")
-    index = reader.index(model.features, is_usable)
+    index = reader.index(model.features, is_usable, joining.windows if joining else None)
     if dropped:
         log.warning("dropped utterances that the model cannot be trained on", **count_outcomes(dropped))
     return IndexedSplit(reader, index, tuple(dropped))

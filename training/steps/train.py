@@ -8,7 +8,7 @@ from tasks.dataset.manifest import load_manifest
 from tasks.step import StepContext, StepOutput
 from training.finetuning.recipe import resolve_base, resolve_recipe
 
-VERSION = 4
+VERSION = 5
 
 
 def inputs(arguments: Train) -> dict[str, str]:

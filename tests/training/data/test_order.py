@@ -17,7 +17,13 @@ from training.data.shards import UtteranceIndex
 def make_index(n_frames: list[int], rows_per_group: int = 10) -> UtteranceIndex:
     numbers = np.arange(len(n_frames), dtype=np.int32)
     frames = np.array(n_frames, np.int32)
-    return UtteranceIndex(numbers // rows_per_group, numbers % rows_per_group, frames, (frames / 50).astype(np.float32))
+    return UtteranceIndex(
+        numbers // rows_per_group,
+        numbers % rows_per_group,
+        frames,
+        (frames / 50).astype(np.float32),
+        np.ones_like(numbers),
+    )
 
 
 frame_counts = st.lists(st.integers(1, 800), min_size=1, max_size=120)

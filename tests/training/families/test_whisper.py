@@ -14,8 +14,10 @@ from tasks.recognition import Hints
 from tasks.recognition.loading import CTRANSLATE2_FOLDER
 from tests.training.tones import write_whisper
 from training.data.shards import TrainingUtterance
+from training.families.converted_whisper import ConvertedWhisper
 from training.families.model_folder import load_acoustic_model, save_acoustic_model
-from training.families.whisper import IGNORED_LABEL, Whisper
+from training.families.whisper import Whisper
+from training.families.whisper_tokens import IGNORED_LABEL, SPEECH_LABEL
 from training.finetuning import conversion
 
 pytestmark = pytest.mark.timeout(900)  # trains small models: minutes where cores are shared
@@ -30,9 +32,12 @@ def test_utterances_beyond_window_or_token_limit_are_rejected(tmp_path: Path) ->
 
 def test_training_labels_have_the_decoding_prompt(tmp_path: Path) -> None:
     model = load_acoustic_model(write_whisper(tmp_path / "model"), "cpu")
-    labels = model.collate([TrainingUtterance("u", np.zeros((3000, 80), np.float16), "ab", 1.0)]).labels[0].tolist()
-    tokens = model.tokenizer.convert_ids_to_tokens(labels)
-    assert tokens == ["<|en|>", "<|transcribe|>", "<|notimestamps|>", "a", "b", "<|endoftext|>"]
+    batch = model.collate([TrainingUtterance("u", np.zeros((3000, 80), np.float16), "ab", 1.0)])
+    tokens = model.tokenizer.convert_ids_to_tokens(batch.decoder_inputs[0].tolist())
+    assert tokens == ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>", "Ġ", "a", "b"]
+    labels = batch.labels[0].tolist()
+    assert labels[:3] == [SPEECH_LABEL, IGNORED_LABEL, IGNORED_LABEL], "decoders set the prompt"
+    assert model.tokenizer.convert_ids_to_tokens(labels[3:]) == ["Ġ", "a", "b", "<|endoftext|>"]
 
 
 def test_no_speech_is_learned_and_recognised_by_all_decoders(tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_no_speech_is_learned_and_recognised_by_all_decoders(tmp_path: Path) -> 
     assert model.decode(batch) == ["", "ab"]
     save_acoustic_model(model.module, folder, tmp_path / "saved")
     converted = conversion.convert(tmp_path / "saved", "float32", tmp_path) / CTRANSLATE2_FOLDER
-    assert conversion.ConvertedWhisper(converted, model, "cpu").decode(batch) == ["", "ab"]
+    assert ConvertedWhisper(converted, model, "cpu").decode(batch) == ["", "ab"]
     found = load_engine(tmp_path / "saved", "cpu").recognise([noise, tone], [Hints("en")] * 2)
     assert [bool(recognition.words) for recognition in found] == [False, True]
     assert model.tokenizer.convert_ids_to_tokens(batch.labels[0][:1].tolist()) == ["<|nospeech|>"]
@@ -74,8 +79,8 @@ def test_without_a_no_speech_token_non_speech_is_an_empty_text(tmp_path: Path) -
         (folder / name).write_text((folder / name).read_text().replace("<|nospeech|>", "<|other|>"))
     model = load_acoustic_model(folder, "cpu")
     batch = model.collate([TrainingUtterance("u", np.zeros((3000, 80), np.float16), "", 1.0)])
-    tokens = model.tokenizer.convert_ids_to_tokens(batch.labels[0].tolist())
-    assert tokens == ["<|en|>", "<|transcribe|>", "<|notimestamps|>", "<|endoftext|>"]
+    assert batch.labels[0, :3].eq(IGNORED_LABEL).all()
+    assert model.tokenizer.convert_ids_to_tokens(batch.labels[0, 3:].tolist()) == ["<|endoftext|>"]
     assert len(model.decode(batch)) == 1
 
 

@@ -65,7 +65,7 @@ def test_a_key_depends_on_the_resolved_values_only(dataset: str, base_model: Pat
 
 
 def test_validation_uses_as_much_speech_as_the_recipe_says(dataset: str, base_model: Path) -> None:
-    for name in set(PresetName) - {PresetName.DEMO}:
+    for name in set(PresetName) - {PresetName.DEMO, PresetName.WHISPER_FROZEN_ENCODER}:  # those for two cores
         assert load_preset(name).recipe.validation_seconds >= 3600
     manifest, _ = load_manifest(dataset)
     model = load_acoustic_model(base_model, "cpu")
