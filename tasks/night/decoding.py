@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ log = structlog.get_logger()
 
 REQUESTED_PRIOR = 0.95  # of a requested language, when passages in others are looked for
 MIN_PASSAGE_MS = 1_500  # the languages of less are guesses
+MAX_WORD_MS, MAX_SIGN_MS = 2_000, 800  # of a word, and of each digit or letter of a spelled one
 MIN_LANGUAGE_CHUNKS, MAX_LANGUAGE_CHUNKS = 3, 12
 
 
@@ -178,7 +179,7 @@ class ProgrammeDecoding:
         language = self.requested_language or max(
             durations, key=lambda name: (durations[name], name), default=DEFAULT_LANGUAGE if self._words else None
         )
-        words = [Span(start_ms=word.start_ms, end_ms=word.end_ms) for word in self._words]
+        words = spoken_spans(self._words)
         others = sorted(self._other_languages.items(), key=lambda item: item[0].start_ms)
         return RecognisedProgramme(
             arrival=self.preparation.arrival.id,
@@ -259,11 +260,11 @@ class AudioChunk:
 
     def passed_over(self, words: Sequence[RecognisedWord]) -> list[Span]:
         """Return the stretches of speech that are far from any word, in times of the programme."""
-        return list(uncovered(self.speech, self._spans_of(words)))
+        return list(uncovered(self.speech, spoken_spans(words, self.span.start_ms)))
 
     def covered_ms(self, words: Sequence[RecognisedWord]) -> int:
         """Return how much of the speech is near a word."""
-        return covered_ms(self.speech, self._spans_of(words))
+        return covered_ms(self.speech, spoken_spans(words, self.span.start_ms))
 
     def quality_flags(self, words: Sequence[RecognisedWord]) -> tuple[QualityFlag, ...]:
         """Return the quality checks that the chunk fails if `words` are its recognition."""
@@ -272,9 +273,21 @@ class AudioChunk:
         passed_over_s = total_ms(self.passed_over(words)) / 1000
         return quality_flags(words, self.span.duration_ms / 1000, self.speech_ms / 1000, passed_over_s)
 
-    def _spans_of(self, words: Sequence[RecognisedWord]) -> list[Span]:
-        at_ms = self.span.start_ms
-        return [Span(start_ms=at_ms + word.start_ms, end_ms=at_ms + word.end_ms) for word in words]
+
+def spoken_spans(words: Iterable[RecognisedWord | ProgrammeWord], at_ms: int = 0) -> list[Span]:
+    """Return where words are spoken, moved by `at_ms`: of a word longer than a person can say it, only both ends.
+
+    Whisper base skipped four sentences and stretched the next word over their 20 s.
+    """
+    spans = []
+    for word in words:
+        start_ms, end_ms = at_ms + word.start_ms, at_ms + word.end_ms
+        n_signs = sum(character.isalnum() and not character.islower() for character in word.text)
+        if end_ms - start_ms <= max(MAX_WORD_MS, MAX_SIGN_MS * n_signs):
+            spans.append(Span(start_ms, end_ms))
+        else:
+            spans += [Span(start_ms, start_ms + MAX_WORD_MS // 2), Span(end_ms - MAX_WORD_MS // 2, end_ms)]
+    return spans
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MIN_HALVED_MS = 6_000  # halves of less have too little context
+MAX_GAP_ROUNDS = 3  # Whisper base heard one of three sentences a round
 MAX_LOST_MS = 500  # of speech that had words: more, and the flags of those words stay
 
 
@@ -64,11 +65,7 @@ def decode(engine: Engine, chunks: list[AudioChunk]) -> Iterator[DecodedChunk]:
         again = decode_halves(engine, [hearings[index].chunk for index in failing], fallback)
         for index, recognition in zip(failing, again, strict=True):
             hearings[index] = hearings[index].or_better(recognition)
-    lost = [(index, gap) for index in suspect for gap in hearings[index].gaps()]
-    for (index, gap), recognition in zip(
-        lost, decode_gaps(engine, [(hearings[i].chunk, g) for i, g in lost]), strict=True
-    ):
-        hearings[index] = hearings[index].with_gap(gap, recognition)
+    fill_gaps(engine, hearings)
     for index, hearing in enumerate(hearings):
         yield DecodedChunk(hearing.chunk, hearing.recognition, hearing.flags, index in suspect)
 
@@ -180,8 +177,16 @@ def decode_halves(engine: Engine, chunks: list[AudioChunk], fallback: bool) -> I
         yield join_halves(recognitions[2 * index], recognitions[2 * index + 1], len(first) // SAMPLES_PER_MS)
 
 
-def decode_gaps(engine: Engine, gaps: list[tuple[AudioChunk, Span]]) -> list[Recognition]:
-    """Decode stretches of chunks alone, in the language of their chunk."""
-    if not gaps:
-        return []
-    return engine.recognise([chunk.samples_of(gap) for chunk, gap in gaps], [chunk.hints() for chunk, _ in gaps])
+def fill_gaps(engine: Engine, hearings: list[Hearing]) -> None:
+    """Hear each stretch of speech without text alone, in the language of its chunk, and what is left of it again."""
+    heard: set[tuple[int, Span]] = set()
+    for _ in range(MAX_GAP_ROUNDS):
+        found = [(index, gap) for index, hearing in enumerate(hearings) for gap in hearing.gaps()]
+        gaps = [gap for gap in found if gap not in heard]
+        if not gaps:
+            return
+        heard.update(gaps)
+        samples = [hearings[index].chunk.samples_of(gap) for index, gap in gaps]
+        recognitions = engine.recognise(samples, [hearings[index].chunk.hints() for index, _ in gaps])
+        for (index, gap), recognition in zip(gaps, recognitions, strict=True):
+            hearings[index] = hearings[index].with_gap(gap, recognition)

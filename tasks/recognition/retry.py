@@ -9,7 +9,9 @@ import numpy as np
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.recognition.engine import Recognition
 from tasks.recognition.quality import PUNCTUATION
+from tasks.transcripts.sentences import ends_sentence
 
+MAX_BEGUN_WORDS = 3
 FRAME_SAMPLES = SAMPLE_RATE_HZ // 50  # 320 samples in 20 ms
 
 
@@ -37,10 +39,17 @@ def join_halves(first: Recognition, second: Recognition, offset_ms: int) -> Reco
 def fill_gap(heard: Recognition, gap: Recognition, start_ms: int, end_ms: int) -> Recognition:
     """Insert the recognition of the stretch from `start_ms` to `end_ms`, in which `heard` has no words.
 
-    A word at the edge, which both have because its times are imprecise, is kept once.
+    A word at the edge, which both have because its times are imprecise, is kept once. A decoder that skips a sentence
+    stretches a word over it: at the begin of the next sentence, that and the words before it belong behind the gap.
     """
     before = [word for word in heard.words if word.start_ms < start_ms]
-    after = heard.words[len(before) :]
+    after = list(heard.words[len(before) :])
+    if before and before[-1].end_ms >= end_ms:
+        n_begun = next((n for n, word in enumerate(reversed(before)) if ends_sentence(word.text)), len(before))
+        if n_begun <= MAX_BEGUN_WORDS:
+            after = [replace(word, start_ms=end_ms, end_ms=end_ms) for word in before[len(before) - n_begun :]] + after
+            before = before[: len(before) - n_begun]
+    before = [replace(word, end_ms=min(word.end_ms, start_ms)) for word in before]
     inserted = [
         replace(word, start_ms=start_ms + word.start_ms, end_ms=min(start_ms + word.end_ms, end_ms))
         for word in gap.words

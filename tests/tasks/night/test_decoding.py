@@ -177,6 +177,18 @@ def test_every_stretch_without_text_is_heard_from_word_to_word() -> None:
     assert heard[1] == heard[0], "invented text fills no gap"
 
 
+def test_a_word_stretched_over_lost_speech_does_not_cover_it() -> None:
+    """What Whisper base made of six sentences: the beginning of the fifth stands where the first four were."""
+    words = (("I", 0, 700, 0.6), ("have", 700, 15_000, 0.6), ("nothing.", 15_000, 15_900, 0.9))
+    first = hearing(*words, length_ms=16_000)
+    (gap,) = first.gaps()
+    assert (gap.start_ms, gap.end_ms) == (61_700, 74_000)
+    filled = first.with_gap(gap, recognition(*spread(20, 12_000, 0.8)))
+    assert [word.text for word in filled.recognition.words][-4:] == ["w19", "I", "have", "nothing."]
+    assert [word.start_ms for word in filled.recognition.words] == sorted(w.start_ms for w in filled.recognition.words)
+    assert hearing(("1-5-0-4-2-2", 0, 4_500, 0.9), length_ms=4_500).flags == (), "a spelled string may take its time"
+
+
 def test_several_short_losses_add_up() -> None:
     """Each of them is less than the limit."""
     span = Span(start_ms=0, end_ms=30_000)
