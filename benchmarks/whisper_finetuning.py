@@ -135,7 +135,7 @@ class Experiment:
         began = processor_seconds()
         trained = self.step("train", dataset=tuning, base=options.base, preset=options.preset, **options.recipe)
         core_s = processor_seconds() - began
-        converted = self.step("convert-model", trained=trained.result, dataset=tuning)
+        converted = self.step("convert-model", trained=trained.result)
         models = {"base": options.base, "tuned": converted.result}
         scored = {
             (name, dataset): self.step("evaluate", model=model, dataset=dataset)
