@@ -27,7 +27,7 @@ from benchmarks.support.human_speech.programmes import Programme, alone, by_read
 from benchmarks.support.human_speech.report import Comparison, compare, print_findings
 from benchmarks.support.human_speech.scoring import Score, comparable, score
 from benchmarks.support.human_speech.sounds import programmes_without_speech
-from benchmarks.support.human_speech.systems import SYSTEMS, Hypothesis
+from benchmarks.support.human_speech.systems import PRODUCT, SYSTEMS, Hypothesis
 from local import weights
 from tasks.audio import SAMPLE_RATE_HZ
 
@@ -91,11 +91,9 @@ def measure(options: Namespace) -> Findings:
         chosen = fill(inbox, options)
         print(f"{len(chosen)} programmes, {sum(p.content.duration_s for p in chosen.values()):.0f} s", flush=True)
         for system in options.systems:
-            output = Path(folder, f"{system}.jsonl")
-            arguments = ["--inbox", str(inbox), "--model", str(options.model), "--output", str(output)]
-            usage[system] = measure_process("-m", "benchmarks.support.human_speech.systems", system, *arguments)
+            usage[system], hypotheses = transcripts_of(system, inbox, options)
             print(f"{system}: {usage[system].wall_s:.0f} s", flush=True)
-            heard = {h.programme: h for h in map(Hypothesis.model_validate_json, output.read_text().splitlines())}
+            heard = {hypothesis.programme: hypothesis for hypothesis in hypotheses}
             for name, programme in chosen.items():
                 scored.append(scored_programme(system, programme, heard.get(name, Hypothesis(programme=name))))
     return Findings(
@@ -106,6 +104,20 @@ def measure(options: Namespace) -> Findings:
         folders=compare({system: [s for s in scored if s.system == system] for system in options.systems}),
         scored=scored,
     )
+
+
+def transcripts_of(system: str, inbox: Path, options: Namespace) -> tuple[Usage, list[Hypothesis]]:
+    """A system's transcripts of the inbox. Those of a peer that an earlier run kept are not made again."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.transcripts or Path(temporary)
+        folder.mkdir(exist_ok=True, parents=True)
+        texts, measured = (folder / f"{system}-{options.model.name}.{suffix}" for suffix in ("jsonl", "usage.json"))
+        if system == PRODUCT or not measured.exists():
+            arguments = ["--inbox", str(inbox), "--model", str(options.model), "--output", str(texts)]
+            usage = measure_process("-m", "benchmarks.support.human_speech.systems", system, *arguments)
+            measured.write_text(json.dumps(asdict(usage)))
+        hypotheses = [Hypothesis.model_validate_json(line) for line in texts.read_text("utf-8").splitlines()]
+        return Usage(**json.loads(measured.read_text())), hypotheses
 
 
 def scored_programme(system: str, programme: Programme, hypothesis: Hypothesis) -> Scored:
@@ -129,6 +141,9 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="only these")
     parser.add_argument("--limit", type=int, help="at most so many programmes of a folder")
     parser.add_argument("--alone", action="store_true", help="do not join recordings: each is a programme")
+    parser.add_argument(
+        "--transcripts", type=Path, help="keep the transcripts here; a peer with transcripts here is not run again"
+    )
     options = parser.parse_args()
     if not options.speech:
         parser.error("human_speech needs human speech: --speech DIR, or AIRSCRIPT_SPEECH")

@@ -1,4 +1,4 @@
-"""Score nights against references: `python -m training score-night --index URI --references DIR [--json]`.
+"""Score nights against references: `python -m training score-night --index URI --references DIR [--english] [--json]`.
 
 A reference is `<programme>.txt`, a verbatim transcript. Hypotheses come from report-night's `index.jsonl`; of several
 indexes, each programme's last row counts. A programme without a transcript counts all its words as deletions, so
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks import storage
 from tasks.contract import ExitCode, Frozen
 from tasks.transcripts.document import Transcript
+from training.scoring.english import ENGLISH_NORMALISER, normalise_english
 from training.scoring.errors import ErrorCounts, total, word_errors
 from training.scoring.normaliser import NORMALISER, normalise
 from training.scoring.speakers import speaker_word_errors
@@ -78,17 +79,21 @@ class NightScore(Frozen):
     programmes: tuple[ProgrammeScore, ...]
 
 
-def score_night(indexes: Sequence[str], references: Path, model: str = "") -> NightScore:
-    """Score every programme with a reference, as transcribed by this model version, or by any if empty."""
+def score_night(indexes: Sequence[str], references: Path, model: str = "", is_english: bool = False) -> NightScore:
+    """Score every programme with a reference, as transcribed by this model version, or by any if empty.
+
+    `is_english`: ways of writing English are no errors (`training.scoring.english`).
+    """
+    to_words, normaliser = (normalise_english, ENGLISH_NORMALISER) if is_english else (normalise, NORMALISER)
     rows = latest_rows(indexes, model)
     hypotheses = {programme: storage.read_bytes(row.text).decode() for programme, row in rows.items()}
     counts = {
-        path.stem: word_errors(normalise(path.read_text("utf-8")), normalise(hypotheses.get(path.stem, "")))
+        path.stem: word_errors(to_words(path.read_text("utf-8")), to_words(hypotheses.get(path.stem, "")))
         for path in sorted(references.glob("*.txt"))
     }
     overall = total(counts.values())
     return NightScore(
-        normaliser=NORMALISER,
+        normaliser=normaliser,
         reference_words=overall.length,
         errors=overall.errors,
         wer=_rate(overall),
@@ -150,10 +155,11 @@ def score(
     index: Annotated[list[str], typer.Option(help="URI of a night's index.jsonl; later ones override earlier ones")],
     references: Annotated[Path, typer.Option(help="folder of reference texts, one <programme>.txt each")],
     model: Annotated[str, typer.Option(help="only transcripts by this model version")] = "",
+    english: Annotated[bool, typer.Option(help="count ways of writing English, such as numbers, as no errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the scores as one JSON object")] = False,
 ) -> None:
     """Print the word error rate of each programme and overall."""
-    found = score_night(index, references, model)
+    found = score_night(index, references, model, english)
     if as_json:
         typer.echo(found.model_dump_json())
         return

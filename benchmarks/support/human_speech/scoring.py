@@ -5,23 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING
 
 from benchmarks.support.human_speech.programmes import Composition
 from benchmarks.support.human_speech.systems import Hypothesis
 from tasks.contract import Frozen
 from tasks.transcripts.coverage import covered_ms
 from tasks.transcripts.spans import Span
+from training.scoring.english import normalise_english
 from training.scoring.errors import ErrorCounts, total, word_errors
-from training.scoring.normaliser import normalise
-
-if TYPE_CHECKING:
-    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 FAR_FROM_SPEECH_MS = 500  # word times are not exact
 _LETTER = re.compile(r"\w")
-_NUMBER = re.compile(r"\b(\d+|one)\b")  # upstream writes "one" instead of 1
 _IDEOGRAPH = re.compile(r"([\u3400-\u9fff])")
 
 
@@ -53,22 +47,8 @@ def score(content: Composition, hypothesis: Hypothesis) -> Score:
 
 
 def comparable(text: str) -> str:
-    """The text in the form that is scored: the house's normaliser, Whisper's English one for numbers and contractions,
-    then digits apart.
-
-    References have "one five zero four", recognisers write "1504", "1-5-0-4" or "fifteen zero four": all of them become
-    "1 5 0 4". Ideographs are words of their own.
-    """
-    english = normalise(_normaliser()(normalise(text)))
-    digits = _NUMBER.sub(lambda number: " ".join(number[0].replace("one", "1")), english)
-    return " ".join(_IDEOGRAPH.sub(r" \1 ", digits).split())
-
-
-@cache
-def _normaliser() -> EnglishTextNormalizer:
-    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
-    return EnglishTextNormalizer({})  # without its list of British and American spellings, which no wheel contains
+    """The text in the form that is scored: English, where ideographs are words of their own."""
+    return " ".join(_IDEOGRAPH.sub(r" \1 ", normalise_english(text)).split())
 
 
 def unordered_word_errors(reference: str, hypothesis: str) -> ErrorCounts:

@@ -44,6 +44,13 @@ def test_every_word_weighs_alike_and_missing_programmes_count(night: Path) -> No
     assert found.wer == pytest.approx(5 / 8)
 
 
+def test_ways_of_writing_english_may_be_no_errors(night: Path) -> None:
+    uri = index(night, "one", news=("m/1", "Good evening. It is 10 o'clock."))
+    for is_english, errors in ((False, 3), (True, 0)):
+        found = score_night([uri], night / "references", is_english=is_english)
+        assert {s.programme: s.errors for s in found.programmes}["news"] == errors
+
+
 def test_the_last_row_of_the_wanted_model_counts(night: Path) -> None:
     first = index(night, "one", news=("m/1", "wrong"), weather=("m/1", "rain and wind"))
     second = index(night, "two", news=("m/2", "good evening it's ten o'clock"))

@@ -1,9 +1,8 @@
-"""The benchmark of human speech: what is scored as what."""
+"""What is scored as what."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from benchmarks.support.human_speech.programmes import Composition, Utterance
 from benchmarks.support.human_speech.scoring import comparable, score, unordered_word_errors
@@ -11,26 +10,8 @@ from benchmarks.support.human_speech.systems import HeardWord, Hypothesis
 from tasks.transcripts.spans import Span
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        pytest.param("one five zero four", "1504", id="digits and a number"),
-        pytest.param("one five zero four", "1-5-0-4.", id="digits with hyphens"),
-        pytest.param("one five oh four", "1, 5, 0, 4", id="oh"),
-        pytest.param("thirty three", "33", id="a cardinal"),
-        pytest.param("march third nineteen twenty eight", "March 3rd, 1928", id="a date"),
-        pytest.param("it's the king's", "It’s the king’s", id="apostrophes"),
-        pytest.param("p i t t s", "P-I-T-T-S", id="spelled"),
-        pytest.param("砸自己的脚", "砸自己的 脚", id="ideographs"),
-    ],
-)
-def test_ways_of_writing_are_no_errors(one: str, other: str) -> None:
-    assert comparable(one) == comparable(other) != ""
-
-
-def test_an_error_in_a_number_is_one_digit() -> None:
-    assert comparable("1504") == "1 5 0 4"
-    assert comparable("39 steps") != comparable("38 steps")
+def test_ideographs_are_words() -> None:
+    assert comparable("砸自己的脚") == comparable("砸自己的 脚") == "砸 自 己 的 脚"
 
 
 def test_a_bag_of_words_has_no_order() -> None:
