@@ -158,9 +158,9 @@ def measure() -> Report:
         make_programme(folder / PROGRAMME, MINUTES)
         dummy_whisper.save(folder / "whisper", dummy_whisper.SMALL)
         os.environ["AIRSCRIPT_MODEL_CACHE"] = str(folder / "cache")
-        from tasks.recognition.whisper import convert_to_ctranslate2
+        from tasks.models.whisper.ctranslate2_folder import servable_folder
 
-        (folder / MODEL).symlink_to(convert_to_ctranslate2(folder / "whisper"))
+        (folder / MODEL).symlink_to(servable_folder(folder / "whisper"))
         rows = time_interleaved(
             {name: partial(run_in_new_process, folder, name) for name in contenders(folder)},
             PEER,

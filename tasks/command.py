@@ -21,6 +21,7 @@ COMMANDS = {
         "announce": "tasks.streaming.announce",  # publish media.arrived events
     },
     "training": {
+        "convert-whisper": "training.families.convert_whisper",  # between CTranslate2, transformers, OpenAI's .pt
         "rollback": "training.registry.rollback",  # move the `champion` alias back to the previous version
         "score-night": "training.scoring.nights",  # WER of published transcripts against references
     },

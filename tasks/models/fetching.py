@@ -9,30 +9,37 @@ from pathlib import Path
 
 from tasks import storage
 from tasks.contract import RESULT_NAME, InputRejected, Reason, StepError
+from tasks.models import hub
 from tasks.models.content import FILES, verify_content
-from tasks.models.reference import MODEL_FOLDER, ModelReference, model_not_found
+from tasks.models.mlflow_package import unpack
+from tasks.models.reference import CHECKPOINT, MODEL_FOLDER, ModelReference, checkpoint_files, model_not_found
 from tasks.models.registry import REGISTERED, find_version
 from tasks.step import load_result, output_uri
 
 
 def fetch(reference: ModelReference, scratch: Path) -> Path:
-    """Fetch a model. Returns a local folder, to be read only.
+    """Fetch a model. Returns a local folder, to be read only: what transformers, CTranslate2 or OpenAI's package saved.
 
     A local folder is returned as it is. Anything else is copied once into a folder named after its digest, under
     `AIRSCRIPT_MODEL_CACHE` if that is set (many steps on one host), else under `scratch`. The copy is renamed into
     place when it is complete, so that processes may share the cache.
     """
+    return unpack(_fetch(reference, scratch), reference.uri)
+
+
+def _fetch(reference: ModelReference, scratch: Path) -> Path:
     uri = reference.uri
     if uri.startswith(REGISTERED):
         return _fetch_registered(reference, scratch)
     if uri.endswith("/" + RESULT_NAME):
         return _fetch_result(uri, reference, scratch)
     if uri.startswith(("file://", "s3://")):
+        if uri.endswith(CHECKPOINT):
+            files = {name: info.uri for name, info in checkpoint_files(uri).items()}
+            return _copy(files, reference, scratch)
         return _fetch_folder(uri, reference, scratch)
-    from huggingface_hub import snapshot_download
-
     name, _, revision = uri.partition("@")
-    return Path(snapshot_download(name, revision=revision))
+    return hub.download(name, revision or None)
 
 
 def _fetch_result(uri: str, reference: ModelReference, scratch: Path) -> Path:
@@ -53,7 +60,7 @@ def _fetch_result(uri: str, reference: ModelReference, scratch: Path) -> Path:
 def _fetch_registered(reference: ModelReference, scratch: Path) -> Path:
     version = find_version(reference.uri)
     package = _fetch_package(version.location, reference, scratch)
-    folder = _artifact_folder(package, reference)
+    folder = unpack(package, reference.uri)
     if version.content_digest:
         verify_content(folder, version.content_digest, package / FILES, version.uri)
     return folder
@@ -75,23 +82,6 @@ def _fetch_package(location: str, reference: ModelReference, scratch: Path) -> P
         _rename_into_place(Path(download_artifacts(artifact_uri=location, dst_path=str(partial))), target)
         shutil.rmtree(partial, ignore_errors=True)
     return target
-
-
-def _artifact_folder(folder: Path, reference: ModelReference) -> Path:
-    """Return the folder logged as `artifacts={"model": …}` in an MLflow model; any other folder as it is."""
-    description = folder / "MLmodel"
-    if not description.exists():
-        return folder
-    import yaml
-
-    try:
-        flavors = yaml.safe_load(description.read_text())["flavors"]
-        inner = folder / flavors["python_function"]["artifacts"]["model"]["path"]
-    except (yaml.YAMLError, KeyError, TypeError):
-        inner = folder / "artifacts" / "model"
-    if not inner.is_dir() or not inner.resolve().is_relative_to(folder.resolve()):
-        raise model_not_found(reference.uri, "has no artifact called model", "register it with register-model")
-    return inner
 
 
 def _fetch_folder(uri: str, reference: ModelReference, scratch: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 from tasks import storage
 from tasks.contract import RESULT_NAME, InputRejected, Misconfigured, Reason, digest_of
 from tasks.models.registry import REGISTERED, find_version
+from tasks.models.whisper.tokenizer import is_tokenizer_file
 from tasks.step import load_result
+from tasks.storage.objects import ObjectInfo
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")
-CONFIG_NAMES = ("config.json", "config.yaml")  # written by transformers and CTranslate2, and by pyannote
+MARKS = ("config.json", "config.yaml", "MLmodel", "model.bin")  # of transformers, pyannote, MLflow and CTranslate2
+CHECKPOINT = ".pt"  # OpenAI's
 MODEL_FOLDER = "model/"  # outputs of a train step whose names begin with this are its model
 
 
@@ -41,8 +45,10 @@ def resolve(uri: str) -> ModelReference:
         identity = {"name": registered.name, "version": registered.version, "source": registered.source}
         return ModelReference(registered.uri, f"{registered.name}/{registered.version}", digest_of(identity))
     if uri.startswith(("file://", "s3://")):
-        return _resolve_result(uri) if uri.endswith("/" + RESULT_NAME) else _resolve_folder(uri.rstrip("/"))
-    if uri.startswith(("/", ".", "~")) or (uri and Path(uri).is_dir()):
+        if uri.endswith("/" + RESULT_NAME):
+            return _resolve_result(uri)
+        return _resolve_checkpoint(uri) if uri.endswith(CHECKPOINT) else _resolve_folder(uri.rstrip("/"))
+    if uri.startswith(("/", ".", "~")) or (uri and Path(uri).exists()):
         return resolve(storage.file_uri(Path(uri).expanduser()))
     if HUB_NAME.fullmatch(uri):
         return _resolve_hub_name(uri)
@@ -67,17 +73,40 @@ def _resolve_result(uri: str) -> ModelReference:
 
 def _resolve_folder(uri: str) -> ModelReference:
     """Digest a folder's content, so that a copied folder is the same model. On S3, digest its etags instead."""
-    if not any(storage.exists(storage.join(uri, name)) for name in CONFIG_NAMES):
-        message = f"no folder with a {' or a '.join(CONFIG_NAMES)}"
-        raise model_not_found(uri, message, "check the path, or train a model first")
-    files = {}
-    for info in storage.list_objects(uri):
-        name = info.uri.removeprefix(uri).lstrip("/")
-        if name.startswith(".") or name.endswith(".md"):
-            continue  # a changed README does not change the model
-        files[name] = _cached_digest(info.uri, info.etag) if uri.startswith("file://") else info.etag
-    digest = digest_of(files)
+    files = {info.uri.removeprefix(uri).lstrip("/"): info for info in storage.list_objects(uri)}
+    if not any(name in MARKS or (name.endswith(CHECKPOINT) and "/" not in name) for name in files):
+        raise model_not_found(uri, f"no folder with a {' or a '.join(MARKS)}", "check the path, or train a model first")
+    digest = _digest(files)
     return ModelReference(uri, f"folder-{digest[:12]}", digest)
+
+
+def _resolve_checkpoint(uri: str) -> ModelReference:
+    digest = _digest(checkpoint_files(uri))
+    return ModelReference(uri, f"{uri.rpartition('/')[2]}-{digest[:12]}", digest)
+
+
+def checkpoint_files(uri: str) -> dict[str, ObjectInfo]:
+    """Return a checkpoint's file and the tokenizer beside it, in any form, by name: other checkpoints lie there too.
+
+    Raises:
+        InputRejected: MODEL_NOT_FOUND.
+    """
+    folder, _, name = uri.rpartition("/")
+    if not storage.exists(uri):
+        raise model_not_found(uri, "no such file", "check the path")
+    beside = {info.uri.removeprefix(folder + "/"): info for info in storage.list_objects(folder)}
+    return {n: info for n, info in beside.items() if n == name or (is_tokenizer_file(n) and "/" not in n)}
+
+
+def _digest(files: Mapping[str, ObjectInfo]) -> str:
+    # A changed README does not change the model.
+    counted = {name: info for name, info in files.items() if not name.startswith(".") and not name.endswith(".md")}
+    return digest_of(
+        {
+            name: _cached_digest(info.uri, info.etag) if info.uri.startswith("file://") else info.etag
+            for name, info in counted.items()
+        }
+    )
 
 
 @lru_cache(maxsize=256)

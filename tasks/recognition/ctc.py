@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.features.config import FeatureFamily, FeaturesConfig, kaldi
 from tasks.features.logmel import LogMel, pad_batch
+from tasks.models.folder import extractor_settings
 from tasks.recognition import beam, greedy
 from tasks.recognition.engine import Hints, Recognition
 from tasks.recognition.fusion import FusionScorer
@@ -190,8 +190,8 @@ def tokenizer_symbols(tokenizer: Any, blank: int) -> tuple[greedy.Symbol, ...]:
 
 
 def features_config(folder: Path) -> FeaturesConfig:
-    """The feature configuration of a saved CTC model, from its `preprocessor_config.json`."""
-    saved: dict[str, Any] = json.loads((folder / "preprocessor_config.json").read_bytes())
+    """The feature configuration of a saved CTC model."""
+    saved = extractor_settings(folder)
     if saved.get("feature_extractor_type") == "SeamlessM4TFeatureExtractor":
         return kaldi(saved["num_mel_bins"], per_feature_norm=True, stride=saved["stride"])
     return FeaturesConfig(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.contract import Misconfigured, Reason
-from tasks.models import model_type
+from tasks.models.checking import unknown_type
+from tasks.models.folder import CTC_TYPES, CTRANSLATE2_FOLDER, is_whisper, model_type
 from tasks.recognition.engine import Engine
-
-CTRANSLATE2_FOLDER = "ctranslate2"  # subfolder in which convert-model puts a Whisper's CTranslate2 weights
 
 
 def load_engine(folder: Path, device: str = "auto") -> Engine:
-    """Load the model in a folder: `model.bin`, there or in `ctranslate2/`, is a CTranslate2 Whisper; otherwise
-    `config.json` names the family.
+    """Load the model in a folder: a Whisper in any layout (`tasks.models.whisper`), or a CTC model that `config.json`
+    names.
 
     `device` is `cpu`, `cuda` or `auto`: an accelerator if there is one.
 
@@ -21,23 +19,16 @@ def load_engine(folder: Path, device: str = "auto") -> Engine:
         InputRejected: the folder holds no model that can be loaded.
         Misconfigured: no engine runs this model family.
     """
-    for ctranslate2_folder in (folder, folder / CTRANSLATE2_FOLDER):
-        if (ctranslate2_folder / "model.bin").is_file():
-            from tasks.recognition.whisper import WhisperEngine
+    if (folder / CTRANSLATE2_FOLDER / "model.bin").is_file():
+        folder = folder / CTRANSLATE2_FOLDER
+    if is_whisper(folder):
+        from tasks.models.whisper.ctranslate2_folder import servable_folder
+        from tasks.recognition.whisper import WhisperEngine
 
-            return WhisperEngine(ctranslate2_folder, device)
+        return WhisperEngine(servable_folder(folder), device)
     family = model_type(folder)
-    if family in ("parakeet_ctc", "wav2vec2-bert"):
+    if family in CTC_TYPES:
         from tasks.recognition.ctc import CtcEngine
 
         return CtcEngine(folder, device)
-    if family == "whisper":
-        from tasks.recognition.whisper import WhisperEngine, convert_to_ctranslate2
-
-        return WhisperEngine(convert_to_ctranslate2(folder), device)
-    raise Misconfigured(
-        f"no engine for model type {family!r}",
-        reason=Reason.INVALID_ARGUMENT,
-        subject=str(folder),
-        next_step="give a Parakeet or wav2vec2-BERT CTC model, or a Whisper",
-    )
+    raise unknown_type(family, str(folder))

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.contract import InputRejected, Misconfigured, Reason, digest_of
+from tasks.contract import Misconfigured, Reason
 from tasks.media.speech_activity import SpeechActivity
 from tasks.recognition.allocator import keep_freed_memory
 from tasks.recognition.engine import Hints, RecognisedWord, Recognition
@@ -55,25 +52,15 @@ NO_SPEECH_THRESHOLD = 0.6
 MIN_LOG_PROBABILITY = -1.0  # mean over the text's tokens
 MIN_SPEECH_MS = 200  # of windows that the network takes for speech with confidence
 ONLY_LANGUAGE = "en"  # for models that are not multilingual
-# Files that faster-whisper needs beside the weights; without a tokenizer it would download one from the hub.
-REQUIRED_FILES = ("tokenizer.json", "preprocessor_config.json")
 
 
 class WhisperEngine:
-    """A Whisper of any size in CTranslate2's format."""
+    """A Whisper of any size in CTranslate2's format, with its `tokenizer.json`."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         import ctranslate2
         from faster_whisper import WhisperModel
 
-        missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
-        if missing:
-            raise InputRejected(
-                f"a Whisper without {' and '.join(missing)}",
-                reason=Reason.CORRUPT,
-                subject=str(folder),
-                next_step="save its tokenizer and feature extractor beside the weights",
-            )
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         if device == "cpu":
@@ -318,26 +305,3 @@ def _merge_parts(parts: Iterable[WordPart], language: str) -> list[WordPart]:
         elif text:
             words.append(replace(part, word=text))
     return words
-
-
-def convert_to_ctranslate2(folder: Path) -> Path:
-    """Convert a Whisper that transformers saved to CTranslate2's format, once on a host. Return the cached folder.
-
-    Weights are stored as float16; the engine quantises further when it loads them.
-    """
-    from ctranslate2.converters import TransformersConverter
-
-    files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir() if p.is_file())
-    root = os.environ.get("AIRSCRIPT_MODEL_CACHE") or Path(tempfile.gettempdir()) / f"airscript-models-{os.getuid()}"
-    target = Path(root) / f"ctranslate2-{digest_of([str(folder.absolute()), files])[:32]}"
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-    copied = [name for name in REQUIRED_FILES if (folder / name).is_file()]
-    TransformersConverter(str(folder), copy_files=copied).convert(str(partial), quantization="float16")
-    try:
-        partial.rename(target)
-    except OSError:  # another process was first
-        shutil.rmtree(partial, ignore_errors=True)
-    return target

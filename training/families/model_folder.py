@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contract import Misconfigured, Reason
-from tasks.models import model_type
+from tasks.models.folder import is_whisper, model_type
 from training.families.acoustic import AcousticModel
 from training.families.family import MODEL_TYPES, ModelFamily
 from training.families.lora import merge_adapters
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".nemo"})
+
+
+def trainable_folder(folder: Path) -> Path:
+    """Return a folder in transformers' layout with the model in `folder`, a Whisper in any layout or a CTC model."""
+    if not is_whisper(folder):
+        return folder
+    from tasks.models.whisper.transformers_folder import complete_folder
+
+    return complete_folder(folder)
 
 
 def load_acoustic_model(folder: Path, device: str, language: str = "en") -> AcousticModel:

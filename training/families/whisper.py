@@ -154,5 +154,5 @@ def _padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
 
 def features_config(folder: Path) -> FeaturesConfig:
     """Return the features that a saved Whisper takes: 80 mels, or 128 from large-v3 on."""
-    saved = json.loads((folder / "preprocessor_config.json").read_bytes())
-    return whisper(n_mels=saved["feature_size"])
+    config = json.loads((folder / "config.json").read_bytes())
+    return whisper(n_mels=config["num_mel_bins"])

@@ -11,8 +11,8 @@ import torch
 from tasks.contract import InputRejected, Reason
 from tasks.dataset.integrity import verify_shards
 from tasks.dataset.manifest import Split, load_manifest
-from tasks.recognition.loading import CTRANSLATE2_FOLDER
-from tasks.recognition.whisper import REQUIRED_FILES
+from tasks.models.folder import CTRANSLATE2_FOLDER
+from tasks.models.whisper import ctranslate2_folder
 from training.families.converted_whisper import ConvertedWhisper
 from training.families.model_folder import load_acoustic_model
 from training.families.whisper import Whisper
@@ -44,13 +44,9 @@ class Parity:
 
 def convert(trained: Path, quantization: str, scratch: Path) -> Path:
     """Copy the model, and write its CTranslate2 form into a subfolder. Return the copy's folder."""
-    from ctranslate2.converters import TransformersConverter
-
     folder = scratch / "converted"
     shutil.copytree(trained, folder, ignore=shutil.ignore_patterns(CTRANSLATE2_FOLDER))
-    companions = [name for name in REQUIRED_FILES if (folder / name).is_file()]
-    converter = TransformersConverter(str(folder), copy_files=companions)
-    converter.convert(str(folder / CTRANSLATE2_FOLDER), quantization=quantization)
+    ctranslate2_folder.convert(folder, folder / CTRANSLATE2_FOLDER, quantization)
     return folder
 
 

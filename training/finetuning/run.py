@@ -17,7 +17,7 @@ from tasks.dataset.manifest import Split, load_manifest
 from tasks.models import ModelReference, fetch
 from tasks.step import StepContext, StepOutput, code_version
 from training.families.family import ModelFamily
-from training.families.model_folder import save_acoustic_model
+from training.families.model_folder import save_acoustic_model, trainable_folder
 from training.finetuning.distribution import launch_group
 from training.finetuning.hardware import describe_hardware
 from training.finetuning.loop import mean_of_last
@@ -85,7 +85,7 @@ def _train_and_publish(resolved: ResolvedInputs, context: StepContext, live: tra
     verify_shards(manifest, (Split.TRAIN, Split.VALIDATION), storage.join(context.prefix, VERIFIED), context.progress)
     settings = RunSettings(
         dataset=resolved.arguments.dataset,
-        base=fetch(resolved.base, context.scratch),
+        base=trainable_folder(fetch(resolved.base, context.scratch)),
         recipe=resolved.recipe,
         checkpoints=storage.join(context.prefix, "checkpoints"),
         attempt=context.attempt,

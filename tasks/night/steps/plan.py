@@ -62,6 +62,7 @@ def _resolve_diarizer(uri: str) -> tuple[ModelReference, str]:
 def survey(arguments: PlanNight) -> Survey:
     """List the inbox and wait until uploads settle. Memory grows by about 1 kB per file."""
     model = models.resolve(arguments.model)
+    models.check(model)
     diarizer, diarizer_error = _resolve_diarizer(arguments.diarizer)
     pipeline = Pipeline(
         model=model.uri,

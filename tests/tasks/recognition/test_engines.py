@@ -98,13 +98,13 @@ def test_whisper_features_match_transformers(seq2seq: Engine, whisper: Path, sec
 
 
 def test_a_whisper_is_converted_once(whisper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.recognition.whisper import convert_to_ctranslate2
+    from tasks.models.whisper.ctranslate2_folder import servable_folder
 
     monkeypatch.setenv("AIRSCRIPT_MODEL_CACHE", str(tmp_path))
-    folder = convert_to_ctranslate2(whisper)
-    assert {"model.bin", "tokenizer.json", "preprocessor_config.json"} <= {path.name for path in folder.iterdir()}
+    folder = servable_folder(whisper)
+    assert {"model.bin", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
     written = (folder / "model.bin").stat().st_mtime_ns
-    assert convert_to_ctranslate2(whisper) == folder
+    assert servable_folder(whisper) == folder
     assert (folder / "model.bin").stat().st_mtime_ns == written
 
 
@@ -116,7 +116,7 @@ def test_folders_without_a_model_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="bert"):
         load_engine(tmp_path)
     (tmp_path / "model.bin").write_bytes(b"")
-    with pytest.raises(InputRejected, match="tokenizer"):
+    with pytest.raises(InputRejected, match="vocabulary"):
         load_engine(tmp_path)
 
 

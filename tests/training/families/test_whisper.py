@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tasks.contract import Misconfigured, Reason
+from tasks.models.folder import CTRANSLATE2_FOLDER
 from tasks.recognition import Hints
-from tasks.recognition.loading import CTRANSLATE2_FOLDER
 from tests.training.tones import write_whisper
 from training.data.shards import TrainingUtterance
 from training.families.converted_whisper import ConvertedWhisper

@@ -9,8 +9,8 @@ import torch
 
 from tasks.contract import InputRejected, Reason
 from tasks.models import fetch, resolve
+from tasks.models.folder import CTRANSLATE2_FOLDER
 from tasks.recognition import load_engine
-from tasks.recognition.loading import CTRANSLATE2_FOLDER
 from tests.training.tones import Steps, write_dataset, write_whisper
 from training.families.model_folder import load_acoustic_model
 from training.finetuning import conversion
@@ -46,7 +46,7 @@ def test_a_whisper_is_converted_evaluated_and_registered(
     folder = fetch(resolve(registered.labels["model"]), tmp_path)
     assert (folder / CTRANSLATE2_FOLDER / "model.bin").is_file()
     assert (folder / "model.safetensors").is_file(), "needed for further fine-tuning"
-    monkeypatch.delattr("tasks.recognition.whisper.convert_to_ctranslate2")  # production does not convert
+    monkeypatch.delattr("tasks.models.whisper.ctranslate2_folder.convert")  # production does not convert
     assert load_engine(folder, "cpu").name.startswith("faster-whisper")
 
 
