@@ -12,6 +12,7 @@ from tasks.models.folder import weights_name
 PARTS = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
 SETTINGS = frozenset({".json", ".txt", ".md", ".tiktoken", ".jinja"})
 """Suffixes of configurations, vocabularies and cards."""
+WEIGHTS = frozenset({".safetensors", ".bin", ".pt"})
 
 
 def needed_files(names: Sequence[str]) -> list[str]:
@@ -50,8 +51,8 @@ def download(name: str, revision: str | None) -> Path:
         names = list(file_sizes(name, revision))
         return Path(snapshot_download(name, revision=revision, allow_patterns=needed_files(names)))
     except Exception as error:  # the client does not wrap its transport's errors
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-        if not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.bin")) and not any(folder.glob("*.pt")):
+        folder = local_copy(name, revision)
+        if folder is None or not any(path.suffix in WEIGHTS for path in folder.rglob("*")):
             raise InputRejected(
                 f"its weights are not here, and the hub does not answer ({type(error).__name__})",
                 reason=Reason.MODEL_NOT_FOUND,
@@ -59,6 +60,17 @@ def download(name: str, revision: str | None) -> Path:
                 next_step="download it where there is a network and give the folder",
             ) from None
         return folder
+
+
+def local_copy(name: str, revision: str | None) -> Path | None:
+    """Return the local copy of a model, complete or not; None without one.
+
+    `snapshot_download` refuses a copy without the files that are not needed.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(name, file, revision=revision) for file in ("config.json", "config.yaml"))
+    return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
 def file_sizes(name: str, revision: str | None) -> dict[str, int | None]:

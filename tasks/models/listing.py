@@ -35,7 +35,8 @@ class ModelFiles:
 
 
 def list_files(reference: ModelReference) -> ModelFiles | None:
-    """List a model's files, as they will lie in its folder; None for a model of our own steps."""
+    """List a model's files, as they will lie in its folder; None for a model of our own steps, or
+    one of the hub that does not answer."""
     uri = reference.uri
     if uri.startswith(REGISTERED):
         version = find_version(uri)
@@ -86,14 +87,13 @@ def _list_registered(location: str, subject: str) -> ModelFiles:
     return ModelFiles(subject, {n: sizes[origin] for n, origin in names.items()}, lambda name: read(names[name]))
 
 
-def _list_hub(uri: str) -> ModelFiles:
-    from huggingface_hub import hf_hub_download, snapshot_download
+def _list_hub(uri: str) -> ModelFiles | None:
+    from huggingface_hub import hf_hub_download
 
     name, _, revision = uri.partition("@")
     try:
         sizes = hub.file_sizes(name, revision or None)
-    except Exception:  # the client does not wrap its transport's errors; `resolve` has found the local copy
-        return _list_folder(
-            storage.file_uri(Path(snapshot_download(name, revision=revision, local_files_only=True))), uri
-        )
+    except Exception:  # the client does not wrap its transport's errors
+        copy = hub.local_copy(name, revision)
+        return _list_folder(storage.file_uri(copy), uri) if copy else None
     return ModelFiles(uri, sizes, lambda file: Path(hf_hub_download(name, file, revision=revision)).read_bytes())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks import storage
 from tasks.contract import RESULT_NAME, InputRejected, Misconfigured, Reason, digest_of
+from tasks.models import hub
 from tasks.models.registry import REGISTERED, find_version
 from tasks.models.whisper.tokenizer import is_tokenizer_file
 from tasks.step import load_result
@@ -122,13 +123,12 @@ def _resolve_hub_name(uri: str) -> ModelReference:
     """Resolve a model of the hub: to the revision of its local copy if there is one (`HF_HUB_OFFLINE`), else to the
     hub's newest. A name may contain its revision after an @, as a reference's own URI does.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import HfApi
 
     name, _, revision = uri.partition("@")
-    try:
-        revision = revision or Path(snapshot_download(name, local_files_only=True)).name
-    except LocalEntryNotFoundError:
+    if not revision and (copy := hub.local_copy(name, None)):
+        revision = copy.name
+    if not revision:
         try:
             revision = HfApi().model_info(name).sha or "main"
         except Exception as error:  # the client does not wrap its transport's errors

@@ -101,7 +101,7 @@ def hub() -> Iterator[ThreadingHTTPServer]:
 FETCH = """
 import pathlib, sys, tempfile
 from tasks import models
-reference = models.resolve("openai/turbo")
+reference = models.resolve(sys.argv[1])
 models.check(reference)
 print(reference.version)
 folder = models.fetch(reference, pathlib.Path(tempfile.mkdtemp()))
@@ -113,10 +113,10 @@ def test_a_hub_name_downloads_what_is_needed(hub: ThreadingHTTPServer, tmp_path:
     """In a process of its own: the client reads its address and its offline switch once."""
     import os
 
-    def run(**variables: str) -> list[str]:
+    def run(name: str, **variables: str) -> list[str]:
         environment = os.environ | {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(tmp_path)}
         done = subprocess.run(
-            [sys.executable, "-c", FETCH],
+            [sys.executable, "-c", FETCH, name],
             env=environment | {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"} | variables,
             capture_output=True,
             text=True,
@@ -125,10 +125,12 @@ def test_a_hub_name_downloads_what_is_needed(hub: ThreadingHTTPServer, tmp_path:
         assert not done.returncode, done.stderr
         return done.stdout.splitlines()
 
-    version, names = run()
+    version, names = run("openai/turbo")
     assert version == f"openai/turbo@{COMMIT[:12]}"
     assert set(names.split()) == set(needed_files(TURBO))
     assert set(hub.downloaded) == set(needed_files(TURBO))
     hub.downloaded.clear()
-    assert run(HF_HUB_OFFLINE="1") == [version, names], "the local copy is used without a network"
+    assert run(f"openai/turbo@{COMMIT}", HF_HUB_OFFLINE="1") == [version, names], (
+        "the local copy is used without a network"
+    )
     assert not hub.downloaded
