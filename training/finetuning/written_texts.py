@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from tasks.models.whisper.ctranslate2_folder import servable_folder
 from tasks.recognition.loading import CTRANSLATE2_FOLDER
-from tasks.recognition.whisper import convert_to_ctranslate2
 from training.data.shards import TrainingUtterance
 from training.data.written_form import restore
 from training.families.converted_whisper import ConvertedWhisper
@@ -21,7 +21,7 @@ class WrittenTexts:
 
     def __init__(self, base: Path, model: Whisper, device: torch.device) -> None:
         converted = base / CTRANSLATE2_FOLDER
-        folder = converted if converted.is_dir() else convert_to_ctranslate2(base)
+        folder = converted if converted.is_dir() else servable_folder(base)
         self._base, self._model = ConvertedWhisper(folder, model, str(device)), model
         # A batch takes a GPU hardly longer than one window, and a CPU as long as its windows one by one.
         self._decodes_batches = device.type != "cpu"
