@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from tasks.night.decoding import AudioChunk, ProgrammeDecoding
 from tasks.night.records import Preparation
 from tasks.step import output_uri
 from tasks.transcripts.coverage import speech_within
+from tasks.transcripts.spans import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +64,21 @@ def read_chunks(
         speech_by_chunk = speech_within(decoding.preparation.speech, decoding.chunks)
         with decoding.isolate_errors(), audio.open_programme(decoding.preparation) as read:
             if detect_languages:
-                decoding.language_samples = [read(c.start_ms, c.end_ms) for c in decoding.language_chunks]
+                language_speech = speech_within(decoding.preparation.speech, decoding.language_chunks)
+                decoding.language_samples = [
+                    _read_levelled(read, c, speech)
+                    for c, speech in zip(decoding.language_chunks, language_speech, strict=True)
+                ]
             for span, speech in zip(decoding.chunks, speech_by_chunk, strict=True):
-                yield AudioChunk(decoding, span, speech, read(span.start_ms, span.end_ms))
+                yield AudioChunk(decoding, span, speech, _read_levelled(read, span, speech))
+
+
+def _read_levelled(read: Callable[[int, int], np.ndarray], span: Span, speech: Sequence[Span]) -> np.ndarray:
+    """Read the samples of a chunk, with its quiet speech raised."""
+    from tasks.media.levelling import level_speech
+
+    inside = [Span(stretch.start_ms - span.start_ms, stretch.end_ms - span.start_ms) for stretch in speech]
+    return level_speech(read(span.start_ms, span.end_ms), inside)
 
 
 def group_chunks(chunks: Iterator[AudioChunk], group_s: float) -> Iterator[list[AudioChunk]]:
