@@ -130,6 +130,8 @@ class ProgrammeDecoding:
 
     def add(self, engine: str, decoded: DecodedChunk) -> None:
         """Add one chunk's words, with times of the programme. Chunks are added in order."""
+        from tasks.recognition.spoken_words import as_spoken
+
         chunk, recognition = decoded.chunk, decoded.recognition
         span = chunk.span
         self._engine = engine
@@ -142,7 +144,7 @@ class ProgrammeDecoding:
                 confidence=round(word.confidence, 4),
                 timing=word.timing,
             )
-            for word in recognition.words
+            for word in as_spoken(recognition.words, chunk.samples, chunk.speech_inside)
         ]
         if decoded.flags:
             flags = tuple(map(str, decoded.flags))
@@ -257,6 +259,12 @@ class AudioChunk:
     @property
     def speech_ms(self) -> int:
         return sum(stretch.duration_ms for stretch in self.speech)
+
+    @property
+    def speech_inside(self) -> tuple[Span, ...]:
+        """The speech, in times of the chunk."""
+        at_ms = self.span.start_ms
+        return tuple(Span(stretch.start_ms - at_ms, stretch.end_ms - at_ms) for stretch in self.speech)
 
     def passed_over(self, words: Sequence[RecognisedWord]) -> list[Span]:
         """Return the stretches of speech that are far from any word, in times of the programme."""

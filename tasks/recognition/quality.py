@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tasks.recognition.chants import without_chants
 from tasks.recognition.engine import RecognisedWord
+from tasks.recognition.spoken_words import is_drawn_out, is_spoken
 
 MAX_SHORT_PHRASE = 4  # words; speakers repeat these more often than whole sentences
 MIN_LONG_PHRASE = 7  # words; crowds chant shorter slogans three times in a row
@@ -66,13 +68,16 @@ def quality_flags(
     `passed_over_s` is the sum of the stretches of speech that are far from any word.
     """
     gate = gate or QualityGate()
+    words = [word for word in words if is_spoken(word.text)]
     if not words:
         return (QualityFlag.SPEECH_WITHOUT_WORDS,) if speech_s >= gate.silent_speech_s else ()
     text = " ".join(word.text for word in words)
+    doubtful = without_chants(words, 1000 * speech_s)
     spoken_s = sum(word.end_ms - word.start_ms for word in words) / 1000
     checks = {
-        QualityFlag.COMPRESSES: compression_ratio(text) > gate.compression_ratio,
-        QualityFlag.REPEATED_WORDS: has_loop([word.text for word in words], gate),
+        QualityFlag.COMPRESSES: compression_ratio(" ".join(word.text for word in doubtful)) > gate.compression_ratio,
+        QualityFlag.REPEATED_WORDS: has_loop([word.text for word in doubtful], gate)
+        or any(is_drawn_out(word.text) for word in words),
         QualityFlag.IMPROBABLE: mean_log_probability(words) < gate.mean_log_probability,
         QualityFlag.TOO_FAST: len(text) > gate.characters_per_s * max(duration_s, 0.1),
         QualityFlag.SPEECH_PASSED_OVER: passed_over_s >= gate.passed_over_s,

@@ -20,7 +20,7 @@ from tasks.transcripts.spans import Span
 from tests.tasks.night.builders import preparation
 
 TEXT = "good evening here is the news of the day from all over the land"
-LOOP = "thank you for watching " * 10
+LOOP = "thank you for watching " * 40  # faster than can be spoken
 
 
 def spoken(text: str, length_ms: int) -> tuple[RecognisedWord, ...]:
