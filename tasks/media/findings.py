@@ -42,6 +42,7 @@ class Loudness(Frozen):
     peak_dbfs: float
     channels: tuple[ChannelLevel, ...] = ()
     cancelling_s: float = 0.0  # time with channels in opposite phase, where one was taken instead of their sum
+    unlike_s: float = 0.0  # time in which both of two channels carry sound, and not the same
 
 
 class AudioFindings(Frozen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,17 @@ import numpy as np
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Outcome, Preempted, Reason
 from tasks.media.container.probe import MediaProbe
-from tasks.media.container.tracks import TrackChoice, TrackPolicy
+from tasks.media.container.tracks import Lane, TrackChoice, TrackPolicy
 from tasks.media.decoding.isolated import IsolatedDecoder
 from tasks.media.findings import AudioFindings, MediaRejected, outcome_of
 from tasks.media.speech_activity import SpeechActivity, SpeechSegment
 from tasks.media.track_survey import is_sparse, survey_tracks
 from tasks.night.records import SpeechSpan
+from tasks.night.unlike_channels import GAP_MS, ChannelSpeech, LevelTrace, is_unlike, join_audio, shift
 from tasks.transcripts.timecode import Clock, frame_rate_of
+
+# Different sound in two channels for less than this is music or atmosphere: the channels are not decoded apart.
+MIN_UNLIKE_S, MIN_UNLIKE_SHARE = 3.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class ExtractedAudio:
     start_timecode: str | None
     timecode_rate: str
     speech: tuple[SpeechSpan, ...]
+    channel_starts_ms: tuple[int, ...] = ()
+    """Where each channel begins in the audio, if they carry different speech; empty if they were mixed."""
 
 
 def extract_audio(
@@ -39,7 +45,8 @@ def extract_audio(
 ) -> ExtractedAudio:
     """Decode the track of `media` that `tracks` selects to `flac` (16 kHz, mono, 16 bit) and detect its speech.
 
-    If it has no speech, the other tracks and channels are surveyed, and the one with speech is decoded instead.
+    If it has no speech, the other tracks and channels are surveyed, and the one with speech is decoded instead. If its
+    two channels carry different speech, `flac` holds one after the other.
     FFmpeg runs in the decoder's process: a file that crashes or hangs it is rejected like any other bad file.
 
     Raises:
@@ -49,7 +56,7 @@ def extract_audio(
     policy = tracks or TrackPolicy()
     first = _decode(media, flac, stop, decoder, policy)
     if not is_sparse(first.confident_speech_ms, first.duration_ms):
-        return first.extracted(media.name)
+        return _extract_apart(media, flac, stop, decoder, policy, first) or first.extracted(media.name)
     survey = survey_tracks(
         media,
         decoder,
@@ -78,6 +85,36 @@ def extract_audio(
     return second.extracted(media.name)
 
 
+def _extract_apart(
+    media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDecoder, policy: TrackPolicy, mixed: _Decoded
+) -> ExtractedAudio | None:
+    """Decode the two channels apart if they carry different speech. Return None, and leave `flac`, if they do not."""
+    if mixed.findings.loudness.unlike_s < max(MIN_UNLIKE_S, MIN_UNLIKE_SHARE * mixed.duration_ms / 1000):
+        return None
+    tracks = mixed.choice.tracks if len(mixed.choice.tracks) == 2 else mixed.choice.tracks * 2
+    lanes = [Lane(track=t, channel=0 if len(mixed.choice.tracks) == 2 else n) for n, t in enumerate(tracks)]
+    paths = [flac.with_name(f"channel-{number}-{flac.name}") for number in range(len(lanes))]
+    joined = flac.with_name(f"joined-{flac.name}")
+    try:
+        first, second = (
+            _decode(media, path, stop, decoder, policy.model_copy(update={"lanes": (lane,)}))
+            for lane, path in zip(lanes, paths, strict=True)
+        )
+        if not is_unlike(first.channel_speech, second.channel_speech):
+            return None
+        starts_ms = (0, max(first.duration_ms, second.duration_ms, mixed.duration_ms) + GAP_MS)
+        join_audio(paths, starts_ms, joined)
+        joined.replace(flac)
+    except MediaRejected:  # their mix was decoded
+        return None
+    finally:
+        for path in (*paths, joined):
+            path.unlink(missing_ok=True)
+    alone = [channel.extracted(media.name) for channel in (first, second)]
+    speech = [span for one, start_ms in zip(alone, starts_ms, strict=True) for span in shift(one.speech, start_ms)]
+    return replace(mixed.extracted(media.name), speech=tuple(speech), channel_starts_ms=starts_ms)
+
+
 @dataclass(frozen=True)
 class _Decoded:
     """The result of one decoding pass over a medium."""
@@ -88,6 +125,12 @@ class _Decoded:
     segments: tuple[SpeechSegment, ...]
     speech_ms: int
     confident_speech_ms: int
+    levels_db: np.ndarray
+    """`(n_levels,)`, see `LevelTrace`."""
+
+    @property
+    def channel_speech(self) -> ChannelSpeech:
+        return ChannelSpeech(self.segments, self.confident_speech_ms, self.levels_db)
 
     @property
     def duration_ms(self) -> int:
@@ -113,7 +156,7 @@ class _Decoded:
 def _decode(media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDecoder, tracks: TrackPolicy) -> _Decoded:
     import soundfile
 
-    activity = SpeechActivity()
+    activity, levels = SpeechActivity(), LevelTrace()
     segments: list[SpeechSegment] = []
     with (
         decoder.open_audio(media, tracks) as audio,
@@ -123,10 +166,17 @@ def _decode(media: Path, flac: Path, stop: threading.Event, decoder: IsolatedDec
             if stop.is_set():
                 raise Preempted
             sink.write(np.clip(block, -1.0, 1.0))
+            levels.push(block)
             segments += activity.push(block)
         segments += activity.finish()
         return _Decoded(
-            audio.findings, audio.probe, audio.choice, tuple(segments), activity.speech_ms, activity.confident_speech_ms
+            audio.findings,
+            audio.probe,
+            audio.choice,
+            tuple(segments),
+            activity.speech_ms,
+            activity.confident_speech_ms,
+            levels.levels_db,
         )
 
 

@@ -78,6 +78,9 @@ class Preparation(Frozen):
     timecode_rate: str = "25"
     speech: tuple[SpeechSpan, ...] = Field(default=(), description="in order, without overlap")
     vocabulary: tuple[str, ...] = Field(default=(), description="words and names to expect")
+    channel_starts_ms: tuple[int, ...] = Field(
+        default=(), description="where each channel begins in the audio, if they are transcribed apart"
+    )
 
     @property
     def content(self) -> str:
@@ -100,7 +103,8 @@ class Preparation(Frozen):
 
     @property
     def audio(self) -> str:
-        """Name of the output with its audio: 16 kHz mono FLAC, from the programme's start."""
+        """Name of the output with its audio: 16 kHz mono FLAC, from the programme's start; or one channel after the
+        other, each from there."""
         return f"audio/{self.arrival.id}.flac"
 
 

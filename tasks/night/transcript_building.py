@@ -9,6 +9,7 @@ from typing import get_args
 from tasks.contract import Reason
 from tasks.night.pipeline import Pipeline
 from tasks.night.records import DiarizedProgramme, Preparation, RecognisedProgramme, truncate
+from tasks.night.unlike_channels import ChannelTimes
 from tasks.transcripts.document import (
     Coverage,
     LanguagePassage,
@@ -57,13 +58,20 @@ def build_transcript(
         if (text := clean(word.text))
     )
     language = recognised.language or UNKNOWN_LANGUAGE
-    ordered = with_monotonic_times(recognised_words, preparation.duration_ms)
+    times = ChannelTimes(preparation.channel_starts_ms, preparation.duration_ms)
+    ordered = with_monotonic_times(recognised_words, times.audio_ms)
     spoken = ordered
     if diarized is not None and has_speakers:
         spoken = with_speakers(ordered, diarized.exclusive)
     names = {part for phrase in preparation.vocabulary for part in phrase.split()}
-    words = with_capitals(spoken, language, names)
-    passages = _passages(recognised, preparation.duration_ms)
+    words = times.merge(with_capitals(spoken, language, names))
+    recognised = recognised.model_copy(
+        update={name: times.moved(getattr(recognised, name)) for name in ("suspect_chunks", "passages", "sounds_like")}
+    )
+    passages = tuple(
+        SuspectPassage(start_ms=chunk.start_ms, end_ms=chunk.end_ms, reasons=chunk.flags)
+        for chunk in recognised.suspect_chunks
+    )
     suspect = [Span(passage.start_ms, passage.end_ms) for passage in passages]
     start_timecode, rate, timecode_warnings = _clock(preparation)
     speech_ms = preparation.speech_ms
@@ -86,11 +94,7 @@ def build_transcript(
         ),
         language=language,
         language_passages=tuple(
-            LanguagePassage(
-                start_ms=min(passage.start_ms, preparation.duration_ms),
-                end_ms=min(passage.end_ms, preparation.duration_ms),
-                language=passage.language,
-            )
+            LanguagePassage(start_ms=passage.start_ms, end_ms=passage.end_ms, language=passage.language)
             for passage in recognised.passages
         ),
         speakers=speakers_in(words),
@@ -129,6 +133,9 @@ def _warnings(
     elif recognised.passed_over_ms >= max(MIN_PASSED_OVER_MS, MIN_PASSED_OVER * speech_ms):
         lost = f"{recognised.passed_over_ms / 1000:.0f} s of {speech_ms / 1000:.0f} s of speech are far from any word"
         warnings.append(TranscriptWarning(code=WarningCode.LOW_COVERAGE, detail=lost))
+    if preparation.channel_starts_ms:
+        detail = "two channels with different speech, transcribed apart and merged by time"
+        warnings.append(TranscriptWarning(code=WarningCode.CHANNELS_APART, detail=detail))
     if passages:
         described = truncate([*map(_describe_passage, passages)], MAX_PASSAGES, "see the transcript")
         detail = f"{len(passages)} passages: {'; '.join(described)}"
@@ -139,13 +146,6 @@ def _warnings(
     if moved:
         warnings.append(TranscriptWarning(code=WarningCode.TIMES_REPAIRED, detail="words were moved into order"))
     return warnings
-
-
-def _passages(recognised: RecognisedProgramme, duration_ms: int) -> tuple[SuspectPassage, ...]:
-    return tuple(
-        SuspectPassage(start_ms=min(d.start_ms, duration_ms), end_ms=min(d.end_ms, duration_ms), reasons=d.flags)
-        for d in recognised.suspect_chunks
-    )
 
 
 def _describe_passage(passage: SuspectPassage) -> str:

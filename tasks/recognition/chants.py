@@ -15,7 +15,8 @@ from tasks.recognition.engine import RecognisedWord
 MAX_PHRASE_WORDS = 8
 MIN_REPEATS = 3
 KEPT_REPEATS = 2
-MAX_CHARACTERS_PER_S = 18.0  # of a chant; fast readers reach 20
+# Of a chant. Fast readers reach 20; a loop may also be spread thinly over a long window.
+MIN_CHARACTERS_PER_S, MAX_CHARACTERS_PER_S = 4.0, 18.0
 MIN_REGULAR_SHARE = 0.75  # of the periods that are at least half and at most twice the median
 TOLERANCE = 1.1  # speech may be detected a little shorter than the words are
 
@@ -51,14 +52,14 @@ def _longest_run(texts: Sequence[str], at: int) -> tuple[int, int]:
 
 
 def _can_be_spoken(run: Sequence[Sequence[RecognisedWord]], speech_ms: float) -> bool:
-    """Whether the repetitions follow each other regularly, no faster than speech, and fit into the chunk's speech."""
+    """Whether the repetitions follow each other regularly, at a pace of speech, and fit into the chunk's speech."""
     periods_ms = [after[0].start_ms - before[0].start_ms for before, after in pairwise(run)]
     period_ms = median(periods_ms)
     n_characters = sum(len(word.text) + 1 for word in run[0])
     n_regular = sum(period_ms / 2 <= one <= 2 * period_ms for one in periods_ms)
     spoken_ms = sum(phrase[-1].end_ms - phrase[0].start_ms for phrase in run)
     return (
-        n_characters * 1000 <= MAX_CHARACTERS_PER_S * period_ms
+        MIN_CHARACTERS_PER_S * period_ms <= n_characters * 1000 <= MAX_CHARACTERS_PER_S * period_ms
         and n_regular >= MIN_REGULAR_SHARE * len(periods_ms)
         and spoken_ms <= TOLERANCE * speech_ms
     )

@@ -61,6 +61,7 @@ class WarningCode(StrEnum):
     """What a reader of the transcript should know before trusting all of it."""
 
     DAMAGED_MEDIA = "damaged_media"  # the decoder skipped or concealed errors
+    CHANNELS_APART = "channels_apart"  # two channels with different speech were transcribed apart and merged by time
     OTHER_TRACK = "other_track"  # the tracks chosen by tags and labels have no speech, another one was taken
     NO_SPEECH = "no_speech"
     LOW_COVERAGE = "low_coverage"  # much of the detected speech has no words

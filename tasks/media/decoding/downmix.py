@@ -14,6 +14,9 @@ DIGITAL_SILENCE = 1e-9  # of power, -90 dBFS: one bit of 16
 CANCELLED_RATIO = 0.05  # -13 dB: two uncorrelated channels give -3 dB, two in opposite phase nothing
 MEMORY_S = 10.0  # time constant of the power average: a channel that falls silent is dead after 90 s
 CROSSFADE_S = 0.02
+UNLIKE_WINDOW_S = 0.1
+UNLIKE_CORRELATION = 0.5  # of the samples; a voice in the middle or panned has 0.9 and more, whatever its phase
+UNLIKE_POWER, UNLIKE_RATIO = 1e-6, 1e-3  # both channels above -60 dBFS and within 30 dB of each other
 CEILING = 8.0  # +18 dBFS; float files may exceed full scale, but not by more
 CLIPPED = 0.999
 
@@ -41,7 +44,7 @@ class Downmixer:
         self._recent = np.zeros(n_channels)  # exponentially averaged power
         self._weights: np.ndarray | None = None
         self._mono = np.empty(0, np.float32)  # reused: allocating memory for each block takes as long as mixing it
-        self.cancelling_s = 0.0
+        self.cancelling_s = self.unlike_s = 0.0
         self.n_samples = 0
         self.energy = np.zeros(n_channels)
         self.peak = 0.0
@@ -63,6 +66,8 @@ class Downmixer:
         power = self._measure(samples) / n_samples  # (n_channels,)
         if len(samples) == 1:
             return samples[0]
+        if len(samples) == 2:
+            self.unlike_s += UNLIKE_WINDOW_S * self._count_unlike(samples)
         fade = math.exp(-n_samples / self.sample_rate_hz / MEMORY_S)
         self._recent = fade * self._recent + (1 - fade) * power
         weights = self._live_weights()  # (n_channels,)
@@ -80,6 +85,16 @@ class Downmixer:
             self._crossfade(samples, mono, self._weights, weights)
         self._weights = weights
         return mono
+
+    def _count_unlike(self, samples: np.ndarray) -> int:
+        """Count the windows of `(2, n_samples)` in which both channels carry sound that does not correlate."""
+        n_window = round(UNLIKE_WINDOW_S * self.sample_rate_hz)
+        windows = samples[:, : samples.shape[1] // n_window * n_window].reshape(2, -1, n_window)
+        first, second = np.einsum("cij,cij->ci", windows, windows) / n_window  # (n_windows,) each
+        cross = np.einsum("ij,ij->i", windows[0], windows[1]) / n_window  # (n_windows,)
+        weaker, stronger = np.minimum(first, second), np.maximum(first, second)
+        is_live = weaker > np.maximum(UNLIKE_POWER, UNLIKE_RATIO * stronger)
+        return int(np.count_nonzero(is_live & (cross * cross < UNLIKE_CORRELATION**2 * first * second)))
 
     def levels(self) -> tuple[ChannelLevel, ...]:
         """The level of each channel over everything mixed so far."""

@@ -47,6 +47,10 @@ class MonoTrack:
         return sum(mixer.cancelling_s for mixer in self._mixers)
 
     @property
+    def unlike_s(self) -> float:
+        return sum(mixer.unlike_s for mixer in self._mixers)
+
+    @property
     def levels(self) -> tuple[ChannelLevel, ...]:
         """Channel levels of the layout that lasted longest."""
         return max(self._mixers, key=lambda mixer: mixer.n_samples / mixer.sample_rate_hz).levels()
@@ -130,6 +134,10 @@ class TrackMix:
     @property
     def cancelling_s(self) -> float:
         return self._mixer.cancelling_s
+
+    @property
+    def unlike_s(self) -> float:
+        return self._mixer.unlike_s
 
     @property
     def levels(self) -> tuple[ChannelLevel, ...]:

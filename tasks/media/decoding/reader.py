@@ -137,6 +137,7 @@ class AudioReader:
                 peak_dbfs=self._meter.peak_dbfs,
                 channels=mono.levels,
                 cancelling_s=round(mono.cancelling_s, 3),
+                unlike_s=round(mono.unlike_s, 3),
             ),
         )
         missing_s = self._missing_s(findings, all(d.ends_in_failure for d in damage))

@@ -211,6 +211,7 @@ class Preparer:
             start_timecode=audio.start_timecode,
             timecode_rate=audio.timecode_rate,
             speech=audio.speech,
+            channel_starts_ms=audio.channel_starts_ms,
         )
         self._kept.keep_file(preparation.audio, flac)
         return preparation
