@@ -183,8 +183,12 @@ class WhisperEngine:
             completed[index] = replace(completed[index], language=language)
         groups: dict[Hints, list[int]] = defaultdict(list)
         for index in sorted(range(len(chunks)), key=lambda i: -len(chunks[i])):
-            if len(chunks[index]):
-                groups[replace(completed[index], vocabulary=()) if fallback else completed[index]].append(index)
+            hint, chunk = completed[index], chunks[index]
+            # In noise Whisper says what it was prompted with: white noise became "Dr. Smith, Margaret".
+            if hint.vocabulary and (fallback or not has_speech(chunk)):
+                hint = replace(hint, vocabulary=())
+            if len(chunk):
+                groups[hint].append(index)
         return groups
 
     def _language_code(self, language: str | None) -> str | None:
