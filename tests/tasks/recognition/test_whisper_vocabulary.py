@@ -31,7 +31,7 @@ def test_names_are_not_put_into_noise(engine: Engine) -> None:
     assert not any(name.split()[0] in recognition.text for recognition in with_names for name in NAMES)
 
 
-def test_names_that_are_spoken_are_spelled_as_listed(engine: Engine, speech: Path) -> None:
-    samples, _ = soundfile.read(speech / "sentences/audiobook/367-130732-0000.flac", dtype="float32")
-    (recognition,) = engine.recognise([samples], [Hints("en", ("LOBSTERS",))])
-    assert recognition.text.count("LOBSTERS") == 2
+def test_a_name_that_is_spoken_is_spelled_as_listed(engine: Engine, speech: Path) -> None:
+    samples, _ = soundfile.read(speech / "sentences/audiobook/367-130732-0006.flac", dtype="float32")
+    (recognition,) = engine.recognise([samples], [Hints("en", ("NewBerg",))])
+    assert "NewBerg" in recognition.text
