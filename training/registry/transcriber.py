@@ -32,12 +32,14 @@ class Transcriber(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         import pandas as pd
 
-        return pd.DataFrame({"text": [self._transcribe(path) for path in model_input["audio"]]})
+        from tasks.media.decoding.isolated import IsolatedDecoder
 
-    def _transcribe(self, path: str) -> str:
-        from tasks.media.decoding.reader import load_audio
+        with IsolatedDecoder() as decoder:
+            return pd.DataFrame({"text": [self._transcribe(decoder.load_audio(path)) for path in model_input["audio"]]})
 
-        chunks = cut_at_quiet(load_audio(path), self._engine.max_chunk_s)
+    def _transcribe(self, samples: np.ndarray) -> str:
+        """Transcribe `(n_samples,)` float32."""
+        chunks = cut_at_quiet(samples, self._engine.max_chunk_s)
         return " ".join(text for recognition in self._engine.recognise(chunks) if (text := recognition.text))
 
 

@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import structlog
 
 from tasks.audio import SAMPLE_RATE_HZ
@@ -34,6 +35,7 @@ from tasks.media.container.tracks import Lane, TrackPolicy
 from tasks.media.decoding.lanes import LaneBlock
 from tasks.media.decoding.messages import COUNT_BYTES, MAX_REPORT_BYTES, STATUS_BYTES, DecodeRequest
 from tasks.media.decoding.messages_in import IsolatedAudio, MessageReader
+from tasks.media.decoding.reader import MAX_SECONDS_IN_MEMORY
 from tasks.media.limits import MediaLimits
 from tasks.media.sandbox.confinement import SandboxReport, close_to_others
 
@@ -103,6 +105,11 @@ class IsolatedDecoder:
         )
         with self._start_decoding(path, request) as child:
             yield MessageReader(child, request).lane_blocks()
+
+    def load_audio(self, path: str | Path) -> np.ndarray:
+        """`reader.load_audio` for a local file in its own process. Raises as `open_audio` does."""
+        with self.open_audio(path, limits=MediaLimits(max_duration_s=MAX_SECONDS_IN_MEMORY)) as audio:
+            return np.concatenate(list(audio))
 
     @contextmanager
     def _start_decoding(self, path: str | Path, request: DecodeRequest) -> Iterator[DecodeProcess]:

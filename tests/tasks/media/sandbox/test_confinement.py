@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,55 @@ def test_a_host_that_denies_the_filter_decodes_and_says_so(
     with pytest.raises(Misconfigured, match="does not give the decoder's sandbox system_calls") as refused:
         decode(path)
     assert refused.value.exit_code is ExitCode.MISCONFIGURED
+
+
+UNSHARE = {"x86_64": 272, "aarch64": 97}.get(platform.machine(), 0)
+CONTAINER = f"""
+from tasks.media.sandbox import privileges, seccomp
+privileges.forbid_new_privileges()
+seccomp._assemble = lambda *_: [
+    (seccomp.LOAD, 0, 0, seccomp.CALL_AT),
+    (seccomp.JUMP_IF_EQUAL, 0, 1, {UNSHARE}),
+    (seccomp.RETURN, 0, 0, seccomp.DENY),
+    (seccomp.RETURN, 0, 0, seccomp.RET_ALLOW),
+]
+seccomp.deny_all_but_computing()
+seccomp._assemble = assemble
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in seccomp.MACHINES or sys.platform != "linux", reason="another kernel")
+def test_the_rest_holds_in_a_container_that_denies_namespaces(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """As the default profile of containers does, with a filter of its own under which ours is installed."""
+    setup = "from tasks.media.sandbox import seccomp\nassemble = seccomp._assemble\n" + CONTAINER
+    child = write_acting_child(tmp_path, "decode(media, request, output)", setup)
+    monkeypatch.setattr(isolated.sys, "executable", str(child))
+    n_samples, measures = decode(path)
+    assert n_samples == 16_000
+    assert measures["no_network"] != GIVEN
+    assert (measures["system_calls"], measures["closed_to_others"]) == (GIVEN, GIVEN)
+
+
+def test_a_system_without_any_of_it_has_the_limits(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """macOS: neither prctl nor seccomp, but no new descriptors, processes or written files."""
+    act = """
+        for attempt in (lambda: open(__file__), socket.socket, lambda: os.pipe()):
+            try:
+                attempt()
+            except OSError as error:
+                assert error.errno == errno.EMFILE
+            else:
+                os.abort()
+        decode(media, request, output)
+    """
+    setup = "import types\nfrom tasks.media.sandbox import confinement\n"
+    setup += "confinement.sys = types.SimpleNamespace(platform='darwin')"
+    monkeypatch.setattr(isolated.sys, "executable", str(write_acting_child(tmp_path, act, setup)))
+    n_samples, measures = decode(path)
+    assert n_samples == 16_000
+    assert set(measures.values()) == {"no darwin way"}
 
 
 def test_a_host_that_gives_all_may_be_required_to(path: Path, monkeypatch: pytest.MonkeyPatch):
