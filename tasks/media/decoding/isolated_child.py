@@ -44,6 +44,7 @@ from tasks.media.sandbox.confinement import (
 
 EXIT_CRASHED = 70  # EX_SOFTWARE
 REPORT_EVERY_S = 5.0
+POLL_MS = 500
 STATE_BYTES = 512
 STALL_MARGIN_S = 0.25  # by which the kernel's timer leaves the stop to Python, which can explain it
 
@@ -52,7 +53,7 @@ class ForkServer:
     """Serves the requests on a socket, one medium at a time."""
 
     def __init__(self, control: socket.socket) -> None:
-        self._control = control
+        self._control, self._caller = control, os.getppid()
         _decode_sample()  # loads what is loaded late, before the first fork, and before files are out of reach
         self._idle_bytes = _address_space_bytes()
         # Self-pipe: the end of a child arrives as a byte, so that one poll() waits for everything.
@@ -68,7 +69,7 @@ class ForkServer:
 
     def serve(self) -> None:
         """Serve until the caller closes the socket, or ends."""
-        while True:
+        while self._wait_for_request():
             try:
                 request, descriptors, _, _ = socket.recv_fds(self._control, MAX_REQUEST_BYTES, 3)
             except ConnectionResetError:
@@ -89,6 +90,20 @@ class ForkServer:
             with contextlib.suppress(OSError):
                 self._send_number(code)
 
+    def _wait_for_request(self) -> bool:
+        """Wait until there is something on the socket. False if the caller has ended."""
+        watch = select.poll()
+        watch.register(self._control, select.POLLIN)
+        while not self._is_orphan:
+            if watch.poll(POLL_MS):
+                return True
+        return False
+
+    @property
+    def _is_orphan(self) -> bool:
+        """Whether the caller has ended. A process that it forked may hold the other ends of our pipes."""
+        return os.getppid() != self._caller
+
     def _send_number(self, number: int) -> None:
         self._control.sendall(number.to_bytes(STATUS_BYTES, "little", signed=True))
 
@@ -105,7 +120,9 @@ class ForkServer:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)
-            for descriptor, _ in watch.poll():
+            if self._is_orphan:
+                os.kill(pid, signal.SIGKILL)
+            for descriptor, _ in watch.poll(POLL_MS):
                 if descriptor == self._wake:
                     os.read(self._wake, 64)
                 else:

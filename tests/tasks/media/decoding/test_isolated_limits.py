@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
@@ -148,6 +149,29 @@ def test_stop_is_answered_at_once(body: str, path: Path, monkeypatch: pytest.Mon
     assert time.monotonic() - stopped_at[0] < WITHIN_S
 
 
+@pytest.mark.parametrize("body", [SPIN, SPIN_IN_C])
+def test_a_signal_handler_that_raises_is_answered_at_once(
+    body: str, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """As SIGTERM does in a step that is not `graceful`, like the corpus's."""
+    act(body, monkeypatch, tmp_path)
+    raised_at = [0.0]
+
+    def preempt(*_: object) -> None:
+        raised_at[0] = time.monotonic()
+        raise Preempted
+
+    before = signal.signal(signal.SIGALRM, preempt)
+    signal.setitimer(signal.ITIMER_REAL, 2.5)
+    try:
+        with pytest.raises(Preempted):
+            read_all(path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - raised_at[0] < WITHIN_S
+
+
 WORKER = """
 import sys
 from tasks.media.decoding import isolated
@@ -156,16 +180,20 @@ decoder = isolated.IsolatedDecoder()
 with decoder._start_decoding(sys.argv[1], isolated.DecodeRequest(
     policy=isolated.TrackPolicy(), limits=isolated.MediaLimits(), sample_rate_hz=16_000
 )) as child:
+    import os, time
+    if sys.argv[3] and not os.fork():
+        os.close(1)
+        time.sleep(10)
+        os._exit(0)
     print("pids", decoder.pid, child.pid, flush=True)
-    import time
     time.sleep(1000)
 """
 
 
 @contextlib.contextmanager
-def worker_of(path: Path, child: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+def worker_of(path: Path, child: str, fork: str = "") -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A worker that decodes, with the process ids of its fork server and of that one's child."""
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(path), child], stdout=subprocess.PIPE, text=True)
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(path), child, fork], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     try:
         found = next(line for line in worker.stdout if line.startswith("pids"))
@@ -176,11 +204,12 @@ def worker_of(path: Path, child: str) -> Iterator[tuple[subprocess.Popen[str], l
         worker.stdout.close()
 
 
+@pytest.mark.parametrize("is_forked", [False, True], ids=["", "after a fork that lives on"])
 @pytest.mark.parametrize("body", ["", SPIN, SPIN_IN_C], ids=["decoding", "spinning", "spinning in C"])
-def test_a_decoder_dies_with_its_worker(body: str, path: Path, tmp_path: Path):
-    """`kill -9` of a step ends the fork server and the process that decodes."""
+def test_a_decoder_dies_with_its_worker(body: str, is_forked: bool, path: Path, tmp_path: Path):
+    """`kill -9` of a step ends the fork server and the process that decodes, whoever else has its pipes open."""
     child = str(write_acting_child(tmp_path, body, "import re")) if body else ""
-    with worker_of(path, child) as (worker, pids):
+    with worker_of(path, child, "fork" if is_forked else "") as (worker, pids):
         assert len(pids) == 2
         assert all(map(is_alive, pids))
         worker.kill()
