@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,7 +28,7 @@ from local import weights
 from tasks import storage
 from tasks.contract import STEPS, Receipt
 from tasks.contract.arguments import PresetName
-from tasks.dataset.manifest import Split
+from tasks.dataset.manifest import MANIFEST, Split
 from tasks.progress import no_progress
 from tasks.step import load_result, run_step
 from training.evaluation.records import ScoredUtterance, load_utterances
@@ -106,24 +107,27 @@ def datasets(folder: Path, speech: Path, limit: int | None) -> tuple[str, str]:
         Split.VALIDATION: [r for r in tuned_on if r.speaker in held_back],
         Split.TEST: below(GAINED_ON),
     }
-    tuning = write_dataset(
-        folder / "tuning",
-        {split: spoken(speech, own[:limit]) for split, own in splits.items()},
-        with_audio=True,
-        features="whisper-80",
+    return (
+        dataset(folder / "tuning", {split: spoken(speech, own[:limit]) for split, own in splits.items()}),
+        dataset(folder / "kept", {Split.TEST: spoken(speech, below(KEPT_ON)[:limit])}),
     )
-    kept = write_dataset(
-        folder / "kept", {Split.TEST: spoken(speech, below(KEPT_ON)[:limit])}, with_audio=True, features="whisper-80"
-    )
-    return tuning, kept
+
+
+def dataset(folder: Path, splits: Mapping[Split, Iterator[SpokenUtterance]]) -> str:
+    """Write a dataset, unless an earlier run did; returns the URI of its manifest."""
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        return storage.file_uri(manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    return write_dataset(folder, splits, with_audio=True, features="whisper-80")
 
 
 class Experiment:
     """Runs the steps, with all files below one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+        self._folder = folder.absolute()
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{self._folder}/mlflow.db"
 
     def step(self, name: str, **arguments: Any) -> Receipt:
         definition = STEPS[name]
@@ -198,13 +202,14 @@ def main() -> None:
     parser.add_argument("--base", default="", help="base model; default: the installed Whisper base")
     parser.add_argument("--preset", type=PresetName, default=PresetName.WHISPER_FROZEN_ENCODER)
     parser.add_argument("--limit", type=int, help="recordings of each split, for a quick look")
+    parser.add_argument("--folder", type=Path, help="keep all files here: a run that was stopped resumes")
     parser.add_argument("--recipe", type=json.loads, default={}, help="changes to the preset: '{\"steps\": 50}'")
     options = parser.parse_args()
     if not options.speech:
         parser.error("whisper_finetuning needs human speech: --speech DIR, or AIRSCRIPT_SPEECH")
     options.base = options.base or str(weights.folder("whisper-base"))
-    with tempfile.TemporaryDirectory() as folder:
-        findings = Experiment(Path(folder)).run(options)
+    with tempfile.TemporaryDirectory() as temporary:
+        findings = Experiment(options.folder or Path(temporary)).run(options)
     for c in findings.compared:
         print(
             f"{c.what}: WER {c.base:.1%} base, {c.tuned:.1%} tuned ({c.relative:+.0%} relative);"
