@@ -38,10 +38,12 @@ log = structlog.get_logger()
 
 BETAS = (0.9, 0.98)
 MAX_GRADIENT_NORM = 1.0
+NOTHING_TO_SAVE = "stopped on request: no step since the last checkpoint, if there is one"
 CHECKPOINT_EVERY_S = 60.0
 CHECKPOINT_TIME_SHARE = 0.05  # saving takes at most this share of the time: large models are saved less often
 
 LogMetrics = Callable[[int, dict[str, float]], None]
+HoldStop = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 class NextAction(StrEnum):
@@ -104,9 +106,12 @@ class Trainer:
         log_metrics: LogMetrics,
         progress: ProgressHook,
         stop: Event,
+        unsaved: HoldStop = contextlib.nullcontext,
     ) -> None:
+        """`unsaved` is entered while steps are not in a checkpoint: a request to stop then waits for `stop` to be
+        looked at, after the step. At all other times it may raise Preempted at once."""
         self.model, self._recipe, self.validation, self._checkpoints = model, recipe, validation, checkpoints
-        self._log_metrics, self._progress, self._stop = log_metrics, progress, stop
+        self._log_metrics, self._progress, self._stop, self._unsaved = log_metrics, progress, stop, unsaved
         self._group = group or ProcessGroup()
         # The module itself, or DistributedDataParallel around it: the forward pass goes through this.
         model.network = self._group.wrap(model.module)
@@ -137,17 +142,27 @@ class Trainer:
         state = self.state
         if state.step == 0 and not state.wers:
             self._validate()
-        # With STOP, `_train` takes one more step, then saves and raises.
+        if self._group.broadcast(self._stop.is_set()):
+            raise Preempted(NOTHING_TO_SAVE)
         if self._group.broadcast(self._next_action()) is not NextAction.FINISH:
             self._train(loader)
         if self._group.is_rank_zero and state.best and state.best_step != state.step:
             load_weights(self.model.module, self._checkpoints.best_weights(state.best))
 
     def _train(self, loader: BatchLoader[PaddedBatch]) -> None:
+        # A step may take minutes, where a Spot node leaves two: without steps to save it is not waited for.
+        with contextlib.ExitStack() as unsaved:
+            self._take_steps(loader, unsaved)
+
+    def _take_steps(self, loader: BatchLoader[PaddedBatch], unsaved: contextlib.ExitStack) -> None:
         state, recipe = self.state, self._recipe
+        is_saved = True
         for loaded in loader:
             began = time.monotonic()
             audio_s = self.take_step(loaded.batch)
+            if is_saved:
+                unsaved.enter_context(self._unsaved())
+            is_saved = False
             state.step += 1
             state.position = Position(loaded.position.epoch, loaded.position.batch + 1)
             state.audio_s += audio_s
@@ -163,6 +178,11 @@ class Trainer:
                     raise Preempted(f"stopped on request after step {state.step} of {recipe.steps}, checkpoint saved")
             if time.monotonic() - self._last_saved > max(CHECKPOINT_EVERY_S, self._saving_s / CHECKPOINT_TIME_SHARE):
                 self.save()
+                if not state.health.n_bad:
+                    is_saved = True
+                    unsaved.close()
+                if self._group.world_size == 1 and is_saved and self._stop.is_set():  # requested while saving
+                    raise Preempted(NOTHING_TO_SAVE)
 
     def _next_action(self) -> NextAction:
         if self.state.step >= self._recipe.steps or self.state.is_stale(self._recipe.patience):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -92,8 +93,17 @@ def _train_and_publish(resolved: ResolvedInputs, context: StepContext, live: tra
         scratch=context.scratch,
     )
     world_size = resolved.arguments.workers or max(1, torch.cuda.device_count())
-    with context.graceful(), launch_group(world_size, run_worker, settings) as group:
-        result = run_session(settings, group, log_metrics=live.log, progress=context.progress, stop=context.stop)
+    # Several processes stop together, after a step. One stops at once where it has nothing to save.
+    hold_all, hold_unsaved = (context.graceful, nullcontext) if world_size > 1 else (nullcontext, context.graceful)
+    with hold_all(), launch_group(world_size, run_worker, settings) as group:
+        result = run_session(
+            settings,
+            group,
+            log_metrics=live.log,
+            progress=context.progress,
+            stop=context.stop,
+            unsaved=hold_unsaved,
+        )
     return _publish(context, resolved, settings, result)
 
 

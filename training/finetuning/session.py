@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -25,7 +26,7 @@ from training.finetuning.batches import BatchMaker
 from training.finetuning.checkpoints import Checkpoints
 from training.finetuning.distribution import ProcessGroup
 from training.finetuning.hardware import flush_denormals, loader_threads, use_all_cores
-from training.finetuning.loop import LogMetrics, RunState, Trainer
+from training.finetuning.loop import HoldStop, LogMetrics, RunState, Trainer
 from training.finetuning.recipe import Recipe
 from training.finetuning.validation import ValidationSample, take_sample
 from training.finetuning.written_texts import WrittenTexts
@@ -67,18 +68,29 @@ class TrainingResult:
 
 
 def run_session(
-    settings: RunSettings, group: ProcessGroup, *, log_metrics: LogMetrics, progress: ProgressHook, stop: Event
+    settings: RunSettings,
+    group: ProcessGroup,
+    *,
+    log_metrics: LogMetrics,
+    progress: ProgressHook,
+    stop: Event,
+    unsaved: HoldStop = nullcontext,
 ) -> TrainingResult:
-    """Run this process's part of the training, from loading the model to the last step."""
+    """Run this process's part of the training, from loading the model to the last step. `unsaved`: see `Trainer`."""
     if group.device.type == "cpu":
         use_all_cores(group.world_size)
     # Before any computation: torch's threads keep the setting that they start with.
     with flush_denormals():
-        return _train(settings, group, log_metrics, progress, stop)
+        return _train(settings, group, log_metrics, progress, stop, unsaved)
 
 
 def _train(
-    settings: RunSettings, group: ProcessGroup, log_metrics: LogMetrics, progress: ProgressHook, stop: Event
+    settings: RunSettings,
+    group: ProcessGroup,
+    log_metrics: LogMetrics,
+    progress: ProgressHook,
+    stop: Event,
+    unsaved: HoldStop,
 ) -> TrainingResult:
     recipe = settings.recipe
     manifest, _ = load_manifest(settings.dataset)
@@ -113,6 +125,7 @@ def _train(
         log_metrics=log_metrics,
         progress=progress,
         stop=stop,
+        unsaved=unsaved,
     )
     if trainer.resume():
         log.info("resumed", step=trainer.state.step, of=recipe.steps, rank=group.share.rank)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +71,45 @@ def test_sigterm_saves_and_the_next_attempt_resumes(
     assert client.get_run(mlflow_run.info.run_id).info.status == "FINISHED"
     steps = sorted(metric.step for metric in client.get_metric_history(mlflow_run.info.run_id, "loss"))
     assert steps == list(range(1, STEP_COUNT + 1))
+
+
+def interrupting(function: Callable[..., Any], at: int, finished: list[int]) -> Callable[..., Any]:
+    """Send SIGTERM before a call of `function`, counted from 1; `finished` gets the calls that ended."""
+    calls = itertools.count(1)
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if (call := next(calls)) == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        found = function(*arguments, **options)
+        finished.append(call)
+        return found
+
+    return interrupted
+
+
+def test_sigterm_is_answered_at_once_where_nothing_would_be_lost(
+    dataset: str, base_model: Path, tmp_path: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the model loads, in the first step, and in a step after a checkpoint: a step may take minutes."""
+    from training.finetuning import loop, session
+
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_TIME_SHARE", 1e9)
+    for owner, name, at in (
+        (session, "load_acoustic_model", 1),
+        (loop.Trainer, "take_step", 1),
+        (loop.Trainer, "take_step", 4),
+    ):
+        finished: list[int] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, interrupting(getattr(owner, name), at, finished))
+            with pytest.raises(Preempted) as raised:
+                train(tmp_path, dataset, base_model, TermAt(-1))
+        assert raised.value.exit_code == 75
+        assert at not in finished, f"{name} was waited for"
+    last = TermAt(-1)
+    train(tmp_path, dataset, base_model, last)
+    assert last.seen == list(range(4, STEP_COUNT + 1))
 
 
 def test_a_tracking_server_outage_at_a_resume_is_a_fault_not_a_misconfiguration(
