@@ -20,7 +20,8 @@ champion makes new transcripts beside the old ones.
 not finished by 06:00 UTC (five hours after it was queued). They are logged, and posted to `AIRSCRIPT_ALERT_URL`.
 
 **When it fails.**
-- `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`, or name a model in the form.
+- `plan_night` rejected its input: there is no champion yet (run `import_model` or `finetune_acoustic_model`, or name a
+  model in the form), or the model lacks a file, which the log names.
   `report_night` is then red too: it has no plan to report on.
 - `diarize` is red, or its log warns of failed programmes: they are published without speakers and with a warning. Clear
   it with downstream to publish transcripts with speakers beside them.

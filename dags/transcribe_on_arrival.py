@@ -16,7 +16,7 @@ A malformed message: the triggerer logs it and moves it to `media.arrived.dead`.
 transcribes the programme.
 
 **When it fails.**
-- `plan_night` rejected its input: there is no champion yet. Run `finetune_acoustic_model`.
+- `plan_night` rejected its input: there is no champion yet. Run `import_model` or `finetune_acoustic_model`.
 - A batch is red: clear the red task with downstream. The other batches are published.
 - No run starts although media arrive: the triggerer's log has the broker's error. The connection must set
   `enable.auto.commit` to false. Nothing is lost: events stay in the topic, and the night scans the inbox itself.

@@ -20,6 +20,9 @@ _RESPONSE_TIMEOUT = timedelta(hours=24)
 QUESTION = """
 {%- set compared = ti.xcom_pull(task_ids='compare_models', key='metrics') -%}
 {%- macro xcom(task, key) -%}{{ ti.xcom_pull(task_ids=task, key=key) }}{%- endmacro -%}
+{%- if not compared -%}
+It was not evaluated, because no dataset was given. Model card: {{ xcom('register_model', 'report') }}
+{%- else -%}
 Recommendation: **{{ xcom('compare_models', 'decision') }}**: {{ xcom('compare_models', 'reason') }}.
 
 | on the test split | new model | champion |
@@ -38,6 +41,7 @@ Out of domain: {{ xcom('compare_models', 'out_of_domain') }}.
 
 Version {{ xcom('register_model', 'model') }}: {{ xcom('register_model', 'url') }}. Full report: \
 {{ xcom('register_model', 'report') }}
+{%- endif -%}
 """
 
 

@@ -238,10 +238,12 @@ PLACEMENTS = {
     **_placements(
         "training",
         train="gpu-train-spot",
+        import_model="cpu-large",  # downloads and converts: gigabytes of memory and scratch
         convert_model="gpu-spot",
         evaluate="gpu-spot",
         compare_models="cpu-small",
         register_model="cpu-large",  # needs scratch for the model and its package, gigabytes each
+        register_import="cpu-large",
         promote_model="cpu-small",
     ),
     **_placements(

@@ -13,6 +13,7 @@ from typing import Literal, cast, get_args
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+CHAMPION_MODEL = "models:/acoustic-model@champion"
 Runtime = Literal["local", "kubernetes"]
 
 POD_SETTINGS = (
@@ -35,6 +36,8 @@ class Settings:
     corpus: str
     inbox: str
     transcripts: str
+    model: str
+    """What nights transcribe with, unless their form says otherwise."""
     base_model: str
     diarizer: str
     """Diarization pipeline: `embedded`, a folder, an `s3://` prefix or a hub name."""
@@ -72,6 +75,7 @@ class Settings:
             corpus=as_uri(environ.get("AIRSCRIPT_CORPUS") or f"{storage}/corpus"),
             inbox=as_uri(environ.get("AIRSCRIPT_INBOX") or f"{storage}/inbox"),
             transcripts=as_uri(environ.get("AIRSCRIPT_TRANSCRIPTS") or f"{storage}/transcripts"),
+            model=environ.get("AIRSCRIPT_MODEL") or CHAMPION_MODEL,
             base_model=environ.get("AIRSCRIPT_BASE_MODEL")
             or str(CHECKOUT / "local" / "demo" / "base_model" / "weights"),
             diarizer=environ.get("AIRSCRIPT_DIARIZER") or "embedded",

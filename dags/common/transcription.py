@@ -26,7 +26,10 @@ def form(inbox: str) -> dict[str, Param]:
             "inbox": FormField("Inbox", inbox, defaults.inbox, _URI),
             "transcripts": FormField("Transcripts", default=defaults.transcripts, schema=_URI),
             "model": FormField(
-                "Model", "models:/name@alias, models:/name/version, a folder or an s3:// prefix", schema=_REFERENCE
+                "Model",
+                "models:/name@alias, models:/name/version, a folder, an s3:// prefix or a hub name",
+                defaults.model,
+                _REFERENCE,
             ),
             "diarizer": FormField(
                 "Diarizer",

@@ -243,6 +243,21 @@ class Quantization(StrEnum):
     INT8_FLOAT16 = "int8_float16"
 
 
+class ImportModel(ContentKeyed):
+    """Fetch a model off the shelf, check that it decodes, and bring it into the layout of trained models.
+
+    A Whisper may come in any layout; pickled weights become safetensors.
+    """
+
+    NOT_IN_KEY = frozenset({"model"})
+
+    model: str = Field(description="a folder, .pt file, s3:// prefix, models:/name@alias or hub name")
+    licence: OptionalText = Field(
+        "",
+        description="licence of the weights, for the model card; empty: as the model's own card or licence file says",
+    )
+
+
 class ConvertModel(ContentKeyed):
     """Convert a Whisper model to CTranslate2, and reject the conversion if it raises the WER by too much.
 
@@ -250,9 +265,12 @@ class ConvertModel(ContentKeyed):
     conversion.
     """
 
-    NOT_IN_KEY = frozenset({"trained"})
+    NOT_IN_KEY = frozenset({"trained", "dataset"})
 
-    trained: str = Field(description="URI of train's result.json")
+    trained: str = Field(description="URI of train's or import-model's result.json")
+    dataset: OptionalText = Field(
+        "", description="URI of the manifest.json to compare on; empty: the dataset trained on, or no comparison"
+    )
     quantization: Quantization = Field(
         Quantization.FLOAT16, description="quantization of a converted Whisper; int8 is smaller, and faster on CPUs"
     )
@@ -271,7 +289,7 @@ class Evaluate(ContentKeyed):
 
     model: str = Field(description="model: a result.json with a model, a folder, an s3:// prefix or models:/name@alias")
     fallback: OptionalText = Field("", description="model to score if the alias in `model` does not exist yet")
-    dataset: str = Field(description="URI of a dataset's manifest.json")
+    dataset: OptionalText = Field(description="URI of a dataset's manifest.json")
     split: str = Field("test", pattern="^(train|validation|test)$", description="split to score")
     out_of_domain: OptionalText = Field(
         "", description="URI of the manifest.json of another dataset, not trained on, whose test split is scored too"
@@ -283,8 +301,10 @@ class CompareModels(ContentKeyed):
 
     NOT_IN_KEY = frozenset({"challenger", "champion"})
 
-    challenger: str = Field(description="URI of evaluate's result.json for the challenger")
-    champion: str = Field(description="URI of evaluate's result.json for the champion, or else for the base model")
+    challenger: OptionalText = Field(description="URI of evaluate's result.json for the challenger")
+    champion: OptionalText = Field(
+        description="URI of evaluate's result.json for the champion, or else for the base model"
+    )
     slowest_share: float = Field(
         0.5, gt=0, le=1, description="reject a challenger slower than this share of the champion's speed"
     )
@@ -299,6 +319,20 @@ class RegisterModel(ContentKeyed):
     converted: str = Field(description="URI of convert-model's result.json for that model")
     evaluation: str = Field(description="URI of evaluate's result.json for that model")
     comparison: str = Field(description="URI of compare-models' result.json")
+    name: str = Field("acoustic-model", description="name of the registered model")
+
+
+class RegisterImport(ContentKeyed):
+    """Register an imported model in MLflow, with its licence, digest and, where it was evaluated, its error rate."""
+
+    NOT_IN_KEY = frozenset({"imported", "converted", "evaluation", "comparison"})
+
+    imported: str = Field(description="URI of import-model's result.json")
+    converted: str = Field(description="URI of convert-model's result.json for that model")
+    evaluation: OptionalText = Field(
+        "", description="URI of evaluate's result.json for that model; empty: not evaluated"
+    )
+    comparison: OptionalText = Field("", description="URI of compare-models' result.json; empty: not compared")
     name: str = Field("acoustic-model", description="name of the registered model")
 
 
@@ -319,8 +353,11 @@ class PromoteModel(ContentKeyed):
 
     NOT_IN_KEY = frozenset({"registered", "comparison"})
 
-    registered: str = Field(description="URI of register-model's result.json")
-    comparison: str = Field(description="URI of compare-models' result.json")
+    registered: str = Field(description="URI of register-model's or register-import's result.json")
+    comparison: OptionalText = Field(
+        description="URI of compare-models' result.json; empty: the model was not evaluated, and by rule it is promoted"
+        " only if there is no champion"
+    )
     promote: Promotion = Field(Promotion.IF_BETTER, description="yes, no, or if-better: follow the comparison")
     decided_by: str = Field("rule", description="who decided: rule, or a person's name")
 

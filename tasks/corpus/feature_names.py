@@ -25,3 +25,8 @@ def features_named(name: str) -> FeaturesConfig:
             next_step="choose the features that the base model was trained with",
         )
     return FEATURES[name]
+
+
+def name_of(config: FeaturesConfig) -> str:
+    """Return the name of a configuration; empty for one without a name."""
+    return next((name for name, named in FEATURES.items() if named == config), "")

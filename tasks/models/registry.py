@@ -85,7 +85,7 @@ def _not_found_error(name: str, alias: str | None, version: int | None) -> Input
         f"the registry has no such {'alias' if alias else 'version'}",
         reason=Reason.MODEL_NOT_FOUND,
         subject=f"{REGISTERED}{name}@{alias}" if alias else f"{REGISTERED}{name}/{version}",
-        next_step="run finetune_acoustic_model and promote its model, or name a version that exists",
+        next_step="run import_model, or finetune_acoustic_model, and promote its model; or name a version that exists",
     )
 
 

@@ -27,7 +27,13 @@ if "airflow" not in sys.modules:
 
 CHECKOUT = Path(__file__).parents[2]
 DAGS = CHECKOUT / "dags"
-DAG_IDS = {"corpus_features", "finetune_acoustic_model", "nightly_transcription", "transcribe_on_arrival"}
+DAG_IDS = {
+    "corpus_features",
+    "finetune_acoustic_model",
+    "import_model",
+    "nightly_transcription",
+    "transcribe_on_arrival",
+}
 
 # The settings of a cluster, used for the golden manifests.
 CLUSTER = {

@@ -12,7 +12,7 @@ HEAVY = {"torch", "transformers", "mlflow", "pandas", "peft", "sklearn"}
 
 def test_step_modules_import_nothing_heavy() -> None:
     modules = [step.module for step in STEPS.values() if step.program == "training"]
-    assert len(modules) == 6
+    assert len(modules) == 8
     code = f"import sys, {', '.join(modules)}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""

@@ -13,6 +13,8 @@ A challenger is promoted when all of these hold:
 - out of domain, on a dataset that neither was fine-tuned on, it is not significantly worse by more than the same bound
   (if such a dataset is given);
 - it is not much slower than the champion on the same hardware.
+
+Without a champion, it is compared with the base model; an imported model, which has none, only with a maximum WER.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ MAX_SLICE_RELATIVE_WER_INCREASE = 0.10  # as a share of the champion's WER; the 
 MAX_SMALL_SLICE_WER_INCREASE = 0.40
 MIN_SPEED_RATIO = 0.5  # the challenger's RTFx over the champion's
 HALLUCINATION_ALLOWANCE_PER_MINUTE = 6.0  # 15 words in the 150 s of test sounds; speech has about 150 per minute
+MAX_FIRST_WER = 0.5  # of a first champion that is compared with itself, as an imported model is
 MAX_HALLUCINATIONS_PER_MINUTE = 12.0  # above this a challenger is refused, unless the champion hallucinates as many
 
 
@@ -69,6 +72,8 @@ def compare(challenger: Contender, champion: Contender, min_speed_ratio: float =
     """Apply the rule to challenger and champion, both scored on the same utterances in the same order."""
     comparison = _measure(challenger, champion)
     if challenger.evaluation.model_digest == champion.evaluation.model_digest:
+        if champion.is_fallback:
+            return comparison.model_copy(update=_first_decision(comparison))
         return comparison.model_copy(
             update={"decision": Decision.SAME, "reasons": ("challenger and champion are the same model",)}
         )
@@ -79,6 +84,15 @@ def compare(challenger: Contender, champion: Contender, min_speed_ratio: float =
     if objections:
         return comparison.model_copy(update={"reasons": objections})
     return comparison.model_copy(update={"decision": Decision.PROMOTE, "reasons": (_rates(comparison),)})
+
+
+def _first_decision(comparison: Comparison) -> dict[str, object]:
+    """Decide on a model that there is nothing to compare with: it serves, unless it is of no use."""
+    wer = f"WER {100 * comparison.challenger_wer:.2f} %"
+    if comparison.challenger_wer > MAX_FIRST_WER:
+        most = f"{100 * MAX_FIRST_WER:.0f} % at most: is it a model for this language?"
+        return {"decision": Decision.KEEP, "reasons": (f"there is no champion yet, but {wer} is too high ({most})",)}
+    return {"decision": Decision.PROMOTE, "reasons": (f"there is no champion yet to compare with; {wer}",)}
 
 
 def _measure(challenger: Contender, champion: Contender) -> Comparison:

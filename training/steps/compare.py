@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from training.evaluation.promotion import Contender
     from training.evaluation.records import Comparison, Evaluation, SubsetComparison
 
-VERSION = 5
+VERSION = 6
 MAX_WORST_SLICES = 3
 
 

@@ -18,6 +18,7 @@ from tasks.step import StepContext, StepOutput, load_result
 
 VERSION = 1
 PROMOTION = "promotion.json"
+NOT_COMPARED = "none"  # in place of a comparison's digest, of a model that was not evaluated
 
 
 def inputs(arguments: PromoteModel) -> dict[str, str]:
@@ -25,7 +26,7 @@ def inputs(arguments: PromoteModel) -> dict[str, str]:
     is_champion = _champion(registered.labels["name"]) == registered.labels["version"]
     return {
         "registered": registered.content_digest,
-        "comparison": load_result(arguments.comparison).content_digest,
+        "comparison": load_result(arguments.comparison).content_digest if arguments.comparison else NOT_COMPARED,
         "state": "champion already" if is_champion else f"undecided {secrets.token_hex(8)}",
     }
 
@@ -41,9 +42,10 @@ def _champion(name: str) -> str:
 
 
 def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
-    registered, compared = load_result(arguments.registered), load_result(arguments.comparison)
+    registered = load_result(arguments.registered)
+    compared = load_result(arguments.comparison) if arguments.comparison else None
     name, version = registered.labels["name"], registered.labels["version"]
-    if registered.inputs["comparison"] != compared.content_digest:
+    if registered.inputs["comparison"] != (compared.content_digest if compared else NOT_COMPARED):
         raise InputRejected(
             f"not the comparison that {name}/{version} was registered with",
             reason=Reason.INVALID_ARGUMENT,
@@ -51,7 +53,8 @@ def run(arguments: PromoteModel, context: StepContext) -> StepOutput:
             next_step="give the results of one run of the DAG",
         )
     before = _champion(name)
-    decision, reason = _current_decision(compared, f"{name}/{before}" if before else "")
+    champion = f"{name}/{before}" if before else ""
+    decision, reason = _current_decision(compared, champion) if compared else _without_evaluation(champion)
     if before == version:
         promoted, reason = "already", f"version {version} is the champion"
     else:
@@ -87,6 +90,14 @@ def _current_decision(compared: StepResult, champion: str) -> tuple[str, str]:
     if decision == "promote" and champion and opponent != champion:
         return "keep", f"it was compared with {opponent}, and the champion is {champion} by now"
     return decision, reason
+
+
+def _without_evaluation(champion: str) -> tuple[str, str]:
+    """Return the rule's decision on a model that was compared with nothing: it serves only where no other does."""
+    if champion:
+        next_step = "give a dataset to compare on, or promote with yes"
+        return "keep", f"no dataset was given, so nothing shows that it is better than {champion}: {next_step}"
+    return "promote", "there is no champion yet; no dataset was given, so its error rate is not known"
 
 
 def _promote_or_refuse(arguments: PromoteModel, name: str, version: int, decision: str, reason: str) -> tuple[str, str]:

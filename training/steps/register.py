@@ -47,7 +47,7 @@ def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
     sources = _load_sources(arguments)
     model = fetch(resolve(sources.converted.labels["model"]), context.scratch)
     digest = content_digest(model)
-    _require_same_model(digest, evaluation, arguments.evaluation)
+    require_same_model(digest, evaluation, arguments.evaluation)
     card = render_model_card(sources, evaluation, evaluated, comparison)
     client = tracking.connect()
     run_id = _run_id(client, sources.trained.labels["mlflow_run"], name)
@@ -110,7 +110,7 @@ def _load_sources(arguments: RegisterModel) -> Sources:
     return Sources(arguments.name, trained, recipe, load_result(arguments.converted), manifest)
 
 
-def _require_same_model(digest: str, evaluation: Evaluation, subject: str) -> None:
+def require_same_model(digest: str, evaluation: Evaluation, subject: str) -> None:
     """Raise InputRejected unless the evaluation is of the model with this digest."""
     if digest != evaluation.model_digest:
         raise InputRejected(

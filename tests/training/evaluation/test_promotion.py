@@ -228,6 +228,17 @@ def test_much_slower_is_not_promoted(champion: np.ndarray) -> None:
     assert "too slow: 20.0 times real time, the champion 50.0" in found.reasons[0]
 
 
+def test_a_first_champion_compared_with_itself_is_promoted_unless_it_is_of_no_use(champion: np.ndarray) -> None:
+    """An imported model has no base model to be compared with."""
+    first = decide(champion, champion, same=True, is_fallback=True)
+    assert first.decision is Decision.PROMOTE
+    assert "no champion yet" in first.reasons[0]
+    useless = np.full_like(champion, WORDS - 1)
+    refused = decide(useless, useless, same=True, is_fallback=True)
+    assert refused.decision is Decision.KEEP
+    assert "95.00 % is too high" in refused.reasons[0]
+
+
 def test_speed_is_no_bar_before_the_first_champion(champion: np.ndarray) -> None:
     """The fallback is a base model that decodes greedily, and the challenger has a spelling model."""
     assert decide(champion - 1, champion, rtfx=(20.0, 50.0), is_fallback=True).decision is Decision.PROMOTE
