@@ -32,6 +32,7 @@ N_STATE = 128
 # single windows, and padding turns each into a second of "speech". They reach this one in 2 of 1,000 windows, speech in
 # 700.
 CONFIDENT_PROBABILITY = 0.5
+MIN_CONFIDENT_SPEECH_MS = 200
 
 SILENT_PEAK = 10 ** (-75 / 20)  # below this peak the network is skipped
 
@@ -83,6 +84,15 @@ def speech_segments(
     for block in blocks:
         yield from activity.push(block)
     yield from activity.finish()
+
+
+def has_speech(samples: np.ndarray) -> bool:
+    """Whether the network is confident of speech in `(n_samples,)` at 16 kHz. Stricter than the segments, which also
+    hold what might be speech."""
+    activity = SpeechActivity()
+    activity.push(samples)
+    activity.finish()
+    return activity.confident_speech_ms >= MIN_CONFIDENT_SPEECH_MS
 
 
 class SpeechActivity:

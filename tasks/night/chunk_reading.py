@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -81,11 +82,13 @@ def _read_levelled(read: Callable[[int, int], np.ndarray], span: Span, speech: S
     return level_speech(read(span.start_ms, span.end_ms), inside)
 
 
-def group_chunks(chunks: Iterator[AudioChunk], group_s: float) -> Iterator[list[AudioChunk]]:
-    """Yield chunks in lists of about `group_s` of audio."""
+def group_chunks(
+    chunks: Iterator[AudioChunk], group_s: float, max_chunks: int = sys.maxsize
+) -> Iterator[list[AudioChunk]]:
+    """Yield chunks in lists of about `group_s` of audio, and of at most `max_chunks`."""
     while group := list(islice(chunks, 1)):
         length_ms = group[0].span.duration_ms
-        while length_ms < group_s * 1000 and (more := list(islice(chunks, 1))):
+        while length_ms < group_s * 1000 and len(group) < max_chunks and (more := list(islice(chunks, 1))):
             group += more
             length_ms += more[0].span.duration_ms
         yield group

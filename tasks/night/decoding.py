@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 REQUESTED_PRIOR = 0.95  # of a requested language, when passages in others are looked for
 MIN_PASSAGE_MS = 1_500  # the languages of less are guesses
-MAX_WORD_MS, MAX_SIGN_MS = 2_000, 800  # of a word, and of each digit or letter of a spelled one
+MAX_WORD_MS, MAX_SIGN_MS = 2_000, 1_000  # of a word, and of each digit or letter of a spelled one
 MIN_LANGUAGE_CHUNKS, MAX_LANGUAGE_CHUNKS = 3, 12
 
 

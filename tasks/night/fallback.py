@@ -14,7 +14,7 @@ import structlog
 from tasks.audio import SAMPLES_PER_MS
 from tasks.night.decoding import AudioChunk, DecodedChunk
 from tasks.night.faults import describe_or_reraise
-from tasks.night.passages import cut_out, with_languages
+from tasks.night.passages import cut_out, speech_stretches, with_languages
 from tasks.transcripts.coverage import REACH_MS
 from tasks.transcripts.spans import Span, union
 
@@ -59,7 +59,7 @@ def decode(engine: Engine, chunks: list[AudioChunk]) -> Iterator[DecodedChunk]:
     """
     passages = with_languages(engine, chunks)
     hearings = [Hearing(chunk, recognition) for chunk, recognition in zip(*hear(engine, passages), strict=True)]
-    suspect = [index for index, hearing in enumerate(hearings) if hearing.flags]
+    suspect = [index for index, hearing in enumerate(hearings) if hearing.flags or hearing.gaps()]
     for fallback in (False, True):
         failing = [index for index in suspect if hearings[index].is_worth_halving]
         again = decode_halves(engine, [hearings[index].chunk for index in failing], fallback)
@@ -138,32 +138,36 @@ class Hearing:
         return replace(other, kept=frozenset(self.flags if lost_ms > MAX_LOST_MS else ()))
 
     def gaps(self) -> list[Span]:
-        """Return the stretches of speech without text that are to be heard alone, from word to word."""
-        from tasks.recognition.quality import MISSING
+        """Return the stretches of speech without text that are to be heard alone, from word to word.
 
-        if not MISSING & set(self.flags):
-            return []
+        A chunk without any word would say the same again: of that, the stretches it consists of, if there are several.
+        """
         at_ms, words = self.chunk.span.start_ms, self.recognition.words
+        lost = self.chunk.passed_over(words)
+        if not words:
+            stretches = list(speech_stretches(self.chunk)) if lost else []
+            return stretches if len(stretches) > 1 else []
         found = []
-        for lost in self.chunk.passed_over(words):
-            before = [at_ms + word.end_ms for word in words if at_ms + word.end_ms <= lost.start_ms]
-            after = [at_ms + word.start_ms for word in words if at_ms + word.start_ms >= lost.end_ms]
-            start_ms = max([self.chunk.span.start_ms, lost.start_ms - REACH_MS, *before])
-            found.append(Span(start_ms, min([self.chunk.span.end_ms, lost.end_ms + REACH_MS, *after])))
+        for stretch in lost:
+            before = [at_ms + word.end_ms for word in words if at_ms + word.end_ms <= stretch.start_ms]
+            after = [at_ms + word.start_ms for word in words if at_ms + word.start_ms >= stretch.end_ms]
+            start_ms = max([at_ms, stretch.start_ms - REACH_MS, *before])
+            found.append(Span(start_ms, min([self.chunk.span.end_ms, stretch.end_ms + REACH_MS, *after])))
         return union(found)
 
     def with_gap(self, gap: Span, recognition: Recognition) -> Hearing:
-        """Return this hearing with what was heard in a gap, unless that looks invented."""
-        from tasks.recognition.quality import INVENTED
+        """Return this hearing with what was heard in a gap, unless that looks invented or nobody speaks there."""
+        from tasks.media.speech_activity import has_speech
+        from tasks.recognition.quality import INVENTED, QualityFlag
         from tasks.recognition.retry import fill_gap
 
         part = cut_out(self.chunk, gap)
-        if not recognition.words or INVENTED & set(part.quality_flags(recognition.words)):
+        flags = set(part.quality_flags(recognition.words))
+        if not recognition.words or INVENTED & flags or not has_speech(part.samples):
             return self
         at_ms = self.chunk.span.start_ms
-        return replace(
-            self, recognition=fill_gap(self.recognition, recognition, gap.start_ms - at_ms, gap.end_ms - at_ms)
-        )
+        filled = fill_gap(self.recognition, recognition, gap.start_ms - at_ms, gap.end_ms - at_ms)
+        return replace(self, recognition=filled, kept=self.kept | (flags & {QualityFlag.IMPROBABLE}))
 
 
 def decode_halves(engine: Engine, chunks: list[AudioChunk], fallback: bool) -> Iterator[Recognition]:

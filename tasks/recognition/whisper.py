@@ -18,7 +18,7 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Misconfigured, Reason
-from tasks.media.speech_activity import SpeechActivity
+from tasks.media.speech_activity import has_speech
 from tasks.recognition.allocator import keep_freed_memory
 from tasks.recognition.engine import Hints, RecognisedWord, Recognition
 from tasks.recognition.packing import split_evenly
@@ -50,7 +50,6 @@ BEAM_SIZE = 5
 NO_SPEECH_TOKENS = ("<|nospeech|>", "<|nocaptions|>")
 NO_SPEECH_THRESHOLD = 0.6
 MIN_LOG_PROBABILITY = -1.0  # mean over the text's tokens
-MIN_SPEECH_MS = 200  # of windows that the network takes for speech with confidence
 ONLY_LANGUAGE = "en"  # for models that are not multilingual
 
 
@@ -247,14 +246,6 @@ class WhisperEngine:
             )
             for index, length_s in enumerate(lengths_s)
         ]
-
-
-def has_speech(samples: np.ndarray) -> bool:
-    """Whether the voice activity network is confident of speech in `(n_samples,)`."""
-    activity = SpeechActivity()
-    activity.push(samples)
-    activity.finish()
-    return activity.confident_speech_ms >= MIN_SPEECH_MS
 
 
 def words_of_segments(

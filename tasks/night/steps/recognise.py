@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from tasks import models
@@ -19,6 +20,9 @@ from tasks.step import StepContext, StepOutput, load_result, output_uri
 from tasks.storage.records import read_lines
 
 VERSION = RECOGNISE_VERSION
+# Chunks of a group with a fixed window: as many encodings are kept between language detection and decoding, and some of
+# the language chunks of a long programme.
+MAX_WINDOWS = 48
 
 
 def inputs(arguments: Recognise) -> dict[str, str]:
@@ -89,7 +93,8 @@ class BatchRecogniser:
                 decoding.cut_into_chunks(engine.max_chunk_s, engine.join_pause_s, engine.has_fixed_window)
         total_s = sum(chunk.duration_ms for decoding in self._decodings for chunk in decoding.chunks) / 1000
         chunks = read_chunks(self._decodings, audio, engine.detects_languages and self._detect_languages)
-        for group in prefetch(group_chunks(chunks, engine.batch_s)):
+        max_chunks = MAX_WINDOWS if engine.has_fixed_window else sys.maxsize
+        for group in prefetch(group_chunks(chunks, engine.batch_s, max_chunks)):
             self._recognise_group(group)
             programme = group[-1].decoding.programme
             self._outputs.context.progress("recognise", round(self.recognised_s), round(total_s), "s", programme)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
 from tasks.night.decoding import AudioChunk, ProgrammeDecoding
 from tasks.night.fallback import Hearing, decode
 from tasks.recognition import Hints, RecognisedWord, Recognition
@@ -128,11 +131,17 @@ def test_words_are_not_replaced_by_none() -> None:
     assert found == ("no no no no no", (QualityFlag.REPEATED_WORDS,))
 
 
-def hearing(*words: tuple[str, int, int, float], length_ms: int = 20_000) -> Hearing:
+@cache
+def voice() -> np.ndarray:
+    """A synthetic voice, `(n_samples,)` at 16 kHz."""
+    return soxr.resample(speak(TEXT, Voice("en-us", "m3")), ESPEAK_RATE_HZ, 16_000)
+
+
+def hearing(*words: tuple[str, int, int, float], length_ms: int = 20_000, is_silent: bool = False) -> Hearing:
     """A chunk of speech with these words: text, start, end and confidence."""
     span = Span(start_ms=60_000, end_ms=60_000 + length_ms)
-    chunk = AudioChunk(programme(1), span, (span,), np.zeros(16 * length_ms, np.float32))
-    return Hearing(chunk, recognition(*words))
+    samples = np.zeros(16 * length_ms, np.float32) if is_silent else np.resize(voice(), 16 * length_ms)
+    return Hearing(AudioChunk(programme(1), span, (span,), samples), recognition(*words))
 
 
 def recognition(*words: tuple[str, int, int, float]) -> Recognition:
@@ -175,6 +184,8 @@ def test_every_stretch_without_text_is_heard_from_word_to_word() -> None:
     starts = [word.start_ms for word in heard[0].recognition.words]
     assert starts == sorted(starts)
     assert heard[1] == heard[0], "invented text fills no gap"
+    silent = hearing(("one", 0, 500, 0.9), is_silent=True)
+    assert silent.with_gap(silent.gaps()[0], recognition(*spread(5, 7_500, 0.8))) == silent, "nobody speaks in it"
 
 
 def test_a_word_stretched_over_lost_speech_does_not_cover_it() -> None:
