@@ -150,7 +150,7 @@ class ForkServer:
             file.seek(0)
             limits = request.limits
             cpu_s = limits.cpu_s(n_bytes, limits.max_duration_s)
-            limit_resources(limits.memory_bytes, int(cpu_s) + 10, in_use_bytes=self._idle_bytes)
+            limit_resources(limits.memory_bytes, int(cpu_s) + 1, in_use_bytes=self._idle_bytes)
             if self._filters == GIVEN and filter_system_calls() != GIVEN:
                 raise RuntimeError("the filter of system calls is refused")
             _allow_cpu(limits)

@@ -16,6 +16,7 @@ from tasks.contract import Frozen, Misconfigured, Reason
 from tasks.media.sandbox import landlock, privileges, seccomp
 
 SETTING, REQUIRE = "AIRSCRIPT_SANDBOX", "require"
+CPU_MARGIN_S = 5
 GIVEN = "given"
 SYSTEM_CALLS = "system_calls"
 ESSENTIAL = ("no_new_privileges", SYSTEM_CALLS)
@@ -82,11 +83,13 @@ def limit_resources(memory_bytes: int, cpu_s: int, *, in_use_bytes: int) -> None
         "RLIMIT_NOFILE": 0,
         "RLIMIT_NPROC": 0,
     }
-    for name, value in limits.items():
+    for name, limit in limits.items():
         kind = getattr(resource, name)
         _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        ceiling = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+        # At the hard limit of processor time comes SIGKILL, which does not say why.
+        margin = CPU_MARGIN_S if name == "RLIMIT_CPU" else 0
+        resource.setrlimit(kind, (min(limit, ceiling), min(limit + margin, ceiling)))
 
 
 def filter_system_calls() -> str:

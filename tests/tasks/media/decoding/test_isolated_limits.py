@@ -110,6 +110,17 @@ def test_a_file_that_drips_has_a_limit_of_its_size(path: Path, monkeypatch: pyte
     assert "of processor time for 0 bytes" in rejected.detail
 
 
+def test_code_that_puts_off_its_end_has_one(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Of a file that has taken the decoder over, and pretends to make progress."""
+    act("while True: isolated_child._allow_cpu(request.limits)", monkeypatch, tmp_path)
+    limits = MediaLimits(base_cpu_s=0.0, cpu_s_per_second=0.0)
+    rejected = rejection(path, limits)
+    assert (rejected.reason, rejected.detail) == (
+        Reason.DECODER_LIMIT,
+        "exceeded the decoder's limit of processor time",
+    )
+
+
 def test_progress_without_audio_keeps_a_large_file_alive(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Gigabytes of pictures before the first sound: the reader hears that bytes are read."""
     act(

@@ -100,7 +100,7 @@ def test_a_system_without_any_of_it_has_the_limits(path: Path, monkeypatch: pyte
         decode(media, request, output)
     """
     setup = "import types\nfrom tasks.media.sandbox import confinement\n"
-    setup += "confinement.sys = types.SimpleNamespace(platform='darwin')"
+    setup += "confinement.sys = types.SimpleNamespace(platform='darwin', maxsize=sys.maxsize)"
     monkeypatch.setattr(isolated.sys, "executable", str(write_acting_child(tmp_path, act, setup)))
     n_samples, measures = decode(path)
     assert n_samples == 16_000
