@@ -374,7 +374,7 @@ class CueProfileName(StrEnum):
 
 AUTO_LANGUAGE = "auto"
 SpokenLanguage = Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$")]
-_SPOKEN = "spoken language (BCP 47); auto: detected, or en if the model cannot detect it"
+_SPOKEN = "spoken language (BCP 47); auto: detected in each passage, or en if the model cannot detect it"
 
 
 class PlanNight(StepArguments):

@@ -19,7 +19,7 @@ MIN_PRIOR = 0.05  # of every language: one that was not voted for needs a ballot
 CERTAIN = 0.9  # posterior above which no other language is tried
 MIN_DISSENT = 0.5  # ballots for another language below this are nothing to tell
 MIN_PROBABILITY = 0.01  # ballots of short stretches are not trusted below this
-CHANGE_COST = math.log(6)
+CHANGE_COST = math.log(5)
 FULL_WEIGHT_S = 3.0  # a shorter stretch counts in proportion
 
 
@@ -58,7 +58,7 @@ def most_probable_sequence(
     """Return the language of each of consecutive stretches, by the Viterbi algorithm.
 
     `before` is the language of the speech before them, if that is known. A stretch of full weight differs from its
-    neighbour on one side if its ballot is six times as good, and from both if it is 36 times as good.
+    neighbour on one side if its ballot is five times as good, and from both if it is 25 times as good.
     """
     if not ballots:
         return []

@@ -106,6 +106,24 @@ def test_chunks_that_remain_suspect_are_kept_and_marked() -> None:
     assert redecoded
 
 
+def test_the_text_decides_between_two_languages() -> None:
+    """Digits read by a Mandarin speaker: the ballot is for Chinese, the text is far more probable in English."""
+
+    class Bilingual(Scripted):
+        def detect_languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
+            return [{"zh": 0.63, "en": 0.10} for _ in chunks]
+
+        def recognise(self, chunks: Sequence[np.ndarray], hints: Sequence[Hints], *_: object) -> list[Recognition]:  # type: ignore[override]
+            texts = {"zh": ("1-5-8", -4.0), "en": ("One, five, four, eight.", -2.3)}
+            found = [(hint.language, *texts[hint.language or ""]) for hint in hints]
+            return [Recognition(spoken(text, 2_000), language, lp) for language, text, lp in found]
+
+    decoding, span = programme(1), Span(start_ms=0, end_ms=2_500)
+    decoding.chunks, decoding.language_samples = (span,), [np.zeros(40_000, np.float32)]
+    (found,) = decode(Bilingual({}), [AudioChunk(decoding, span, (span,), np.zeros(40_000, np.float32))])
+    assert (found.recognition.language, found.recognition.text) == ("en", "One, five, four, eight.")
+
+
 def decoded_without_words_in_halves(
     text: str, speech_ms: int, confidence: float
 ) -> tuple[str, tuple[QualityFlag, ...]]:
