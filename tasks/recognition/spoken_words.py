@@ -26,7 +26,7 @@ _SPOKEN_MARKS = frozenset("%&@#+=°§")
 # "1-5-0-4", "a-b-c-d", "1, 5,0": single characters. "U.S.A." and "15-04" are words.
 _SPELLED = re.compile(r"(\W*)(\w(?:[-‐‑–—·]\w){2,}|\d(?:[-‐‑–—·,.]\d){3,})(\W*)")
 _SEPARATORS = re.compile(r"[-‐‑–—·,.]")
-_LONG_NUMBER = re.compile(r"(\W*)(\d{5,})(\W*)")
+_DIGITS = re.compile(r"(\W*)(\d{5,}|\d+(?:[-‐‑–—]\d+)+)(\W*)")
 # A letter or syllable over and over: "ahhhhhhhh", "hahahahahahahaha", "ah-ah-ah-ah-ah-ah-ah-ah".
 _DRAWN_OUT = re.compile(r"([^\W\d]{1,4}?[-‐‑–—'’.…]?)\1{7,}", re.IGNORECASE)
 KEPT_REPEATS = 3
@@ -84,10 +84,11 @@ def _divide(word: RecognisedWord) -> Iterator[RecognisedWord]:
     """
     if match := _SPELLED.fullmatch(word.text):
         texts = _SEPARATORS.split(match[2])
-    elif (match := _LONG_NUMBER.fullmatch(word.text)) and (
-        len(match[2]) > MAX_NUMBER_DIGITS or word.end_ms - word.start_ms > MAX_DIGIT_MS * len(match[2])
+    elif (match := _DIGITS.fullmatch(word.text)) and (
+        len(match[2]) > MAX_NUMBER_DIGITS
+        or word.end_ms - word.start_ms > MAX_DIGIT_MS * sum(map(str.isdigit, match[2]))
     ):
-        texts = list(match[2])
+        texts = list(filter(str.isdigit, match[2]))
     else:
         yield word
         return

@@ -95,6 +95,8 @@ def test_a_number_that_takes_too_long_was_read_digit_by_digit() -> None:
     assert [one.text for one in as_spoken([word(digits, 0, 11_000)], hum, ALL)] == list(digits)
     assert [one.text for one in as_spoken([word("15049.", 0, 3_100)], hum, ALL)] == ["1", "5", "0", "4", "9."]
     assert [one.text for one in as_spoken([word("15049.", 0, 1_500)], hum, ALL)] == ["15049."]
+    assert [one.text for one in as_spoken([word("616-0", 0, 2_240)], hum, ALL)] == ["6", "1", "6", "0"]
+    assert [one.text for one in as_spoken([word("616-0", 0, 1_200)], hum, ALL)] == ["616-0"]
 
 
 @pytest.mark.parametrize(
