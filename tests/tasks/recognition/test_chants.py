@@ -39,6 +39,7 @@ def test_a_slogan_at_a_pace_that_can_be_spoken_is_no_loop(phrase: str, repeats: 
     [
         ([110, 90], 1.0),  # faster than speech
         ([20, 0, 20, 0, 20, 20, 0, 3_000], 1.0),  # piled up in a few frames
+        ([700, 0, 300, 500], 1.0),  # one word of each without length
         ([1_600], 1.0),  # spread thinly over a window
         ([350, 400], 0.5),  # longer than the speech
     ],
