@@ -46,7 +46,7 @@ from benchmarks.support.harness import BASE, Machine, processor_seconds, this_ma
 from benchmarks.support.small_dataset import SpokenUtterance, write_dataset
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tasks.dataset.manifest import Split
 from tasks.progress import no_progress
 from tasks.recognition.ctc import CtcEngine

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.support.harness import BASE, Report, make_report, run, time_interleaved
 from tasks import storage
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tasks.dataset.schema import RowWriter, dataset_schema
 from tasks.progress import no_progress
 from training.data.loader import BatchLoader

@@ -27,7 +27,7 @@ from benchmarks.support.small_dataset import SpokenUtterance, write_dataset
 from local import weights
 from tasks import storage
 from tasks.contract import STEPS, Receipt
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tasks.dataset.manifest import MANIFEST, Split
 from tasks.progress import no_progress
 from tasks.step import load_result, run_step

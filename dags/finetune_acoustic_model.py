@@ -38,7 +38,8 @@ from dags.common.forms import params_of, template_arguments
 from dags.common.links import ReportLink
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import ConvertModel, PresetName, Promotion, RecipeFields
+from tasks.contract.arguments import ConvertModel, Promotion
+from tasks.contract.recipe import PresetName, RecipeFields
 
 RECIPE = {
     "steps": "Steps",

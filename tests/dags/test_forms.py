@@ -12,7 +12,8 @@ from jinja2 import Environment
 from dags.common.forms import FormField, params_of, template_arguments
 from dags.corpus_features import CUTTING
 from dags.finetune_acoustic_model import RECIPE
-from tasks.contract.arguments import ConvertModel, CueProfileName, PlanNight, PrepareCorpus, RecipeFields
+from tasks.contract.arguments import ConvertModel, CueProfileName, PlanNight, PrepareCorpus
+from tasks.contract.recipe import RecipeFields
 
 RECIPE_PARAMS = params_of(RecipeFields, RECIPE, inherited_from="the preset")
 

@@ -21,7 +21,7 @@ import structlog
 import torch
 
 from tasks.contract import Preempted
-from tasks.contract.arguments import Precision
+from tasks.contract.recipe import Precision
 from tasks.progress import ProgressHook
 from training.data.loader import BatchLoader
 from training.data.order import Position

@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Misconfigured, Reason
-from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
+from tasks.contract.arguments import Train
+from tasks.contract.recipe import Precision, PresetName, RecipeFields
 from tasks.models import ModelReference, resolve
 from training.families.family import ModelFamily
 

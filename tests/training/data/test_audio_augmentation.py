@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tasks.dataset import flac
 from tasks.dataset.manifest import load_manifest
 from tests.training.tones import TONES_HZ, say, write_dataset, write_wav2vec2_bert

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tests.training.tones import write_parakeet, write_wav2vec2_bert, write_whisper
 from training.data.loader import BatchDraw, Share
 from training.data.order import Position

@@ -15,7 +15,7 @@ from torch import distributed
 
 from tasks import storage
 from tasks.contract import ExitCode, Misconfigured, Preempted, Reason
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tasks.progress import no_progress
 from tests.training.tones import write_dataset, write_wav2vec2_bert
 from training.finetuning.distribution import ProcessGroup, launch_group

@@ -8,7 +8,8 @@ import pytest
 
 from tasks import storage
 from tasks.contract import Misconfigured, from_argv, to_argv
-from tasks.contract.arguments import Precision, PresetName, RecipeFields, Train
+from tasks.contract.arguments import Train
+from tasks.contract.recipe import Precision, PresetName, RecipeFields
 from tasks.dataset.manifest import load_manifest
 from tasks.models import ModelReference
 from training.families.model_folder import load_acoustic_model

@@ -13,7 +13,7 @@ import torch
 
 from tasks import storage
 from tasks.contract import Misconfigured, Preempted, Reason
-from tasks.contract.arguments import PresetName
+from tasks.contract.recipe import PresetName
 from tasks.dataset.manifest import load_manifest
 from tasks.progress import no_progress
 from training.data.loader import BatchDraw, BatchLoader

@@ -11,7 +11,7 @@ import torch
 
 from tasks import storage
 from tasks.contract import Misconfigured, Preempted
-from tasks.contract.arguments import Precision, PresetName
+from tasks.contract.recipe import Precision, PresetName
 from tasks.progress import no_progress
 from tests.training.tones import write_dataset, write_whisper
 from training.data.shards import TrainingUtterance
