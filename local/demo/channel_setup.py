@@ -1,22 +1,29 @@
-"""The folders of the demo's synthetic channel: an archive, an inbox and the inbox's reference texts, made once."""
+"""The folders of the demo's synthetic channel: an archive, an inbox and the inbox's reference texts, made once.
+
+The inbox also gets half a minute of human conversation, which comes with pyannote.audio.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from rich.console import Console
-
+from local.demo.children import Children
 from local.services import tail
-from local.settings import CHECKOUT, Installation, UserError, path_of
+from local.settings import Installation, UserError, path_of
 
 SYNTHESISER = (sys.executable, "-m", "local.demo.synthesis")
+# Two people on the telephone. MIT, as the package: https://github.com/pyannote/pyannote-audio
+CONVERSATION = "sample/sample.wav"
+CONVERSATION_SHA256 = "c319b4abca767b124e41432d364fd7df006cb26bb79d09326c487d606a134e6e"
+CONVERSATION_NAME = "2026-03-23_conversation.wav"
 
 
-def ensure_channel(installation: Installation, console: Console, synthesiser: Sequence[str] = SYNTHESISER) -> bool:
+def ensure_channel(installation: Installation, children: Children, synthesiser: Sequence[str] = SYNTHESISER) -> bool:
     """Synthesise the folders that are empty or missing; returns whether there were any.
 
     Folders with files are left unchanged: they may be the user's own. The synthesiser writes to a temporary folder
@@ -35,11 +42,9 @@ def ensure_channel(installation: Installation, console: Console, synthesiser: Se
     shutil.rmtree(partial, ignore_errors=True)
     command = [*synthesiser, *(f"--{name}={partial / name}" for name in uris)]
     log = installation.logs / "channel.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with console.status("synthesising the demo's channel: archive and inbox"), log.open("wb") as sink:
-        done = subprocess.run(command, cwd=CHECKOUT, stdout=sink, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
+    if not children.run(command, log):
         raise UserError(f"the demo's channel could not be synthesised:\n{tail(log)}\nThe whole log: {log}")
+    add_conversation(partial / "inbox")
     if "inbox" in missing and "references" in ours:
         # References first, so that there is never an inbox without its references.
         shutil.rmtree(ours["references"], ignore_errors=True)
@@ -48,6 +53,15 @@ def ensure_channel(installation: Installation, console: Console, synthesiser: Se
         _move(partial / name, folder)
     shutil.rmtree(partial, ignore_errors=True)
     return True
+
+
+def add_conversation(inbox: Path) -> None:
+    """Copy the conversation to the inbox. Another version of the package may have another recording, or none."""
+    package = find_spec("pyannote.audio")
+    for folder in package.submodule_search_locations or () if package else ():
+        sample = Path(folder, CONVERSATION)
+        if sample.is_file() and hashlib.sha256(sample.read_bytes()).hexdigest() == CONVERSATION_SHA256:
+            shutil.copy(sample, inbox / CONVERSATION_NAME)
 
 
 def _has_files(folder: Path) -> bool:

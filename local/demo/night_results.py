@@ -84,7 +84,7 @@ def score_nights(
     if not nights or not any(folder.glob("*.txt")):
         return None
     command = [sys.executable, "-m", "training", "score-night", *(f"--index={path.as_uri()}" for path in nights)]
-    command += [f"--references={folder}", f"--model={model_version}", "--json"]
+    command += [f"--references={folder}", f"--model={model_version}", "--english", "--json"]
     done = subprocess.run(command, cwd=CHECKOUT, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"scoring failed:\n{done.stderr.strip()[-2000:]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 from rich.console import Console, Group, RenderableType
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.demo.display import seconds
-from local.demo.night_results import NightScore, ProgrammeResult, ProgrammeScore, shown_path
+from local.demo.night_results import NightScore, ProgrammeResult, ProgrammeScore, first_lines, shown_path
 from tasks.contract import Outcome, Reason, Receipt
 
 SPLITS = ("train", "validation", "test")
@@ -48,13 +48,18 @@ def model_lines(
     return lines
 
 
-def night_table(results: Sequence[ProgrammeResult], score: NightScore | None, transcripts: str) -> Table:
-    """One row a programme. Paths of texts are relative to the programme's folder."""
+def night_table(
+    results: Sequence[ProgrammeResult], transcripts: str, scores: Mapping[str, NightScore] | None = None
+) -> Table:
+    """One row a programme, with its WER by model. Paths of texts are relative to the programme's folder."""
+    scores = scores or {}
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("programme", "status"):
         table.add_column(name, no_wrap=True)
-    for name in ("duration", "speakers", "WER", "× real time"):
+    for name in ("duration", "speakers", "× real time"):
         table.add_column(name, justify="right", no_wrap=True)
+    for model in scores:
+        table.add_column(f"WER\n{model}", justify="right")
     table.add_column(f"text, below {shown_path(transcripts)}/<programme>", overflow="fold")
     for result in results:
         text = _relative(result.text, transcripts).removeprefix(f"{result.programme}/")
@@ -63,11 +68,26 @@ def night_table(results: Sequence[ProgrammeResult], score: NightScore | None, tr
             Text(_status(result), style="green" if result.outcome is Outcome.DONE else "yellow"),
             _clock(result.duration_s) if result.duration_s else "",
             "" if result.speakers is None else str(result.speakers),
-            _wer(score.of(result.programme) if score else None),
             f"{result.rtfx:.0f}" if result.rtfx else "",
+            *(_wer(score.of(result.programme)) for score in scores.values()),
             text if result.text else Text(result.detail, style="dim"),
         )
     return table
+
+
+def inbox_line(scores: Mapping[str, NightScore]) -> str:
+    """Each model's WER over all programmes with a reference."""
+    listed = ", ".join(f"{percent(score.wer)} with {model}" for model, score in scores.items() if score.wer is not None)
+    return f"WER on the inbox ({next(iter(scores.values())).reference_words} words): {listed}"
+
+
+def example_lines(results: Mapping[str, Sequence[ProgrammeResult]]) -> Iterator[tuple[str, list[str]]]:
+    """The first lines of the same programme by each model: titles and lines."""
+    texts = {model: {result.programme: first_lines(result) for result in own} for model, own in results.items()}
+    in_all = [name for name in next(iter(texts.values())) if all(of_model.get(name) for of_model in texts.values())]
+    for name in in_all[:1]:
+        for model, of_model in texts.items():
+            yield f"{name}.txt by {model} begins", of_model[name]
 
 
 def show(console: Console, title: str, *content: RenderableType) -> None:

@@ -1,14 +1,13 @@
 """The checks before the start, and the channel's folders, with a stand-in for the synthesiser."""
 
-import io
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from local import checks
-from local.demo.channel_setup import ensure_channel
+from local.demo.channel_setup import CONVERSATION_NAME, ensure_channel
+from local.demo.children import Children
 from local.settings import Installation, UserError, path_of
 
 SYNTHESISER = (
@@ -28,7 +27,7 @@ def installation(tmp_path: Path, **environ: str) -> Installation:
 
 
 def make(made_for: Installation, synthesiser: tuple[str, ...] = SYNTHESISER) -> bool:
-    return ensure_channel(made_for, Console(file=io.StringIO()), synthesiser)
+    return ensure_channel(made_for, Children(), synthesiser)
 
 
 def files(made_for: Installation) -> dict[str, str]:
@@ -44,6 +43,9 @@ def files(made_for: Installation) -> dict[str, str]:
 def test_the_channel_is_synthesised_once(tmp_path: Path) -> None:
     ours = installation(tmp_path)
     assert make(ours)
+    conversation = path_of(ours.settings.inbox) / CONVERSATION_NAME
+    assert conversation.read_bytes().startswith(b"RIFF")
+    conversation.unlink()
     assert files(ours) == {"corpus/made.txt": "archive", "inbox/made.txt": "inbox", "references/made.txt": "references"}
     assert not make(ours, FAILING)
     assert not (ours.storage_path / ".channel").exists()

@@ -7,7 +7,14 @@ import pytest
 from rich.console import Console
 
 from local.demo.night_results import NightScore, ProgrammeResult, first_lines, programme_results, score_nights
-from local.demo.summary import dataset_lines, durations_line, model_lines, night_table
+from local.demo.summary import (
+    dataset_lines,
+    durations_line,
+    example_lines,
+    inbox_line,
+    model_lines,
+    night_table,
+)
 from tasks.contract import Receipt, Status
 
 
@@ -72,10 +79,10 @@ def test_the_table_has_a_row_a_programme(transcripts: Path) -> None:
     )
     output = io.StringIO()
     console = Console(file=output, width=160)
-    console.print(night_table(programme_results(transcripts.as_uri(), "m/2"), known, transcripts.as_uri()))
+    console.print(night_table(programme_results(transcripts.as_uri(), "m/2"), transcripts.as_uri(), {"m/2": known}))
     film, news = output.getvalue().splitlines()[-2:]
     assert film.split() == ["film", "quarantined", "(not", "media)", "a", "text", "file"]
-    assert news.split() == ["news", "done", "1:01", "2", "33.3", "%", "40", "new/news.txt"]
+    assert news.split() == ["news", "done", "1:01", "2", "40", "33.3", "%", "new/news.txt"]
 
 
 def test_unknown_speakers_and_silence_are_not_shown_as_zero() -> None:
@@ -91,7 +98,7 @@ def test_unknown_speakers_and_silence_are_not_shown_as_zero() -> None:
         }
     )
     output = io.StringIO()
-    Console(file=output, width=160).print(night_table([music], silent, "file:///t"))
+    Console(file=output, width=160).print(night_table([music], "file:///t", {"m/2": silent}))
     assert output.getvalue().splitlines()[-1].split() == ["music", "done", "(no", "speech)", "0:45", "-"]
 
 
@@ -124,3 +131,21 @@ def test_durations_are_summed_up() -> None:
     assert durations_line({"services": 24.4, "corpus_features": 120.0}) == (
         "services 24 s, corpus_features 2:00; together 2:24"
     )
+
+
+def test_models_stand_side_by_side(transcripts: Path) -> None:
+    results = {model: programme_results(transcripts.as_uri(), model) for model in ("m/1", "m/2")}
+    assert dict(example_lines(results)) == {
+        "news.txt by m/1 begins": ["good evening"],
+        "news.txt by m/2 begins": ["good morning", "everybody"],
+    }
+    scores = {
+        model: NightScore.model_validate({"reference_words": 50, "errors": 5, "wer": wer, "programmes": []})
+        for model, wer in (("m/1", 0.1), ("m/2", 0.25))
+    }
+    assert inbox_line(scores) == "WER on the inbox (50 words): 10.0 % with m/1, 25.0 % with m/2"
+
+
+def test_an_example_is_a_programme_that_all_models_transcribed(transcripts: Path) -> None:
+    of_one = programme_results(transcripts.as_uri(), "m/1")
+    assert list(example_lines({"m/1": of_one, "m/3": programme_results(transcripts.as_uri(), "m/3")})) == []
