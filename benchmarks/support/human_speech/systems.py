@@ -1,4 +1,4 @@
-"""The recognisers: the night's own steps, and faster-whisper in its two ways.
+"""The recognisers: the night's own steps, faster-whisper in its two ways, and whisper.cpp with `pywhispercpp`.
 
     python -m benchmarks.support.human_speech.systems SYSTEM --inbox DIR --model DIR --output FILE
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def product(inbox: Path, model: Path) -> Iterator[Hypothesis]:
     from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 
     with tempfile.TemporaryDirectory() as folder:
-        night_steps.transcribe(inbox, Path(folder), _with_preprocessor(model, Path(folder)))
+        night_steps.transcribe(inbox, Path(folder), model)
         for manifest in Path(folder, "transcripts").glob(f"*/*/{MANIFEST_NAME}"):
             _, transcript = read_published_transcript(manifest.as_uri())
             yield Hypothesis(
@@ -61,18 +62,6 @@ def product(inbox: Path, model: Path) -> Iterator[Hypothesis]:
                 language=transcript.language,
                 warnings=tuple(f"{warning.code}: {warning.detail}" for warning in transcript.warnings),
             )
-
-
-def _with_preprocessor(model: Path, folder: Path) -> Path:
-    """The model with the description of its features, which the engine asks for and Systran's folders do not have."""
-    if (model / "preprocessor_config.json").exists():
-        return model
-    completed = folder / model.name
-    completed.mkdir()
-    for file in model.iterdir():
-        (completed / file.name).symlink_to(file)
-    (completed / "preprocessor_config.json").write_text('{"feature_size": 80, "sampling_rate": 16000}')
-    return completed
 
 
 def batched(inbox: Path, model: Path) -> Iterator[Hypothesis]:
@@ -97,6 +86,39 @@ def sequential(inbox: Path, model: Path) -> Iterator[Hypothesis]:
         yield _hypothesis(media, segments, info.language)
 
 
+def whisper_cpp(inbox: Path, model: Path) -> Iterator[Hypothesis]:
+    """whisper.cpp with the same weights in 8 bits and its defaults, with word times.
+
+    Its voice activity detection is off, as it is unless one gives it weights of its own.
+    """
+    from pywhispercpp.model import Model
+
+    from benchmarks.support.human_speech.ggml import write_ggml
+    from tasks.media.decoding.reader import load_audio
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_ggml(model, Path(folder, "model.bin"))
+        whisper = Model(
+            str(Path(folder, "model.bin")),
+            params_sampling_strategy=1,  # beam search
+            n_threads=len(os.sched_getaffinity(0)),
+            print_progress=False,
+            redirect_whispercpp_logs_to=None,
+        )
+        beam = {"beam_size": BEAM_SIZE, "patience": -1.0}
+        for media in sorted(inbox.iterdir()):
+            parts = whisper.transcribe(
+                load_audio(media),
+                language="auto",
+                beam_search=beam,
+                token_timestamps=True,
+                max_len=1,
+                split_on_word=True,
+            )
+            words = (HeardWord(text=part.text.strip(), start_ms=10 * part.t0, end_ms=10 * part.t1) for part in parts)
+            yield Hypothesis(programme=media.stem, words=tuple(word for word in words if word.text))
+
+
 def _hypothesis(media: Path, segments: object, language: str) -> Hypothesis:
     words = tuple(
         HeardWord(text=word.word.strip(), start_ms=round(1000 * word.start), end_ms=round(1000 * word.end))
@@ -106,12 +128,12 @@ def _hypothesis(media: Path, segments: object, language: str) -> Hypothesis:
     return Hypothesis(programme=media.stem, words=words, language=language)
 
 
-PRODUCT, BATCHED, SEQUENTIAL = "airscript", "batched", "sequential"
+PRODUCT, BATCHED, SEQUENTIAL, WHISPER_CPP = "airscript", "batched", "sequential", "whisper.cpp"
 SYSTEMS: dict[str, Callable[[Path, Path], Iterator[Hypothesis]]] = {
     PRODUCT: product,
     BATCHED: batched,
     SEQUENTIAL: sequential,
-}
+} | ({WHISPER_CPP: whisper_cpp} if find_spec("pywhispercpp") else {})
 
 
 def main(
