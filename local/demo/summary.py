@@ -13,6 +13,7 @@ from local.demo.display import seconds
 from local.demo.night_results import NightScore, ProgrammeResult, ProgrammeScore, first_lines, shown_path
 from tasks.contract import Outcome, Reason, Receipt
 
+EXAMPLES = 2
 SPLITS = ("train", "validation", "test")
 
 
@@ -82,10 +83,10 @@ def inbox_line(scores: Mapping[str, NightScore]) -> str:
 
 
 def example_lines(results: Mapping[str, Sequence[ProgrammeResult]]) -> Iterator[tuple[str, list[str]]]:
-    """The first lines of the same programme by each model: titles and lines."""
+    """The first lines of the same programmes by each model: titles and lines."""
     texts = {model: {result.programme: first_lines(result) for result in own} for model, own in results.items()}
     in_all = [name for name in next(iter(texts.values())) if all(of_model.get(name) for of_model in texts.values())]
-    for name in in_all[:1]:
+    for name in in_all[:EXAMPLES]:
         for model, of_model in texts.items():
             yield f"{name}.txt by {model} begins", of_model[name]
 
