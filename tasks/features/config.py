@@ -34,7 +34,9 @@ class FeaturesConfig:
     n_fft: int
     sample_rate_hz: int = SAMPLE_RATE_HZ
     preemphasis: float = 0.0
-    window_samples: int = 0  # every utterance is cut or padded to this length; 0 keeps its own
+    # Every utterance is cut or padded to this length; 0 keeps its own. Whisper's frames then have no range yet: it
+    # depends on a window's maximum.
+    window_samples: int = 0
     per_feature_norm: bool = False
     stride: int = 1  # number of frames stacked into one model frame; an incomplete last one is dropped
 

@@ -98,8 +98,8 @@ class LogMel:
         for signal, start in zip(signals, starts, strict=True):
             first = start // self.config.hop_samples
             own = logs[first : first + self._n_computed(len(signal))]  # (n_frames, n_mels)
-            if self.config.family is FeatureFamily.WHISPER:
-                features.append(_whisper_range(own, self.config.n_frames(len(signal))))
+            if self.config.family is FeatureFamily.WHISPER and self.config.window_samples:
+                features.append(whisper_range(own, self.config.n_frames(len(signal))))
                 continue
             if self.config.per_feature_norm:
                 own = per_feature_norm(own, self.config.family)
@@ -135,7 +135,7 @@ class LogMel:
                 torch.sub(signal[1:], target[1:], out=target[1:])
             else:
                 target.copy_(signal)
-            if self.config.family is FeatureFamily.WHISPER:
+            if self.config.family is FeatureFamily.WHISPER and self.config.window_samples:
                 _reflect(line[start:], margin, len(signal), self.config.window_samples)
         return line, starts
 
@@ -213,8 +213,12 @@ def _banded(filters: torch.Tensor, band_mels: int) -> list[tuple[slice, slice, t
     return bands
 
 
-def _whisper_range(logs: torch.Tensor, n_frames: int) -> torch.Tensor:
-    """Apply Whisper's clamp and scale and fill the rest of its window: `(n_frames, n_mels)`. Overwrites `logs`."""
+def whisper_range(logs: torch.Tensor, n_frames: int) -> torch.Tensor:
+    """Apply Whisper's clamp and scale and fill the rest of its window with silence: `(n_frames, n_mels)`.
+
+    `logs` are base-10 logarithms without any range, as a configuration with `window_samples=0` gives them. Overwrites
+    them.
+    """
     lowest = logs.amax() - WHISPER_RANGE
     full = logs.new_empty(n_frames, logs.shape[1])
     full[len(logs) :] = lowest.clamp(min=torch.tensor(WHISPER_FLOOR).log10().item()).add(4.0).div(4.0)

@@ -29,6 +29,7 @@ from tasks.transcripts.spans import Span
 from tasks.transcripts.text import space_between
 
 if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
     from faster_whisper.transcribe import Word as WordPart
 
@@ -82,6 +83,11 @@ class WhisperEngine:
     @property
     def name(self) -> str:
         return f"faster-whisper {self._compute_type}, beam {BEAM_SIZE}"
+
+    @property
+    def model(self) -> WhisperModel:
+        """For `whisper_windows`, which decodes features instead of audio."""
+        return self._model
 
     @property
     def max_chunk_s(self) -> float:
@@ -270,7 +276,7 @@ def _timed_words(segment: Segment, language: str) -> Iterator[tuple[str, float, 
     A text for which attention gave no word times is spread over the segment by word length: text is never lost.
     """
     if segment.words:
-        for word in _merge_parts(segment.words, language):
+        for word in merge_parts(segment.words, language):
             yield word.word, word.start, word.end, word.probability, WordTiming.ATTENTION
         return
     texts = segment.text.split()
@@ -284,7 +290,7 @@ def _timed_words(segment: Segment, language: str) -> Iterator[tuple[str, float, 
         n_before += len(text)
 
 
-def _merge_parts(parts: Iterable[WordPart], language: str) -> list[WordPart]:
+def merge_parts(parts: Iterable[WordPart], language: str) -> list[WordPart]:
     """Merge upstream's words into whole ones, without leading spaces.
 
     Upstream starts a word at punctuation inside one ("state", "-of") and, in scripts without spaces, at every token

@@ -39,7 +39,7 @@ class StreamModel(StreamWorker):
 
     model: str = Field(
         "models:/acoustic-model@champion",
-        description="a Parakeet CTC model, the same for features and recognise: models:/name/version, a folder, s3://…",
+        description="a Parakeet CTC or Whisper, the same for features and recognise: models:/name/version, a folder, s3://…",
     )
 
 
@@ -54,7 +54,7 @@ class StreamCaptions(StreamWorker):
 
     live: str = Field(description="URI prefix for WebVTT segments and playlists")
     transcripts: str = Field(description="URI prefix of the published transcripts")
-    language: str = Field("en", description="spoken language (BCP 47)")
+    language: str = Field("en", description="spoken language (BCP 47) if the model does not detect it")
 
 
 class StreamFeed(_Arguments):

@@ -9,6 +9,7 @@ Objects are numbered and determined by the messages, so writes are idempotent.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +42,6 @@ from tasks.transcripts.document import (
     TranscriptWarning,
     WarningCode,
     Word,
-    WordTiming,
 )
 from tasks.transcripts.merging import into_segments, speakers_in, with_monotonic_times, with_speakers
 from tasks.transcripts.sentences import with_capitals
@@ -64,6 +64,8 @@ class Passage(Frozen):
     words: tuple[LiveWord, ...]
     spoken: tuple[LiveSpan, ...] = ()
     turns: tuple[LiveTurn, ...] = ()
+    language: str = ""
+    """The detected language (BCP 47), if the model detects it."""
 
 
 class CaptionsState(State):
@@ -72,6 +74,8 @@ class CaptionsState(State):
     n_partial: int = 0
     partial: str = ""
     """Text of the last partial caption."""
+    language: str = ""
+    """The language detected last."""
     before: LiveWord | None = None
     """The last word of the previous passage."""
     open: tuple[LiveWord, ...] = ()
@@ -92,7 +96,7 @@ class CaptionsState(State):
 
 @dataclass(frozen=True)
 class CaptionsConfig:
-    """Output prefixes and the language of captions."""
+    """Output prefixes, and the language of captions where the model does not detect it."""
 
     live: str
     transcripts: str
@@ -119,11 +123,12 @@ class CaptionsSession:
 
     def _process(self, message: LiveWords) -> Iterator[Outgoing]:
         state = self.state
+        state.language = message.language or state.language
         self._update_turns(message.turns, message.end_ms)
         if message.committed:
             yield self._make_caption(CaptionFinal, state.n_final, message.committed, message)
             state.n_final += 1
-        if (pending := _join_texts(message.pending, self._config.language)) != state.partial:
+        if (pending := _join_texts(message.pending, self._language)) != state.partial:
             yield self._make_caption(CaptionPartial, state.n_partial, message.pending, message)
             state.n_partial, state.partial = state.n_partial + 1, pending
         state.open += message.committed
@@ -147,7 +152,7 @@ class CaptionsSession:
             sequence=sequence,
             start_ms=assigned[0].start_ms if assigned else message.settled_ms,
             end_ms=assigned[-1].end_ms if assigned else message.settled_ms,
-            text=_join_texts(words, self._config.language),
+            text=_join_texts(words, self._language),
             words=tuple(
                 CaptionWord(
                     text=word.text,
@@ -184,7 +189,7 @@ class CaptionsSession:
         state = self.state
         if not (state.open or state.spoken or state.final_turns):
             return
-        passage = Passage(words=state.open, spoken=state.spoken, turns=state.final_turns)
+        passage = Passage(words=state.open, spoken=state.spoken, turns=state.final_turns, language=state.language)
         uri, data = self._uri(f"passages/{state.n_passages:06d}.json"), passage.model_dump_json().encode() + b"\n"
         # A session resumed after a crash may briefly differ in a later passage, but not in the first: if that differs,
         # another broadcast has written it.
@@ -195,9 +200,9 @@ class CaptionsSession:
         if state.open:
             # The previous word decides whether a sentence begins here.
             context = (state.before,) if state.before else ()
-            words = with_capitals(self._with_speakers(context + state.open, state.turns), self._config.language)
+            words = with_capitals(self._with_speakers(context + state.open, state.turns), self._language)
             words = words[len(context) :]
-            for cue in cut(self._make_transcript(words, words[-1].end_ms)):
+            for cue in cut(self._make_transcript(words, words[-1].end_ms, self._language)):
                 vtt_cue = hls.VttCue.of(cue, state.cue_end_ms)
                 latest_ms = max(words[-1].end_ms + MAX_HOLD_MS, vtt_cue.start_ms + 1)
                 vtt_cue = vtt_cue.model_copy(update={"end_ms": min(vtt_cue.end_ms, latest_ms)})
@@ -230,11 +235,15 @@ class CaptionsSession:
         ]
         committed = [word for passage in passages for word in passage.words]
         turns = [turn for passage in passages for turn in passage.turns]
-        words = with_capitals(
-            with_monotonic_times(self._with_speakers(committed, turns), message.end_ms), self._config.language
-        )
+        n_words_in: Counter[str] = Counter()
+        for passage in passages:
+            n_words_in[passage.language] += len(passage.words)
+        language = max(n_words_in, key=n_words_in.__getitem__, default="") or self._language
+        words = with_capitals(with_monotonic_times(self._with_speakers(committed, turns), message.end_ms), language)
         speech = [Span(start_ms=span.start_ms, end_ms=span.end_ms) for passage in passages for span in passage.spoken]
-        transcript = self._make_transcript(words, message.end_ms, message, tuple(speech), has_speakers=bool(turns))
+        transcript = self._make_transcript(
+            words, message.end_ms, language, message, tuple(speech), has_speakers=bool(turns)
+        )
         key = digest_of({"live": VERSION, "audio": message.digest, "model": message.model_version})
         manifest_uri = publish_transcript(transcript, session, key, self._config.transcripts)
         manifest, published = read_published_transcript(manifest_uri)
@@ -265,6 +274,7 @@ class CaptionsSession:
         self,
         words: tuple[Word, ...],
         duration_ms: int,
+        language: str,
         last: LiveWords | None = None,
         speech: tuple[Span, ...] = (),
         has_speakers: bool = True,
@@ -285,12 +295,16 @@ class CaptionsSession:
                 code_version=code_version(),
                 normaliser="sentence-capitals-1",
             ),
-            language=self._config.language,
+            language=language,
             speakers=speakers_in(words),
             segments=into_segments(words),
             coverage=Coverage(speech_ms=speech_ms, covered_ms=covered_ms(speech, word_spans), redecoded_ms=0),
             warnings=() if has_speakers else (no_speakers,),
         )
+
+    @property
+    def _language(self) -> str:
+        return self.state.language or self._config.language
 
     def _uri(self, name: str) -> str:
         return storage.join(self._folder, *name.split("/"))
@@ -308,7 +322,7 @@ def _to_words(words: Sequence[LiveWord]) -> tuple[Word, ...]:
             end_ms=word.end_ms,
             confidence=word.confidence,
             speaker=None,
-            timing=WordTiming.CTC,
+            timing=word.timing,
         )
         for word in words
         if (text := clean(word.text))

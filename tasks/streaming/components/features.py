@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tasks.contract import Misconfigured, Reason
-from tasks.features.config import FeatureFamily, FeaturesConfig
 from tasks.features.logmel import LogMel
 from tasks.streaming.runtime.messages import LiveFeatures, PreparedAudio, State, from_pcm
 from tasks.streaming.runtime.session import Component
@@ -87,24 +84,8 @@ class FeaturesSession:
         return np.asarray(features.numpy())
 
 
-def without_normalisation(config: FeaturesConfig, subject: str) -> FeaturesConfig:
-    """Return the model's features without the normalisation over an utterance.
-
-    Raises:
-        Misconfigured: a family whose features depend on more than their own window.
-    """
-    if config.family is not FeatureFamily.PARAKEET:
-        raise Misconfigured(
-            f"{config.family} features cannot be streamed",
-            reason=Reason.INVALID_ARGUMENT,
-            subject=subject,
-            next_step="use a Parakeet CTC model",
-        )
-    return replace(config, per_feature_norm=False)
-
-
 def component(model: Path) -> Component:
-    from tasks.recognition.ctc import features_config
+    from tasks.streaming.decoding.loading import streamed_features
 
-    logmel = LogMel(without_normalisation(features_config(model), str(model)))
+    logmel = LogMel(streamed_features(model))
     return Component("features", PreparedAudio, lambda session, saved: FeaturesSession(logmel, session, saved), VERSION)

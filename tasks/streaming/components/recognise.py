@@ -1,9 +1,8 @@
 """recognise: repeated decoding of a growing window of features, and committing of stable words.
 
-The window starts at a pause or, if there is none, at a gap between committed words. The CTC model decodes the whole
-window each time, normalised as a whole, as the batch path does with its chunks. Words are committed by local agreement,
-or all at once at the end of an utterance. When it decodes depends on the audio only, never on the clock, so that equal
-messages commit equal words.
+The window starts at a pause or, if there is none, at a gap between committed words. It is decoded again with each step
+of new audio. Words are committed by local agreement, or all at once at the end of an utterance. When it decodes depends
+on the audio and the saved state only, never on the clock, so that equal messages commit equal words.
 """
 
 from __future__ import annotations
@@ -18,8 +17,12 @@ from pydantic import Field
 from tasks.audio import SAMPLES_PER_MS
 from tasks.contract import Misconfigured, Reason
 from tasks.streaming.components import endpointing
-from tasks.streaming.components.agreement import count_agreed, select_uncommitted, without_overlaps
 from tasks.streaming.components.endpointing import EndpointState, Utterance
+from tasks.streaming.decoding import language
+from tasks.streaming.decoding.agreement import count_agreed, without_overlaps
+from tasks.streaming.decoding.decoder import Window
+from tasks.streaming.decoding.language import LanguageState
+from tasks.streaming.decoding.load import LoadMeter, next_step_ms
 from tasks.streaming.runtime.messages import LiveSpan, LiveTurn, LiveVoices, LiveWord, LiveWords, State, from_floats
 from tasks.streaming.runtime.session import Component
 
@@ -27,16 +30,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.models import ModelReference
-    from tasks.recognition.ctc import CtcEngine
+    from tasks.streaming.decoding.decoder import WindowDecoder
 
-VERSION = 1
-STEP_MS = 500  # new audio between two decoding passes within an utterance
-HOLD_BACK_MS = 400  # a word this close to the window's end may be the beginning of a longer one
-MAX_WINDOW_MS = 9_000
-CONTEXT_MS = 3_000  # committed audio kept as left context: the model is inaccurate at the start of its input
-MAX_JOINED_PAUSE_MS = 600  # after a longer pause a new window starts, as do chunks of the batch path
+VERSION = 2
 PADDING_MS = endpointing.OPTIONS.padding_ms
 SILENCE_REPORT_MS = 1_000  # interval of messages during silence
+MAX_CONTEXT_WORDS = 150  # committed words that are kept: those of the longest window and of a prompt
 
 
 class RecogniseState(State):
@@ -49,8 +48,11 @@ class RecogniseState(State):
     """Centre of the expected next frame; negative before the first."""
     window: bytes = b""
     """float32, shape (n_frames, n_features)."""
-    last: LiveWord | None = None
-    """The last committed word."""
+    committed: tuple[LiveWord, ...] = ()
+    """The last committed words, at most `MAX_CONTEXT_WORDS`."""
+    language: LanguageState = LanguageState()
+    step_ms: int
+    """New audio between two decoding passes."""
     settled_ms: int = 0
     """Watermark: no word that starts earlier will be committed."""
     hypothesis: tuple[LiveWord, ...] = ()
@@ -68,24 +70,43 @@ class RecogniseState(State):
 class RecogniseSession:
     """One session."""
 
-    def __init__(self, engine: CtcEngine, model: ModelReference, session: str, saved: bytes | None = None) -> None:
+    def __init__(
+        self,
+        decoder: WindowDecoder,
+        model: ModelReference,
+        session: str,
+        saved: bytes | None = None,
+        meter: LoadMeter | None = None,
+    ) -> None:
+        self._decoder, self._model, self._pace = decoder, model, decoder.pace
         self.state = (
             RecogniseState.model_validate_json(saved)
             if saved
-            else RecogniseState(session=session, endpoint=EndpointState())
+            else RecogniseState(
+                session=session,
+                endpoint=EndpointState(),
+                language=LanguageState(),
+                step_ms=self._pace.step_ms,
+            )
         )
-        self._engine, self._model = engine, model
-        self._hop = engine.features.hop_samples
-        self._n_mels = engine.features.n_mels
+        self._hop = decoder.features.hop_samples
+        self._n_mels = decoder.features.n_mels
         self._window = from_floats(self.state.window, self._n_mels)
+        self._meter = meter or LoadMeter()
+        self._saved_at = self._meter.reading
 
     def save(self) -> bytes:
+        """See `Session.save`. Only here the step is adapted: see `tasks.streaming.decoding.load`."""
+        reading = self._meter.reading
+        self.state.step_ms = next_step_ms(self.state.step_ms, reading.since(self._saved_at), self._pace)
+        self._saved_at = reading
         self.state.window = self._window.astype("<f4").tobytes()
         return self.state.model_dump_json().encode()
 
     def push(self, message: LiveVoices) -> Iterator[LiveWords]:
         state = self.state
         state.turns += message.turns
+        self._check_features(message)
         frames = from_floats(message.features, self._n_mels)  # (n_frames, n_mels)
         if len(frames):
             if message.first_sample != state.next_sample:
@@ -101,12 +122,12 @@ class RecogniseSession:
             ended = endpointing.close(state.endpoint, received_ms)
             yield self._finish_utterance(ended[0] if ended else None, message, received_ms, is_last=True)
         elif state.endpoint.speaks_since_ms < 0:
-            if received_ms - state.pause_ms > MAX_JOINED_PAUSE_MS:
+            if received_ms - state.pause_ms > self._pace.max_joined_pause_ms:
                 self._drop_before(self._end_ms - PADDING_MS)
             state.settled_ms = max(state.settled_ms, received_ms - PADDING_MS)
             if received_ms - state.reported_ms >= SILENCE_REPORT_MS:
                 yield self._build_message(message, received_ms)
-        elif self._end_ms - state.decoded_ms >= STEP_MS:
+        elif self._end_ms - state.decoded_ms >= state.step_ms or self._is_full:
             yield self._decode_step(message)
 
     @property
@@ -117,20 +138,36 @@ class RecogniseSession:
     def _end_ms(self) -> int:
         return (self.state.first_sample + len(self._window) * self._hop) // SAMPLES_PER_MS
 
+    @property
+    def _is_full(self) -> bool:
+        return self._end_ms - self._begin_ms >= self._pace.max_window_ms
+
+    def _check_features(self, message: LiveVoices) -> None:
+        if message.n_features != self._n_mels:
+            raise Misconfigured(
+                f"features have {message.n_features} values, the model takes {self._n_mels}",
+                reason=Reason.INVALID_ARGUMENT,
+                subject=self._model.uri,
+                next_step="start features and recognise with the same --model",
+            )
+
     def _decode_step(self, message: LiveVoices) -> LiveWords:
         """Decode the whole window, and commit the prefix on which this hypothesis and the previous one agree."""
-        state = self.state
+        state, pace, is_full = self.state, self._pace, self._is_full
         end_ms = state.decoded_ms = self._end_ms
-        hypothesis = self._decode(end_ms)
-        new = select_uncommitted(hypothesis, state.last)
-        n = count_agreed(state.hypothesis, new, end_ms - HOLD_BACK_MS)
-        if end_ms - self._begin_ms >= MAX_WINDOW_MS:
-            # The window must advance: words on which no two passes agreed, as in crowd noise, are committed too.
-            n = max(n, sum(word.end_ms <= end_ms - CONTEXT_MS for word in new))
-        committed = self._commit(new[:n])
+        spoken_from_ms = max(0, state.endpoint.speaks_since_ms - PADDING_MS)
+        committed = self._follow_language(end_ms, spoken_from_ms)
+        new = self._decode(end_ms, spoken_from_ms, is_final=is_full)
+        n = min(count_agreed(state.hypothesis, new, end_ms - pace.hold_back_ms), max(0, len(new) - pace.n_held_words))
+        # Passes may never agree on a word, as in crowd noise. Captions must not wait, and the window must advance.
+        patience_ms = min(pace.max_pending_ms, pace.context_ms) if is_full else pace.max_pending_ms
+        n = max(n, sum(word.end_ms <= end_ms - patience_ms for word in new))
+        if state.language.holds_back and not is_full:
+            n = 0
+        committed += self._commit(new[:n])
         state.hypothesis = new[n:]
-        if end_ms - self._begin_ms >= MAX_WINDOW_MS:
-            self._drop_before(self._trim_point(hypothesis, end_ms))
+        if is_full:
+            self._drop_before(self._trim_point(end_ms))
             state.settled_ms = max(state.settled_ms, self._begin_ms)
         return self._build_message(message, end_ms, committed)
 
@@ -140,52 +177,74 @@ class RecogniseSession:
         """Commit all words of an utterance that has ended."""
         state = self.state
         end_ms = min(utterance.end_ms, self._end_ms) if utterance else self._end_ms
-        committed = self._commit(select_uncommitted(self._decode(end_ms), state.last)) if utterance else ()
+        committed: tuple[LiveWord, ...] = ()
+        if utterance:
+            committed = self._follow_language(end_ms, utterance.start_ms, is_final=True)
+            committed += self._commit(self._decode(end_ms, utterance.start_ms, is_final=True))
         state.hypothesis, state.decoded_ms, state.pause_ms = (), end_ms, end_ms
         state.settled_ms = max(state.settled_ms, end_ms - PADDING_MS)
-        self._drop_before(end_ms - CONTEXT_MS)
+        self._drop_before(end_ms - self._pace.context_ms)
         spoken = (
             LiveSpan(start_ms=utterance.start_ms, end_ms=end_ms) if utterance and utterance.start_ms < end_ms else None
         )
         return self._build_message(message, max(end_ms, received_ms), committed, spoken, is_last)
 
-    def _decode(self, end_ms: int) -> tuple[LiveWord, ...]:
-        """Return the words of the window up to `end_ms`."""
-        import torch
+    def _follow_language(self, end_ms: int, spoken_from_ms: int, is_final: bool = False) -> tuple[LiveWord, ...]:
+        """Check the language if that is due. At a change the window begins anew, and the words before are returned."""
+        state = self.state
+        if not self._decoder.detects_languages:
+            return ()
+        language.begin_stretch(state.language, spoken_from_ms)
+        if not language.is_due(state.language, end_ms, is_final):
+            return ()
+        with self._meter.measure():
+            heard = self._decoder.detect_language(self._frames(state.language.stretch_ms, end_ms))
+        if not language.update(state.language, heard, end_ms):
+            return ()
+        before = self._commit(tuple(w for w in state.hypothesis if w.end_ms <= state.language.since_ms))
+        state.hypothesis = ()
+        self._drop_before(state.language.since_ms)
+        return before
 
-        from tasks.features.logmel import per_feature_norm
-
-        begin_ms = self._begin_ms
-        n_frames = (end_ms - begin_ms) * SAMPLES_PER_MS // self._hop
-        frames = torch.from_numpy(self._window[: max(0, n_frames)].copy())  # (n_frames, n_mels)
-        features = per_feature_norm(frames, self._engine.features.family)
-        recognised = self._engine.recognise_features(features, max(0, end_ms - begin_ms))
-        return tuple(
-            LiveWord(
-                text=word.text,
-                start_ms=begin_ms + word.start_ms,
-                end_ms=begin_ms + word.end_ms,
-                confidence=round(word.confidence, 4),
-            )
-            for word in recognised.words
+    def _decode(self, end_ms: int, spoken_from_ms: int, is_final: bool) -> tuple[LiveWord, ...]:
+        """Return the words of the window up to `end_ms` that are not committed."""
+        state = self.state
+        window = Window(
+            frames=self._frames(self._begin_ms, end_ms),
+            start_ms=self._begin_ms,
+            end_ms=max(end_ms, self._begin_ms),
+            committed=[word for word in state.committed if word.start_ms >= state.language.since_ms],
+            language=state.language.code or state.language.guess,
+            spoken_from_ms=spoken_from_ms,
+            is_final=is_final,
         )
+        with self._meter.measure():
+            return self._decoder.decode(window)
+
+    def _frames(self, start_ms: int, end_ms: int) -> np.ndarray:
+        """Return the window's frames in a span, `(n_frames, n_mels)`."""
+        first, last = (max(0, ms - self._begin_ms) * SAMPLES_PER_MS // self._hop for ms in (start_ms, end_ms))
+        return self._window[first:last]
 
     def _commit(self, words: tuple[LiveWord, ...]) -> tuple[LiveWord, ...]:
-        committed = without_overlaps(words, self.state.settled_ms)
+        state = self.state
+        committed = without_overlaps(words, state.settled_ms)
         if committed:
-            self.state.last, self.state.settled_ms = committed[-1], committed[-1].end_ms
+            state.committed = (*state.committed, *committed)[-MAX_CONTEXT_WORDS:]
+            state.settled_ms = committed[-1].end_ms
         return committed
 
-    def _trim_point(self, hypothesis: tuple[LiveWord, ...], end_ms: int) -> int:
+    def _trim_point(self, end_ms: int) -> int:
         """Return the new start of a full window: the longest gap between committed words that leaves enough context.
 
         Without such a gap, before the first pending word, so that a window of speech without words advances too.
         """
-        state, latest_ms, earliest_ms = self.state, end_ms - CONTEXT_MS, self._begin_ms + CONTEXT_MS
+        state, context_ms = self.state, self._pace.context_ms
+        latest_ms, earliest_ms = end_ms - context_ms, self._begin_ms + context_ms
         gaps = [
             (after.start_ms - before.end_ms, (before.end_ms + after.start_ms) // 2)
-            for before, after in pairwise(hypothesis)
-            if earliest_ms <= before.end_ms and after.start_ms <= min(latest_ms, state.settled_ms)
+            for before, after in pairwise(state.committed)
+            if earliest_ms <= before.end_ms and after.start_ms <= latest_ms
         ]
         if gaps:
             return max(gaps)[1]
@@ -220,7 +279,8 @@ class RecogniseSession:
             pending=state.hypothesis,
             turns=state.turns,
             spoken=spoken,
-            engine=self._engine.name if is_last else "",
+            language=state.language.code,
+            engine=self._decoder.name if is_last else "",
             model=self._model.uri if is_last else "",
             model_version=self._model.version if is_last else "",
             digest=message.digest if is_last else "",
@@ -234,19 +294,14 @@ def component(reference: ModelReference, folder: Path) -> Component:
     """Load the model and create the component.
 
     Raises:
-        Misconfigured: not a CTC model.
+        Misconfigured: a model that cannot be streamed.
     """
-    from tasks.recognition import load_engine
-    from tasks.recognition.ctc import CtcEngine
+    from tasks.streaming.decoding.loading import load_decoder
 
-    engine = load_engine(folder)
-    if not isinstance(engine, CtcEngine):
-        raise Misconfigured(
-            f"{engine.name} cannot decode growing windows",
-            reason=Reason.INVALID_ARGUMENT,
-            subject=reference.uri,
-            next_step="use a Parakeet CTC model for live captions",
-        )
+    decoder, meter = load_decoder(folder), LoadMeter()
     return Component(
-        "recognise", LiveVoices, lambda session, saved: RecogniseSession(engine, reference, session, saved), VERSION
+        "recognise",
+        LiveVoices,
+        lambda session, saved: RecogniseSession(decoder, reference, session, saved, meter),
+        VERSION,
     )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Frozen
 from tasks.contract.events import Milliseconds, Session
+from tasks.transcripts.document import WordTiming
 
 MAX_BLOCK_MS = 1_000
 MAX_INLINE_BYTES = 700_000  # more than a second of 16 channels at 16 kHz; larger blocks lie in storage
@@ -96,7 +97,8 @@ class PreparedAudio(LiveMessage):
 
 
 class LiveFeatures(LiveMessage):
-    """The model's log-mel features before normalisation, which `recognise` applies per decoding window."""
+    """The model's log-mel features before normalisation (Parakeet) or range (Whisper), which depend on the window that
+    `recognise` decodes."""
 
     TOPIC = "live.features"
 
@@ -137,6 +139,7 @@ class LiveWord(Frozen):
     start_ms: Milliseconds
     end_ms: Milliseconds
     confidence: float = Field(ge=0, le=1)
+    timing: WordTiming = WordTiming.CTC
 
 
 class LiveSpan(Frozen):
@@ -157,6 +160,7 @@ class LiveWords(LiveMessage):
     pending: tuple[LiveWord, ...] = ()
     turns: tuple[LiveTurn, ...] = ()
     spoken: LiveSpan | None = Field(None, description="an utterance that has ended")
+    language: str = Field("", description="the detected language (BCP 47); empty: the model does not detect it")
     engine: str = ""
     model: str = ""
     model_version: str = ""

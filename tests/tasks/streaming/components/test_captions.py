@@ -1,4 +1,4 @@
-"""captions: a session name that is already in use."""
+"""captions: a session name that is already in use; the language that the model has detected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from tasks.contract.events import TranscriptFailed, TranscriptPublished
+from tasks.contract.events import CaptionFinal, TranscriptFailed, TranscriptPublished
 from tasks.streaming.components.captions import CaptionsConfig
 from tasks.streaming.components.captions import component as captions_component
 from tasks.streaming.runtime.messages import (
@@ -15,6 +15,7 @@ from tasks.streaming.runtime.messages import (
     LiveWord,
     LiveWords,
 )
+from tasks.transcripts.document import WordTiming
 from tests.tasks.streaming.conftest import push_all
 
 
@@ -52,3 +53,43 @@ def test_a_session_name_in_use_is_refused_and_the_first_broadcast_stays(tmp_path
     assert [line["event"] for line in lines] == ["session refused"]
     assert written() == standing
     assert broadcast("yesterday", "a" * 64)[-1].event_id == first[-1].event_id  # replayed after a crash
+
+
+def test_captions_and_transcript_have_the_language_that_was_detected(tmp_path: Path) -> None:
+    """Most words are Japanese, which has no spaces; the flag of the worker says English."""
+    component = captions_component(CaptionsConfig((tmp_path / "live").as_uri(), (tmp_path / "transcripts").as_uri()))
+    spoken = [("en", ["good", "evening"]), ("ja", ["こん", "ばん", "は"]), ("ja", ["では", "また"])]
+    messages = [
+        LiveWords(
+            session="s",
+            sequence=number,
+            start_ms=3_000 * number,
+            end_ms=3_000 * number + 2_000,
+            settled_ms=3_000 * number + 2_000,
+            committed=tuple(
+                LiveWord(
+                    text=text,
+                    start_ms=3_000 * number + 300 * index,
+                    end_ms=3_000 * number + 300 * index + 200,
+                    confidence=0.9,
+                    timing=WordTiming.ATTENTION,
+                )
+                for index, text in enumerate(texts)
+            ),
+            spoken=LiveSpan(start_ms=3_000 * number, end_ms=3_000 * number + 1_500),
+            language=language,
+            is_last=number == len(spoken) - 1,
+            model_version="m/1",
+            digest="c" * 64,
+        )
+        for number, (language, texts) in enumerate(spoken)
+    ]
+    events = push_all(component, messages)
+    assert [event.text for event in events if isinstance(event, CaptionFinal)] == [
+        "good evening",
+        "こんばんは",
+        "ではまた",
+    ]
+    published = events[-1]
+    assert isinstance(published, TranscriptPublished)
+    assert published.language == "ja"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.contract import Misconfigured
 from tasks.corpus.utterances.matching import edit_distance, without_punctuation
 from tasks.streaming.runtime.messages import (
     LiveVoices,
@@ -22,7 +23,7 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
     components: list[Component], spoken: tuple[np.ndarray, int]
 ) -> None:
     """The window is trimmed between committed words; the state is bounded."""
-    from tasks.streaming.components.recognise import MAX_WINDOW_MS, STEP_MS
+    from tasks.streaming.decoding.ctc import PACE
 
     samples, rate_hz = spoken
     sentence = samples[int(3.0 * rate_hz) : int(11.2 * rate_hz)]
@@ -36,7 +37,7 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
     words: list[LiveWords] = []
     for message in messages:
         words += list(session.push(message))
-        assert len(session.save()) < (MAX_WINDOW_MS + 2 * STEP_MS) / 20 * 80 * 4 * 1.34 + 4_000
+        assert len(session.save()) < (PACE.max_window_ms + 2 * PACE.step_ms) / 20 * 80 * 4 * 1.34 + 14_000
     # espeak varies, and the base model misspells: a lost sentence would be a quarter of the text.
     hypothesis = without_punctuation(" ".join(word.text for message in words for word in message.committed))
     reference = " ".join([without_punctuation(SENTENCES[1].lower())] * 4)
@@ -47,18 +48,21 @@ def test_speech_without_a_pause_is_cut_and_loses_nothing(
 def test_memory_is_bounded_when_no_words_are_committed(word_ms: tuple[int, int] | None) -> None:
     """Crowd noise: constant speech in which the model recognises nothing, or one word that never ends."""
     from tasks.features.config import parakeet
-    from tasks.streaming.components import recognise
+    from tasks.recognition.engine import RecognisedWord
+    from tasks.streaming.components.recognise import RecogniseSession
+    from tasks.streaming.decoding.ctc import PACE, CtcDecoder
+    from tasks.transcripts.document import WordTiming
 
     def recognise_features(_features: Any, length_ms: int) -> Any:
         if word_ms is None:
             return SimpleNamespace(words=())
         start_ms = word_ms[0] if not word_ms[1] else max(0, length_ms - word_ms[1])
-        return SimpleNamespace(words=(SimpleNamespace(text="a", start_ms=start_ms, end_ms=length_ms, confidence=0.5),))
+        return SimpleNamespace(words=(RecognisedWord("a", start_ms, length_ms, 0.5, WordTiming.CTC),))
 
     config = parakeet(hop_samples=320, n_mels=8)
-    engine: Any = SimpleNamespace(features=config, name="crowd", recognise_features=recognise_features)
+    engine: Any = SimpleNamespace(name="crowd", recognise_features=recognise_features)
     model: Any = SimpleNamespace(uri="m", version="m/1")
-    session = recognise.RecogniseSession(engine, model, "s")
+    session = RecogniseSession(CtcDecoder(engine, config), model, "s")
     outputs: list[LiveWords] = []
     for number in range(5 * 60):
         message = LiveVoices(
@@ -73,6 +77,21 @@ def test_memory_is_bounded_when_no_words_are_committed(word_ms: tuple[int, int] 
         outputs += list(session.push(message))
         session.save()
         n_frames = len(from_floats(session.state.window, config.n_mels))
-        assert n_frames * 20 <= recognise.MAX_WINDOW_MS + 2 * recognise.STEP_MS
+        assert n_frames * 20 <= PACE.max_window_ms + 2 * PACE.step_ms
     # Captions are shown up to the watermark.
-    assert outputs[-1].settled_ms > outputs[-1].end_ms - recognise.MAX_WINDOW_MS - recognise.STEP_MS
+    assert outputs[-1].settled_ms > outputs[-1].end_ms - PACE.max_window_ms - PACE.step_ms
+
+
+def test_features_of_another_model_are_refused() -> None:
+    from tasks.features.config import parakeet
+    from tasks.streaming.components.recognise import RecogniseSession
+    from tasks.streaming.decoding.ctc import CtcDecoder
+
+    engine: Any = SimpleNamespace(name="other")
+    model: Any = SimpleNamespace(uri="m", version="m/1")
+    session = RecogniseSession(CtcDecoder(engine, parakeet(n_mels=128)), model, "s")
+    message = LiveVoices(
+        session="s", sequence=0, start_ms=0, first_sample=0, n_features=80, features=b"\0" * 320, speech=(0.0,)
+    )
+    with pytest.raises(Misconfigured, match="80 values"):
+        list(session.push(message))

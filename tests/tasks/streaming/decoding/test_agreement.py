@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.streaming.components.agreement import count_agreed, normalise, select_uncommitted, without_overlaps
+from tasks.streaming.decoding.agreement import count_agreed, normalise, select_uncommitted, without_overlaps
 from tasks.streaming.runtime.messages import LiveWord
 
 
