@@ -36,26 +36,12 @@ from dags.common.approval import ASK, QUESTION, PromotionGate
 from dags.common.assets import CHAMPION, DATASET, choose_dataset
 from dags.common.forms import params_of, template_arguments
 from dags.common.links import ReportLink
+from dags.common.recipe_form import RECIPE
 from dags.common.settings import settings
 from dags.common.step import step
 from tasks.contract.arguments import ConvertModel, Promotion
 from tasks.contract.recipe import PresetName, RecipeFields
 
-RECIPE = {
-    "steps": "Steps",
-    "learning_rate": "Learning rate",
-    "batch_seconds": "Batch (seconds)",
-    "lora_rank": "LoRA rank",
-    "augment": "Augment features",
-    "speed_share": "Share with another speed",
-    "noise_share": "Share with noise",
-    "precision": "Precision",
-    "gradient_checkpointing": "Gradient checkpointing",
-    "validations": "Validations",
-    "validation_seconds": "Validation sample (seconds)",
-    "patience": "Patience",
-    "seed": "Seed",
-}
 MANIFEST = "^(file:///|s3://).+/manifest[.]json$"
 BASE = f"{{{{ params.base or ('{settings().base_model}' if params.preset == 'demo' else '') }}}}"
 
