@@ -16,8 +16,10 @@ import numpy as np
 from training.data.shards import Segment, TrainingUtterance, UtteranceRow
 
 WINDOW_S = 30.0
-# Nights cut chunks of any length: a model that has seen full windows only writes on after the end of short ones.
-SHORT_SHARE, SHORT_S = 0.25, (2.0, 12.0)
+# Nights cut chunks of any length, and a model that has seen mostly full windows writes on after the end of short ones.
+# With a quarter of them short, the decoder of Whisper base inserted 645 words into 40 captions of 241 words, after 57
+# steps of four windows at 3e-5.
+SHORT_SHARE, SHORT_S = 0.5, (1.0, 12.0)
 
 
 @dataclass(frozen=True)
