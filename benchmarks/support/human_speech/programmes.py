@@ -37,7 +37,9 @@ class Recording(Frozen, extra="ignore"):
 
     @property
     def folder(self) -> str:
-        return str(Path(self.path).parent)
+        """The recording's folder; its parent, where every word has a folder of its own (Speech Commands)."""
+        folder = Path(self.path).parent
+        return str(folder.parent if folder.name == self.text else folder)
 
     @property
     def spoken(self) -> str:

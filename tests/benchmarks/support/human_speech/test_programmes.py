@@ -57,6 +57,11 @@ def test_a_list_of_lines_is_a_text() -> None:
     )
 
 
+def test_a_folder_for_each_word_is_none() -> None:
+    assert Recording(path="words/dog/a.flac", text="dog").folder == "words"
+    assert Recording(path="sentences/known/a.flac", text="the dog").folder == "sentences/known"
+
+
 def test_every_condition_is_composed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composed, "PROGRAMMES", 1)
     monkeypatch.setattr(composed, "MIN_CLIPS", 12)
