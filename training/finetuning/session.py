@@ -11,6 +11,7 @@ import structlog
 import torch
 
 from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Outcome, Reason, count_outcomes
+from tasks.corpus.feature_names import name_of
 from tasks.dataset.manifest import DatasetManifest, load_manifest
 from tasks.features.config import FeaturesConfig
 from tasks.progress import ProgressHook, no_progress
@@ -199,7 +200,7 @@ def require_matching_features(manifest: DatasetManifest, expected: FeaturesConfi
             f"the dataset has {manifest.features} features ({actual.to_json()}), the model takes {expected.to_json()}",
             reason=Reason.INVALID_ARGUMENT,
             subject=dataset,
-            next_step="extract features for this model's family: extract-features --features",
+            next_step=f"run corpus_features with the features {name_of(expected) or 'of this model'}",
         )
 
 

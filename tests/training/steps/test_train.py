@@ -32,6 +32,6 @@ def test_features_of_another_family_are_refused(
     other = shutil.copytree(base_model, tmp_path / "other")
     settings = json.loads((other / "preprocessor_config.json").read_text())
     (other / "preprocessor_config.json").write_text(json.dumps({**settings, "hop_length": 160}))
-    with pytest.raises(InputRejected, match="extract features for this model's family") as raised:
+    with pytest.raises(InputRejected, match="run corpus_features with the features parakeet-80-10ms") as raised:
         run("train", dataset=dataset, base=str(other), steps=2)
     assert raised.value.reason is Reason.INVALID_ARGUMENT
