@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,9 +38,10 @@ class Recording(Frozen, extra="ignore"):
 
     @property
     def folder(self) -> str:
-        """The recording's folder; its parent, where every word has a folder of its own (Speech Commands)."""
+        """The recording's folder; its parent, where every word or speaker has a folder of its own."""
         folder = Path(self.path).parent
-        return str(folder.parent if folder.name == self.text else folder)
+        is_one_of_many = folder.name == self.text or str(self.speaker).endswith(folder.name)
+        return str(folder.parent if is_one_of_many else folder)
 
     @property
     def spoken(self) -> str:
@@ -161,7 +163,7 @@ def scored_folders(recordings: Iterable[Recording]) -> dict[str, list[Recording]
         folder, speaker = recording.folder, str(recording.speaker)
         if not recording.spoken or folder.startswith(UNSCORED) or recording.split == "train":
             continue
-        if taken[folder, speaker] < SAMPLED.get(folder, len(recording.path) * 10_000):
+        if taken[folder, speaker] < SAMPLED.get(folder, sys.maxsize):
             taken[folder, speaker] += 1
             found[folder].append(recording)
     return dict(sorted(found.items()))

@@ -57,8 +57,9 @@ def test_a_list_of_lines_is_a_text() -> None:
     )
 
 
-def test_a_folder_for_each_word_is_none() -> None:
+def test_a_folder_for_each_word_or_speaker_is_none() -> None:
     assert Recording(path="words/dog/a.flac", text="dog").folder == "words"
+    assert Recording(path="digits/george/1.flac", text="one", speaker="fsdd-george").folder == "digits"
     assert Recording(path="sentences/known/a.flac", text="the dog").folder == "sentences/known"
 
 
