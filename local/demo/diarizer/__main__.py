@@ -23,7 +23,14 @@ from local.demo.diarizer.tuning import N_TALKS, tune
 from local.demo.synthesis.augmentation import SoundBank
 from local.demo.synthesis.voices import VoiceSet
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.diarization.embedded import EmbeddedConfig, load_networks, make_embedding, make_segmentation, save_embedded
+from tasks.diarization.embedded import (
+    EmbeddedConfig,
+    load_networks,
+    make_embedding,
+    make_segmentation,
+    pipeline_of,
+    save_embedded,
+)
 
 # Speakers who are neither in train_pack nor in the scored talks. The last entry includes the first three.
 HUMAN_VALIDATION = ("sentences/second_language", "sentences/audiobook", "sentences/an4", "sentences/")
@@ -61,10 +68,11 @@ def main(
     train_embedding(embedding, training, bank, embedding_steps, seed, log)
     segmentation = segmentation or make_segmentation(embedding, config)
     train_segmentation(segmentation, training, bank, segmentation_steps, seed, log)
-    tuned = tune(embedding, segmentation, config, talks(validation, SoundBank.make(seed + 1), seed, N_TALKS))
-    save_embedded(embedding, segmentation, tuned.config, weights)
+    pipeline = pipeline_of(embedding, segmentation, config)
+    tuned = tune(pipeline, talks(validation, SoundBank.make(seed + 1), seed, N_TALKS))
+    save_embedded(embedding, segmentation, config.model_copy(update={"threshold": tuned.threshold}), weights)
     write_card(replace(run, seconds=time.monotonic() - began), tuned, weights)
-    typer.echo(f"DER {100 * tuned.errors.rate:.1f} % on talks of unseen speakers, threshold {tuned.config.threshold}")
+    typer.echo(f"DER {100 * tuned.errors.rate:.1f} % on talks of unseen speakers, threshold {tuned.threshold}")
 
 
 def speaker_sets(speech: Path | None, seed: int) -> tuple[list[Speaker], list[list[Speaker]]]:

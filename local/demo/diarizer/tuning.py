@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import Annotation, Segment
 
 from local.demo.diarizer.mixtures import Window
 from local.demo.diarizer.speakers import FRAME_SAMPLES
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.diarization.embedded import EmbeddedConfig, pipeline_of
-from tasks.diarization.networks import EmbeddingNetwork, SegmentationNetwork
 from training.scoring.speakers import SpeakerErrors, speaker_errors
 
 N_TALKS = 40
@@ -23,30 +22,27 @@ THRESHOLDS = tuple(round(0.3 + 0.05 * n, 2) for n in range(15))
 
 @dataclass(frozen=True)
 class Tuned:
-    """The chosen configuration and its result on the talks."""
+    """The chosen threshold and its result on the talks."""
 
-    config: EmbeddedConfig
+    threshold: float
     errors: SpeakerErrors
     right_counts: int
     """Talks with the correct number of speakers."""
 
 
-def tune(
-    embedding: EmbeddingNetwork, segmentation: SegmentationNetwork, config: EmbeddedConfig, windows: Sequence[Window]
-) -> Tuned:
+def tune(pipeline: SpeakerDiarization, windows: Sequence[Window], thresholds: Sequence[float] = THRESHOLDS) -> Tuned:
     """Choose, among the thresholds within a point of the lowest DER, the one with most correct speaker counts.
 
     The networks run only once.
     """
-    pipeline = pipeline_of(embedding, segmentation, config)
     pipeline.training = True  # pyannote then caches the networks' outputs in the file
     pipeline.segmentation_batch_size, pipeline.embedding_batch_size = 8, 24
     files = [
         {"waveform": torch.from_numpy(window.samples)[None], "sample_rate": SAMPLE_RATE_HZ, "uri": str(index)}
         for index, window in enumerate(windows)
     ]
-    by_threshold: dict[float, tuple[SpeakerErrors, int]] = {}
-    for threshold in THRESHOLDS:
+    found = []
+    for threshold in thresholds:
         parameters = pipeline.parameters(instantiated=True)
         parameters["clustering"]["threshold"] = threshold
         pipeline.instantiate(parameters)
@@ -55,11 +51,9 @@ def tune(
             output: Any = pipeline(file)  # a DiarizeOutput, which pyannote does not declare
             errors += speaker_errors(reference_of(window), output.speaker_diarization)
             right += len(output.speaker_diarization.labels()) == int(window.activity.any(axis=0).sum())
-        by_threshold[threshold] = (errors, right)
-    best = min(errors.rate for errors, _ in by_threshold.values())
-    near = {threshold: right for threshold, (errors, right) in by_threshold.items() if errors.rate <= best + 0.01}
-    chosen = max(near, key=lambda threshold: near[threshold])
-    return Tuned(config.model_copy(update={"threshold": chosen}), *by_threshold[chosen])
+        found.append(Tuned(threshold, errors, right))
+    best = min(tuned.errors.rate for tuned in found)
+    return max((tuned for tuned in found if tuned.errors.rate <= best + 0.01), key=lambda tuned: tuned.right_counts)
 
 
 def reference_of(window: Window) -> Annotation:

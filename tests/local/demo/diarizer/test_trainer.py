@@ -8,7 +8,7 @@ import pytest
 import torch
 from pyannote.audio.utils.powerset import Powerset
 
-from local.demo.diarizer import trainer, tuning
+from local.demo.diarizer import trainer
 from local.demo.diarizer.diarizer_card import Run, write_card
 from local.demo.diarizer.mixtures import Window
 from local.demo.diarizer.speakers import Speaker, recording
@@ -22,6 +22,7 @@ from tasks.diarization.embedded import (
     load_networks,
     make_embedding,
     make_segmentation,
+    pipeline_of,
     save_embedded,
 )
 from tasks.diarization.networks import FRAME_SAMPLES, N_WINDOW_FRAMES
@@ -94,7 +95,6 @@ def test_networks_are_trained_tuned_and_saved(
     monkeypatch.setattr(trainer, "WINDOWS", 4)
     monkeypatch.setattr(trainer, "WARMUP_STEPS", 2)
     monkeypatch.setattr(trainer, "LOG_EVERY", 8)
-    monkeypatch.setattr(tuning, "THRESHOLDS", (0.6, 0.8, 1.0))
     torch.set_num_threads(1)
     torch.manual_seed(1)
     losses: dict[str, list[float]] = {}
@@ -112,16 +112,17 @@ def test_networks_are_trained_tuned_and_saved(
     assert all(torch.equal(value, learned[name]) for name, value in embedding.state_dict().items()), "frozen"
     assert all(found[-1] < found[0] for found in losses.values()), losses
 
-    tuned = tune(embedding, segmentation, CONFIG, talks([hummers], bank, seed=1, n=2))
-    assert tuned.config.threshold in (0.6, 0.8, 1.0)
+    tuned = tune(pipeline_of(embedding, segmentation, CONFIG), talks([hummers], bank, seed=1, n=2), (0.6, 0.8, 1.0))
+    assert tuned.threshold in (0.6, 0.8, 1.0)
     assert tuned.errors.scored_s > 2
-    save_embedded(embedding, segmentation, tuned.config, tmp_path)
+    config = CONFIG.model_copy(update={"threshold": tuned.threshold})
+    save_embedded(embedding, segmentation, config, tmp_path)
     write_card(Run(4, 0.1, 24, 24, 1, human=False, started=False), tuned, tmp_path)
-    assert f"threshold {tuned.config.threshold:g} was chosen" in (tmp_path / "README.md").read_text()
-    again, _ = load_networks(tmp_path, tuned.config)
+    assert f"threshold {tuned.threshold:g} was chosen" in (tmp_path / "README.md").read_text()
+    again, _ = load_networks(tmp_path, config)
     for name, value in again.state_dict().items():
         assert torch.allclose(value.float(), learned[name].float(), rtol=1e-3, atol=1e-4), name
-    assert load_embedded(tmp_path).parameters(instantiated=True)["clustering"]["threshold"] == tuned.config.threshold
+    assert load_embedded(tmp_path).parameters(instantiated=True)["clustering"]["threshold"] == tuned.threshold
 
 
 def test_the_reference_of_a_mixture() -> None:
