@@ -18,7 +18,8 @@ from pyannote.audio.pipelines import SpeakerDiarization
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.diarization.embedded import NoPLDA
 from tasks.diarization.parts.loading import load_parts
-from tasks.diarization.sources import TRUSTED_OWNERS, gated_error
+from tasks.diarization.sources import TRUSTED_OWNERS
+from tasks.models.hub import gated_error
 
 PIPELINES = (
     "pyannote.audio.pipelines.SpeakerDiarization",

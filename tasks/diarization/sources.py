@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks import models
-from tasks.contract import InputRejected, Misconfigured, Reason
+from tasks.contract import Misconfigured, Reason
 from tasks.models import ModelReference
-from tasks.models.reference import HUB_NAME, model_not_found
+from tasks.models.reference import HUB_NAME
 
 EMBEDDED = "embedded"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -40,9 +40,9 @@ def fetch(reference: ModelReference, scratch: Path) -> Path:
     if reference.uri == EMBEDDED:
         return WEIGHTS
     name = reference.uri.partition("@")[0]
+    folder = models.fetch(reference, scratch)
     if not HUB_NAME.fullmatch(name):
-        return models.fetch(reference, scratch)
-    folder = _from_hub(reference, scratch)
+        return folder
     pickles = sorted(path.name for path in folder.rglob("*") if path.suffix in PICKLES)
     if pickles and name.partition("/")[0] not in TRUSTED_OWNERS:
         raise Misconfigured(
@@ -52,27 +52,3 @@ def fetch(reference: ModelReference, scratch: Path) -> Path:
             next_step="review it, copy it to a folder or an s3:// prefix of yours, and give that",
         )
     return folder
-
-
-def _from_hub(reference: ModelReference, scratch: Path) -> Path:
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
-
-    name = reference.uri.partition("@")[0]
-    try:
-        return models.fetch(reference, scratch)
-    except GatedRepoError:
-        raise gated_error(name) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
-        raise model_not_found(
-            name,
-            f"cannot be downloaded from the hub ({type(error).__name__})",
-            "copy it where there is a network, and give the folder or the s3:// prefix",
-        ) from None
-
-
-def gated_error(name: str) -> InputRejected:
-    return model_not_found(
-        name,
-        "gated: the hub requires that its terms are accepted",
-        f"accept them on https://hf.co/{name}, set HF_TOKEN, or give a folder with a copy",
-    )

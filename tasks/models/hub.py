@@ -43,13 +43,16 @@ def download(name: str, revision: str | None) -> Path:
     """Download a model, or what is missing of its local copy. Without a network the local copy is returned as it is.
 
     Raises:
-        InputRejected: MODEL_NOT_FOUND: the hub does not answer, and the local copy has no weights.
+        InputRejected: MODEL_NOT_FOUND: it is gated, or the hub does not answer and the local copy has no weights.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
 
     try:
         names = list(file_sizes(name, revision))
         return Path(snapshot_download(name, revision=revision, allow_patterns=needed_files(names)))
+    except GatedRepoError:
+        raise gated_error(name) from None
     except Exception as error:  # the client does not wrap its transport's errors
         folder = local_copy(name, revision)
         if folder is None or not any(path.suffix in WEIGHTS for path in folder.rglob("*")):
@@ -60,6 +63,15 @@ def download(name: str, revision: str | None) -> Path:
                 next_step="download it where there is a network and give the folder",
             ) from None
         return folder
+
+
+def gated_error(name: str) -> InputRejected:
+    return InputRejected(
+        "gated: the hub requires that its terms are accepted",
+        reason=Reason.MODEL_NOT_FOUND,
+        subject=name,
+        next_step=f"accept them on https://hf.co/{name}, set HF_TOKEN, or give a folder with a copy",
+    )
 
 
 def local_copy(name: str, revision: str | None) -> Path | None:

@@ -68,7 +68,8 @@ def hub() -> Iterator[str]:
                 self.answer(200, b'[{"type": "file", "path": "config.yaml", "size": 1, "oid": "d"}]')
             elif self.path.startswith("/api/models/"):
                 self.answer(
-                    200, b'{"id": "pyannote/gated", "sha": "%s", "siblings": [{"rfilename": "a"}]}' % (b"c" * 40)
+                    200,
+                    b'{"id": "pyannote/gated", "sha": "%s", "siblings": [{"rfilename": "config.yaml"}]}' % (b"c" * 40),
                 )
             else:
                 self.answer(403, b"", gated=True)

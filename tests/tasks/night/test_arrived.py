@@ -29,11 +29,8 @@ def inbox(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> str:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text('{"model_type": "parakeet_ctc"}')
-    return str(folder)
+def model() -> str:
+    return str(Path(__file__).parents[3] / "local" / "demo" / "base_model" / "weights")
 
 
 def plan(inbox: Path, model: str, *arrived: str, settle_s: float = 0) -> PlanNight:
