@@ -3,21 +3,22 @@
 Builds a training dataset of log-mel features from raw media and the transcripts beside them.
 
 **Reads** every media file below the form's *media* prefix and its transcript (`.srt`, `.vtt`, `.ttml`, `.stl`, `.scc`,
-`.txt`, or a JSON Lines manifest). **Writes** a dataset: Parquet shards and, last, `manifest.json`, whose sha256 is the
-dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
+`.txt`, or a JSON Lines manifest), and the base model's settings. **Writes** a dataset: Parquet shards and, last,
+`manifest.json`, whose sha256 is the dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
 
-**Steps.** `scan_corpus` lists the media, assigns every programme to a split and makes shards of equal size in bytes.
-For each shard, `prepare_corpus` decodes the media and cuts utterances, `match_captions` recognises them (only with a
-*match model*) and `extract_features` computes features. `assemble_dataset` drops utterances whose caption does not
-match the audio and duplicates (of an utterance, or of a programme under another name), rejects a dataset whose splits
-leak, and writes the card, the report and the manifest.
+**Steps.** `scan_corpus` looks up the features that the base model takes, lists the media, assigns every programme to a
+split and makes shards of equal size in bytes. For each shard, `prepare_corpus` decodes the media and cuts utterances,
+`match_captions` recognises them (only with a *match model*) and `extract_features` computes features.
+`assemble_dataset` drops utterances whose caption does not match the audio and duplicates (of an utterance, or of a
+programme under another name), rejects a dataset whose splits leak, and writes the card, the report and the manifest.
 
 **What is normal.** Some utterances are dropped: the log of `assemble_dataset` gives hours per reason, and `report.html`
 beside the manifest shows examples. `match_captions` is skipped (pink) without a *match model*. A second run over the
 same media finishes within seconds, and every step logs `cached`.
 
 **When it fails.**
-- `scan_corpus` rejected its input: the prefix is empty or unreadable. Check the URI in the form.
+- `scan_corpus` rejected its input: the prefix is empty or unreadable, or the *base* was not found. Check the form.
+- `scan_corpus` is misconfigured: the *features* in the form are not those of the *base*. Leave one of them empty.
 - One `prepare_corpus` is red: its log names the file. A damaged file does not fail a shard; a full disk does. Media are
   rejected, and named in the log, if more than *largest lost share* of them is damaged or missing (truncated).
 - `match_captions` rejected its input: the *match model* was not found. Leave it empty until there is a champion.
@@ -35,6 +36,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, XComArg, task_group
 
 from dags.common.assets import DATASET
+from dags.common.base_model import base_arguments, base_param
 from dags.common.forms import params_of, template_arguments
 from dags.common.settings import settings
 from dags.common.step import step
@@ -82,12 +84,13 @@ with DAG(
             title="Language",
             description="Language of the transcripts (BCP 47)",
         ),
+        "base": base_param("Model to be trained on the dataset"),
         "features": Param(
-            "parakeet-80-20ms",
-            type="string",
+            None,
+            type=["null", "string"],
             pattern="^[a-z0-9-]+$",
             title="Features",
-            description="Feature configuration; must be that of the model to be trained",
+            description="Feature configuration; empty: the one that the base model takes",
         ),
         **params_of(PrepareCorpus, CUTTING),
         "match_model": Param(
@@ -110,7 +113,9 @@ with DAG(
     },
 ):
     scan = step(
-        "scan-corpus", media="{{ params.media }}", shards="{{ params.shards }}", language="{{ params.language }}"
+        "scan-corpus",
+        **template_arguments(("media", "shards", "language", "features")),
+        **base_arguments("params.base or params.features"),
     )
 
     @task_group
@@ -130,7 +135,7 @@ with DAG(
             item=name,
             prepared=prepared.output,
             matched=matched.output,
-            features="{{ params.features }}",
+            features=XComArg(scan, "features"),
             trigger_rule="none_failed",
         )
         return extracted.output

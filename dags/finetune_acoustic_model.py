@@ -1,6 +1,7 @@
 """# Dataset to champion
 
-Fine-tunes an acoustic model on a dataset, compares it with the champion, and promotes it if it is better.
+Fine-tunes an acoustic model on a dataset, compares it with the champion, and promotes it if it is better. It begins
+from the champion, or from `AIRSCRIPT_BASE_MODEL` until there is one.
 
 **Starts** when `corpus_features` has published a dataset, or by hand with the form. **Reads** a dataset's manifest and
 a base model. **Writes** checkpoints and the model to storage, and a version in MLflow's registry with its evaluation
@@ -10,7 +11,9 @@ and model card. When the alias `champion` moves, the asset `champion` starts `ni
 `evaluate_challenger` and `evaluate_champion` on the same test split → `compare_models` (paired bootstrap over
 programmes) → `register_model` → `decide` → `promote_model`.
 
-**What is normal.** The log of `train` begins with the address of its MLflow run, which shows losses and error rates
+**What is normal.** Training again on the dataset of the champion begins where the champion's training began, and is
+`cached` with the same recipe. Without a *preset* the base model's family and size and the GPU choose it (label `preset`
+of `train`). The log of `train` begins with the address of its MLflow run, which shows losses and error rates
 during training. Until there is a champion, the base model takes its place. The button *Report* of `register_model`
 opens the run's report. `promote_model` skipped (pink) means that the champion stayed: the decision, who made it and why
 are in its log and on the version in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions*
@@ -18,7 +21,8 @@ for a day; without one the champion stays.
 
 **When it fails.**
 - `choose_dataset`: there is no dataset yet. Run `corpus_features`, or give a manifest in the form.
-- `train` rejected its input: the base model was not found, or its features differ from the dataset's. See its log.
+- `train` rejected its input: the base model was not found, or its features differ from the dataset's, because another
+  model became champion since. Run `corpus_features` again, or give the *base* that the dataset was made for.
 - `train` was preempted: nothing to do, the next try continues from the last checkpoint.
 - `train` diverged: start again with a lower learning rate; the last good checkpoint is kept.
 - `convert_model` rejected its input: the converted model has a higher WER than the original. Its log has both.
@@ -34,16 +38,16 @@ from airflow.sdk import DAG, Param, XComArg
 
 from dags.common.approval import ASK, QUESTION, PromotionGate
 from dags.common.assets import CHAMPION, DATASET, choose_dataset
+from dags.common.base_model import base_arguments, base_param
 from dags.common.forms import params_of, template_arguments
 from dags.common.links import ReportLink
 from dags.common.recipe_form import RECIPE
-from dags.common.settings import settings
+from dags.common.settings import CHAMPION_MODEL
 from dags.common.step import step
 from tasks.contract.arguments import ConvertModel, Promotion
 from tasks.contract.recipe import PresetName, RecipeFields
 
 MANIFEST = "^(file:///|s3://).+/manifest[.]json$"
-BASE = f"{{{{ params.base or ('{settings().base_model}' if params.preset == 'demo' else '') }}}}"
 
 with DAG(
     dag_id="finetune_acoustic_model",
@@ -64,20 +68,14 @@ with DAG(
             description="URI of a dataset's manifest.json; empty: the newest",
         ),
         "preset": Param(
-            PresetName.DEMO.value,
-            type="string",
-            enum=[preset.value for preset in PresetName],
+            None,
+            type=["null", "string"],
+            enum=[None, *(preset.value for preset in PresetName)],
+            values_display={"None": "that of the base model"},
             title="Preset",
             description="Recipe for the fields below that are left empty (`training/presets/`)",
         ),
-        "base": Param(
-            None,
-            type=["null", "string"],
-            minLength=1,
-            title="Base model",
-            description="A folder, an s3:// prefix, models:/name@alias or a hub name; empty: the preset's,"
-            " for `demo` AIRSCRIPT_BASE_MODEL",
-        ),
+        "base": base_param("Where training begins"),
         **params_of(RecipeFields, RECIPE, inherited_from="the preset"),
         **params_of(ConvertModel, {"quantization": "Quantization"}),
         "out_of_domain": Param(
@@ -97,14 +95,15 @@ with DAG(
     },
 ):
     dataset = choose_dataset()
-    trained = step("train", dataset=dataset, base=BASE, preset="{{ params.preset }}", **template_arguments(RECIPE))
+    recipe = template_arguments(("preset", *RECIPE))
+    trained = step("train", dataset=dataset, **base_arguments(), **recipe)
     converted = step("convert-model", trained=trained.output, quantization="{{ params.quantization }}")
     on: dict[str, Any] = {"dataset": dataset, "out_of_domain": "{{ params.out_of_domain }}"}
     challenger = step("evaluate", task_id="evaluate_challenger", model=XComArg(converted, "model"), **on)
     champion = step(
         "evaluate",
         task_id="evaluate_champion",
-        model="models:/acoustic-model@champion",
+        model=CHAMPION_MODEL,
         fallback=XComArg(trained, "base_uri"),
         **on,
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tasks.contract.field_types import OptionalInt, OptionalText
+from tasks.contract.field_types import EMPTY_IS_NONE, OptionalInt, OptionalText
 from tasks.contract.recipe import PresetName, RecipeFields
 
 OPERATIONAL = frozenset({"output", "receipt", "workers"})
@@ -46,14 +46,26 @@ class ContentKeyed(StepArguments):
         return self.model_dump(mode="json", exclude=set(OPERATIONAL | self.NOT_IN_KEY))
 
 
-class ScanCorpus(StepArguments):
-    """List raw media and their transcripts, and split them into balanced shards."""
+class ScanCorpus(ContentKeyed):
+    """List raw media and their transcripts, and split them into balanced shards.
+
+    The result's label `features` names the features that the base model takes; none without `base` and `features`.
+    """
+
+    NOT_IN_KEY = frozenset({"base", "fallback", "features"})  # the name of the features is in the key
 
     media: str = Field(description="URI prefix of the raw media and their transcripts")
     shards: OptionalInt = Field(None, ge=1, le=800, description="maximum number of shards; empty: shards of about 1 GB")
     language: str = Field("en", description="language of the transcripts to use (BCP 47)")
     validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes in the validation split")
     test_share: float = Field(0.12, ge=0, lt=0.5, description="share of the programmes in the test split")
+    base: OptionalText = Field(
+        "", description="model to be trained on the dataset: a folder, s3:// prefix, models:/name@alias or hub name"
+    )
+    fallback: OptionalText = Field("", description="model to be trained if the alias in `base` does not exist yet")
+    features: OptionalText = Field(
+        "", description="name of the feature configuration; empty: the one that the base model takes"
+    )
 
 
 class PrepareCorpus(ContentKeyed):
@@ -130,13 +142,22 @@ class Train(RecipeFields, ContentKeyed):
     """
 
     # The recipe's own fields are left out too, because the resolved recipe is in the key.
-    NOT_IN_KEY = frozenset({"dataset", "base", "preset"}) | frozenset(RecipeFields.model_fields)
+    NOT_IN_KEY = frozenset({"dataset", "base", "fallback", "preset"}) | frozenset(RecipeFields.model_fields)
 
     dataset: str = Field(description="URI of a dataset's manifest.json")
     base: OptionalText = Field(
         "", description="base model: a folder, s3:// prefix, models:/name@alias or hub name; empty: the preset's"
     )
-    preset: PresetName = Field(PresetName.DEMO, description="recipe in training/presets/ for fields that are not set")
+    fallback: OptionalText = Field(
+        "",
+        description="base model if the alias in `base` does not exist yet; with it, a model that was trained on this "
+        "dataset gives way to the one that it was trained from",
+    )
+    preset: Annotated[PresetName | None, EMPTY_IS_NONE] = Field(
+        None,
+        description="recipe in training/presets/ for fields that are not set; empty: by the base model's family and "
+        "size and by the GPU",
+    )
     workers: int = Field(0, ge=0, le=64, description="number of training processes (data parallel); 0: one per GPU")
     experiment: str = Field("acoustic-model", description="MLflow experiment")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.contract import Misconfigured, Reason
 from tasks.features.config import FeaturesConfig, parakeet, wav2vec2_bert, whisper
+from tasks.models import ModelReference, describe
 
 FEATURES = {
     "parakeet-80-10ms": parakeet(hop_samples=160),
@@ -25,6 +26,19 @@ def features_named(name: str) -> FeaturesConfig:
             next_step="choose the features that the base model was trained with",
         )
     return FEATURES[name]
+
+
+def features_of(base: ModelReference) -> str:
+    """Return the name of the features that a model takes. Raises Misconfigured if they have none."""
+    config = describe(base).features
+    if not (name := name_of(config)):
+        raise Misconfigured(
+            f"takes features that no configuration here gives: {config.to_json()}",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=base.uri,
+            next_step="train another model, or add its features to tasks/corpus/feature_names.py",
+        )
+    return name
 
 
 def name_of(config: FeaturesConfig) -> str:

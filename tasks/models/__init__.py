@@ -8,13 +8,14 @@
     owner/name                        a model of the Hugging Face hub, or its local copy
 
 `resolve` (`reference`) pins the exact version and is cheap; `check` (`checking`) looks at the names and sizes of its
-files; `fetch` (`fetching`) copies it to a local folder. None of them imports torch or transformers. `whisper` converts
-between the layouts of Whisper.
+files, `describe` (`description`) at its settings; `fetch` (`fetching`) copies it to a local folder. None of them
+imports torch or transformers. `whisper` converts between the layouts of Whisper.
 """
 
 from tasks.models.checking import check
+from tasks.models.description import describe
 from tasks.models.fetching import fetch
 from tasks.models.folder import model_type
-from tasks.models.reference import ModelReference, resolve
+from tasks.models.reference import ModelReference, resolve, resolve_or_fall_back
 
-__all__ = ["ModelReference", "check", "fetch", "model_type", "resolve"]
+__all__ = ["ModelReference", "check", "describe", "fetch", "model_type", "resolve", "resolve_or_fall_back"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any
 
 from tasks.contract import Misconfigured, Reason
 from tasks.models.folder import CTC_TYPES, CTRANSLATE2_FOLDER, EXTRACTOR_SETTINGS, WHISPER_TYPE, weights_name
-from tasks.models.listing import ModelFiles, list_files
+from tasks.models.listing import ModelFiles, is_own, list_files
 from tasks.models.reference import CHECKPOINT, ModelReference
 from tasks.models.whisper.tokenizer import VOCABULARIES, has_tokenizer
 
@@ -24,7 +22,7 @@ def check(reference: ModelReference) -> None:
         InputRejected: a file is missing, empty or unreadable; the message names it.
         Misconfigured: no engine runs this kind of model.
     """
-    files = list_files(reference)
+    files = None if is_own(reference) else list_files(reference)
     if files is None:
         return
     names = set(files.sizes)
@@ -62,12 +60,12 @@ def _check_checkpoints(files: ModelFiles, checkpoints: list[str]) -> None:
 
 
 def _check_transformers(files: ModelFiles, weights: str) -> None:
-    model_type = _read_json(files, "config.json").get("model_type")
+    model_type = files.read_json("config.json").get("model_type")
     if model_type != WHISPER_TYPE and model_type not in CTC_TYPES:
         raise unknown_type(model_type, files.subject)
     parts = [weights]
     if weights.endswith(".index.json"):
-        parts = sorted(set(_read_json(files, weights).get("weight_map", {}).values()))
+        parts = sorted(set(files.read_json(weights).get("weight_map", {}).values()))
         if missing := [name for name in parts if name not in files.sizes]:
             files.refuse(
                 f"{len(missing)} of {len(parts)} parts of the weights are missing", "copy them", name=missing[0]
@@ -106,14 +104,3 @@ def _check_sizes(files: ModelFiles, names: Iterable[str]) -> None:
                 name=name,
                 reason=Reason.CORRUPT,
             )
-
-
-def _read_json(files: ModelFiles, name: str) -> dict[str, Any]:
-    if name not in files.sizes:
-        files.refuse("no such file", "copy all files of the model", name=name)
-    try:
-        content: dict[str, Any] = json.loads(files.read(name))
-        content.get("")  # an object, no list
-    except (ValueError, AttributeError) as error:
-        files.refuse(f"no settings of a model: {error}", "copy it again", name=name, reason=Reason.CORRUPT)
-    return content

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tasks import storage
 from tasks.contract import RESULT_NAME, InputRejected, Reason
 from tasks.models import hub
 from tasks.models.mlflow_package import unpacked_names
-from tasks.models.reference import CHECKPOINT, ModelReference, checkpoint_files
+from tasks.models.reference import CHECKPOINT, MODEL_FOLDER, ModelReference, checkpoint_files
 from tasks.models.registry import REGISTERED, find_version
+from tasks.step import load_result, output_uri
 from tasks.storage import ObjectInfo
 
 
@@ -26,6 +28,17 @@ class ModelFiles:
     """Bytes by name; None where they are not known."""
     read: Callable[[str], bytes]
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a file of settings. Raises InputRejected if it is missing or damaged."""
+        if name not in self.sizes:
+            self.refuse("no such file", "copy all files of the model", name=name)
+        try:
+            content: dict[str, Any] = json.loads(self.read(name))
+            content.get("")  # an object, no list
+        except (ValueError, AttributeError) as error:
+            self.refuse(f"no settings of a model: {error}", "copy it again", name=name, reason=Reason.CORRUPT)
+        return content
+
     def refuse(
         self, message: str, next_step: str, *, name: str = "", reason: Reason = Reason.MODEL_NOT_FOUND
     ) -> NoReturn:
@@ -34,15 +47,19 @@ class ModelFiles:
         raise InputRejected(message, reason=reason, subject=subject, next_step=next_step)
 
 
+def is_own(reference: ModelReference) -> bool:
+    """Whether one of our own steps made or registered the model."""
+    uri = reference.uri
+    return uri.endswith("/" + RESULT_NAME) or (uri.startswith(REGISTERED) and bool(find_version(uri).content_digest))
+
+
 def list_files(reference: ModelReference) -> ModelFiles | None:
-    """List a model's files, as they will lie in its folder; None for a model of our own steps, or
-    one of the hub that does not answer."""
+    """List a model's files, as they will lie in its folder; None for one of the hub that does not answer."""
     uri = reference.uri
     if uri.startswith(REGISTERED):
-        version = find_version(uri)
-        return None if version.content_digest else _list_registered(version.location, uri)
+        return _list_registered(find_version(uri).location, uri)
     if uri.endswith("/" + RESULT_NAME):
-        return None
+        return _list_result(uri)
     if uri.endswith(CHECKPOINT):
         return _of_objects(checkpoint_files(uri), uri)
     if uri.startswith(("file://", "s3://")):
@@ -53,6 +70,13 @@ def list_files(reference: ModelReference) -> ModelFiles | None:
 def _list_folder(location: str, subject: str) -> ModelFiles:
     prefix = location.rstrip("/") + "/"
     return _of_objects({info.uri.removeprefix(prefix): info for info in storage.list_objects(location)}, subject)
+
+
+def _list_result(uri: str) -> ModelFiles:
+    result = load_result(uri)
+    outputs = {n.removeprefix(MODEL_FOLDER): n for n in result.outputs if n.startswith(MODEL_FOLDER)}
+    sizes: dict[str, int | None] = {name: result.outputs[output].bytes for name, output in outputs.items()}
+    return ModelFiles(uri, sizes, lambda name: storage.read_bytes(output_uri(uri, result, outputs[name])))
 
 
 def _of_objects(objects: Mapping[str, ObjectInfo], subject: str) -> ModelFiles:

@@ -61,6 +61,17 @@ def resolve(uri: str) -> ModelReference:
     )
 
 
+def resolve_or_fall_back(uri: str, fallback: str) -> tuple[ModelReference, bool]:
+    """Resolve `uri`, or `fallback` (if given) where there is no such model: before the first promotion there is no
+    champion. Return the model, and whether it is the fallback."""
+    try:
+        return resolve(uri), False
+    except InputRejected as error:
+        if error.reason is not Reason.MODEL_NOT_FOUND or not fallback:
+            raise
+        return resolve(fallback), True
+
+
 def _resolve_result(uri: str) -> ModelReference:
     result = load_result(uri)
     weights = {name: a.sha256 for name, a in result.outputs.items() if name.startswith(MODEL_FOLDER)}

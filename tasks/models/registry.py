@@ -14,7 +14,8 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class RegisteredVersion:
     """URI of the folder that holds its artifacts."""
     content_digest: str = ""
     """Digest of the model's files, from the version's tag; empty if it was registered without."""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def uri(self) -> str:
@@ -120,6 +122,7 @@ def _find_on_server(server: str, name: str, alias: str | None, version: int | No
         version_info["source"],
         download["artifact_uri"],
         tags.get(DIGEST_TAG, ""),
+        tags,
     )
 
 
@@ -176,5 +179,7 @@ def _find_in_store(tracking: str, name: str, alias: str | None, version: int | N
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise _not_found_error(name, alias, version) from None
         raise
-    digest = str(version_info.tags.get(DIGEST_TAG, ""))
-    return RegisteredVersion(name, int(version_info.version), str(version_info.source), location, digest)
+    tags = dict(version_info.tags)
+    return RegisteredVersion(
+        name, int(version_info.version), str(version_info.source), location, tags.get(DIGEST_TAG, ""), tags
+    )

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.features.config import FeatureFamily, FeaturesConfig, kaldi
+from tasks.features.config import FeaturesConfig
 from tasks.features.logmel import LogMel, pad_batch
+from tasks.models.description import ctc_features
 from tasks.models.folder import extractor_settings
 from tasks.recognition import beam, greedy
 from tasks.recognition.engine import Hints, Recognition
@@ -191,16 +192,4 @@ def tokenizer_symbols(tokenizer: Any, blank: int) -> tuple[greedy.Symbol, ...]:
 
 def features_config(folder: Path) -> FeaturesConfig:
     """The feature configuration of a saved CTC model."""
-    saved = extractor_settings(folder)
-    if saved.get("feature_extractor_type") == "SeamlessM4TFeatureExtractor":
-        return kaldi(saved["num_mel_bins"], per_feature_norm=True, stride=saved["stride"])
-    return FeaturesConfig(
-        family=FeatureFamily.PARAKEET,
-        n_mels=saved["feature_size"],
-        hop_samples=saved["hop_length"],
-        win_samples=saved["win_length"],
-        n_fft=saved["n_fft"],
-        sample_rate_hz=saved["sampling_rate"],
-        preemphasis=saved["preemphasis"],
-        per_feature_norm=True,
-    )
+    return ctc_features(extractor_settings(folder))

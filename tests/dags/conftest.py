@@ -110,6 +110,9 @@ def step_worker(environment: Callable[..., None], tmp_path: Path) -> Callable[..
     return behave
 
 
+LABELS = {"promote": "if-better", "features": "whisper-128"}  # arguments that are no URIs
+
+
 class Store(dict[str, Any]):
     """Airflow's task state store, kept over the tries of one task."""
 
@@ -184,8 +187,8 @@ def render() -> Callable[[Any, dict[str, Any]], Any]:
         def value_of(name: str, value: Any) -> Any:
             if isinstance(value, ResolveMixin):
                 uri = f"s3://speech/work/{name}/result.json"
-                if name == "promote":
-                    return "if-better"
+                if name in LABELS:
+                    return LABELS[name]
                 return [uri, uri.replace("work", "play")] if "tuple" in str(fields[name].annotation) else uri
             return jinja.from_string(value).render(context) if isinstance(value, str) else value
 

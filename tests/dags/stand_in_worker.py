@@ -62,6 +62,7 @@ class StandIn(types.ModuleType):
                 "decision": "promote",
                 "reason": "it is better",
                 "base_uri": "s3://speech/models/base",
+                "features": "whisper-128",
             },
             warnings=("one file was quarantined",) if BEHAVIOURS.get(self.step) == "warn" else (),
         )

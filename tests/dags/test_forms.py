@@ -9,6 +9,7 @@ from airflow.sdk import Param
 from airflow.sdk.exceptions import ParamValidationError
 from jinja2 import Environment
 
+from dags.common.base_model import base_arguments
 from dags.common.forms import FormField, params_of, template_arguments
 from dags.corpus_features import CUTTING
 from dags.finetune_acoustic_model import RECIPE
@@ -88,3 +89,25 @@ def test_a_form_field_overrides_the_contract() -> None:
     assert (cues.value, cues.description) == ("streaming-42", "Subtitle rules")
     assert cues.schema["enum"] == ["bbc-37", "streaming-42"]
     assert cues.schema["examples"] == ["bbc-37"]
+
+
+CHAMPION, INSTALLED = "models:/acoustic-model@champion", "s3://speech/models/base"
+
+
+@pytest.mark.parametrize(
+    ("form", "train", "scan"),
+    [
+        ({}, (CHAMPION, INSTALLED), (CHAMPION, INSTALLED)),
+        ({"base": "a/b"}, ("a/b", ""), ("a/b", "")),
+        ({"features": "whisper-80"}, (CHAMPION, INSTALLED), ("", "")),
+        ({"features": "whisper-80", "base": "a/b"}, ("a/b", ""), ("a/b", "")),
+    ],
+)
+def test_without_a_base_it_is_the_champion_or_the_installations(
+    form: dict[str, str], train: tuple[str, str], scan: tuple[str, str], cluster: dict[str, str]
+) -> None:
+    """A base in the form has no fallback: where it is missing, another one would be trained unnoticed."""
+    values = {"base": None, "features": None} | form
+    for arguments, expected in ((base_arguments(), train), (base_arguments("params.base or params.features"), scan)):
+        rendered = [Environment().from_string(arguments[name]).render(params=values) for name in ("base", "fallback")]
+        assert tuple(rendered) == expected

@@ -182,7 +182,10 @@ def test_everything_is_cached_the_second_time(chain: Chain, dataset: str, base_m
         comparison=chain.compared.result,
         name="m",
     )
-    assert {trained.status, registered.status} == {Status.CACHED}
+    begun_by_default = run(
+        "train", dataset=dataset, base="models:/m@champion", fallback=str(base_model), preset=None, **TRAIN
+    )
+    assert {trained.status, begun_by_default.status, registered.status} == {Status.CACHED}
     arguments = {"registered": registered.result, "comparison": chain.compared.result}
     assert run("promote-model", **arguments).labels["promoted"] == "already"
     assert run("promote-model", **arguments).status is Status.CACHED

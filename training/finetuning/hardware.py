@@ -49,6 +49,13 @@ def gpu_utilisation(device: torch.device) -> float:
         return math.nan
 
 
+def gpu_memory_bytes() -> int:
+    """Return the memory of the first GPU; 0 without one."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
+
+
 def describe_hardware() -> str:
     """Name the accelerators, or the CPU with the number of cores that this process may use."""
     import torch

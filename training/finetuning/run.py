@@ -13,16 +13,17 @@ import torch
 from tasks import storage
 from tasks.contract import Frozen, Misconfigured, Preempted, Reason, StepError, canonical_json, count_outcomes
 from tasks.contract.arguments import Train
+from tasks.contract.recipe import PresetName
 from tasks.dataset.integrity import verify_shards
 from tasks.dataset.manifest import Split, load_manifest
-from tasks.models import ModelReference, fetch
+from tasks.models import ModelReference, describe, fetch
 from tasks.step import StepContext, StepOutput, code_version
 from training.families.family import ModelFamily
 from training.families.model_folder import save_acoustic_model, trainable_folder
 from training.finetuning.distribution import launch_group
 from training.finetuning.hardware import describe_hardware
 from training.finetuning.loop import mean_of_last
-from training.finetuning.recipe import Recipe, base_uri, load_preset, resolve_base, resolve_recipe
+from training.finetuning.recipe import Recipe, choose_preset, load_preset, resolve_base, resolve_recipe
 from training.finetuning.records import CURVE, MODEL_FOLDER, RECIPE, Curve
 from training.finetuning.session import RunSettings, TrainingResult, run_session, run_worker
 from training.finetuning.spelling import SpellingChoice, learn_spelling
@@ -45,6 +46,7 @@ class ResolvedInputs:
     """The step's arguments, with recipe, base model and dataset resolved."""
 
     arguments: Train
+    preset: PresetName
     recipe: Recipe
     base: ModelReference
     dataset_version: str
@@ -53,7 +55,9 @@ class ResolvedInputs:
 def fine_tune(arguments: Train, context: StepContext) -> StepOutput:
     """Fine-tune a model; the step `training.steps.train`."""
     _, version = load_manifest(arguments.dataset)
-    resolved = ResolvedInputs(arguments, resolve_recipe(arguments), resolve_base(arguments), version)
+    base = resolve_base(arguments, version)
+    preset = arguments.preset or choose_preset(describe(base))
+    resolved = ResolvedInputs(arguments, preset, resolve_recipe(arguments, preset), base, version)
     context.confirm("base", resolved.base.digest)
     run, live = _open_run(resolved, context)
     url = tracking.run_url(run.experiment_id, run.run_id)
@@ -70,7 +74,8 @@ def fine_tune(arguments: Train, context: StepContext) -> StepOutput:
     labels = {
         **output.labels,
         "base": resolved.base.version,
-        "base_uri": base_uri(arguments),
+        "base_uri": base.uri,
+        "preset": preset,
         "dataset": arguments.dataset,
         "dataset_version": version,
         "hardware": describe_hardware(),
@@ -132,7 +137,7 @@ def _open_run(resolved: ResolvedInputs, context: StepContext) -> tuple[MlflowRun
     run = MlflowRun(run_id=created.info.run_id, experiment_id=experiment)
     parameters = {
         **resolved.recipe.model_dump(mode="json"),
-        "preset": resolved.arguments.preset,
+        "preset": resolved.preset,
         "dataset": resolved.arguments.dataset,
         "dataset_version": resolved.dataset_version,
         "base_model": resolved.base.version,
@@ -192,7 +197,7 @@ def _metrics(result: TrainingResult, spelling: SpellingChoice | None) -> dict[st
 
 
 def _warnings(resolved: ResolvedInputs, result: TrainingResult) -> Iterator[str]:
-    name, family = resolved.arguments.preset, result.model.family
+    name, family = resolved.preset, result.model.family
     tuned_for = load_preset(name).family
     if tuned_for is not family:
         yield f"preset {name} is tuned for {tuned_for}, and this model is {family}"

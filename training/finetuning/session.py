@@ -11,9 +11,7 @@ import structlog
 import torch
 
 from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Outcome, Reason, count_outcomes
-from tasks.corpus.feature_names import name_of
 from tasks.dataset.manifest import DatasetManifest, load_manifest
-from tasks.features.config import FeaturesConfig
 from tasks.progress import ProgressHook, no_progress
 from training.data.joining import Joining
 from training.data.loader import BatchLoader
@@ -28,7 +26,7 @@ from training.finetuning.checkpoints import Checkpoints
 from training.finetuning.distribution import ProcessGroup
 from training.finetuning.hardware import flush_denormals, loader_threads, use_all_cores
 from training.finetuning.loop import HoldStop, LogMetrics, RunState, Trainer
-from training.finetuning.recipe import Recipe
+from training.finetuning.recipe import Recipe, require_matching_features
 from training.finetuning.validation import ValidationSample, take_sample
 from training.finetuning.written_texts import WrittenTexts
 
@@ -190,18 +188,6 @@ def run_worker(group: ProcessGroup, settings: RunSettings) -> None:
 
 def _discard_metrics(step: int, metrics: dict[str, float]) -> None:
     """Workers log nothing: rank 0 reports for all."""
-
-
-def require_matching_features(manifest: DatasetManifest, expected: FeaturesConfig, dataset: str) -> None:
-    """Raise InputRejected unless the dataset has the features that the model takes."""
-    actual = FeaturesConfig(**manifest.features_config)
-    if actual != expected:
-        raise InputRejected(
-            f"the dataset has {manifest.features} features ({actual.to_json()}), the model takes {expected.to_json()}",
-            reason=Reason.INVALID_ARGUMENT,
-            subject=dataset,
-            next_step=f"run corpus_features with the features {name_of(expected) or 'of this model'}",
-        )
 
 
 def index_split(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contract import InputRejected, Reason
 from tasks.contract.arguments import Evaluate
 from tasks.dataset.manifest import load_manifest
-from tasks.models import ModelReference, fetch, resolve
+from tasks.models import ModelReference, fetch, resolve_or_fall_back
 from tasks.step import StepContext, StepOutput
 
 if TYPE_CHECKING:
@@ -22,17 +21,11 @@ VERSION = 4
 def inputs(arguments: Evaluate) -> dict[str, str]:
     _, version = load_manifest(arguments.dataset)
     guard = {"out_of_domain": load_manifest(arguments.out_of_domain)[1]} if arguments.out_of_domain else {}
-    return {"dataset": version, "model": resolve_or_fall_back(arguments)[0].digest, **guard}
+    return {"dataset": version, "model": _resolve(arguments)[0].digest, **guard}
 
 
-def resolve_or_fall_back(arguments: Evaluate) -> tuple[ModelReference, bool]:
-    """Return the model to score, and whether it is the fallback: before the first promotion there is no champion."""
-    try:
-        return resolve(arguments.model), False
-    except InputRejected as error:
-        if error.reason is not Reason.MODEL_NOT_FOUND or not arguments.fallback:
-            raise
-        return resolve(arguments.fallback), True
+def _resolve(arguments: Evaluate) -> tuple[ModelReference, bool]:
+    return resolve_or_fall_back(arguments.model, arguments.fallback)
 
 
 def run(arguments: Evaluate, context: StepContext) -> StepOutput:
@@ -43,7 +36,7 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
 
     use_all_cores()
     manifest, _ = load_manifest(arguments.dataset)
-    reference, fell_back = resolve_or_fall_back(arguments)
+    reference, fell_back = _resolve(arguments)
     context.confirm("model", reference.digest)
     folder = fetch(reference, context.scratch)
     engine = load_engine(folder)

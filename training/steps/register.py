@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training.finetuning.recipe import Recipe
     from training.report.model_card import Sources
 
-VERSION = 4
+VERSION = 5
 REGISTERED = "registered.json"
 TEST_METRICS = ("wer", "wer_low", "wer_high", "cer", "rtfx", "invented_words_per_minute")
 
@@ -126,6 +126,7 @@ def _tags(sources: Sources, evaluation: Evaluation, comparison: Comparison) -> d
     return {
         "family": trained.labels["family"],
         "base": trained.labels["base"],
+        "base_uri": trained.labels["base_uri"],
         "dataset": sources.manifest.name,
         "dataset_version": trained.labels["dataset_version"],
         "code_version": trained.code_version,

@@ -5,16 +5,27 @@ from __future__ import annotations
 from tasks.contract import digest_of
 from tasks.contract.arguments import Train
 from tasks.dataset.manifest import load_manifest
+from tasks.models import describe
 from tasks.step import StepContext, StepOutput
-from training.finetuning.recipe import resolve_base, resolve_recipe
+from training.finetuning.recipe import (
+    choose_preset,
+    require_fitting_preset,
+    require_matching_features,
+    resolve_base,
+    resolve_recipe,
+)
 
 VERSION = 5
 
 
 def inputs(arguments: Train) -> dict[str, str]:
-    _, version = load_manifest(arguments.dataset)
-    recipe = digest_of(resolve_recipe(arguments).model_dump(mode="json"))
-    return {"dataset": version, "base": resolve_base(arguments).digest, "recipe": recipe}
+    manifest, version = load_manifest(arguments.dataset)
+    base = resolve_base(arguments, version)
+    description = describe(base)
+    require_matching_features(manifest, description.features, arguments.dataset)
+    require_fitting_preset(arguments, description)
+    recipe = resolve_recipe(arguments, arguments.preset or choose_preset(description))
+    return {"dataset": version, "base": base.digest, "recipe": digest_of(recipe.model_dump(mode="json"))}
 
 
 def run(arguments: Train, context: StepContext) -> StepOutput:

@@ -22,6 +22,7 @@ from tasks.contract import (
     InputRejected,
     ItemOutcome,
     MappedItem,
+    Misconfigured,
     Outcome,
     Preempted,
     Reason,
@@ -29,9 +30,11 @@ from tasks.contract import (
     digest_of,
 )
 from tasks.contract.arguments import ScanCorpus
+from tasks.corpus.feature_names import features_named, features_of
 from tasks.corpus.inventory.listing import Candidate, Inventory, PlannedProgramme
 from tasks.corpus.inventory.planning import SPLIT_CODES, assign_shards, assign_splits, number_of_shards
 from tasks.corpus.records import OUTCOMES, Programme
+from tasks.models import resolve_or_fall_back
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
 
@@ -55,11 +58,36 @@ class LatestPlan(Frozen):
 
 
 def inputs(arguments: ScanCorpus) -> dict[str, str]:
+    features = _features(arguments)  # first: listing a large archive takes minutes
     listing = hashlib.sha256()
     for item in storage.list_objects(arguments.media, []):
         listing.update(_line(item))
     digest = listing.hexdigest()
-    return {"listing": digest, "earlier": _earlier(arguments, digest)[1]}
+    return {"listing": digest, "earlier": _earlier(arguments, digest)[1], **features}
+
+
+def _features(arguments: ScanCorpus) -> dict[str, str]:
+    """The features that the dataset is to have, as part of the key; empty where neither they nor a model are given.
+
+    Raises:
+        InputRejected: there is no such model.
+        Misconfigured: unknown features, or others than the model takes.
+    """
+    given, base = arguments.features, arguments.base
+    if given:
+        features_named(given)
+    if not base:
+        return {"features": given} if given else {}
+    reference, _ = resolve_or_fall_back(base, arguments.fallback)
+    name = features_of(reference)
+    if given and given != name:
+        raise Misconfigured(
+            f"{reference.uri} takes the features {name}",
+            reason=Reason.INVALID_ARGUMENT,
+            subject=f"--features={given}",
+            next_step="leave the features empty, or give the model that takes them",
+        )
+    return {"features": name}
 
 
 def run(arguments: ScanCorpus, context: StepContext) -> StepOutput:
@@ -78,7 +106,7 @@ def run(arguments: ScanCorpus, context: StepContext) -> StepOutput:
 def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> StepOutput:
     listing = _list(arguments, context, inventory)
     earlier, earlier_sha256 = _earlier(arguments, listing)
-    _check_key(arguments, context, {"listing": listing, "earlier": earlier_sha256})
+    _check_key(arguments, context, {**context.inputs, "listing": listing, "earlier": earlier_sha256})
     if earlier:
         with storage.open_reader(earlier) as file:
             inventory.add_earlier(line.rstrip(b"\n") for line in file)
@@ -116,6 +144,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "estimated_hours": round(inventory.estimated_hours(), 3),
             "heaviest_shard_over_mean": max(loads) / (sum(loads) / len(loads)),
         },
+        labels={name: value for name, value in context.inputs.items() if name == "features"},
         warnings=_warnings(inventory, n_excluded),
     )
 

@@ -9,7 +9,7 @@ from tasks.contract import InputRejected, Reason
 from tasks.models.conversion import convert_once
 from tasks.models.whisper.ctranslate2_file import read_ctranslate2
 from tasks.models.whisper.decoding_settings import generation_settings
-from tasks.models.whisper.tokenizer import TOKENIZER, VOCABULARIES, load_tokenizer
+from tasks.models.whisper.tokenizer import TOKENIZER, VOCABULARIES, load_tokenizer, read_vocabulary
 from tasks.models.whisper.transformers_folder import complete_folder
 
 WEIGHTS, CONFIG = "model.bin", "config.json"
@@ -62,8 +62,7 @@ def _complete(folder: Path, target: Path) -> None:
 def _vocabulary_size(folder: Path) -> int:
     for name in VOCABULARIES:
         if (path := folder / name).is_file():
-            content = path.read_text("utf-8")
-            return len(json.loads(content) if name.endswith(".json") else content.removesuffix("\n").split("\n"))
+            return len(read_vocabulary(name, path.read_text("utf-8")))
     raise InputRejected(
         f"a Whisper of CTranslate2's without {' or '.join(VOCABULARIES)}",
         reason=Reason.MODEL_NOT_FOUND,

@@ -105,9 +105,7 @@ def _vocabulary(folder: Path, n_tokens: int) -> _Vocabulary:
         return _Vocabulary(text, special or special_tokens(n_tokens), [(a, b) for a, b in pairs])
     for name in VOCABULARIES:
         if name in names:
-            content = (folder / name).read_text("utf-8")
-            tokens = json.loads(content) if name.endswith(".json") else content.removesuffix("\n").split("\n")
-            text, special = _split(tokens)
+            text, special = _split(read_vocabulary(name, (folder / name).read_text("utf-8")))
             return _Vocabulary(text, special, merges_of(text))
     # Both of OpenAI's files may lie there: the multilingual one has one token more.
     n_text = n_tokens - N_TIMESTAMPS - len(special_tokens(n_tokens))
@@ -116,6 +114,12 @@ def _vocabulary(folder: Path, n_tokens: int) -> _Vocabulary:
         if len(text) == n_text:
             return _Vocabulary(text, special_tokens(n_tokens), merges_of(text))
     raise _rejected(folder, "no tokenizer beside the weights", Reason.MODEL_NOT_FOUND)
+
+
+def read_vocabulary(name: str, content: str) -> list[str]:
+    """Return the tokens in a vocabulary of CTranslate2's, by id."""
+    tokens: list[str] = json.loads(content) if name.endswith(".json") else content.removesuffix("\n").split("\n")
+    return tokens
 
 
 def _split(tokens: Sequence[str]) -> tuple[list[str], list[str]]:

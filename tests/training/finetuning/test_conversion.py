@@ -33,6 +33,7 @@ def test_a_whisper_is_converted_evaluated_and_registered(
     dataset: str, base: Path, run: Steps, mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = {"dataset": dataset, "base": str(base), "steps": 2, "batch_seconds": 90.0, "learning_rate": 1e-3}
+    arguments["preset"] = "demo"
     trained = run("train", **arguments)
     assert trained.warnings[0] == "preset demo is tuned for parakeet-ctc, and this model is whisper"
     converted = run("convert-model", trained=trained.result)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from tasks.contract import Reason, StepError
+from tasks.models import reference
 from tests.training.tones import Steps, write_dataset, write_parakeet
-from training.finetuning import recipe
-from training.steps import evaluate
 
 
 @pytest.fixture
 def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A champion that is rolled back right after a step has resolved it for its key."""
     before, after = (
-        evaluate.resolve(str(write_parakeet(tmp_path / name, seed=seed))) for seed, name in enumerate("ab")
+        reference.resolve(str(write_parakeet(tmp_path / name, seed=seed))) for seed, name in enumerate("ab")
     )
-    for module in (evaluate, recipe):
-        monkeypatch.setattr(module, "resolve", lambda uri, left=[before, after]: left.pop(0))
+    found = itertools.cycle((before, after))
+    monkeypatch.setattr(reference, "resolve", lambda uri: next(found))
     return "models:/m@champion"
 
 

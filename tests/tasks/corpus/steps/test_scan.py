@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from tasks import storage
-from tasks.contract import InputRejected, ItemOutcome, Reason, Receipt, ReceiptItem, Status
+from tasks.contract import InputRejected, ItemOutcome, Misconfigured, Reason, Receipt, ReceiptItem, Status
 from tasks.corpus.inventory.planning import HOURS_PER_SHARD
 from tasks.corpus.records import Programme, read_programmes
 from tasks.dataset.manifest import Split
@@ -318,3 +318,61 @@ def test_an_unusual_s3_key_loses_only_itself(bucket, s3: str, s3_endpoint: str) 
     (prepared,) = bucket.prepare(scan)
     assert prepared.counts["programmes_used"] == 1
     assert prepared.counts["rejected:unreadable"] == 2
+
+
+def write_settings(folder: str, **settings: object) -> str:
+    """A model by its settings; its weights cannot be read."""
+    for name, content in {
+        "config.json": {"model_type": "whisper", "num_mel_bins": 80} | settings,
+        "preprocessor_config.json": {
+            "feature_size": 80,
+            "hop_length": 160,
+            "win_length": 400,
+            "n_fft": 512,
+            "sampling_rate": 16000,
+            "preemphasis": 0.97,
+        },
+        "model.safetensors": "none",
+    }.items():
+        storage.write(storage.join(folder, name), json.dumps(content).encode())
+    return folder
+
+
+def test_the_features_are_those_of_the_model_to_be_trained(pipeline) -> None:
+    put(pipeline, "one.mp4", "one.srt")
+    scan = pipeline.scan()
+    assert "features" not in scan.labels
+    base = write_settings(storage.join(pipeline.root, "base"))
+    found = pipeline.scan(base=base)
+    assert (found.labels["features"], found.status) == ("whisper-80", Status.DONE)
+    assert programmes(found) == programmes(scan)
+    assert pipeline.scan(base=base).status is Status.CACHED
+    assert pipeline.scan(features="whisper-80").status is Status.CACHED, "the name is in the key, not where it is from"
+
+    write_settings(base, model_type="parakeet_ctc")  # as when another champion is promoted
+    again = pipeline.scan(base=base)
+    assert (again.labels["features"], again.status) == ("parakeet-80-10ms", Status.DONE)
+    (prepared,) = pipeline.prepare(found)
+    assert [receipt.status for receipt in pipeline.prepare(again)] == [Status.CACHED], prepared
+    write_settings(base, num_mel_bins=64)
+    with pytest.raises(Misconfigured, match="no configuration here gives"):
+        pipeline.scan(base=base)
+
+
+def test_features_that_the_model_does_not_take_are_refused_before_the_archive_is_listed(pipeline) -> None:
+    base = write_settings(storage.join(pipeline.root, "base"))
+    for given, message in (("whisper-128", "takes the features whisper-80"), ("mel", "unknown features")):
+        with pytest.raises(Misconfigured, match=message):
+            pipeline.scan(base=base, features=given)
+    with pytest.raises(InputRejected, match="no folder with a") as raised:
+        pipeline.scan(base=base + "-gone")
+    assert raised.value.reason is Reason.MODEL_NOT_FOUND
+
+
+def test_without_a_champion_the_features_are_those_of_the_fallback(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{storage.path_of(folder.root)}/none.db")
+    put(folder, "one.mp4", "one.srt")
+    base = write_settings(storage.join(folder.root, "base"), num_mel_bins=128)
+    assert folder.scan(base="models:/m@champion", fallback=base).labels["features"] == "whisper-128"
+    with pytest.raises(InputRejected, match="no such alias"):
+        folder.scan(base="models:/m@champion")
