@@ -53,7 +53,8 @@ def reserve_space(path: Path, n_bytes: int, next_step: str) -> Iterator[None]:
     try:
         yield
     finally:
-        del _reserved[path]
+        with _reserving:  # another thread may be adding them up
+            del _reserved[path]
 
 
 def free_bytes(folder: Path) -> int:

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tasks.contract import Reason, StepError
+from tasks.storage import scratch
 from tasks.storage.scratch import SCRATCH_LIMIT_VARIABLE, free_bytes, reserve_space, scratch_folder
 
 DIE = """
@@ -55,6 +58,25 @@ def test_space_is_reserved_before_writing(tmp_path: Path, monkeypatch: pytest.Mo
             pass
     with reserve_space(tmp_path / "b", 5120, "a larger volume"):
         pass
+
+
+def test_threads_may_reserve_and_release_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release while another thread adds the reservations up failed a programme."""
+    size = scratch._size
+
+    def slow_size(path: Path) -> int:
+        time.sleep(1e-4)
+        return size(path)
+
+    monkeypatch.setattr(scratch, "_size", slow_size)
+
+    def reserve(number: int) -> None:
+        for _ in range(20):
+            with reserve_space(tmp_path / str(number), 1, "nothing"):
+                time.sleep(3e-4)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(reserve, range(8))) == [None] * 8
 
 
 def test_without_a_limit_the_disk_decides(tmp_path: Path) -> None:
