@@ -21,7 +21,7 @@ help: ## List the targets
 
 setup: $(READY) ## Install everything into .venv (done by the targets that need it)
 
-$(READY): pyproject.toml constraints.txt local/weights/requirements.txt
+$(READY): pyproject.toml constraints.txt local/weights/requirements.txt local/weights/catalogue.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  f"Python {v.major}.{v.minor} is too old or too new: airscript needs 3.11 to 3.13. Run: make PYTHON=/path/to/python3.11 …")'
 	@test -x $(BIN)/python || $(PYTHON) -c 'import os, subprocess, sys; \

@@ -121,6 +121,18 @@ class EmbeddingNetwork(Model):
         return nn.functional.normalize(embeddings, dim=-1).transpose(1, 2)
 
 
+def powerset_specifications(window_s: float, max_speakers: int, max_simultaneous: int) -> Specifications:
+    """What a segmentation network of this window and these speakers gives: a class for each set of them."""
+    return Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=window_s,
+        classes=[f"speaker {n}" for n in range(1, max_speakers + 1)],
+        powerset_max_classes=max_simultaneous,
+        permutation_invariant=True,
+    )
+
+
 class SegmentationNetwork(Model):
     """Powerset segmentation: log-probabilities of the sets of at most three active speakers in each 40 ms of a
     window."""
@@ -138,14 +150,7 @@ class SegmentationNetwork(Model):
         self.hidden, self.layers = hidden, layers
         # In a tuple, so that it is not registered as a submodule and its weights are not saved twice.
         self._embedding = (embedding or EmbeddingNetwork(),)
-        self.specifications = Specifications(
-            problem=Problem.MONO_LABEL_CLASSIFICATION,
-            resolution=Resolution.FRAME,
-            duration=WINDOW_S,
-            classes=[f"speaker {n}" for n in range(1, MAX_SPEAKERS + 1)],
-            powerset_max_classes=MAX_SIMULTANEOUS,
-            permutation_invariant=True,
-        )
+        self.specifications = powerset_specifications(WINDOW_S, MAX_SPEAKERS, MAX_SIMULTANEOUS)
         n_inputs = hidden + self._embedding[0].dimension
         n_sets = Powerset(MAX_SPEAKERS, MAX_SIMULTANEOUS).num_powerset_classes
         self.first = nn.Sequential(

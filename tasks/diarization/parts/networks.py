@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from pyannote.audio import Model
-from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.audio.models.segmentation import PyanNet
 
+from tasks.diarization.networks import powerset_specifications
 from tasks.diarization.parts.campplus import CAMPPlus
 from tasks.diarization.parts.config import EmbeddingKind, EmbeddingPart, SegmentationKind, SegmentationPart
 from tasks.diarization.parts.embedding import MaskedEmbedding, Network
@@ -33,14 +33,7 @@ def load_segmentation(folder: Path, part: SegmentationPart) -> Model | dict[str,
         lstm={"hidden_size": weights["lstm.weight_hh_l0"].shape[1], "num_layers": n_layers},
         linear={"hidden_size": weights["classifier.weight"].shape[1], "num_layers": n_linear},
     )
-    network.specifications = Specifications(
-        problem=Problem.MONO_LABEL_CLASSIFICATION,
-        resolution=Resolution.FRAME,
-        duration=WINDOW_S,
-        classes=[f"speaker {n}" for n in range(1, MAX_SPEAKERS + 1)],
-        powerset_max_classes=MAX_SIMULTANEOUS,
-        permutation_invariant=True,
-    )
+    network.specifications = powerset_specifications(WINDOW_S, MAX_SPEAKERS, MAX_SIMULTANEOUS)
     network.build()
     network.load_state_dict(weights)
     return network.eval()
