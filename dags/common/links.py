@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 PAGES = "/airscript"
-"""URL path of the pages that `dags/plugins/pages.py` serves."""
+"""URL path of the pages that `dags/plugins/desk/` serves."""
 
 
 class ReportLink(BaseOperatorLink):

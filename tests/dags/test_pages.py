@@ -41,14 +41,14 @@ def browser(transcripts: Path) -> Any:
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
 
-    from dags.plugins import pages
+    from dags.plugins.desk import access
+    from dags.plugins.desk.app import app as desk
 
     app = FastAPI()
-    app.mount("/airscript", pages.app)
-    (guard,) = [r.dependencies[0].dependency for r in pages.app.routes if r.path.startswith("/transcripts")]
-    pages.app.dependency_overrides = {guard: lambda: None, security.get_user: lambda: None}
+    app.mount("/airscript", desk)
+    desk.dependency_overrides = {access.may_read.dependency: lambda: None, security.get_user: lambda: None}
     yield TestClient(app)
-    pages.app.dependency_overrides = {}
+    desk.dependency_overrides = {}
 
 
 def test_a_report_links_what_the_browser_can_open(browser: Any, transcripts: Path) -> None:
@@ -84,9 +84,9 @@ def test_nothing_else_is_shown(browser: Any, path: str) -> None:
 def test_strangers_see_nothing(transcripts: Path) -> None:
     from fastapi.testclient import TestClient
 
-    from dags.plugins import pages
+    from dags.plugins.desk.app import app
 
-    found = TestClient(pages.app).get("/transcripts/_nights/1/report.html")
+    found = TestClient(app).get("/transcripts/_nights/1/report.html")
     assert found.status_code in (401, 403)
 
 
