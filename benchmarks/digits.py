@@ -50,13 +50,14 @@ from tasks.contract.recipe import PresetName
 from tasks.dataset.manifest import Split
 from tasks.progress import no_progress
 from tasks.recognition.ctc import CtcEngine
+from tasks.transcripts.error_counts import ErrorCounts, total
+from tasks.transcripts.normaliser import normalise
 from training.data.audio_augmentation import change_speed
 from training.families.model_folder import save_acoustic_model
 from training.finetuning.distribution import launch_group
 from training.finetuning.recipe import load_preset
 from training.finetuning.session import RunSettings, run_session, run_worker
-from training.scoring.errors import ErrorCounts, total, word_errors
-from training.scoring.normaliser import normalise
+from training.scoring.errors import word_errors
 
 SEED = 0
 SENTENCE_RECIPE = {"steps": 12000, "learning_rate": 2e-3, "batch_seconds": 24}

@@ -26,9 +26,10 @@ from benchmarks.support.night_steps import transcribe
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 from tasks.transcripts.document import Transcript
+from tasks.transcripts.error_counts import total
 from tasks.transcripts.formats.rttm import turns
-from training.scoring.errors import total, word_errors
-from training.scoring.normaliser import normalise
+from tasks.transcripts.normaliser import normalise
+from training.scoring.errors import word_errors
 from training.scoring.speakers import annotation_of, diarization_errors, read_rttm, read_uem, speaker_word_errors
 
 if TYPE_CHECKING:

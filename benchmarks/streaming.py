@@ -170,8 +170,9 @@ class Reader:
 
 def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], engine: Any) -> LiveRow:
     """Run `n` sessions in parallel."""
-    from training.scoring.errors import total, word_errors
-    from training.scoring.normaliser import normalise
+    from tasks.transcripts.error_counts import total
+    from tasks.transcripts.normaliser import normalise
+    from training.scoring.errors import word_errors
 
     names = [f"bench-{n}-{number}-{uuid.uuid4().hex[:6]}" for number in range(n)]
     began: list[list[float]] = [[] for _ in names]

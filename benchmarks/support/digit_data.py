@@ -25,9 +25,9 @@ from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
 from local.demo.synthesis.voices import VoiceSet, random_voice
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.media.decoding.reader import load_audio
+from tasks.transcripts.normaliser import normalise
 from training.data.audio_augmentation import add_noise, change_speed
 from training.data.nonspeech import random_nonspeech
-from training.scoring.normaliser import normalise
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ISOLATED, STRINGS, WORDS, SYNTHETIC = "digits/isolated/", "digits/strings/", "words/", "synthetic/"

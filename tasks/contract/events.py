@@ -116,6 +116,28 @@ class TranscriptFailed(Fact):
         return self.programme
 
 
+class TranscriptReviewed(Fact):
+    """A person corrected a transcript, and the corrected version is published in every format. Keyed by programme."""
+
+    TOPIC = "transcript.reviewed"
+
+    programme: str = Field(description="message key")
+    media: str = Field(description="URI of the transcribed media file")
+    transcript: str = Field(description="URI of the folder with all formats of the reviewed version and manifest.json")
+    machine_transcript: str = Field(description="URI of the folder of the transcript that was corrected")
+    transcript_key: str = Field(description="identity of that transcript, 64 hexadecimal digits")
+    review: int = Field(ge=1, description="number of the review, counted from 1")
+    author: str = Field(description="who saved it")
+    finished: bool = Field(description="whether the whole programme was checked")
+    model: str = Field(description="version of the recogniser")
+    language: str = Field("", description="BCP 47, or und; empty: unknown")
+    duration_s: float = Field(0.0, description="duration of the media")
+
+    @property
+    def key(self) -> str:
+        return self.programme
+
+
 class ModelPromoted(Fact):
     """The alias `champion` moved. Keyed by the registered model's name."""
 
@@ -178,6 +200,7 @@ EVENTS: tuple[type[Event], ...] = (
     MediaArrived,
     TranscriptPublished,
     TranscriptFailed,
+    TranscriptReviewed,
     ModelPromoted,
     CaptionPartial,
     CaptionFinal,

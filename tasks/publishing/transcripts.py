@@ -15,7 +15,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason, canonical_json
@@ -57,6 +57,15 @@ class CueCount(Frozen):
         return f"{self.beyond} of {self.total} cues break a limit of {self.profile}: {named}"
 
 
+class ReviewStamp(Frozen):
+    """Which review a reviewed version is made of."""
+
+    number: int
+    author: str
+    created_at: AwareDatetime
+    finished: bool = Field(description="whether the whole programme was checked")
+
+
 class TranscriptManifest(Frozen):
     """`manifest.json`: if it exists, all files that it lists do."""
 
@@ -70,6 +79,7 @@ class TranscriptManifest(Frozen):
     cues: CueCount
     files: tuple[PublishedFile, ...]
     remark: str = Field(default="", description="what a format cannot represent")
+    review: ReviewStamp | None = Field(default=None, description="only in the manifest of a reviewed version")
 
 
 def folder_of(transcripts: str, programme: str, key: str) -> str:
@@ -81,7 +91,18 @@ def publish_transcript(
     transcript: Transcript, programme: str, key: str, transcripts: str, profile: CueProfile = BBC
 ) -> str:
     """Publish `transcript`, or complete what another publisher began. Returns the manifest's URI."""
-    folder = folder_of(transcripts, programme, key)
+    return publish_files(transcript, programme, key, folder_of(transcripts, programme, key), profile)
+
+
+def publish_files(
+    transcript: Transcript,
+    programme: str,
+    key: str,
+    folder: str,
+    profile: CueProfile,
+    review: ReviewStamp | None = None,
+) -> str:
+    """Publish `transcript` in every format into `folder`, or complete what was begun. Returns the manifest's URI."""
     manifest_uri = storage.join(folder, MANIFEST_NAME)
     if storage.exists(manifest_uri):
         return manifest_uri
@@ -104,8 +125,9 @@ def publish_transcript(
         cues=count_cues(rendition),
         files=tuple(files),
         remark=remark,
+        review=review,
     )
-    put_if_absent(manifest_uri, canonical_json(manifest.model_dump(mode="json")) + b"\n")
+    put_if_absent(manifest_uri, canonical_json(manifest.model_dump(mode="json", exclude_none=True)) + b"\n")
     return manifest_uri
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 # Removed from every word: control characters, the byte order mark, the two non-characters and surrogates (XML and
 # UTF-8 cannot carry them), and bidirectional embeddings, overrides and isolates, which would reorder the text that
 # follows. The marks U+200E and U+200F and the joiners stay: scripts need them.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 # Scripts written without spaces between words.
 _UNSPACED = frozenset({"bo", "ja", "km", "lo", "my", "th", "yue", "zh"})
@@ -28,7 +28,7 @@ def clean(text: str) -> str:
     """Return the text on one line: whitespace runs become one space, unsafe characters are removed."""
     if text.isalnum():
         return text
-    return " ".join(_UNSAFE.sub("", " ".join(text.split())).split())
+    return " ".join(UNSAFE.sub("", " ".join(text.split())).split())
 
 
 def primary_language(language: str) -> str:

@@ -52,10 +52,23 @@ def test_all_images_are_in_the_bake_file_with_bases_by_digest() -> None:
     assert all(base in dockerfile.read_text() for dockerfile in DOCKERFILES for base in bases if "python" in base)
 
 
-def test_the_airflow_image_knows_no_step_but_its_contract() -> None:
+def test_the_airflow_image_knows_the_steps_contract_and_what_the_desk_needs() -> None:
     dockerfile = (CHECKOUT / "images" / "airflow" / "Dockerfile").read_text()
-    copied = re.findall(r"^COPY (tasks\S*|training\S*)", dockerfile, re.MULTILINE)
-    assert copied == ["tasks/__init__.py", "tasks/contract", "tasks/pages"]
+    lines = re.findall(r"^COPY (.*) (?:tasks|training)\S*$", dockerfile, re.MULTILINE)
+    copied = {path for line in lines for path in line.split()}
+    rooms = ("contract", "desk", "kafka", "pages", "publishing", "storage", "transcripts")
+    assert copied == {"tasks/__init__.py", *(f"tasks/{room}" for room in rooms)}
+
+
+def test_the_desk_loads_without_torch_and_without_the_rooms_of_the_worker() -> None:
+    script = """
+import sys
+import tasks.desk.programmes, tasks.desk.reviews, tasks.storage.s3, rapidfuzz.distance
+loaded = {name.split(".")[1] for name in sys.modules if name.startswith("tasks.")}
+assert loaded <= {"contract", "desk", "kafka", "pages", "publishing", "storage", "transcripts"}, loaded
+assert not {"torch", "numpy", "av", "pyarrow", "transformers"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, check=True)
 
 
 @pytest.mark.parametrize("image", ["airflow", "mlflow", "worker"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from training.scoring.normaliser import normalise
+from tasks.transcripts.normaliser import normalise
 
 _MARKS_AT_END = re.compile(r"[^\w']+$")
 _QUOTES_AT_START = re.compile(r"^[\"“”„«»(\[]+")

@@ -6,8 +6,8 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.recognition import RecognisedWord
+from tasks.transcripts.normaliser import normalise
 from training.evaluation.records import BoundaryErrors, BoundaryErrorSummary
-from training.scoring.normaliser import normalise
 
 FRAME_SAMPLES = 400  # 25 ms
 QUIET_QUANTILE = 0.10

@@ -13,12 +13,12 @@ from tasks.contract import InputRejected, Reason
 from tasks.dataset.manifest import DatasetManifest, read_batches
 from tasks.progress import ProgressHook
 from tasks.recognition import Engine, Hints, Recognition
+from tasks.transcripts.normaliser import normalise
 from training.evaluation.acoustics import boundary_errors, snr_db
 from training.evaluation.records import ScoredUtterance
 from training.evaluation.resampling import sum_by_unit
 from training.scoring.bootstrap import RateInterval, rate_interval
 from training.scoring.errors import character_errors, word_errors
-from training.scoring.normaliser import normalise
 
 WARM_UP_SAMPLES = 5 * SAMPLE_RATE_HZ
 BLOCK_SECONDS = 600.0  # audio per call: the engine packs it by length, and memory stays at 40 MB

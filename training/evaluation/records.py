@@ -11,8 +11,8 @@ from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_one
+from tasks.transcripts.error_counts import ErrorCounts
 from training.scoring.bootstrap import RateInterval
-from training.scoring.errors import ErrorCounts
 
 _ALIASED = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 

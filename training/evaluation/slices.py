@@ -6,8 +6,8 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
+from tasks.transcripts.error_counts import total
 from training.evaluation.records import ScoredUtterance, Slice, SliceKind
-from training.scoring.errors import total
 
 _DURATION_BOUNDS_S = (2.0, 5.0, 10.0)
 _SNR_BOUNDS_DB = (5.0, 15.0, 25.0, 40.0)

@@ -13,13 +13,14 @@ from tasks.dataset.integrity import verify_shards
 from tasks.dataset.manifest import Split, load_manifest
 from tasks.models.folder import CTRANSLATE2_FOLDER
 from tasks.models.whisper import ctranslate2_folder
+from tasks.transcripts.error_counts import ErrorCounts, total
+from tasks.transcripts.normaliser import normalise
 from training.families.converted_whisper import ConvertedWhisper
 from training.families.model_folder import load_acoustic_model
 from training.families.whisper import Whisper
 from training.finetuning.session import index_split
 from training.finetuning.validation import take_sample
-from training.scoring.errors import ErrorCounts, total, word_errors
-from training.scoring.normaliser import normalise
+from training.scoring.errors import word_errors
 
 BATCH_WINDOWS = 8
 PARITY_SECONDS = 300.0  # speech that both models transcribe

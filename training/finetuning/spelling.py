@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tasks.recognition.beam import search
 from tasks.recognition.spelling import FILE_NAME, SpellingModel, SpellingScorer
+from tasks.transcripts.error_counts import total
+from tasks.transcripts.normaliser import normalise
 from training.finetuning.validation import ValidationSample
-from training.scoring.errors import total, word_errors
-from training.scoring.normaliser import normalise
+from training.scoring.errors import word_errors
 
 WEIGHTS = (0.3, 0.5, 0.8, 1.1)
 BONUS = 1.25  # per symbol, times the weight: WER was best around it, flat from 1 to 1.5

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.transcripts.error_counts import ErrorCounts, total
+from tasks.transcripts.normaliser import normalise
 from training.data.order import cut_batches
 from training.data.shards import ShardReader, UtteranceIndex
 from training.families.acoustic import AcousticModel, PaddedBatch
-from training.scoring.errors import ErrorCounts, total, word_errors
-from training.scoring.normaliser import normalise
+from training.scoring.errors import word_errors
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tasks.transcripts.normaliser import normalise
 from training.evaluation.records import ScoredUtterance
-from training.scoring.normaliser import normalise
 
 Counted = TypeVar("Counted", str, tuple[str, str])
 

@@ -9,7 +9,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from training.scoring.normaliser import normalise
+from tasks.transcripts.normaliser import normalise
 
 if TYPE_CHECKING:
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer

@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from tasks import storage
 from tasks.contract import ExitCode, Frozen
 from tasks.transcripts.document import Transcript
+from tasks.transcripts.error_counts import ErrorCounts, total
+from tasks.transcripts.normaliser import NORMALISER, normalise
 from training.scoring.english import ENGLISH_NORMALISER, normalise_english
-from training.scoring.errors import ErrorCounts, total, word_errors
-from training.scoring.normaliser import NORMALISER, normalise
+from training.scoring.errors import word_errors
 from training.scoring.speakers import speaker_word_errors
 
 UNKNOWN_SPEAKER = "?"  # of words without a speaker

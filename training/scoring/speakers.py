@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.contract import Frozen
-from training.scoring.errors import ErrorCounts, total, word_errors
+from tasks.transcripts.error_counts import ErrorCounts, total
+from training.scoring.errors import word_errors
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation, Timeline

@@ -51,9 +51,9 @@ def run(arguments: Evaluate, context: StepContext) -> StepOutput:
 
 def _score_out_of_domain(engine: Engine, dataset: str, context: StepContext) -> OutOfDomain:
     """Transcribe the test split of another dataset, and publish its scored utterances."""
+    from tasks.transcripts.error_counts import total
     from training.evaluation.measure import transcribe_split
     from training.evaluation.records import OUT_OF_DOMAIN, OutOfDomain
-    from training.scoring.errors import total
 
     manifest, version = load_manifest(dataset)
     scored = transcribe_split(engine, manifest, "test", dataset, context.progress)
@@ -75,14 +75,14 @@ def _evaluation(
     out_of_domain: OutOfDomain | None,
 ) -> Evaluation:
     from tasks.models.content import content_digest
+    from tasks.transcripts.error_counts import total
+    from tasks.transcripts.normaliser import NORMALISER
     from training.evaluation.acoustics import summarise_boundary_errors
     from training.evaluation.measure import rate_intervals
     from training.evaluation.nonspeech import find_hallucinations
     from training.evaluation.records import Evaluation
     from training.evaluation.resampling import choose_unit
     from training.evaluation.slices import score_slices
-    from training.scoring.errors import total
-    from training.scoring.normaliser import NORMALISER
 
     manifest, version = load_manifest(arguments.dataset)
     utterances = scored.utterances

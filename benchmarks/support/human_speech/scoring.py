@@ -10,9 +10,10 @@ from benchmarks.support.human_speech.programmes import Composition
 from benchmarks.support.human_speech.systems import Hypothesis
 from tasks.contract import Frozen
 from tasks.transcripts.coverage import covered_ms
+from tasks.transcripts.error_counts import ErrorCounts, total
 from tasks.transcripts.spans import Span
 from training.scoring.english import normalise_english
-from training.scoring.errors import ErrorCounts, total, word_errors
+from training.scoring.errors import word_errors
 
 FAR_FROM_SPEECH_MS = 500  # word times are not exact
 _LETTER = re.compile(r"\w")

@@ -10,13 +10,18 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from tasks.transcripts.document import Coverage, Media, Segment, Speaker, Transcript, Word
-from tasks.transcripts.schema import SCHEMA_FILE, schema_bytes
+from tasks.transcripts.schema import REVIEW_SCHEMA_FILE, SCHEMA_FILE, review_schema_bytes, schema_bytes
 from tests.tasks.transcripts.builders import speak, transcript, transcripts, word
 
 
-def test_the_committed_schema_matches_the_model():
-    assert SCHEMA_FILE.read_bytes() == schema_bytes(), "run python -m tasks.transcripts.schema"
-    Draft202012Validator.check_schema(json.loads(schema_bytes()))
+@pytest.mark.parametrize(
+    ("file", "made"),
+    [(SCHEMA_FILE, schema_bytes), (REVIEW_SCHEMA_FILE, review_schema_bytes)],
+    ids=["transcript", "review"],
+)
+def test_the_committed_schema_matches_the_model(file, made):
+    assert file.read_bytes() == made(), "run python -m tasks.transcripts.schema"
+    Draft202012Validator.check_schema(json.loads(made()))
 
 
 @given(transcripts())

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.transcripts.normaliser import normalise
 from training.data.written_form import restore
-from training.scoring.normaliser import normalise
 
 CASES = [
     ("mark is going to see elephant", "Mark is going to see Elephant.", "Mark is going to see Elephant."),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tasks.transcripts.error_counts import ErrorCounts, total
 from training.evaluation.promotion import Contender, compare
 from training.evaluation.records import Comparison, Decision, Evaluation, HallucinatedWords, ScoredUtterance
 from training.evaluation.resampling import MIN_PROGRAMMES, choose_unit
 from training.evaluation.slices import score_slices
 from training.scoring.bootstrap import RateInterval
-from training.scoring.errors import ErrorCounts, total
 
 WORDS = 20
 GENRES = ("news", "sport", "drama")

@@ -11,10 +11,10 @@ from tasks.contract import InputRejected, Reason
 from tasks.models import fetch, resolve
 from tasks.models.folder import CTRANSLATE2_FOLDER
 from tasks.recognition import load_engine
+from tasks.transcripts.error_counts import ErrorCounts
 from tests.training.tones import Steps, write_dataset, write_whisper
 from training.families.model_folder import load_acoustic_model
 from training.finetuning import conversion
-from training.scoring.errors import ErrorCounts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tasks.contract import StepResult
+from tasks.transcripts.error_counts import ErrorCounts
+from tasks.transcripts.normaliser import normalise
 from tests.training.evaluation.test_promotion import evaluation, utterances
 from training.evaluation.promotion import Contender, compare
 from training.evaluation.records import ScoredUtterance
 from training.report.confusions import confusions
 from training.report.material import RunMaterial, worst_utterances
 from training.report.training_report import render_training_report, slice_table, smoothed
-from training.scoring.errors import ErrorCounts, word_errors
-from training.scoring.normaliser import normalise
+from training.scoring.errors import word_errors
 
 
 def scored(reference: str, hypothesis: str, name: str = "u") -> ScoredUtterance:

@@ -11,13 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.scoring.errors import (
-    ErrorCounts,
-    character_errors,
-    total,
-    word_errors,
-    word_errors_with_alternatives,
-)
+from tasks.transcripts.error_counts import ErrorCounts, total
+from training.scoring.errors import character_errors, word_errors, word_errors_with_alternatives
 
 texts = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat"]), max_size=8).map(" ".join)
 

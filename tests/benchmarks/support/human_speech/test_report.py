@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.support.human_speech.report import ALL, ALL_COMPOSED, ALL_RECORDED, compare
 from benchmarks.support.human_speech.scoring import Score
-from training.scoring.errors import ErrorCounts
+from tasks.transcripts.error_counts import ErrorCounts
 
 
 @dataclass(frozen=True)

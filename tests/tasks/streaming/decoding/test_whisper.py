@@ -21,9 +21,9 @@ from tasks.streaming.decoding.load import LoadMeter
 from tasks.streaming.decoding.loading import load_decoder
 from tasks.streaming.runtime.messages import LiveVoices, LiveWord, LiveWords
 from tasks.transcripts.document import WordTiming
+from tasks.transcripts.normaliser import normalise
 from tests.tasks.streaming.conftest import blocks_of, push_all
 from training.scoring.errors import word_errors
-from training.scoring.normaliser import normalise
 
 JFK = "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 

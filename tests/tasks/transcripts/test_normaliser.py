@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.scoring.normaliser import normalise
+from tasks.transcripts.normaliser import normalise
 
 
 @pytest.mark.parametrize(

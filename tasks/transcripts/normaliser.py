@@ -1,4 +1,4 @@
-"""The text normaliser that scoring applies to references and hypotheses.
+"""The text normaliser that every comparison of words applies to references and hypotheses.
 
 Every evaluation records its name and version: error rates are comparable only under the same normaliser.
 """

@@ -1,0 +1,7 @@
+"""The desk: what people do with transcripts. Reading, correcting, searching; used by the pages in Airflow's UI.
+
+places       a programme's key, and where its reviews are
+reviews      reading and saving reviews; all formats of the reviewed version
+review_log   a line for each review, for other systems
+programmes   a programme as its page shows it, and its downloads
+"""
