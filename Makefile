@@ -55,8 +55,9 @@ test-cluster: $(READY) ## Test runs and faults with pods on the cluster of KUBEC
 test-compose: $(READY) ## Test a night with docker-compose.yaml on the Docker engine of DOCKER_HOST
 	AIRSCRIPT_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose
 
-test-kafka: $(READY) ## Run the streaming tests against the broker of KAFKA_BOOTSTRAP
-	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming
+test-kafka: $(READY) ## Test arrivals and live captions on the brokers of KAFKA_BOOTSTRAP
+	@test -n "$(KAFKA_BOOTSTRAP)" || { echo "KAFKA_BOOTSTRAP names no broker: make test-kafka KAFKA_BOOTSTRAP=host:port" >&2; exit 2; }
+	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming tests/dags/test_arrivals.py
 
 images: ## Build all images
 	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl --load

@@ -61,6 +61,15 @@ def _weights(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[str]:
+    """The address of a real broker: `KAFKA_BOOTSTRAP`, or one that is started here and removed afterwards."""
+    from benchmarks.support.kafka_brokers import brokers
+
+    with brokers() as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """A real HTTP S3 server (moto's) in this process, with the environment that points at it."""
     from moto.server import ThreadedMotoServer

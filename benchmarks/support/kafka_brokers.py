@@ -1,4 +1,4 @@
-"""Kafka brokers for benchmarks and tests: those of `KAFKA_BOOTSTRAP`, or a mock cluster."""
+"""Kafka brokers for benchmarks and tests: those of `KAFKA_BOOTSTRAP`, one of our own, or a mock cluster for faults."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from local.kafka_broker import broker
+
 
 def brokers() -> AbstractContextManager[str]:
-    """Addresses of the brokers that `KAFKA_BOOTSTRAP` names, or of a mock cluster."""
-    real = os.environ.get("KAFKA_BOOTSTRAP")
-    return nullcontext(real) if real else mock_cluster()
+    """Addresses of the brokers that `KAFKA_BOOTSTRAP` names, or of a new one on this machine."""
+    given = os.environ.get("KAFKA_BOOTSTRAP")
+    return nullcontext(given) if given else broker()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tasks.kafka.errors import error_of, unavailable
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer
+    from confluent_kafka.admin import AdminClient
 
     OnDelivery = Callable[[KafkaError | None, Message], None]
 
@@ -103,6 +104,13 @@ def consumer(group: str, **settings: Any) -> Consumer:
             **settings,
         }
     )
+
+
+def admin() -> AdminClient:
+    """Return a client that creates and describes topics."""
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient(_producer_config())
 
 
 # Consumer settings, of which a producer would warn.

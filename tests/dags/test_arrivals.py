@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks.support.kafka_brokers import mock_cluster
 from dags.common.assets import choose_arrived
 from tasks.contract.events import MediaArrived
 
@@ -92,35 +92,34 @@ def test_with_kafka_the_asset_is_watched(
     assert type(watcher.trigger).__name__ == "MediaArrivedTrigger"
 
 
-@pytest.fixture(scope="module")
-def addresses() -> Iterator[str]:
-    with mock_cluster() as found:
-        yield found
-
-
 def test_an_offset_is_committed_when_the_event_is_stored_and_invalid_ones_go_to_the_dead_letter_topic(
-    addresses: str, monkeypatch: pytest.MonkeyPatch
+    kafka_broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow's own producer for the shared stream, against a broker."""
     from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
     from confluent_kafka import Consumer, Producer, TopicPartition
+    from confluent_kafka.admin import AdminClient, NewTopic
 
-    from dags.common.arrivals import DEAD_LETTERS, MediaArrivedTrigger
+    from dags.common.arrivals import MediaArrivedTrigger
 
+    token = uuid.uuid4().hex[:8]
+    arrived, dead_letters = f"arrived.{token}", f"arrived.{token}.dead"
+    client = AdminClient({"bootstrap.servers": kafka_broker})
+    for created in client.create_topics([NewTopic(arrived, 3), NewTopic(dead_letters, 1)]).values():
+        created.result(30)
     settings = {
-        "bootstrap.servers": addresses,
-        "group.id": "airscript-arrivals",
+        "bootstrap.servers": kafka_broker,
+        "group.id": f"airscript-arrivals-{token}",
         "enable.auto.commit": "false",
-        "session.timeout.ms": 6000,
         "auto.offset.reset": "earliest",
     }
     monkeypatch.setenv("AIRFLOW_CONN_AIRSCRIPT_KAFKA", json.dumps({"conn_type": "kafka", "extra": settings}))
-    sender = Producer({"bootstrap.servers": addresses})
+    sender = Producer({"bootstrap.servers": kafka_broker})
     values = [event("a"), b"torn {", event("b")]
     for value in values:
-        sender.produce(MediaArrived.TOPIC, value=value, key="news")
+        sender.produce(arrived, value=value, key="news")
     sender.flush(10)
-    _, kwargs = MediaArrivedTrigger(dlq_topic=DEAD_LETTERS, poll_timeout=0.2).serialize()
+    _, kwargs = MediaArrivedTrigger(topics=[arrived], dlq_topic=dead_letters, poll_timeout=0.2).serialize()
 
     async def take(n: int) -> list[Any]:
         producer = MediaArrivedTrigger.create_shared_stream_producer(kwargs)
@@ -138,9 +137,11 @@ def test_an_offset_is_committed_when_the_event_is_stored_and_invalid_ones_go_to_
 
     assert asyncio.run(take(3)) == values
     assert asyncio.run(take(1)) == values[2:]
-    reader = Consumer({"bootstrap.servers": addresses, "group.id": "test", "auto.offset.reset": "earliest"})
-    reader.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in range(4)])
+    reader = Consumer({"bootstrap.servers": kafka_broker, "group.id": "test", "auto.offset.reset": "earliest"})
+    reader.assign([TopicPartition(dead_letters, 0, 0)])
     dead = reader.poll(10)
     assert dead is not None
     assert dead.value() == values[1]
     reader.close()
+    for deleted in client.delete_topics([arrived, dead_letters]).values():
+        deleted.result(30)

@@ -51,4 +51,9 @@ class Component:
     @property
     def state_topic(self) -> str:
         """The topic of snapshots: compacted, with as many partitions as the input topic."""
-        return f"live.{self.name}.state"
+        return state_topic(self.name)
+
+
+def state_topic(component: str) -> str:
+    """Return the name of a component's topic of snapshots."""
+    return f"live.{component}.state"

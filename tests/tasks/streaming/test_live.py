@@ -16,10 +16,10 @@ from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublis
 from tasks.streaming.runtime.messages import AudioBlock
 from tests.tasks.streaming.conftest import Workers, blocks_of, read_topic
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
-WAIT_S = 120.0
+WAIT_S = 300.0
 
 
 def send(blocks: list[AudioBlock], every_s: float = 0.0) -> None:

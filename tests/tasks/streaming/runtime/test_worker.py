@@ -19,7 +19,8 @@ from tasks.streaming.runtime.messages import AudioBlock, LiveMessage, PreparedAu
 from tasks.streaming.runtime.metrics import Health, WorkerMetrics
 from tasks.streaming.runtime.session import Component, IdleTimeout
 from tasks.streaming.runtime.worker import Worker
-from tests.tasks.streaming.conftest import blocks_of, read_topic
+from tasks.streaming.topics import Topic, make_topics
+from tests.tasks.streaming.conftest import blocks_of, delete_topics, read_topic
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -56,12 +57,17 @@ class Counter:
 
 
 @pytest.fixture
-def counter(kafka: str, monkeypatch: pytest.MonkeyPatch) -> Component:
+def counter(kafka: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Component]:
     """A component with its own topics, isolated from other tests."""
     token = uuid.uuid4().hex[:8]
     monkeypatch.setattr(AudioBlock, "TOPIC", f"in.{token}")
     monkeypatch.setattr(PreparedAudio, "TOPIC", f"out.{token}")
-    return Component(f"counter-{token}", AudioBlock, Counter, version=1)
+    component = Component(f"counter-{token}", AudioBlock, Counter, version=1)
+    dead = AudioBlock.TOPIC + streaming_kafka.DEAD_LETTER_SUFFIX
+    names = [AudioBlock.TOPIC, PreparedAudio.TOPIC, component.state_topic, dead]
+    make_topics(streaming_kafka.admin(), [Topic(name, 2) for name in names])
+    yield component
+    delete_topics(names)
 
 
 class Running:
