@@ -17,6 +17,7 @@ from tasks.step import run_step
 
 COMMANDS = {
     "tasks": {
+        "index-transcripts": "tasks.desk.index.command",  # make the search index of the desk
         "stream": "tasks.streaming.command",  # run a worker of live captions, or the feeder
         "topics": "tasks.streaming.topics",  # create and check Kafka's topics
         "announce": "tasks.streaming.announce",  # publish media.arrived events

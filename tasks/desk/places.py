@@ -83,5 +83,9 @@ class Place:
         """URI of the folder with every format of a reviewed version."""
         return storage.join(self.reviews, f"{number:04d}")
 
+    def reviewed_file(self, number: int, name: str) -> str:
+        """URI of one of a reviewed version's files."""
+        return storage.join(self.reviewed(number), quoted_name(name, self.transcripts))
+
     def reviewed_manifest(self, number: int) -> str:
         return storage.join(self.reviewed(number), MANIFEST_NAME)
