@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from tasks.contract.events import Fact, TranscriptFailed, TranscriptPublished
-from tasks.night.records import Publication
+from tasks.reporting.records import Publication
 
 
 def outcome_events(rows: Iterable[Publication]) -> Iterator[Fact]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tasks import storage
 from tasks.contract import Outcome, Reason
-from tasks.night.records import Publication
 from tasks.publishing.transcripts import read_published_transcript
+from tasks.reporting.records import Publication
 from tasks.transcripts.document import Transcript, WarningCode
 
 # Voice activity detection takes some music for speech rather than miss a word (up to 3 s of interludes of 45 s). A

@@ -13,6 +13,8 @@ class Column:
     name: str
     is_number: bool = False
     meaning: str = ""
+    is_detail: bool = False
+    """Left out where the screen is narrow."""
 
 
 @dataclass(frozen=True)

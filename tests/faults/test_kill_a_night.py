@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tasks.contract import STEPS, Outcome
-from tasks.night.records import NightRow
+from tasks.reporting.records import NightRow
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_lines
 from tests.faults.conftest import KILLS, PROGRAMMES

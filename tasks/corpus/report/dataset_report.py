@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
 from tasks.contract import ItemOutcome, Reason
@@ -114,9 +115,13 @@ def _histograms(material: DatasetMaterial) -> Iterator[tuple[str, Markup]]:
     prepared = material.manifest.configuration.get("prepare-corpus", {})
     durations_s = [prepared[name] for name in ("min_duration_s", "max_duration_s") if name in prepared]
     rates = [prepared[name] for name in ("min_characters_per_s", "max_characters_per_s") if name in prepared]
-    yield "Duration", histogram(statistics.durations, DURATION_EDGES_S, "s", durations_s)
-    yield "Characters per second", histogram(statistics.characters_per_s, RATE_EDGES, "/s", rates)
-    yield "Words per minute", histogram(statistics.words_per_minute, WORDS_EDGES, "/min")
+    yield "Duration", _histogram(statistics.durations, DURATION_EDGES_S, "s", durations_s)
+    yield "Characters per second", _histogram(statistics.characters_per_s, RATE_EDGES, "/s", rates)
+    yield "Words per minute", _histogram(statistics.words_per_minute, WORDS_EDGES, "/min")
     if statistics.match_errors.any():
         bound = material.manifest.configuration["assemble-dataset"]["max_match_error"]
-        yield "Match error", histogram(statistics.match_errors, MATCH_EDGES, "", [bound])
+        yield "Match error", _histogram(statistics.match_errors, MATCH_EDGES, "", [bound])
+
+
+def _histogram(counts: np.ndarray, edges: np.ndarray, unit: str, bounds: Sequence[float] = ()) -> Markup:
+    return histogram(counts.tolist(), edges.tolist(), unit, bounds)

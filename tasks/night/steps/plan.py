@@ -12,7 +12,8 @@ from tasks.night.batching import balance_batches, estimate_work_s
 from tasks.night.inbox import list_announced, list_inbox, make_arrival, wait_for_uploads
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import Pipeline
-from tasks.night.records import DEFERRED, Arrival, Batch, Publication, truncate
+from tasks.night.records import DEFERRED, Arrival, Batch, truncate
+from tasks.reporting.records import Publication
 from tasks.step import StepContext, StepInputs, StepOutput
 from tasks.storage import ObjectInfo
 from tasks.storage.records import to_lines

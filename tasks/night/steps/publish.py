@@ -19,7 +19,6 @@ from tasks.night.records import (
     Batch,
     DiarizedProgramme,
     Preparation,
-    Publication,
     RecognisedProgramme,
     truncate,
     turns_name,
@@ -28,6 +27,7 @@ from tasks.night.records import (
 from tasks.night.report_rows import complete_row
 from tasks.night.transcript_building import build_transcript
 from tasks.publishing.transcripts import publish_transcript
+from tasks.reporting.records import Publication
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
 from tasks.transcripts.cues.profiles import PROFILES

@@ -11,18 +11,16 @@ from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Ste
 from tasks.contract.arguments import ReportNight
 from tasks.night.events import outcome_events
 from tasks.night.ledger import MAX_FAILURES, Ledger, QuarantineRecord
-from tasks.night.night_report import NIGHTS, render_night_report
-from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, NightReport, NightRow, Publication, truncate
+from tasks.night.records import DEFERRED, PUBLISHED, Arrival, Batch, truncate
 from tasks.night.report_rows import complete_row
 from tasks.publishing.transcripts import put_if_absent
+from tasks.reporting.night_report import render_night_report
+from tasks.reporting.records import INDEX_NAME, NIGHTS, PAGE_NAME, REPORT_NAME, NightReport, NightRow, Publication
 from tasks.step import StepContext, StepOutput, item_uris, load_result, output_uri
 from tasks.storage.records import read_lines, read_one, to_lines
 from tasks.transcripts.text import separates_words
 
-VERSION = 4
-
-INDEX_NAME = "index.jsonl"
-PAGE_NAME = "report.html"
+VERSION = 5
 
 
 def inputs(arguments: ReportNight) -> dict[str, str]:
@@ -41,14 +39,16 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
     rows += missing
     rows.sort(key=lambda row: (row.programme, row.media))
     report = build_report(arguments, plan, batches, rows, context.key)
-    context.publish("report.json", report.model_dump_json(indent=1).encode() + b"\n")
-    page, index = render_night_report(report, arguments.transcripts).encode(), to_lines(rows)
-    context.publish(PAGE_NAME, page)
-    context.publish(INDEX_NAME, index)
+    published = {
+        REPORT_NAME: report.model_dump_json(indent=1).encode() + b"\n",
+        PAGE_NAME: render_night_report(report, arguments.transcripts).encode(),
+        INDEX_NAME: to_lines(rows),
+    }
     folder = storage.join(arguments.transcripts, NIGHTS, report.night)
-    page_uri, index_uri = storage.join(folder, PAGE_NAME), storage.join(folder, INDEX_NAME)
-    put_if_absent(page_uri, page)
-    put_if_absent(index_uri, index)
+    for name, data in published.items():
+        context.publish(name, data)
+        put_if_absent(storage.join(folder, name), data)
+    external = [storage.join(folder, name) for name in published]
     kafka.publish(*outcome_events(missing))  # the others' events were sent by publish
     not_done = [row for row in rows if not row.outcome.is_done]
     without_speakers = [row for row in rows if row.outcome.is_done and row.words and row.speakers is None]
@@ -63,11 +63,11 @@ def run(arguments: ReportNight, context: StepContext) -> StepOutput:
         labels={
             "model": report.model_version,
             "news": report.news,
-            "page": page_uri,
-            "index": index_uri,
+            "page": storage.join(folder, PAGE_NAME),
+            "index": storage.join(folder, INDEX_NAME),
         },
         warnings=truncate(warnings),
-        external_uris=(page_uri, index_uri),
+        external_uris=tuple(external),
     )
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import STEPS, Outcome, Receipt
-from tasks.night.records import NightReport
 from tasks.progress import no_progress
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete
+from tasks.reporting.records import NightReport
 from tasks.step import load_result, output_uri, run_step
 from tasks.storage.records import read_one
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.contract import Outcome, Reason
 from tasks.contract.events import TranscriptFailed, TranscriptPublished
 from tasks.night.events import outcome_events
-from tasks.night.records import Publication
+from tasks.reporting.records import Publication
 
 
 def publication(**changes: object) -> Publication:

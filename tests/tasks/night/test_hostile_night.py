@@ -11,8 +11,8 @@ import pytest
 
 from tasks import storage
 from tasks.contract import Outcome
-from tasks.night.records import NightRow
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete
+from tasks.reporting.records import NightRow
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_lines
 from tests.faults.night import Night

@@ -12,7 +12,8 @@ from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Outcome, Reason, StepError
 from tasks.contract.events import Fact, TranscriptFailed
 from tasks.night.ledger import Ledger
-from tasks.night.records import PUBLISHED, Batch, NightRow, Publication
+from tasks.night.records import PUBLISHED, Batch
+from tasks.reporting.records import NightRow, Publication
 from tasks.storage.records import read_lines, read_one, to_lines
 from tests.tasks.night.media import wav
 from tests.tasks.night.results import write_result

@@ -16,9 +16,10 @@ from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Sta
 from tasks.contract.arguments import ReportNight
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
-from tasks.night.records import PUBLISHED, Batch, NightReport, Publication
+from tasks.night.records import PUBLISHED, Batch
 from tasks.night.steps.report import batch_rows
 from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
+from tasks.reporting.records import NightReport, Publication
 from tasks.step import load_result, output_uri
 from tasks.storage.records import read_one, to_lines
 from tests.tasks.night.media import wav

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,8 +35,8 @@ def test_the_parts_of_a_stacked_bar_fill_it(values: list[float]) -> None:
 
 
 def test_a_histogram_ends_with_its_last_value_or_bound() -> None:
-    edges = np.arange(0, 11, 1.0)
-    counts = np.array([0, 2, 4, 0, 0, 0, 0, 0, 0, 0])
+    edges = [float(edge) for edge in range(11)]
+    counts = [0, 2, 4, 0, 0, 0, 0, 0, 0, 0]
     drawn = histogram(counts, edges, "s", bounds=[3.0])
     assert "2 to 3 s: 4" in drawn
     assert "5 to 6 s" not in drawn

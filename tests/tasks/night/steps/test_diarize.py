@@ -13,10 +13,11 @@ from tasks.contract import STEPS, Outcome, Receipt, Status
 from tasks.diarization import EMBEDDED, resolve
 from tasks.diarization.diarizer import Diarization, Diarizer
 from tasks.night.ledger import Ledger
-from tasks.night.records import PREPARED, PUBLISHED, Batch, DiarizedProgramme, Preparation, Publication, turns_name
+from tasks.night.records import PREPARED, PUBLISHED, Batch, DiarizedProgramme, Preparation, turns_name
 from tasks.night.steps.publish import DIARIZATION_FAILED
 from tasks.progress import no_progress
 from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
+from tasks.reporting.records import Publication
 from tasks.step import load_result, output_uri, run_step
 from tasks.storage.records import read_lines, read_one, to_lines
 from tasks.transcripts.document import WarningCode

@@ -15,10 +15,11 @@ from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
 from tasks.contract.arguments import CueProfileName
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import Pipeline
-from tasks.night.records import PUBLISHED, Batch, Preparation, Publication, SpeechSpan, SuspectChunk
+from tasks.night.records import PUBLISHED, Batch, Preparation, SpeechSpan, SuspectChunk
 from tasks.night.transcript_building import build_transcript
 from tasks.progress import no_progress
 from tasks.publishing.transcripts import MANIFEST_NAME, is_complete, read_published_transcript
+from tasks.reporting.records import Publication
 from tasks.step import load_result, output_uri, run_step
 from tasks.storage.records import read_lines
 from tasks.transcripts.cues.cutting import Limit
