@@ -30,7 +30,8 @@ from tasks.storage.records import read_lines
 
 log = structlog.get_logger()
 
-NIGHTS = "_nights"
+from tasks.reporting.records import NIGHTS
+
 N_READERS = 16  # transcripts read at once: S3 answers after tens of milliseconds
 COLUMNS = tuple(field.name for field in fields(ProgrammeRow))
 
