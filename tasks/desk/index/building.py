@@ -25,12 +25,12 @@ from tasks.desk.index.schema import exclusive, new_index, open_index
 from tasks.desk.places import Place
 from tasks.desk.review_log import INDEX_NAME, REVIEWS_LOG, ReviewLine, latest_reviews
 from tasks.publishing.transcripts import MANIFEST_NAME
+from tasks.reporting.records import NIGHTS
 from tasks.storage import ObjectInfo
 from tasks.storage.records import read_lines
 
 log = structlog.get_logger()
 
-from tasks.reporting.records import NIGHTS
 
 N_READERS = 16  # transcripts read at once: S3 answers after tens of milliseconds
 COLUMNS = tuple(field.name for field in fields(ProgrammeRow))
