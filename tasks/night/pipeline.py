@@ -10,7 +10,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 6
 RECOGNISE_VERSION = 7
 DIARIZE_VERSION = 2
-PUBLISH_VERSION = 6
+PUBLISH_VERSION = 7
 
 
 class Pipeline(Frozen):

@@ -109,7 +109,7 @@ def build_transcript(
         warnings=(
             *timecode_warnings,
             *_warnings(preparation, recognised, passages, speech_ms, moved=ordered != recognised_words),
-            *_speaker_warnings(diarized, words, speech_ms),
+            *_speaker_warnings(diarized, spoken, speech_ms),
         ),
     )
 

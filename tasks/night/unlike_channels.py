@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -146,21 +147,25 @@ class ChannelTimes:
         return tuple(sorted(moved, key=lambda record: record.start_ms))
 
     def merge(self, words: Sequence[Word]) -> tuple[Word, ...]:
-        """Return the words of all channels by time, with speakers S1, S2, … that are distinct in each channel."""
+        """Return the words of all channels by time, with speakers S1, S2, … that are distinct in each channel.
+
+        A word without a speaker gets the one before it in its channel, or else the first one after it: voices of two
+        channels are never the same. A channel without speakers is one speaker.
+        """
         if not self.starts_ms:
             return tuple(words)
         moved = []
-        for word in words:
-            span = self.programme_span(Span(word.start_ms, word.end_ms))
-            channel = self.channel_at(word.start_ms)
-            times = {"start_ms": span.start_ms, "end_ms": span.end_ms}
-            moved.append((span.start_ms, channel, word.model_copy(update=times)))
-        moved.sort(key=lambda item: item[:2])
-        names: dict[tuple[int, str], str] = {}
+        for channel, spoken in groupby(words, key=lambda word: self.channel_at(word.start_ms)):
+            in_channel = [*spoken]
+            speaker = next((word.speaker for word in in_channel if word.speaker is not None), None)
+            for word in in_channel:
+                speaker = word.speaker or speaker
+                span = self.programme_span(Span(word.start_ms, word.end_ms))
+                moved.append((span, channel, speaker, word))
+        moved.sort(key=lambda item: (item[0].start_ms, item[1]))
+        names: dict[tuple[int, str | None], str] = {}
         merged = []
-        for _, channel, word in moved:
-            if word.speaker is not None:
-                name = names.setdefault((channel, word.speaker), f"S{len(names) + 1}")
-                word = word.model_copy(update={"speaker": name})
-            merged.append(word)
+        for span, channel, speaker, word in moved:
+            name = names.setdefault((channel, speaker), f"S{len(names) + 1}")
+            merged.append(word.model_copy(update={"start_ms": span.start_ms, "end_ms": span.end_ms, "speaker": name}))
         return with_monotonic_times(merged, self.duration_ms)

@@ -1,7 +1,7 @@
 """Subtitle cues from a transcript: one or two lines, timed for reading, within a broadcaster's guidelines.
 
-Subtitles are verbatim: all words, in order. Where speech is faster than the guidelines allow, or a word is wider than a
-line, the cue lists the limits that it exceeds.
+Subtitles are verbatim: all words, in order; where voices overlap, each one's together. Where speech is faster than the
+guidelines allow, or a word is wider than a line, the cue lists the limits that it exceeds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.transcripts.colours import Colour, speaker_colours
+from tasks.transcripts.cues.arrangement import arrange
 from tasks.transcripts.cues.layout import DASH, Block, best_blocks
 from tasks.transcripts.cues.profiles import BBC, CueProfile
 from tasks.transcripts.document import Transcript, Word
+from tasks.transcripts.reading_order import speakers_of_words
 from tasks.transcripts.text import display_width, join
 
 # One frame at 23.976 frames per second, the lowest rate, rounded up: shorter cues vanish in frame-based formats.
@@ -63,12 +65,14 @@ class Cue:
 def cut(transcript: Transcript, profile: CueProfile = BBC) -> tuple[Cue, ...]:
     """Cut a transcript into cues. Unlike starts, ends may lie after the end of the media, for reading time."""
     profile = profile.in_language(transcript.language)
-    words = tuple(transcript.words)
-    speakers = [word.speaker or segment.speaker for segment in transcript.segments for word in segment.words]
+    spoken_by = speakers_of_words(transcript)
     coloured = {name for name, colour in speaker_colours(transcript).items() if colour is not Colour.WHITE}
-    widths = {name: profile.coloured_line_width if name in coloured else profile.line_width for name in set(speakers)}
-    blocks = best_blocks(words, speakers, [widths[name] for name in speakers], transcript.language, profile)
-    spans = _time_cues(words, blocks, profile)
+    widths = {name: profile.coloured_line_width if name in coloured else profile.line_width for name in spoken_by}
+    shown = arrange([*transcript.words], spoken_by, widths, transcript.language, profile)
+    words, speakers = shown.words, shown.speakers
+    line_widths = [widths[name] for name in speakers]
+    blocks = best_blocks(shown.timed, speakers, line_widths, transcript.language, profile, shown.breaks)
+    spans = _time_cues(shown.timed, blocks, profile)
     cues = []
     for block, (start_ms, end_ms) in zip(blocks, spans, strict=True):
         bounds = [(block.first, block.second), (block.second, block.end)]
@@ -119,6 +123,6 @@ def _exceeded_limits(
         Limit.READING_SPEED: profile.reading_speed.min_reading_ms([word.text for word in words]) > shown_ms,
         Limit.MIN_DURATION: shown_ms < profile.min_duration_ms,
         Limit.MAX_DURATION: shown_ms > profile.max_duration_ms,
-        Limit.SYNC: start_ms > words[0].start_ms,
+        Limit.SYNC: start_ms > min(word.start_ms for word in words),
     }
     return tuple(limit for limit, exceeded in is_exceeded.items() if exceeded)

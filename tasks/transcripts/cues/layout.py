@@ -7,7 +7,7 @@ two lines of words, so the time is linear in the length of the programme.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import inf
@@ -20,7 +20,7 @@ from tasks.transcripts.text import display_width, space_between
 DASH = "- "  # before each line of a dialogue
 
 # Costs, on the scale of `breaks`; tuned by reading the results.
-_ONE_CUE = 10.0
+ONE_CUE = 10.0
 _CUE_BREAK = 1.5  # factor on the boundary's cost: the preceding words disappear from the screen
 _LINE_BREAK = 0.6  # factor on the boundary's cost
 _SENTENCE_ENDS_INSIDE = 6.0  # a cue contains the end of a sentence and the start of the next
@@ -47,14 +47,16 @@ def best_blocks(
     line_widths: Sequence[int],
     language: str,
     profile: CueProfile,
+    breaks: Collection[int] = (),
 ) -> list[Block]:
     """Return the cheapest blocks. Per word, shape (n_words,): `speakers`, and `line_widths` in the speaker's colour.
+    `breaks`: boundaries at which a block must end.
 
     Every block is within the limits of width and duration, except a single word that exceeds them alone.
     """
     if not words:
         return []
-    costs = BlockCosts(words, speakers, line_widths, language, profile)
+    costs = BlockCosts(words, speakers, line_widths, language, profile, breaks)
     best, chosen = [0.0] + [inf] * len(words), [Block(0, 0, 0)] * (len(words) + 1)
     earliest = 0
     for end in range(1, len(words) + 1):
@@ -83,6 +85,7 @@ class BlockCosts:
         line_widths: Sequence[int],
         language: str,
         profile: CueProfile,
+        breaks: Collection[int] = (),
     ) -> None:
         self._profile = profile
         self._line_widths = line_widths
@@ -103,6 +106,7 @@ class BlockCosts:
         # Boundary b precedes word b; a prefix sum at b covers the boundaries before b.
         self._changes = [False, *(before != after for before, after in pairwise(speakers)), False]
         self._n_changes = [0, *accumulate(self._changes)]
+        self._n_breaks = [0, *accumulate(boundary in breaks for boundary in range(len(words) + 1))]
         costs = boundary_costs(words, language)
         self._cue_break = [_CUE_BREAK * cost for cost in costs]
         inside = [_SENTENCE_ENDS_INSIDE if cost == 0 else 0.0 for cost in costs]
@@ -120,16 +124,17 @@ class BlockCosts:
         return first == end - 1 or (
             self._width(first, end) <= 2 * self._profile.line_width + 1  # the space at the line break
             and self._n_changes[end] - self._n_changes[first + 1] <= 1
+            and self._n_breaks[end] == self._n_breaks[first + 1]
             and self._earliest_end_ms[end] - self._starts_ms[first] <= self._profile.max_duration_ms
         )
 
     def min_cost(self, end: int) -> float:
         """Lower bound for the cost of a cue that ends at this boundary."""
-        return _ONE_CUE + self._cue_break[end]
+        return ONE_CUE + self._cue_break[end]
 
     def cost(self, first: int, end: int) -> tuple[float, int]:
         """Return the cost of words [first, end) as one cue, and the start of its second line (`end` if it has none)."""
-        cost = _ONE_CUE + self._cue_break[end] + self._inside[end] - self._inside[first + 1]
+        cost = ONE_CUE + self._cue_break[end] + self._inside[end] - self._inside[first + 1]
         needed_ms = self._reading_ms[end] - self._reading_ms[first]
         if needed_ms < self._profile.min_duration_ms:
             needed_ms = self._profile.min_duration_ms

@@ -10,6 +10,7 @@ from tasks.transcripts.colours import Colour, speaker_colours
 from tasks.transcripts.cues.cutting import Cue, cut
 from tasks.transcripts.cues.profiles import BBC, CueProfile
 from tasks.transcripts.document import Transcript, Word
+from tasks.transcripts.reading_order import in_reading_order
 from tasks.transcripts.text import join
 from tasks.transcripts.timecode import Clock
 
@@ -65,9 +66,10 @@ class Rendition:
         return join((word.text for word in words), self.transcript.language)
 
     def paragraphs(self) -> Iterator[Paragraph]:
-        """Yield paragraphs: a new one at a new speaker, a long pause, a change of `suspect`, or after enough words."""
+        """Yield paragraphs: a new one at a new speaker, a long pause, a change of `suspect`, or after enough words.
+        Where voices overlap, each one's phrases stand together."""
         paragraph: Paragraph | None = None
-        for segment in self.transcript.segments:
+        for segment in in_reading_order(self.transcript):
             if (
                 paragraph is not None
                 and paragraph.speaker == segment.speaker
@@ -76,7 +78,9 @@ class Rendition:
                 and len(paragraph.words) < _PARAGRAPH_WORDS
             ):
                 words = paragraph.words + segment.words
-                paragraph = Paragraph(paragraph.start_ms, segment.end_ms, segment.speaker, segment.suspect, words)
+                paragraph = Paragraph(
+                    paragraph.start_ms, max(paragraph.end_ms, segment.end_ms), segment.speaker, segment.suspect, words
+                )
                 continue
             if paragraph is not None:
                 yield paragraph

@@ -1,7 +1,7 @@
 """`.rttm`: speaker turns (NIST, Rich Transcription evaluation plan), for scoring diarization.
 
-A turn is a run of words of one speaker; a pause of half a second ends it. Words without a speaker are omitted. Times
-are seconds from the start of the media.
+A turn is a run of words of one speaker; a pause of half a second ends it. Turns overlap where voices do. Words without
+a speaker are omitted. Times are seconds from the start of the media.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats.clock_time import seconds
 from tasks.transcripts.formats.rendition import Rendition
+from tasks.transcripts.reading_order import in_reading_order
 from tasks.transcripts.spans import Turn
 
 _PAUSE_MS = 500
@@ -26,16 +27,24 @@ def write(rendition: Rendition) -> bytes:
 
 
 def turns(transcript: Transcript) -> Iterator[Turn]:
-    """Yield the speaker turns of a transcript's words."""
-    turn: Turn | None = None
-    for word in transcript.words:
-        if word.speaker is None:
-            continue
-        if turn is not None and turn.speaker == word.speaker and word.start_ms - turn.end_ms < _PAUSE_MS:
-            turn = Turn(turn.start_ms, word.end_ms, turn.speaker)
-            continue
-        if turn is not None:
-            yield turn
-        turn = Turn(word.start_ms, word.end_ms, word.speaker)
-    if turn is not None:
-        yield turn
+    """Yield the speaker turns of a transcript's words, by start."""
+    found: list[Turn] = []
+    for segment in in_reading_order(transcript):
+        for word in segment.words:
+            if word.speaker is not None:
+                _add(found, Turn(word.start_ms, word.end_ms, word.speaker))
+    return iter(sorted(found, key=lambda turn: turn.start_ms))
+
+
+def _add(turns: list[Turn], word: Turn) -> None:
+    """Extend the speaker's last turn by a word, or begin a new one after a pause or another speaker's turn."""
+    begun_since_ms = 0  # the latest start of the turns after the speaker's last
+    for index in range(len(turns) - 1, -1, -1):
+        turn = turns[index]
+        if turn.speaker == word.speaker:
+            if word.start_ms - turn.end_ms < _PAUSE_MS and (index == len(turns) - 1 or begun_since_ms < turn.end_ms):
+                turns[index] = Turn(turn.start_ms, max(turn.end_ms, word.end_ms), turn.speaker)
+                return
+            break
+        begun_since_ms = max(begun_since_ms, turn.start_ms)
+    turns.append(word)

@@ -114,6 +114,21 @@ def test_words_are_merged_by_time_with_speakers_of_their_channels() -> None:
     assert times.programme_span(Span(STARTS_MS[1] + 500, STARTS_MS[1] + 99_000)) == Span(500, DURATION_MS)
 
 
+def test_words_without_a_speaker_belong_to_their_channel() -> None:
+    times = ChannelTimes(STARTS_MS, DURATION_MS)
+    left = [*channel_words("well", 0, 1_000), *channel_words("good evening", 0, 1_300, "S1")]
+    right = [*channel_words("guten", 1, 1_100, "S7"), *channel_words("Abend", 1, 1_400)]
+    assert [(w.text, w.speaker) for w in times.merge([*left, *right])] == [
+        ("well", "S1"),
+        ("guten", "S2"),
+        ("good", "S1"),
+        ("Abend", "S2"),
+        ("evening", "S1"),
+    ]
+    unknown = [*channel_words("good evening", 0, 1_000), *channel_words("guten", 1, 1_100)]
+    assert [w.speaker for w in times.merge(unknown)] == ["S1", "S2", "S1"]
+
+
 def test_mixed_channels_stay_as_they_are() -> None:
     words = tuple(speak("good evening"))
     times = ChannelTimes((), DURATION_MS)

@@ -63,6 +63,11 @@ def transcript(
     )
 
 
+def at_once(*voices: Sequence[Word]) -> Transcript:
+    """Return a transcript of several voices at once: their words by time."""
+    return transcript(sorted((word for voice in voices for word in voice), key=lambda word: word.start_ms))
+
+
 def broadcast(n_words: int, seed: int = 0) -> list[Word]:
     """Return a dialogue of two speakers at about 160 words per minute, deterministic by seed."""
     rng = random.Random(seed)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -9,8 +10,9 @@ from tasks.transcripts.colours import Colour, speaker_colours
 from tasks.transcripts.cues.cutting import Cue, Limit, cut
 from tasks.transcripts.cues.profiles import BBC, PROFILES, STREAMING, CueProfile, ReadingUnit
 from tasks.transcripts.document import Transcript
+from tasks.transcripts.reading_order import overlapping_words, speakers_of_words
 from tasks.transcripts.text import display_width, join
-from tests.tasks.transcripts.builders import broadcast, speak, transcript, transcripts, word
+from tests.tasks.transcripts.builders import at_once, broadcast, speak, transcript, transcripts, word
 
 
 def texts(cues: tuple[Cue, ...]) -> list[str]:
@@ -24,8 +26,13 @@ def test_invariants(profile: CueProfile, document: Transcript):
     cues = cut(document, profile)
     profile = profile.in_language(document.language)
     colours = speaker_colours(document)
-    # Every word, once, in order, in unbroken lines.
-    assert [one for cue in cues for one in cue.words] == list(document.words)
+    # Every word, once, in order (of its voice, where voices overlap), in unbroken lines.
+    shown = [one for cue in cues for one in cue.words]
+    assert Counter(shown) == Counter(document.words)
+    for speaker in {one.speaker for one in shown if one.speaker}:
+        assert [one for one in shown if one.speaker == speaker] == [w for w in document.words if w.speaker == speaker]
+    if not overlapping_words([*document.words], speakers_of_words(document)):
+        assert shown == list(document.words)
     for cue in cues:
         assert 1 <= len(cue.lines) <= 2
         assert all(line.text == transcript_text(document, line.words) for line in cue.lines)
@@ -33,8 +40,9 @@ def test_invariants(profile: CueProfile, document: Transcript):
     # Times increase and never overlap; a cue starts with its first word, or is flagged as late.
     for cue in cues:
         assert cue.start_ms < cue.end_ms
-        assert cue.start_ms >= cue.words[0].start_ms
-        assert (cue.start_ms > cue.words[0].start_ms) == (Limit.SYNC in cue.exceeds)
+        spoken_ms = min(one.start_ms for one in cue.words)
+        assert cue.start_ms >= spoken_ms
+        assert (cue.start_ms > spoken_ms) == (Limit.SYNC in cue.exceeds)
     for before, after in pairwise(cues):
         assert before.end_ms <= after.start_ms
         # A gap that flickers occurs only where dense speech leaves no time for a gap.
@@ -249,3 +257,28 @@ def test_a_cue_ends_early_where_closing_the_gap_would_exceed_its_maximum_duratio
     slow = speak("I do say it as I do it so it is as I do say it to us,", word_ms=330)  # spoken in 5.9 s, read in 6.8
     cues = cut(transcript([*slow, *speak("and on.", start_ms=7_400)]))
     assert [(cue.start_ms, cue.end_ms, cue.exceeds) for cue in cues] == [(0, 6_400, ()), (7_400, 8_400, ())]
+
+
+def test_voices_at_once_have_a_line_each():
+    document = at_once(
+        speak("The government has announced that more than two million people will receive higher payments.", "anna"),
+        speak("Die Regierung hat bekannt gegeben, dass mehr als zwei Millionen mehr Geld bekommen.", "ben", 200),
+    )
+    cues = cut(document, STREAMING)
+    assert texts(cues) == [
+        "- The government has announced\n- Die Regierung hat bekannt",
+        "- that more than two million people\n- gegeben, dass mehr als zwei Millionen",
+        "- will receive higher payments.\n- mehr Geld bekommen.",
+    ]
+    assert [cue.start_ms for cue in cues] == [0, 1_200, 3_000]
+
+
+def test_three_voices_have_two_cues():
+    document = at_once(speak("I think so.", "anna"), speak("Never ever.", "ben", 100), speak("Stop it.", "cleo", 200))
+    assert texts(cut(document)) == ["I think so.", "- Never ever.\n- Stop it."]
+
+
+def test_only_overlapping_speech_is_arranged():
+    alone = speak("It is late and the last train has left.", "anna", start_ms=9_000)
+    document = at_once(speak("Good evening all.", "anna"), speak("Hello!", "ben", 300), alone)
+    assert texts(cut(document)) == ["- Good evening all.\n- Hello!", "It is late\nand the last train has left."]

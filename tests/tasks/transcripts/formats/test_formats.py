@@ -14,8 +14,9 @@ from tasks.transcripts.document import Transcript
 from tasks.transcripts.formats import FORMATS, render
 from tasks.transcripts.formats.rendition import Rendition
 from tasks.transcripts.formats.rttm import turns
+from tasks.transcripts.reading_order import in_reading_order
 from tasks.transcripts.text import join
-from tests.tasks.transcripts.builders import HOSTILE_TEXTS, broadcast, speak, transcript, transcripts, word
+from tests.tasks.transcripts.builders import HOSTILE_TEXTS, at_once, broadcast, speak, transcript, transcripts, word
 from tests.tasks.transcripts.readers import read_vtt, read_with_pysubs2
 
 SIX_HOURS_MS = 6 * 3_600_000
@@ -57,13 +58,40 @@ def test_an_empty_transcript_gives_empty_files():
     assert found == {".txt": "", ".speakers.txt": "", ".srt": "", ".vtt": "WEBVTT\n", ".rttm": "", ".ctm": ""}
 
 
+def test_voices_at_once_can_be_read_in_every_format():
+    document = at_once(
+        speak("The train leaves at nine. It is late.", "anna"),
+        speak("Der Zug fährt um neun. Er ist spät.", "ben", start_ms=150),
+    )
+    phrases = ["The train leaves at nine.", "Der Zug fährt um neun.", "It is late.", "Er ist spät."]
+    assert written(document, ".txt").splitlines()[::2] == phrases
+    assert written(document, ".speakers.txt").splitlines()[1::3] == phrases
+    lines = [["The train leaves at nine.", "Der Zug fährt um neun."], ["It is late.", "Er ist spät."]]
+    assert [cue.split("\n")[2:4] for cue in written(document, ".srt").split("\n\n")] == [
+        [f"- {line}" for line in cue] for cue in lines
+    ]
+    vtt, ttml = written(document, ".vtt"), written(document, ".ttml")
+    for anna, ben in lines:
+        assert f"<v Speaker 1>- {anna}</v>\n<v Speaker 2>- {ben}</v>" in vtt
+        assert f'ttm:agent="speaker_anna">{anna}</tt:span><tt:br/><tt:span' in ttml
+        assert f'ttm:agent="speaker_ben">{ben}</tt:span>' in ttml
+        stl = FORMATS[".stl"].write(Rendition(document))
+        assert stl.index(anna.encode()) < stl.index(ben.partition(" f")[0].partition(" sp")[0].encode())
+    assert [(turn.start_ms, turn.end_ms, turn.speaker) for turn in turns(document)] == [
+        (0, 2_400, "anna"),
+        (150, 2_550, "ben"),
+    ]
+    assert [word.text for word in document.words][:4] == ["The", "Der", "train", "Zug"]  # the document is by time
+
+
 # ---- text -------------------------------------------------------------------------------------------------------
 
 
 @given(transcripts())
 def test_text_equals_the_transcripts_text(document: Transcript):
     paragraphs = [part.removesuffix("\n") for part in written(document, ".txt").split("\n\n") if part]
-    assert join(paragraphs, document.language) == document.text
+    spoken = [word.text for segment in in_reading_order(document) for word in segment.words]
+    assert join(paragraphs, document.language) == join(spoken, document.language)
 
 
 def test_text_with_speakers_and_time_code():
