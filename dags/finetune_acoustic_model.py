@@ -14,8 +14,8 @@ programmes) → `register_model` → `decide` → `promote_model`.
 **What is normal.** Training again on the dataset of the champion begins where the champion's training began, and is
 `cached` with the same recipe. Without a *preset* the base model's family and size and the GPU choose it (label `preset`
 of `train`). The log of `train` begins with the address of its MLflow run, which shows losses and error rates
-during training. Until there is a champion, the base model takes its place. The button *Report* of `register_model`
-opens the run's report. `promote_model` skipped (pink) means that the champion stayed: the decision, who made it and why
+during training. Until there is a champion, the base model takes its place. The run's tab *Report* shows
+what was learned. `promote_model` skipped (pink) means that the champion stayed: the decision, who made it and why
 are in its log and on the version in MLflow. With *promote* `ask`, `decide` waits for an answer under *Required actions*
 for a day; without one the champion stays.
 

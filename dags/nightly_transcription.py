@@ -6,7 +6,7 @@ Transcribes what is new in the inbox with the champion, and publishes the transc
 *inbox* and, beside `news.mp4`, expected words and names in `news.vocabulary.txt`, one a line. **Writes** nine formats
 for each programme (`.txt`, `.srt`, `.vtt`, `.ttml`, `.stl`, `.json`, …) and, last, `manifest.json`, below
 *transcripts*. A folder without a manifest is incomplete. `.stl` is left out if EBU STL lacks more than 3 % of the
-characters (it has no Chinese, for example). The button *Report* of `report_night` opens the night's report.
+characters (it has no Chinese, for example). The run's tab *Report* shows the night.
 
 **Steps.** `plan_night` finds new pairs of programme and model version and makes batches of equal work. For each batch:
 `prepare_media` → `recognise` and, in parallel, `diarize` → `publish`. `report_night` lists the outcome of every

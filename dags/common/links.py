@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 PAGES = "/airscript"
 """URL path of the pages that `dags/plugins/desk/` serves."""
 
+REPORTING_TASKS = {
+    "corpus_features": "assemble_dataset",
+    "finetune_acoustic_model": "register_model",
+    "import_model": "register_model",
+    "nightly_transcription": "report_night",
+    "transcribe_on_arrival": "report_night",
+}
+"""The task of each DAG that makes the report of its run."""
+
+
+def run_report(dag_id: str, run_id: str) -> str:
+    """Return the URI of the report of a run; empty while there is none."""
+    uri = task_receipt_uri(settings().storage, dag_id, run_id, REPORTING_TASKS[dag_id])
+    receipt = read_receipt(uri)
+    return (receipt.labels.get("report") or receipt.labels.get("page", "")) if receipt else ""
+
 
 class ReportLink(BaseOperatorLink):
     """Link from a task to the report that its step made."""

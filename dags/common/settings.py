@@ -36,6 +36,8 @@ class Settings:
     corpus: str
     inbox: str
     transcripts: str
+    index: str
+    """Folder of the desk's search index, on a local disk."""
     model: str
     """What nights transcribe with, unless their form says otherwise."""
     base_model: str
@@ -75,6 +77,7 @@ class Settings:
             corpus=as_uri(environ.get("AIRSCRIPT_CORPUS") or f"{storage}/corpus"),
             inbox=as_uri(environ.get("AIRSCRIPT_INBOX") or f"{storage}/inbox"),
             transcripts=as_uri(environ.get("AIRSCRIPT_TRANSCRIPTS") or f"{storage}/transcripts"),
+            index=environ.get("AIRSCRIPT_INDEX") or str(home / "index"),
             model=environ.get("AIRSCRIPT_MODEL") or CHAMPION_MODEL,
             base_model=environ.get("AIRSCRIPT_BASE_MODEL")
             or str(CHECKOUT / "local" / "demo" / "base_model" / "weights"),

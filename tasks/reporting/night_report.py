@@ -22,7 +22,8 @@ from tasks.reporting.trend import Day, trend_charts
 
 MIN_PLOTTED = 5  # programmes; fewer are read faster in the table
 _TO_TRANSCRIPTS = "../../"
-_NAME = re.compile(r"(?P<arrivals>arrivals-)?(?P<day>\d{4}-\d\d-\d\d)(?:T(?P<time>\d{6}))?(?:-[0-9a-f]{8})?")
+_ARRIVALS = "arrivals-"  # begins the names of `transcribe_on_arrival`, such as `arrivals-2026-11-30T101500-002226f8`
+_TIME = re.compile(r"T(\d\d)(\d\d)\d\d")
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,22 @@ def render_night_report(
 
 def title(night: str) -> str:
     """`Night of 30 November 2026`, or the name itself if it has no date."""
-    found = _NAME.fullmatch(night)
-    if found is None:
-        return f"Transcripts of {night}"
-    try:
-        day = date.fromisoformat(found["day"])
-    except ValueError:
+    day = day_of(night)
+    if day is None:
         return f"Transcripts of {night}"
     in_words = f"{day.day} {day:%B %Y}"
-    if not found["arrivals"]:
+    if not night.startswith(_ARRIVALS):
         return f"Night of {in_words}"
-    return f"Arrivals of {in_words}" + (f", {found['time'][:2]}:{found['time'][2:4]}" if found["time"] else "")
+    found = _TIME.search(night)
+    return f"Arrivals of {in_words}" + (f", {found[1]}:{found[2]}" if found else "")
+
+
+def day_of(night: str) -> date | None:
+    """Return the day in the name of a night; None if it has none."""
+    try:
+        return date.fromisoformat(night.removeprefix(_ARRIVALS)[:10])
+    except ValueError:
+        return None
 
 
 _FINE = 3

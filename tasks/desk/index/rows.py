@@ -33,6 +33,9 @@ class NightLine(BaseModel):
     detail: str = ""
     transcript: str = ""
     duration_s: float = 0.0
+    rtfx: float | None = None
+    cost: float | None = None
+    compute_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class ProgrammeRow:
     reviewed_at: str = ""
     errors: int | None = None
     reference_words: int | None = None
+    rtfx: float | None = None
+    """Times real time, over the programme's batch."""
+    cost: float | None = None
+    compute_s: float | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -129,6 +136,9 @@ def of_transcript(place: Place, line: NightLine | None, night: str, review: Revi
         speakers=len(machine["speakers"]) if machine["provenance"]["diarizer"] else None,
         confidence=round(sum(confidences) / len(confidences), 4) if confidences else None,
         coverage=round(coverage["covered_ms"] / coverage["speech_ms"], 4) if coverage["speech_ms"] else None,
+        rtfx=line.rtfx if line else None,
+        cost=line.cost if line else None,
+        compute_s=line.compute_s if line else None,
     )
     indexed = IndexedProgramme(row, _names(machine), _text(machine))
     return with_review(place, indexed.row, review) if review else indexed

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Raised when the tables change: an index of another version is made again.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_S = 20.0  # a writer adds one night's programmes at a time
 
 # `id` grows with the time at which a programme was transcribed: newest first is the order of rowids backwards, which
@@ -31,7 +31,8 @@ CREATE TABLE programmes (
     model TEXT NOT NULL, language TEXT NOT NULL, duration_s REAL NOT NULL, words INTEGER NOT NULL,
     speakers INTEGER, confidence REAL, coverage REAL, is_current INTEGER NOT NULL,
     review INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0, reviewed_by TEXT NOT NULL DEFAULT '',
-    reviewed_at TEXT NOT NULL DEFAULT '', errors INTEGER, reference_words INTEGER
+    reviewed_at TEXT NOT NULL DEFAULT '', errors INTEGER, reference_words INTEGER,
+    rtfx REAL, cost REAL, compute_s REAL
 );
 CREATE INDEX of_media ON programmes (programme, media_sha256);
 CREATE INDEX of_file ON programmes (media);
@@ -39,6 +40,7 @@ CREATE INDEX by_model ON programmes (model) WHERE is_current;
 CREATE INDEX by_status ON programmes (status) WHERE is_current;
 CREATE INDEX by_review ON programmes (review) WHERE is_current AND review;
 CREATE INDEX by_day ON programmes (day) WHERE is_current;
+CREATE INDEX by_night ON programmes (night) WHERE key IS NOT NULL;
 CREATE TABLE texts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, speakers TEXT NOT NULL, words BLOB NOT NULL);
 CREATE TABLE seen (uri TEXT PRIMARY KEY, etag TEXT NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE said USING fts5 (
