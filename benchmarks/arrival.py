@@ -32,10 +32,11 @@ TIMEOUT_S = 180.0
 WORKER = """#!{python} -IS
 import json, os, sys, time
 began, step = time.time(), sys.argv[3]
-receipt = next(word for word in sys.argv if word.startswith("--receipt=")).partition("=file://")[2]
+given = dict(word[2:].split("=", 1) for word in sys.argv[4:] if "=" in word)
+receipt, result = given["receipt"].removeprefix("file://"), given["output"] + "/result.json"
 os.makedirs(os.path.dirname(receipt), exist_ok=True)
 with open(receipt, "w") as file:
-    json.dump({{"step": step, "status": "done", "result": "file:///nothing/result.json", "items": []}}, file)
+    json.dump({{"step": step, "status": "done", "result": result, "items": []}}, file)
 with open({starts!r}, "a") as file:
     file.write(f"{{step}} {{began}}\\n")
 """

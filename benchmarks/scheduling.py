@@ -50,8 +50,8 @@ WORKER = """#!{python} -IS
 import json, sys
 given = dict(word[2:].split("=", 1) for word in sys.argv[4:] if "=" in word)
 count = int(given["shards"]) if "shards" in given else 0
-items = [{{"name": f"part-{{n:05d}}", "uri": f"file:///nothing/{{n}}"}} for n in range(count)]
-receipt = {{"step": sys.argv[3], "status": "done", "result": "file:///nothing/result.json", "items": items}}
+items = [{{"name": f"part-{{n:05d}}", "uri": given["output"] + f"/{{n}}"}} for n in range(count)]
+receipt = {{"step": sys.argv[3], "status": "done", "result": given["output"] + "/result.json", "items": items}}
 path = given["receipt"].removeprefix("file://")
 import os
 os.makedirs(os.path.dirname(path), exist_ok=True)

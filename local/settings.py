@@ -116,7 +116,7 @@ class Installation:
 
     @property
     def receipts(self) -> Path:
-        """The folder of the steps' receipts: `<dag_id>/<run_id>/<task_id>[-<map_index>].json` below it."""
+        """The folder of the steps' receipts: `<role>/<dag_id>/<run_id>/<task_id>[-<map_index>].json` below it."""
         return self.storage_path / "runs"
 
     def credentials(self) -> Credentials:

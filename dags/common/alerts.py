@@ -30,7 +30,7 @@ def night_ended(context: Mapping[str, Any]) -> None:
     """DAG callback for success and failure. No alert if every programme is done with its speakers; missing speakers
     are reported because clearing `diarize` may still find them."""
     dag_id, run_id = context["dag"].dag_id, context["run_id"]
-    report = read_receipt(task_receipt_uri(settings().storage, dag_id, run_id, "report_night"))
+    report = read_receipt(task_receipt_uri(settings().storage, "report-night", dag_id, run_id, "report_night"))
     reason = context.get("reason") or ""
     if text := alert_text(f"{dag_id} {run_id}", report, failed=reason not in ("", "success")):
         send(text)

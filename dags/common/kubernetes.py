@@ -28,7 +28,7 @@ from dags.common.failures import (
 )
 from dags.common.launch import StepLauncher
 from dags.common.pod_trigger import StepPodTrigger
-from dags.common.profiles import PLACEMENTS, PROFILES, Profile
+from dags.common.profiles import MLFLOW_ACCOUNTS, PLACEMENTS, PROFILES, Profile
 from dags.common.receipts import delete_receipt, read_receipt
 from dags.common.settings import settings
 from tasks.contract import Receipt, Status
@@ -83,7 +83,8 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
             service_account_name=placement.service_account,
             # IRSA mounts its own token for AWS; steps do not call the Kubernetes API.
             automount_service_account_token=False,
-            env_vars=[k8s.V1EnvVar(name=name, value=value) for name, value in _environment().items()],
+            env_vars=[k8s.V1EnvVar(name=name, value=value) for name, value in _environment().items()]
+            + _mlflow_environment(placement.role),
             env_from=_secret_environment(),
             volume_mounts=[
                 k8s.V1VolumeMount(name="scratch", mount_path=SCRATCH),
@@ -271,6 +272,21 @@ def _secret_environment() -> list[k8s.V1EnvFromSource]:
     """Credentials from a Kubernetes Secret, for storage without IAM roles for service accounts (not AWS)."""
     name = settings().pod_secret
     return [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name))] if name else []
+
+
+def _mlflow_environment(role: str) -> list[k8s.V1EnvVar]:
+    """MLflow's address and the role's account; nothing for a role without one."""
+    address, account, secret = settings().mlflow, MLFLOW_ACCOUNTS.get(role), settings().mlflow_secret
+    if not address or not account:
+        return []
+    variables = [k8s.V1EnvVar(name="MLFLOW_TRACKING_URI", value=address)]
+    if secret:
+        password = k8s.V1EnvVarSource(secret_key_ref=k8s.V1SecretKeySelector(name=secret, key=account))
+        variables += [
+            k8s.V1EnvVar(name="MLFLOW_TRACKING_USERNAME", value=account),
+            k8s.V1EnvVar(name="MLFLOW_TRACKING_PASSWORD", value_from=password),
+        ]
+    return variables
 
 
 def _environment() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_origin
+from urllib.parse import unquote
 
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
@@ -41,8 +42,13 @@ class StepLauncher(Operator):
     def definition(self) -> StepDefinition:
         return STEPS[self.step]
 
+    @property
+    def output_prefix(self) -> str:
+        """URI prefix of the step's results: the only one where its role may write them."""
+        return f"{settings().storage}/work/{self.step}"
+
     def receipt_uri(self, context: Context) -> str:
-        return receipt_uri(settings().storage, context)
+        return receipt_uri(settings().storage, self.step, context)
 
     def validate_arguments(self, context: Context) -> StepArguments:
         """The rendered arguments as the step's model, validated before anything is started.
@@ -56,7 +62,7 @@ class StepLauncher(Operator):
             for name, value in self.step_arguments.items()
         }
         locations = {
-            "output": f"{settings().storage}/work/{self.step}",
+            "output": self.output_prefix,
             "receipt": self.receipt_uri(context),
         }
         try:
@@ -80,12 +86,13 @@ class StepLauncher(Operator):
         """Turn a successful receipt into log lines, XCom and asset events; return the task's `return_value`.
 
         Raises:
-            StepFailed: the receipt is missing or reports a failure.
+            StepFailed: the receipt is missing, reports a failure, or names another step's objects as its own.
             AirflowSkipException: the label named by `skip_if_label_is_no` is `no`, so that no asset event is emitted.
         """
         if receipt is None or receipt.status is Status.FAILED:
             problem = "reports a failure" if receipt else "is missing"
             raise StepFailed(f"the step exited with 0, but its receipt {problem}: {self.receipt_uri(context)}")
+        self._require_own_objects(receipt)
         for warning in receipt.warnings:
             self.log.warning("%s", warning)
         facts: dict[str, Any] = {
@@ -110,6 +117,16 @@ class StepLauncher(Operator):
             raise AirflowSkipException(f"{self.step}: {self.skip_if_label_is_no}: no")
         items = [item.model_dump() for item in receipt.items]
         return items if self.definition.fans_out else receipt.result
+
+    def _require_own_objects(self, receipt: Receipt) -> None:
+        """A step that was taken over by what it decodes must not pass on objects that another step wrote."""
+        foreign = [uri for uri in (receipt.result, *(item.uri for item in receipt.items)) if not self._is_own(uri)]
+        if receipt.step != self.step or foreign:
+            claimed = ", ".join(foreign[:3]) or receipt.step
+            raise StepFailed(f"the receipt of {self.step} names what is not below {self.output_prefix}/: {claimed}")
+
+    def _is_own(self, uri: str) -> bool:
+        return uri.startswith(f"{self.output_prefix}/") and ".." not in unquote(uri).split("/")
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseOperatorLink
@@ -14,6 +14,8 @@ from dags.common.settings import settings
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
+
+    from dags.common.launch import StepLauncher
 
 PAGES = "/airscript"
 """URL path of the pages that `dags/plugins/desk/` serves."""
@@ -40,9 +42,10 @@ class ReportLink(BaseOperatorLink):
 
     name = "Report"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL of the report: empty without one, its plain URI if it is not below the transcripts."""
-        receipt = read_receipt(task_receipt_uri(settings().storage, ti_key.dag_id, ti_key.run_id, ti_key.task_id))
+        step = cast("StepLauncher", operator).step
+        receipt = read_receipt(task_receipt_uri(settings().storage, step, ti_key.dag_id, ti_key.run_id, ti_key.task_id))
         return page_url(receipt.labels.get("page", "")) if receipt else ""
 
 

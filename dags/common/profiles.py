@@ -72,7 +72,8 @@ class Profile:
 
     @property
     def requests(self) -> dict[str, str]:
-        return {"cpu": self.cpu, "memory": self.memory} | self._gpus
+        # Scratch is an emptyDir: without the request the scheduler puts more of them on a node than its disk holds.
+        return {"cpu": self.cpu, "memory": self.memory, "ephemeral-storage": self.scratch} | self._gpus
 
     @property
     def limits(self) -> dict[str, str]:
@@ -100,9 +101,11 @@ DEFAULT_PROFILES = {
             deadline=timedelta(hours=2),
             larger="cpu-large",
         ),
+        # Three cores, because a node of four keeps some for itself: of these every node of four holds one, and of eight
+        # two. `tests/k8s/test_capacity.py` holds these figures, node pools, quotas and Airflow's pools together.
         Profile(
             name="cpu-large",
-            cpu="4",
+            cpu="3",
             memory="12Gi",
             scratch="100Gi",
             priority_class="airscript-batch",
@@ -111,8 +114,8 @@ DEFAULT_PROFILES = {
         ),
         Profile(
             name="cpu-huge",
-            cpu="4",
-            memory="30Gi",
+            cpu="3",
+            memory="26Gi",
             scratch="100Gi",
             priority_class="airscript-batch",
             deadline=timedelta(hours=6),
@@ -211,7 +214,11 @@ PROFILES = override_profiles(DEFAULT_PROFILES, settings().profiles)
 
 @dataclass(frozen=True)
 class Placement:
-    """A step's profile and role."""
+    """A step's profile and role.
+
+    A role has its own service account, prefix of receipts, rights on the bucket (`k8s/eks/policies`), and network.
+    Steps that decode media or read captions of unknown origin have roles of their own, which reach storage only.
+    """
 
     profile: Profile
     role: str
@@ -226,15 +233,19 @@ def _placements(role: str, **profiles: str) -> dict[str, Placement]:
     return {step.replace("_", "-"): Placement(PROFILES[name], role) for step, name in profiles.items()}
 
 
+MLFLOW_ACCOUNTS = {"corpus": "reader", "transcription": "reader", "training": "trainer", "registry": "registrar"}
+"""MLflow's account of each role (`images/mlflow/accounts.py`). Only the registrar's may move `@champion`; roles
+that decode have none, and network policies keep them from MLflow."""
+
 PLACEMENTS = {
     **_placements(
         "corpus",
         scan_corpus="cpu-small",
-        prepare_corpus="cpu-large",
         match_captions="gpu-spot",
         extract_features="gpu-spot",
         assemble_dataset="cpu-large",
     ),
+    **_placements("corpus-decoding", prepare_corpus="cpu-large"),
     **_placements(
         "training",
         train="gpu-train-spot",
@@ -242,14 +253,17 @@ PLACEMENTS = {
         convert_model="gpu-spot",
         evaluate="gpu-spot",
         compare_models="cpu-small",
+    ),
+    **_placements(
+        "registry",
         register_model="cpu-large",  # needs scratch for the model and its package, gigabytes each
         register_import="cpu-large",
         promote_model="cpu-small",
     ),
+    **_placements("night-decoding", prepare_media="cpu-large"),
     **_placements(
         "transcription",
         plan_night="cpu-small",
-        prepare_media="cpu-large",
         diarize="gpu-spot",
         recognise="gpu-spot",
         publish="cpu-small",

@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from dags.common.profiles import PLACEMENTS
 from tasks.contract import Receipt
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def receipt_uri(storage: str, context: Context) -> str:
-    """Return `<storage>/runs/<dag_id>/<run_id>/<task_id>[-<map_index>].json`.
+def receipt_uri(storage: str, step: str, context: Context) -> str:
+    """Return `<storage>/runs/<role>/<dag_id>/<run_id>/<task_id>[-<map_index>].json`.
 
+    The step's role comes first, because rights on S3 are given by prefix: no role can write a receipt of another.
     All tries of the task share it, because a pod may outlive the try that started it: the next try reattaches.
     """
     ti = context["ti"]
     mapped = f"-{ti.map_index}" if ti.map_index is not None and ti.map_index >= 0 else ""
-    return task_receipt_uri(storage, ti.dag_id, ti.run_id, f"{ti.task_id}{mapped}")
+    return task_receipt_uri(storage, step, ti.dag_id, ti.run_id, f"{ti.task_id}{mapped}")
 
 
-def task_receipt_uri(storage: str, dag_id: str, run_id: str, task: str) -> str:
-    """Return the URI of any task's receipt. `task`: the task's id, with `-<map_index>` if it is mapped."""
-    return f"{storage}/runs/{dag_id}/{run_folder(run_id)}/{task}.json"
+def task_receipt_uri(storage: str, step: str, dag_id: str, run_id: str, task: str) -> str:
+    """Return the URI of any task's receipt. `task`: the id of the task of `step`, with `-<map_index>` if mapped."""
+    return f"{storage}/runs/{PLACEMENTS[step].role}/{dag_id}/{run_folder(run_id)}/{task}.json"
 
 
 def read_receipt(uri: str) -> Receipt | None:

@@ -22,7 +22,6 @@ POD_SETTINGS = (
     "AIRSCRIPT_SANDBOX",
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
-    "MLFLOW_TRACKING_URI",
 )
 """Variables that pods inherit from the scheduler. No secrets: credentials come from the service account."""
 
@@ -58,6 +57,10 @@ class Settings:
     """YAML file that overrides fields of the pod profiles in `profiles.py`; empty: none."""
     pod_secret: str
     """Kubernetes secret whose keys become the pods' environment; empty if the service account's role is enough."""
+    mlflow: str
+    """MLflow's address, for pods of the roles that reach it."""
+    mlflow_secret: str
+    """Kubernetes secret with the password of each of MLflow's accounts; empty if MLflow has no login."""
     team: str
     """Cost centre: a label on every pod."""
     pod_environment: tuple[tuple[str, str], ...]
@@ -91,6 +94,8 @@ class Settings:
             gpu_image=_image(environ, "AIRSCRIPT_GPU_IMAGE", "worker-gpu"),
             profiles=environ.get("AIRSCRIPT_PROFILES", ""),
             pod_secret=environ.get("AIRSCRIPT_POD_SECRET", ""),
+            mlflow=environ.get("MLFLOW_TRACKING_URI", ""),
+            mlflow_secret=environ.get("AIRSCRIPT_MLFLOW_SECRET", ""),
             team=environ.get("AIRSCRIPT_TEAM") or "speech",
             pod_environment=tuple((name, environ[name]) for name in POD_SETTINGS if environ.get(name)),
         )

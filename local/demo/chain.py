@@ -112,7 +112,8 @@ class Chain:
             time.sleep(POLL_S)
 
     def _reports(self, run: DagRun) -> StepReports:
-        return StepReports.read(self._receipts / run.dag_id / run_folder(run.dag_run_id), self._tasks_of(run.dag_id))
+        folder = f"{run.dag_id}/{run_folder(run.dag_run_id)}"
+        return StepReports.read(self._receipts, folder, self._tasks_of(run.dag_id))
 
     def _tasks_of(self, dag_id: str) -> list[str]:
         if dag_id not in self._tasks:

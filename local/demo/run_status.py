@@ -28,12 +28,15 @@ class StepReports:
     progress: dict[Key, ProgressReport] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path, tasks: Iterable[str]) -> StepReports:
-        """Read a run's receipts folder. Files that are being replaced, or belong to no task, are skipped."""
+    def read(cls, receipts_root: Path, run: str, tasks: Iterable[str]) -> StepReports:
+        """Read the receipts of `run` (`<dag_id>/<run_id>`), which are below a folder for each role.
+
+        Files that are being replaced, or belong to no task, are skipped.
+        """
         receipts: dict[Key, Receipt] = {}
         progress: dict[Key, ProgressReport] = {}
         known = set(tasks)
-        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        for path in sorted(receipts_root.glob(f"*/{run}/*.json")):
             key = key_of(path.name, known)
             if key is None:
                 continue

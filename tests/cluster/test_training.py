@@ -15,7 +15,7 @@ STEPS = 60
 
 def steps_done(platform: Platform, run: Any) -> float:
     """The training steps completed, by the progress report."""
-    key = progress_uri(task_receipt_uri(f"s3://{BUCKET}", run.dag_id, run.dag_run_id, "train")).removeprefix(
+    key = progress_uri(task_receipt_uri(f"s3://{BUCKET}", "train", run.dag_id, run.dag_run_id, "train")).removeprefix(
         f"s3://{BUCKET}/"
     )
     if key not in platform.keys(key):

@@ -85,7 +85,7 @@ def test_success_failure_and_a_late_run_raise_one_alert_each(
     environment(AIRSCRIPT_STORAGE=str(tmp_path / "storage"))
     dag = SimpleNamespace(dag_id="nightly_transcription")
     alerts.night_ended({"dag": dag, "run_id": RUN, "reason": "success"})  # no report: no alert
-    uri = task_receipt_uri(settings().storage, dag.dag_id, RUN, "report_night")
+    uri = task_receipt_uri(settings().storage, "report-night", dag.dag_id, RUN, "report_night")
     storage.write(uri, report(done=19, failed=1).model_dump_json().encode())
     for reason in ("success", "task_failure"):
         alerts.night_ended({"dag": dag, "run_id": RUN, "reason": reason})

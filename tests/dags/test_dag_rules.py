@@ -91,7 +91,7 @@ def test_every_argument_vector_parses(
             arguments = from_argv(definition.arguments, command[3:], prog=task.task_id)
             assert arguments.output.endswith(f"/work/{task.step}")
             assert arguments.receipt.endswith(
-                f"/runs/{dag.dag_id}/manual__2026-01-02T03-04-05-00-00/{task.task_id}.json"
+                f"/runs/{PLACEMENTS[task.step].role}/{dag.dag_id}/manual__2026-01-02T03-04-05-00-00/{task.task_id}.json"
             )
             seen += 1
     assert seen >= len(STEPS)

@@ -22,7 +22,7 @@ from dags.common.failures import (
 from dags.common.local import LocalStepOperator, parse_log_line
 from dags.common.receipts import read_receipt
 from dags.common.step import step
-from tasks.contract import Status, progress_uri
+from tasks.contract import Receipt, ReceiptItem, Status, progress_uri
 
 Run = Callable[[Any, dict[str, Any]], Any]
 Contexts = Callable[..., dict[str, Any]]
@@ -193,10 +193,32 @@ def test_a_label_no_skips_the_task_and_emits_no_asset_event(
 
 
 def test_a_receipts_uri_has_run_task_and_map_index(scan: Any, task_context: Contexts, tmp_path: Path) -> None:
-    runs = (tmp_path / "home" / "storage" / "runs" / "a_dag" / "manual__2026-01-02T03-04-05-00-00").as_uri()
+    runs = (tmp_path / "home" / "storage" / "runs" / "corpus" / "a_dag" / "manual__2026-01-02T03-04-05-00-00").as_uri()
     assert scan.receipt_uri(task_context(scan)) == f"{runs}/scan_corpus.json"
     assert scan.receipt_uri(task_context(scan, map_index=3)) == f"{runs}/scan_corpus-3.json"
     assert progress_uri(f"{runs}/scan_corpus.json") == f"{runs}/scan_corpus.progress.json"
+
+
+@pytest.mark.parametrize(
+    ("step_name", "result"),
+    [
+        ("scan-corpus", "work/train/k/result.json"),
+        ("scan-corpus", "work/scan-corpus/../train/k/result.json"),
+        ("scan-corpus", "work/scan-corpus/%2e%2e/train/k/result.json"),
+        ("publish", "work/scan-corpus/k/result.json"),
+    ],
+)
+def test_a_receipt_that_names_what_other_steps_wrote_is_a_failure(
+    scan: Any, task_context: Contexts, step_name: str, result: str
+) -> None:
+    storage = scan.output_prefix.removesuffix("work/scan-corpus")
+    own = Receipt(step="scan-corpus", status=Status.DONE, result=f"{storage}work/scan-corpus/k/result.json")
+    assert scan.conclude(task_context(scan), own) == []
+    with pytest.raises(StepFailed, match="not below"):
+        scan.conclude(task_context(scan), own.model_copy(update={"step": step_name, "result": storage + result}))
+    stolen = ReceiptItem(name="part-0", uri=storage + "work/train/k/part-0")
+    with pytest.raises(StepFailed, match="train/k/part-0"):
+        scan.conclude(task_context(scan), own.model_copy(update={"items": (stolen,)}))
 
 
 def test_storage_in_a_folder_with_a_space(

@@ -97,8 +97,7 @@ def test_the_link_of_report_night(transcripts: Path, load_dags: Callable[[], dic
     assert ReportLink().get_link(task, ti_key=key) == ""
     page = f"{settings().transcripts}/_nights/1/report.html"
     receipt = Receipt(step="report-night", status=Status.DONE, labels={"page": page})
-    storage.write(
-        task_receipt_uri(settings().storage, key.dag_id, RUN, key.task_id), receipt.model_dump_json().encode()
-    )
+    place = task_receipt_uri(settings().storage, "report-night", key.dag_id, RUN, key.task_id)
+    storage.write(place, receipt.model_dump_json().encode())
     assert ReportLink().get_link(task, ti_key=key) == "/airscript/transcripts/_nights/1/report.html"
     assert page_url("s3://elsewhere/report.html") == "s3://elsewhere/report.html"

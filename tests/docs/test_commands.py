@@ -176,7 +176,7 @@ def test_helm_and_eksctl_have_the_flags(program: str) -> None:
 # Global flags of the CLI, not parameters of the service.
 OF_THE_CLI = {"--output", "--query", "--region"}
 MADE_BY_THE_CLI = {
-    ("ec2", "authorize-security-group-ingress"): {"--protocol", "--port", "--source-group"},
+    ("ec2", "authorize-security-group-ingress"): {"--protocol", "--port", "--source-group", "--cidr"},
     ("cloudformation", "deploy"): {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides"},
     ("eks", "update-kubeconfig"): {"--name"},
     ("s3", "sync"): set(),

@@ -13,9 +13,15 @@ CHECKOUT = Path(__file__).parents[2]
 K8S = CHECKOUT / "k8s"
 OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/aws-live")
 # Custom resources, whose schemas are not Kubernetes' own.
-CUSTOM = {"EC2NodeClass", "NodePool", "SecretStore", "ExternalSecret", "Kafka", "KafkaNodePool", "KafkaTopic"} | {
-    "ScaledObject"
-}
+CUSTOM = {
+    "EC2NodeClass",
+    "NodePool",
+    "ClusterSecretStore",
+    "ExternalSecret",
+    "Kafka",
+    "KafkaNodePool",
+    "KafkaTopic",
+} | {"ScaledObject"}
 
 Manifest = dict[str, Any]
 

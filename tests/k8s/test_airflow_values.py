@@ -19,7 +19,6 @@ import pytest
 import yaml
 
 from dags.common.alerts import URL_VARIABLE
-from dags.common.profiles import DEFAULT_PROFILES, GPU_RESOURCE, PLACEMENTS
 from dags.common.settings import Settings
 from tests.k8s.manifests import K8S, Manifest, in_namespace, of_kind, rendered
 
@@ -136,22 +135,6 @@ def test_the_accounts_that_launch_pods_have_the_rights(aws: list[Manifest]) -> N
     for component in COMPONENTS:
         uses_api = component in ("scheduler", "triggerer")
         assert VALUES[component]["serviceAccount"].get("automountServiceAccountToken", True) is uses_api
-
-
-@kubectl
-def test_the_pools_fit_the_quota(aws: list[Manifest]) -> None:
-    """A pod above the quota is rejected, and its task fails: the pools must limit tasks before that."""
-    pools = {words[3]: int(words[4]) for words in commands() if words[:3] == ["airflow", "pools", "set"]}
-    assert all("--include-deferred" in words for words in commands() if words[1] == "pools")
-    hard = of_kind(aws, "ResourceQuota")["airscript-jobs"]["spec"]["hard"]
-    profiles = {DEFAULT_PROFILES[placement.profile.name] for placement in PLACEMENTS.values()}
-    assert {profile.pool for profile in profiles} == set(pools)
-    assert pools["gpu"] == int(hard[f"requests.{GPU_RESOURCE}"])
-    assert sum(pools.values()) <= int(hard["pods"])
-    largest = {pool: max(int(p.cpu) for p in profiles if p.pool == pool) for pool in pools}
-    assert sum(slots * largest[pool] for pool, slots in pools.items()) <= int(hard["requests.cpu"])
-    memory = {pool: max(int(p.memory.removesuffix("Gi")) for p in profiles if p.pool == pool) for pool in pools}
-    assert sum(slots * memory[pool] for pool, slots in pools.items()) <= int(hard["requests.memory"].removesuffix("Gi"))
 
 
 def test_airflow_has_the_commands() -> None:

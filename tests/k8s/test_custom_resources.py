@@ -1,9 +1,9 @@
 """Custom resources have only fields that their operators define.
 
 `SHAPES` are the fields that our objects may use, from the schemas of Karpenter 1 (NodePool, EC2NodeClass), KEDA 2
-(ScaledObject) and Strimzi 1 (KafkaTopic, KafkaNodePool). Kafka's are those of Strimzi's example. For SecretStore and
-ExternalSecret no schema was available, so these only fix our own spelling. With a cluster's definitions the same
-objects are validated against those:
+(ScaledObject) and Strimzi 1 (KafkaTopic, KafkaNodePool). Kafka's are those of Strimzi's example. For
+ClusterSecretStore and ExternalSecret no schema was available, so these only fix our own spelling. With a cluster's
+definitions the same objects are validated against those:
 
     kubectl get customresourcedefinitions --output yaml > crds.yaml
     AIRSCRIPT_CRDS=crds.yaml pytest tests/k8s/test_custom_resources.py
@@ -30,7 +30,11 @@ SHAPES: dict[tuple[str, str], dict[str, Any]] = {
     ("karpenter.sh/v1", "NodePool"): {
         "weight": ANY,
         "limits": ANY,
-        "disruption": {"consolidationPolicy": ANY, "consolidateAfter": ANY, "budgets": ANY},
+        "disruption": {
+            "consolidationPolicy": ANY,
+            "consolidateAfter": ANY,
+            "budgets": {"nodes": ANY, "reasons": ANY, "schedule": ANY, "duration": ANY},
+        },
         "template": {
             "metadata": {"labels": ANY, "annotations": ANY},
             "spec": {
@@ -55,14 +59,15 @@ SHAPES: dict[tuple[str, str], dict[str, Any]] = {
         "metadataOptions": {"httpTokens": ANY, "httpPutResponseHopLimit": ANY},
         "tags": ANY,
     },
-    ("external-secrets.io/v1", "SecretStore"): {
+    ("external-secrets.io/v1", "ClusterSecretStore"): {
+        "conditions": {"namespaces": ANY},
         "provider": {
             "aws": {
                 "service": ANY,
                 "region": ANY,
-                "auth": {"jwt": {"serviceAccountRef": {"name": ANY}}},
+                "auth": {"jwt": {"serviceAccountRef": {"name": ANY, "namespace": ANY}}},
             }
-        }
+        },
     },
     ("external-secrets.io/v1", "ExternalSecret"): {
         "refreshInterval": ANY,
@@ -96,9 +101,11 @@ SHAPES: dict[tuple[str, str], dict[str, Any]] = {
             "volumes": {"id": ANY, "type": ANY, "size": ANY, "kraftMetadata": ANY, "deleteClaim": ANY},
         },
         "resources": {"requests": ANY, "limits": ANY},
+        "template": {"pod": {"affinity": ANY, "tolerations": ANY, "topologySpreadConstraints": ANY}},
     },
     ("kafka.strimzi.io/v1", "Kafka"): {
         "kafka": {
+            "rack": {"topologyKey": ANY},
             "listeners": {"name": ANY, "port": ANY, "type": ANY, "tls": ANY, "networkPolicyPeers": ANY},
             "config": ANY,
         },

@@ -58,6 +58,16 @@ def test_every_image_is_pinned(pin_images: ModuleType, tmp_path: Any, monkeypatc
     assert again == kustomization
 
 
+def test_images_are_pulled_through_a_cache_by_the_same_digests(pin_images: ModuleType) -> None:
+    cached = pin_images.through_cache(pin_images.digests(BAKED), "registry.example/docker-hub/")
+    assert cached["airflow"] == (
+        "registry.example/docker-hub/airscript/airflow",
+        BAKED["airflow"]["containerimage.digest"],
+    )
+    with pytest.raises(ValueError, match=r"ghcr\.io/airscript"):
+        pin_images.through_cache({"airflow": ("ghcr.io/airscript/airflow", "sha256:0")}, "registry.example")
+
+
 def test_an_image_that_was_not_pushed_is_an_error(pin_images: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"airflow.*pushed"):
         pin_images.digests(BAKED | {"airflow": {"image.name": "docker.io/airscript/airflow:1.2.3"}})

@@ -48,17 +48,20 @@ def test_file_names_give_task_and_map_index(name: str, key: tuple[str, int] | No
 
 def test_receipts_and_progress_reports_are_read(tmp_path: Path) -> None:
     receipt = Receipt(step="prepare-corpus", status=Status.CACHED, result="file:///r.json")
-    place = tmp_path / "shard.prepare-1.json"
+    run = tmp_path / "corpus" / "corpus_features" / "run"
+    run.mkdir(parents=True)
+    place = tmp_path / "corpus-decoding" / "corpus_features" / "run" / "shard.prepare-1.json"
+    place.parent.mkdir(parents=True)
     place.write_text(receipt.model_dump_json())
     Path(progress_uri(str(place))).write_text(progress(1, 2).model_dump_json())
-    (tmp_path / "scan.json").write_text('{"step": "scan-corp')  # a partial write
-    (tmp_path / "scan.progress.json").write_bytes(b"\xff")
-    (tmp_path / "stranger.json").write_text("{}")
-    reports = StepReports.read(tmp_path, TASKS)
+    (run / "scan.json").write_text('{"step": "scan-corp')  # a partial write
+    (run / "scan.progress.json").write_bytes(b"\xff")
+    (run / "stranger.json").write_text("{}")
+    reports = StepReports.read(tmp_path, "corpus_features/run", TASKS)
     assert reports.receipts == {("shard.prepare", 1): receipt}
     assert reports.progress == {("shard.prepare", 1): progress(1, 2)}
     assert reports.of("prepare-corpus") == [receipt]
-    assert StepReports.read(tmp_path / "absent", TASKS) == StepReports()
+    assert StepReports.read(tmp_path, "corpus_features/other", TASKS) == StepReports()
 
 
 def test_mapped_instances_are_summed_up() -> None:
