@@ -10,7 +10,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 6
 RECOGNISE_VERSION = 7
 DIARIZE_VERSION = 2
-PUBLISH_VERSION = 7
+PUBLISH_VERSION = 8
 
 
 class Pipeline(Frozen):

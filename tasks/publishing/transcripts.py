@@ -2,6 +2,7 @@
 
     <transcripts>/<programme>/<key12>/<programme>.json      the canonical transcript, first
                                      /<programme>.srt …     derived from it
+                                     /<programme>.webm …    sound and waveform, for people who read it
                                      /manifest.json         last: marks the set as complete
 
 Every object is put only if absent. The first canonical transcript decides the words; all other files are derived from
@@ -11,14 +12,17 @@ files.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import AwareDatetime, Field
 
 from tasks import storage
 from tasks.contract import Frozen, InputRejected, Reason, canonical_json
+from tasks.publishing.sound import Sound
 from tasks.storage.records import read_one
 from tasks.storage.uris import quoted_name
 from tasks.transcripts.cues.cutting import Limit
@@ -88,10 +92,15 @@ def folder_of(transcripts: str, programme: str, key: str) -> str:
 
 
 def publish_transcript(
-    transcript: Transcript, programme: str, key: str, transcripts: str, profile: CueProfile = BBC
+    transcript: Transcript,
+    programme: str,
+    key: str,
+    transcripts: str,
+    profile: CueProfile = BBC,
+    sound: Sound | None = None,
 ) -> str:
     """Publish `transcript`, or complete what another publisher began. Returns the manifest's URI."""
-    return publish_files(transcript, programme, key, folder_of(transcripts, programme, key), profile)
+    return publish_files(transcript, programme, key, folder_of(transcripts, programme, key), profile, sound=sound)
 
 
 def publish_files(
@@ -101,6 +110,7 @@ def publish_files(
     folder: str,
     profile: CueProfile,
     review: ReviewStamp | None = None,
+    sound: Sound | None = None,
 ) -> str:
     """Publish `transcript` in every format into `folder`, or complete what was begun. Returns the manifest's URI."""
     manifest_uri = storage.join(folder, MANIFEST_NAME)
@@ -115,6 +125,8 @@ def publish_files(
     left_out, remark = check_stl(rendition)
     for name, media_type, data in render_derived(rendition, programme, left_out):
         files.append(_describe(name, put_if_absent(_uri(folder, name), data), media_type))
+    if sound is not None:
+        files += [_publish_file(folder, programme + suffix, kind, path) for suffix, kind, path in sound.files()]
     manifest = TranscriptManifest(
         programme=programme,
         key=key,
@@ -181,6 +193,14 @@ def put_if_absent(uri: str, data: bytes) -> bytes:
     except storage.AlreadyExists:
         return storage.read_bytes(uri)
     return data
+
+
+def _publish_file(folder: str, name: str, media_type: str, path: Path) -> PublishedFile:
+    """Publish a file of a sound, and describe what is stored."""
+    uri = _uri(folder, name)
+    with contextlib.suppress(storage.AlreadyExists):
+        storage.write(uri, path, create=True)
+    return PublishedFile(name=name, bytes=storage.info(uri).size, sha256=storage.digest(uri), media_type=media_type)
 
 
 def is_complete(manifest_uri: str) -> bool:

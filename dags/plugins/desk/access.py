@@ -6,9 +6,13 @@ authenticates both.
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
 from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request, Response
 
 DAG_ID = "nightly_transcription"
@@ -34,6 +38,7 @@ PAGE_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+DATA_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 _read_dag = requires_access_dag("GET", param_dag_id=DAG_ID)
 _edit_dag = requires_access_dag("PUT", param_dag_id=DAG_ID)
@@ -58,8 +63,15 @@ def from_own_page(request: Request) -> None:
 
 may_read = Depends(_read_dag)
 """For every route that shows something."""
-may_write = (Depends(from_own_page), Depends(_edit_dag))
+from_own_page_only = Depends(from_own_page)
+may_write = (from_own_page_only, Depends(_edit_dag))
 """For every route that changes something."""
+
+
+def may_edit(user: Any) -> bool:
+    """Whether a user may correct transcripts, so that a page can say so before somebody types."""
+    details = DagDetails(id=DAG_ID, team_name=DagModel.get_team_name(DAG_ID))
+    return get_auth_manager().is_authorized_dag(method="PUT", details=details, user=user)
 
 
 def html(page: str) -> Response:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -25,7 +27,9 @@ from tasks.night.records import (
     words_name,
 )
 from tasks.night.report_rows import complete_row
+from tasks.night.sound import listening_copy
 from tasks.night.transcript_building import build_transcript
+from tasks.publishing.sound import Sound
 from tasks.publishing.transcripts import publish_transcript
 from tasks.reporting.records import Publication
 from tasks.step import StepContext, StepOutput, code_version, load_result, output_uri
@@ -61,7 +65,13 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
             next_step="give plan-night and publish the same prefix",
         )
     prepared, recognised = load_result(arguments.prepared), load_result(arguments.recognised)
-    publisher = Publisher(batch, UpstreamResult(arguments.recognised, recognised), arguments.diarized)
+    publisher = Publisher(
+        batch,
+        UpstreamResult(arguments.prepared, prepared),
+        UpstreamResult(arguments.recognised, recognised),
+        arguments.diarized,
+        context.scratch,
+    )
     rows: list[Publication] = []
     for preparation in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)):
         rows.append(publisher.publish(preparation))
@@ -118,9 +128,11 @@ def _make_row(preparation: Preparation) -> Publication:
 class Publisher:
     """Publishes the programmes of one batch one by one. An error in one does not affect the others."""
 
-    def __init__(self, batch: Batch, recognised: UpstreamResult, diarized: str) -> None:
+    def __init__(
+        self, batch: Batch, prepared: UpstreamResult, recognised: UpstreamResult, diarized: str, scratch: Path
+    ) -> None:
         """`diarized`: see `Publish.diarized`."""
-        self._batch, self._recognised = batch, recognised
+        self._batch, self._prepared, self._recognised, self._scratch = batch, prepared, recognised, scratch
         self._has_diarization_failed = diarized == DIARIZATION_FAILED
         has_result = diarized and not self._has_diarization_failed
         self.diarized = UpstreamResult(diarized, load_result(diarized)) if has_result else None
@@ -155,8 +167,16 @@ class Publisher:
         has_speakers = diarized is not None and diarized.outcome.is_done
         key = self._batch.pipeline.transcript_key(preparation.content, preparation.track, has_speakers)
         profile = PROFILES[self._batch.pipeline.cues]
-        manifest = publish_transcript(transcript, preparation.arrival.programme, key, self._batch.transcripts, profile)
+        programme, transcripts = preparation.arrival.programme, self._batch.transcripts
+        with self._sound(preparation) as sound:
+            manifest = publish_transcript(transcript, programme, key, transcripts, profile, sound)
         return self._record_transcript(preparation, manifest)
+
+    def _sound(self, preparation: Preparation) -> AbstractContextManager[Sound | None]:
+        audio = self._prepared.find(preparation.audio)
+        if not audio:
+            return nullcontext()
+        return listening_copy(audio, preparation.channel_starts_ms, preparation.duration_ms, self._scratch)
 
     def _fail(self, preparation: Preparation, detail: str) -> Publication:
         """Record a failure after the programme was prepared."""

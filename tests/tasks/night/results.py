@@ -34,15 +34,21 @@ def write_result(folder: str, step: str, outputs: dict[str, bytes], **facts: obj
 
 
 def prepared_and_recognised(
-    root: str, batch: Batch, preparations: list[Preparation], recognised: list[RecognisedProgramme]
+    root: str,
+    batch: Batch,
+    preparations: list[Preparation],
+    recognised: list[RecognisedProgramme],
+    audio: dict[str, bytes] | None = None,
 ) -> dict[str, str]:
-    """Write the results before publish. Returns publish's arguments."""
+    """Write the results before publish; `audio` by name of the output. Returns publish's arguments."""
     batch_uri = storage.join(root, "plan", "batch.json")
     storage.write(batch_uri, batch.model_dump_json().encode())
     words = {words_name(r.arrival): r.model_dump_json().encode() for r in recognised}
     return {
         "batch": batch_uri,
-        "prepared": write_result(storage.join(root, "prepared"), "prepare-media", {PREPARED: to_lines(preparations)}),
+        "prepared": write_result(
+            storage.join(root, "prepared"), "prepare-media", {PREPARED: to_lines(preparations), **(audio or {})}
+        ),
         "recognised": write_result(storage.join(root, "recognised"), "recognise", words, metrics={"rtfx": 50.0}),
         "transcripts": batch.transcripts,
     }

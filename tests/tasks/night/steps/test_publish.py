@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from tasks import storage
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import STEPS, Misconfigured, Outcome, Reason, Status
 from tasks.contract.arguments import CueProfileName
 from tasks.night.ledger import Ledger
@@ -32,7 +36,11 @@ PUBLISH = STEPS["publish"]
 
 
 def before(
-    root: str, preparations: list[Preparation], pipeline: Pipeline = PIPELINE, **found: object
+    root: str,
+    preparations: list[Preparation],
+    pipeline: Pipeline = PIPELINE,
+    audio: dict[str, bytes] | None = None,
+    **found: object,
 ) -> dict[str, str]:
     """Programmes as if they had been prepared and recognised; `found` of every one."""
     transcripts = storage.join(root, "transcripts")
@@ -43,7 +51,7 @@ def before(
         for p in preparations
         if p.has_audio
     ]
-    return prepared_and_recognised(root, batch, preparations, recognitions)
+    return prepared_and_recognised(root, batch, preparations, recognitions, audio)
 
 
 def publish(root: str, arguments: dict[str, str]):  # type: ignore[no-untyped-def]
@@ -94,6 +102,25 @@ def test_every_programme_has_its_outcome(storage_root: str) -> None:
     ledger = Ledger(storage.join(storage_root, "transcripts"), PIPELINE)
     assert ledger.quarantined() == {broken.arrival.id}
     assert ledger.transcribed() == {p.arrival.id for p in everything if p.outcome.is_done}
+
+
+@pytest.mark.parametrize("starts_ms", [(), (0, 21_000)], ids=["one channel", "two channels, one after the other"])
+def test_the_sound_is_published_beside_the_words(storage_root: str, starts_ms: tuple[int, ...]) -> None:
+    """A tone in the first second; of two channels, in the first second of the first and the third of the second."""
+    news = preparation("news").model_copy(update={"channel_starts_ms": starts_ms})
+    samples = np.zeros(45 * SAMPLE_RATE_HZ, np.int16)
+    for at_s in (0, 23):
+        samples[at_s * SAMPLE_RATE_HZ :][:SAMPLE_RATE_HZ] = 12_800
+    flac = io.BytesIO()
+    soundfile.write(flac, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    row = rows(publish(storage_root, before(storage_root, [news], audio={news.audio: flac.getvalue()})).result)["news"]
+    manifest, _ = read_published_transcript(storage.join(row.transcript, MANIFEST_NAME))
+    assert [file.name for file in manifest.files[-2:]] == ["news.webm", "news.waveform.dat"]
+    assert is_complete(storage.join(row.transcript, MANIFEST_NAME))
+    peaks = np.frombuffer(storage.read_bytes(storage.join(row.transcript, "news.waveform.dat")), np.int8, offset=20)
+    seconds = peaks.reshape(-1, 50).max(axis=1)  # (n_seconds,)
+    assert np.flatnonzero(seconds > 20).tolist() == ([0, 2] if starts_ms else [0])
+    assert len(peaks) == 2 * 25 * news.duration_ms // 1000
 
 
 def test_a_second_run_is_cached(storage_root: str) -> None:
