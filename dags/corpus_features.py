@@ -4,7 +4,8 @@ Builds a training dataset of log-mel features from raw media and the transcripts
 
 **Reads** every media file below the form's *media* prefix and its transcript (`.srt`, `.vtt`, `.ttml`, `.stl`, `.scc`,
 `.txt`, or a JSON Lines manifest), and the base model's settings. **Writes** a dataset: Parquet shards and, last,
-`manifest.json`, whose sha256 is the dataset's version. The asset `dataset` then starts `finetune_acoustic_model`.
+`manifest.json`, whose sha256 is the dataset's version. Programmes that people have checked are added, from the
+transcripts: their words are exact, so they are not matched. The asset `dataset` then starts `finetune_acoustic_model`.
 
 **Steps.** `scan_corpus` looks up the features that the base model takes, lists the media, assigns every programme to a
 split and makes shards of equal size in bytes. For each shard, `prepare_corpus` decodes the media and cuts utterances,
@@ -84,6 +85,12 @@ with DAG(
             title="Language",
             description="Language of the transcripts (BCP 47)",
         ),
+        "reviews": Param(
+            True,
+            type="boolean",
+            title="Reviewed programmes",
+            description="Add the programmes that people have checked, with their words, as transcripts that are exact",
+        ),
         "base": base_param("Model to be trained on the dataset"),
         "features": Param(
             None,
@@ -115,6 +122,7 @@ with DAG(
     scan = step(
         "scan-corpus",
         **template_arguments(("media", "shards", "language", "features")),
+        reviews=f"{{{{ '{settings().transcripts}' if params.reviews else '' }}}}",
         **base_arguments("params.base or params.features"),
     )
 

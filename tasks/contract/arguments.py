@@ -52,9 +52,13 @@ class ScanCorpus(ContentKeyed):
     The result's label `features` names the features that the base model takes; none without `base` and `features`.
     """
 
-    NOT_IN_KEY = frozenset({"base", "fallback", "features"})  # the name of the features is in the key
+    # The name of the features is in the key, and so are the reviews.
+    NOT_IN_KEY = frozenset({"base", "fallback", "features", "reviews"})
 
     media: str = Field(description="URI prefix of the raw media and their transcripts")
+    reviews: OptionalText = Field(
+        "", description="URI prefix of transcripts: programmes that people have checked are added; empty: none"
+    )
     shards: OptionalInt = Field(None, ge=1, le=800, description="maximum number of shards; empty: shards of about 1 GB")
     language: str = Field("en", description="language of the transcripts to use (BCP 47)")
     validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes in the validation split")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LOCATIONS = "locations.json"
+REVIEWED_PREFIX = "human-review."
+"""How the ids of programmes begin whose words people have checked."""
 
 
 class Split(StrEnum):
@@ -58,6 +60,7 @@ class DatasetManifest(Frozen):
     splits: dict[Split, tuple[Shard, ...]]
     kept: dict[Split, Tally] = Field(description="utterances and their duration")
     programmes: dict[Split, int]
+    reviewed: Tally = Field(default=Tally(), description="of these, utterances of programmes that people have checked")
     account: Summary = Field(description="corpus totals, and what was dropped per step and reason")
     configuration: dict[str, dict[str, Any]] = Field(description="arguments of the steps that made it")
 

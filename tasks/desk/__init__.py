@@ -4,5 +4,6 @@ places       a programme's key, and where its reviews are
 reviews      reading and saving reviews; all formats of the reviewed version
 review_log   a line for each review, for other systems
 index        searching all transcripts
+vocabulary   words for the recogniser, from what people typed
 programmes   a programme as its page shows it, and its downloads
 """

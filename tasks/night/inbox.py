@@ -62,6 +62,7 @@ UNFINISHED_SUFFIXES = frozenset(
     [".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart", ".!ut", ".aria2"]
 )
 VOCABULARY_SUFFIX = ".vocabulary.txt"
+CHANNEL_VOCABULARY = "_vocabulary.txt"  # not part of an arrival: a word more must not transcribe the inbox again
 MAX_NAME_BYTES = 100
 
 
@@ -133,6 +134,13 @@ def _composed(uri: str) -> str:
 
 def suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
+
+
+def channel_vocabulary(inbox: str) -> ObjectInfo | None:
+    """The list of words for every programme of an inbox, `_vocabulary.txt` in it; None if there is none."""
+    root = storage.canonical(inbox.rstrip("/"))
+    uri = storage.join(root, CHANNEL_VOCABULARY)
+    return _info(uri) if storage.is_inside(uri, root) else None
 
 
 def make_arrival(file: ObjectInfo, inbox: str, vocabulary: ObjectInfo | None = None) -> Arrival:

@@ -52,6 +52,8 @@ class Batch(Frozen):
     pipeline: Pipeline
     transcripts: str = Field(description="URI prefix of published transcripts and the ledger")
     programmes: tuple[Arrival, ...]
+    vocabulary: str = Field(default="", description="URI of the channel's list of words; empty: there is none")
+    vocabulary_etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

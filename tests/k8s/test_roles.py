@@ -92,6 +92,8 @@ def test_archive_and_inbox_are_read_only() -> None:
     assert {role for role in POLICIES if may(role, "s3:GetObject", "inbox/a.mp4")} == {
         "transcription",
         "night-decoding",
+        "corpus",  # media that people have reviewed
+        "corpus-decoding",
     }
 
 
@@ -101,13 +103,18 @@ def test_transcripts_can_be_written_by_transcription_and_live_and_deleted_by_no_
 
 
 def test_the_desk_can_write_reviews_and_no_transcripts() -> None:
-    written = ("transcripts/news/0123456789ab/reviews/0001.json", "transcripts/_reviews/2026-03-23/index.jsonl")
+    written = (
+        "transcripts/news/0123456789ab/reviews/0001.json",
+        "transcripts/_reviews/2026-03-23/index.jsonl",
+        "inbox/_vocabulary.txt",
+    )
     assert all(may("desk", PUT, key) for key in written)
     for key in ("transcripts/news/0123456789ab/manifest.json", "transcripts/_ledger/a", "runs/a", "logs/a", "work/a"):
         assert not may("desk", PUT, key)
     assert not any("s3:DeleteObject" in as_list(statement["Action"]) for statement in POLICIES["desk"])
     readable = [resource for s in POLICIES["airflow-reader"] if s["Sid"] == "Read" for resource in s["Resource"]]
-    assert [resource for s in POLICIES["desk"] if s["Sid"] == "Read" for resource in s["Resource"]] == readable
+    desk = [resource for s in POLICIES["desk"] if s["Sid"] == "Read" for resource in s["Resource"]]
+    assert [resource for resource in desk if not resource.endswith("/inbox/_vocabulary.txt")] == readable
 
 
 def test_live_captions_can_read_the_audio_of_feeders() -> None:

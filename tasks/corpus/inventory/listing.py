@@ -27,6 +27,7 @@ from tasks.corpus.inventory.identity import (
     stems_of_transcript,
 )
 from tasks.corpus.inventory.other_xml import other_xml
+from tasks.corpus.inventory.reviewed import ReviewedProgramme
 from tasks.corpus.records import Supervision
 from tasks.media.container.duration_estimate import estimate_duration_s
 from tasks.storage import ObjectInfo
@@ -144,8 +145,11 @@ class Inventory:
             "INSERT INTO earlier VALUES (?, ?, ?)", ((name, int(shard), int(split)) for name, shard, split in rows)
         )
 
-    def pair(self) -> Iterator[tuple[str, str]]:
-        """Pair media with transcripts. Yield the URI of a manifest and each problem in it, see `_sample`."""
+    def pair(self, reviewed: Iterable[ReviewedProgramme | tuple[str, str]] = ()) -> Iterator[tuple[str, str]]:
+        """Pair media with transcripts. Yield the URI of a manifest and each problem in it, see `_sample`.
+
+        `reviewed` programmes are added, or take the place of their media in the listing.
+        """
         self._flush()
         self._database.executescript(
             # Not unique: S3 may hold a.wav and a.wav/, whose URIs are equal here.
@@ -160,7 +164,26 @@ class Inventory:
             except InputRejected as rejected:
                 self.n_manifest_problems += 1
                 yield uri, rejected.message
+        for found in reviewed:
+            if isinstance(found, ReviewedProgramme):
+                self._add_reviewed(found)
+            else:
+                self.n_manifest_problems += 1
+                yield found
         self._database.executescript(_PROGRAMMES)
+
+    def _add_reviewed(self, programme: ReviewedProgramme) -> None:
+        for table, column in (("media", "uri"), ("entry", "media")):
+            self._write(f"DELETE FROM {table} WHERE {column} = ?", [(programme.media,)])
+        row = (programme.stem, programme.media, programme.size, programme.etag, None)
+        self._write("INSERT INTO media VALUES (?, ?, ?, ?, ?)", [row])
+        self._write(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (programme.media, s.start_s, s.end_s, s.text, s.speaker, s.language, programme.manifest)
+                for s in programme.supervisions
+            ),
+        )
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the programmes that have a transcript, ordered by id."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tasks.contract import StepResult
     from tasks.corpus.assembly.selection import Rows, Selection
 
-VERSION = 4
+VERSION = 5
 STEP = "assemble-dataset"
 
 CARD, REPORT = "README.md", "report.html"
@@ -76,6 +76,7 @@ def run(arguments: AssembleDataset, context: StepContext) -> StepOutput:
         splits=splits,
         kept=_kept_by_split(selection),
         programmes=_programmes_by_split(selection),
+        reviewed=_tally(selection.rows, selection.kept & selection.rows.reviewed),
         account=summary,
         configuration={
             scan.step: _without(scan.arguments, "media"),
@@ -212,6 +213,7 @@ def _output(manifest: DatasetManifest, version: str, uri: str, context: StepCont
         metrics={
             "hours": account.kept.hours,
             **{f"hours_{split}": tally.hours for split, tally in manifest.kept.items()},
+            "hours_reviewed": manifest.reviewed.hours,
             "hours_media": account.media.hours,
             "hours_uncaptioned": account.uncaptioned_ms / 3_600_000,
             "hours_lost": account.lost_ms / 3_600_000,

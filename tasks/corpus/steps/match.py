@@ -14,6 +14,7 @@ from tasks import models
 from tasks.contract.arguments import MatchCaptions
 from tasks.corpus.records import MATCHES, UTTERANCES
 from tasks.corpus.utterances.text import Normaliser, normaliser_for
+from tasks.dataset.manifest import REVIEWED_PREFIX
 from tasks.step import StepContext, StepOutput, load_result, output_uri
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def _blocks(uri: str) -> Iterator[list[tuple[dict[str, Any], np.ndarray]]]:
     with open_parquet(uri) as file:
         for number in range(file.num_row_groups):
             for row in file.read_row_group(number).to_pylist():
+                if row["programme_id"].startswith(REVIEWED_PREFIX):  # people have checked its words
+                    continue
                 block.append((row, flac.to_float(flac.decode(row.pop("audio")))))
                 if sum(row["duration_s"] for row, _ in block) >= BLOCK_S:
                     yield block

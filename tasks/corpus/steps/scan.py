@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -33,7 +33,9 @@ from tasks.contract.arguments import ScanCorpus
 from tasks.corpus.feature_names import features_named, features_of
 from tasks.corpus.inventory.listing import Candidate, Inventory, PlannedProgramme
 from tasks.corpus.inventory.planning import SPLIT_CODES, assign_shards, assign_splits, number_of_shards
+from tasks.corpus.inventory.reviewed import ReviewedProgramme, finished_reviews, listing_lines, reviewed_programmes
 from tasks.corpus.records import OUTCOMES, Programme
+from tasks.desk.review_log import ReviewLine
 from tasks.models import resolve_or_fall_back
 from tasks.step import StepContext, StepOutput, step_key
 from tasks.storage import ObjectInfo
@@ -62,6 +64,7 @@ def inputs(arguments: ScanCorpus) -> dict[str, str]:
     listing = hashlib.sha256()
     for item in storage.list_objects(arguments.media, []):
         listing.update(_line(item))
+    listing.update(listing_lines(_reviews(arguments)))
     digest = listing.hexdigest()
     return {"listing": digest, "earlier": _earlier(arguments, digest)[1], **features}
 
@@ -104,13 +107,14 @@ def run(arguments: ScanCorpus, context: StepContext) -> StepOutput:
 
 
 def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> StepOutput:
-    listing = _list(arguments, context, inventory)
+    reviews = _reviews(arguments)
+    listing = _list(arguments, context, inventory, reviews)
     earlier, earlier_sha256 = _earlier(arguments, listing)
     _check_key(arguments, context, {**context.inputs, "listing": listing, "earlier": earlier_sha256})
     if earlier:
         with storage.open_reader(earlier) as file:
             inventory.add_earlier(line.rstrip(b"\n") for line in file)
-    n_excluded = _publish_outcomes(context, inventory)
+    n_excluded = _publish_outcomes(context, inventory, reviewed_programmes(arguments.reviews, reviews))
     loads, n_undated = _assign(arguments, inventory)
     n_media = inventory.count("media")
     if not loads:
@@ -138,6 +142,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
             "manifest_problems": inventory.n_manifest_problems,
             "other_objects": inventory.n_ignored,
             "shards": len(items),
+            **({"reviewed": len(reviews)} if arguments.reviews else {}),
         },
         metrics={
             "media_gb": inventory.total_bytes() / 1e9,
@@ -160,12 +165,18 @@ def _check_key(arguments: ScanCorpus, context: StepContext, found: dict[str, str
         )
 
 
-def _publish_outcomes(context: StepContext, inventory: Inventory) -> int:
+def _reviews(arguments: ScanCorpus) -> list[ReviewLine]:
+    return finished_reviews(arguments.reviews, arguments.language) if arguments.reviews else []
+
+
+def _publish_outcomes(
+    context: StepContext, inventory: Inventory, reviewed: Iterable[ReviewedProgramme | tuple[str, str]]
+) -> int:
     """Pair the inventory and publish outcomes of manifest problems and excluded media. Return the number of these."""
     outcomes = context.scratch / OUTCOMES
     n_excluded = 0
     with outcomes.open("wb") as sink:
-        for manifest, problem in inventory.pair():
+        for manifest, problem in inventory.pair(reviewed):
             sink.write(_outcome(manifest, Reason.TRANSCRIPT_UNREADABLE, problem))
         for name, media, used in inventory.excluded():
             n_excluded += 1
@@ -193,8 +204,8 @@ def _warnings(inventory: Inventory, n_excluded: int) -> tuple[str, ...]:
     return tuple(remark for count, remark in remarks if count)
 
 
-def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> str:
-    """Add the whole listing to the inventory and return its digest."""
+def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory, reviews: Sequence[ReviewLine]) -> str:
+    """Add the whole listing to the inventory and return its digest, that of the reviews included."""
     listing = hashlib.sha256()
     for item in storage.list_objects(arguments.media, inventory.links):
         listing.update(_line(item))
@@ -202,6 +213,7 @@ def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
         if inventory.n_objects % REPORT_EVERY == 0:
             context.progress("list", inventory.n_objects, None, "objects")
     context.progress("list", inventory.n_objects, inventory.n_objects, "objects")
+    listing.update(listing_lines(reviews))
     return listing.hexdigest()
 
 

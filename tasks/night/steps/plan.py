@@ -9,7 +9,7 @@ from tasks.contract import MappedItem, Outcome, Reason, StepError, digest_of
 from tasks.contract.arguments import PlanNight
 from tasks.models import ModelReference
 from tasks.night.batching import balance_batches, estimate_work_s
-from tasks.night.inbox import list_announced, list_inbox, make_arrival, wait_for_uploads
+from tasks.night.inbox import channel_vocabulary, list_announced, list_inbox, make_arrival, wait_for_uploads
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import Pipeline
 from tasks.night.records import DEFERRED, Arrival, Batch, truncate
@@ -35,6 +35,8 @@ class Survey:
     """Symbolic links in the inbox that were not followed."""
     diarizer_error: str = ""
     """Why there will be no speakers; empty if there will be."""
+    vocabulary: ObjectInfo | None = None
+    """The channel's list of words."""
 
     @property
     def digest(self) -> str:
@@ -47,6 +49,7 @@ class Survey:
                 "growing": [arrival.uri for arrival in self.uploading],
                 "transcribed": self.n_transcribed,
                 "quarantined": self.n_quarantined,
+                **({"vocabulary": self.vocabulary.etag} if self.vocabulary and self.new else {}),
             }
         )
 
@@ -100,6 +103,7 @@ def survey(arguments: PlanNight) -> Survey:
         n_quarantined=n_quarantined,
         links=tuple(listing.links),
         diarizer_error=diarizer_error,
+        vocabulary=channel_vocabulary(arguments.inbox),
     )
 
 
@@ -114,7 +118,13 @@ def run(arguments: PlanNight, context: StepContext) -> StepOutput:
     plan: Survey = context.listing
     items = []
     for number, programmes in enumerate(balance_batches(plan.new, arguments.batches)):
-        batch = Batch(pipeline=plan.pipeline, transcripts=arguments.transcripts, programmes=programmes)
+        batch = Batch(
+            pipeline=plan.pipeline,
+            transcripts=arguments.transcripts,
+            programmes=programmes,
+            vocabulary=plan.vocabulary.uri if plan.vocabulary else "",
+            vocabulary_etag=plan.vocabulary.etag if plan.vocabulary else "",
+        )
         name = f"batches/{number:03d}.json"
         context.publish(name, batch.model_dump_json().encode() + b"\n")
         items.append(MappedItem(name=title(programmes), path=context.path(name)))

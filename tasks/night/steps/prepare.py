@@ -25,7 +25,7 @@ from tasks.night.kept_outputs import KeptOutputs
 from tasks.night.ledger import Ledger
 from tasks.night.pipeline import PREPARE_VERSION
 from tasks.night.records import PREPARED, Arrival, Batch, Preparation, content_digest, truncate
-from tasks.recognition.vocabulary import MAX_LIST_BYTES, parse_phrases
+from tasks.recognition.vocabulary import MAX_LIST_BYTES, MAX_PHRASES, parse_phrases
 from tasks.step import StepContext, StepOutput
 from tasks.storage.records import read_one, to_lines
 
@@ -113,6 +113,7 @@ class Preparer:
         language = batch.pipeline.language
         self._tracks = TrackPolicy(languages=() if language == AUTO_LANGUAGE else (language,))
         self._by_content: dict[str, Preparation] = {}
+        self._channel_vocabulary = read_vocabulary(batch.vocabulary) if batch.vocabulary else ()
 
     def prepare_group(self, arrivals: Sequence[Arrival]) -> list[Preparation]:
         return [self.prepare(arrival) for arrival in arrivals]
@@ -174,7 +175,8 @@ class Preparer:
         sha256 = storage.digest_file(media)
         if storage.info(arrival.uri).etag != arrival.etag:
             return reject(arrival, Reason.CHANGED_WHILE_READ, "the file changed after it was planned", sha256)
-        vocabulary = read_vocabulary(arrival.vocabulary) if arrival.vocabulary else ()
+        own = read_vocabulary(arrival.vocabulary) if arrival.vocabulary else ()
+        vocabulary = tuple(dict.fromkeys((*own, *self._channel_vocabulary)))[:MAX_PHRASES]
         content = content_digest(sha256, vocabulary)
         if known := self._ledger.manifest_of_content(content):
             return Preparation(

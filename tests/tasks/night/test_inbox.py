@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import storage
-from tasks.night.inbox import list_announced, list_inbox, make_arrival, programme_name, wait_for_uploads
+from tasks.night.inbox import (
+    channel_vocabulary,
+    list_announced,
+    list_inbox,
+    make_arrival,
+    programme_name,
+    wait_for_uploads,
+)
 
 
 def names(found) -> list[str]:
@@ -67,6 +74,19 @@ def test_a_list_of_words_belongs_to_the_media_with_its_name(storage_root: str) -
     listing = list_inbox(inbox)
     (news,) = [found for found in listing.media if found.uri.endswith("/news.mp4")]
     assert make_arrival(news, inbox, listing.vocabulary_of(news)).id != arrivals["news.mp4"].id
+
+
+def test_the_channels_list_of_words_is_in_the_inbox_and_not_behind_a_link(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    assert channel_vocabulary(inbox.as_uri()) is None
+    (tmp_path / "secret").write_text("secret")
+    (inbox / "_vocabulary.txt").symlink_to(tmp_path / "secret")
+    assert channel_vocabulary(inbox.as_uri()) is None
+    (inbox / "_vocabulary.txt").unlink()
+    (inbox / "_vocabulary.txt").write_text("Vigo")
+    assert channel_vocabulary(inbox.as_uri()) == storage.info((inbox / "_vocabulary.txt").as_uri())
+    assert list_inbox(inbox.as_uri()).media == []
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])

@@ -16,12 +16,12 @@ from tasks.contract import WITHOUT_SPEAKERS, InputRejected, Outcome, Reason, Sta
 from tasks.contract.arguments import ReportNight
 from tasks.diarization import resolve
 from tasks.night.ledger import Ledger
-from tasks.night.records import PUBLISHED, Batch
+from tasks.night.records import PUBLISHED, Batch, Preparation
 from tasks.night.steps.report import batch_rows
 from tasks.publishing.transcripts import MANIFEST_NAME, read_published_transcript
 from tasks.reporting.records import NightReport, Publication
 from tasks.step import load_result, output_uri
-from tasks.storage.records import read_one, to_lines
+from tasks.storage.records import read_lines, read_one, to_lines
 from tests.tasks.night.media import wav
 from tests.tasks.night.results import write_result
 from tests.tasks.night.station import Station, outcomes
@@ -106,6 +106,26 @@ def test_another_list_of_words_makes_another_transcript(two_models: tuple[str, s
     _, report = station.night(two_models[0])
     assert [row.programme for row in report.rows] == ["news"]
     assert len(station.transcript_sets()) == 2
+
+
+def test_the_channels_words_are_expected_in_programmes_from_then_on(
+    two_models: tuple[str, str], tmp_path: Path
+) -> None:
+    station = Station((tmp_path / "storage").as_uri())
+    rng = np.random.default_rng(3)
+    station.deliver("before.wav", wav(rng.normal(0, 0.05, SAMPLE_RATE_HZ)))
+    station.night(two_models[0])
+    station.deliver("_vocabulary.txt", b"David Ellis\n")
+    assert station.plan(two_models[0]).counts["new"] == 0, "a word more does not transcribe the inbox again"
+    station.deliver("after.wav", wav(rng.normal(0, 0.05, SAMPLE_RATE_HZ)))
+    station.deliver("after.vocabulary.txt", b"Clara Bennett\n")
+    station.night(two_models[0])
+    listed = [found.uri for found in storage.list_objects((tmp_path / "storage").as_uri())]
+    prepared = [p for uri in listed if uri.endswith("/programmes.jsonl") for p in read_lines(Preparation, uri)]
+    assert {p.arrival.programme: p.vocabulary for p in prepared} == {
+        "before": (),
+        "after": ("Clara Bennett", "David Ellis"),
+    }
 
 
 def test_three_hundred_programmes_are_planned_and_reported(two_models: tuple[str, str], tmp_path: Path) -> None:

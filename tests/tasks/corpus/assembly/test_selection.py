@@ -21,6 +21,7 @@ def rows_with(
     splits: list[int],
     errors: list[float] | None = None,
     programme_sounds: list[int] | None = None,
+    reviewed: list[bool] | None = None,
 ) -> Rows:
     n = len(splits)
     return Rows(
@@ -32,7 +33,13 @@ def rows_with(
         row=np.arange(n, dtype=np.int32),
         duration_ms=np.full(n, 1000),
         match_error=np.array(errors or [np.nan] * n, np.float32),
+        reviewed=np.array(reviewed or [False] * n, bool),
     )
+
+
+def test_of_two_copies_in_a_split_the_reviewed_one_is_kept() -> None:
+    rows = rows_with([1, 1], [1, 2], [0, 0], programme_sounds=[7, 7], reviewed=[False, True])
+    assert select(rows, max_match_error=0.5).kept.tolist() == [False, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), CODES, st.booleans()), max_size=12))
