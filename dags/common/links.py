@@ -32,7 +32,8 @@ REPORTING_TASKS = {
 
 def run_report(dag_id: str, run_id: str) -> str:
     """Return the URI of the report of a run; empty while there is none."""
-    uri = task_receipt_uri(settings().storage, dag_id, run_id, REPORTING_TASKS[dag_id])
+    task = REPORTING_TASKS[dag_id]
+    uri = task_receipt_uri(settings().storage, task.replace("_", "-"), dag_id, run_id, task)
     receipt = read_receipt(uri)
     return (receipt.labels.get("report") or receipt.labels.get("page", "")) if receipt else ""
 
