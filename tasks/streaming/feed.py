@@ -1,100 +1,48 @@
-"""The feeder: cuts any input that FFmpeg reads into audio blocks, at real time or faster."""
+"""The feeder: cuts any input that FFmpeg reads into audio blocks, at real time or faster.
+
+This process has the network and Kafka's credentials, so it decodes nothing: `tasks.media.decoding.isolated` does.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import structlog
 
 from tasks import kafka, storage
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.contract import InputRejected, Misconfigured, Reason, StepError
+from tasks.contract import InputRejected, Preempted, Reason, StepError
+from tasks.media.decoding.isolated import IsolatedDecoder
+from tasks.media.decoding.messages import PcmBlock
+from tasks.media.findings import MediaRejected
+from tasks.streaming.live_input import open_input
 from tasks.streaming.runtime.messages import AudioBlock
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from confluent_kafka import KafkaError, Message
 
 log = structlog.get_logger()
 
-SCHEMES = {
-    "file": "file,crypto,data",
-    "http": "http,https,tcp,tls,crypto",
-    "https": "http,https,tcp,tls,crypto",
-    "icecast": "icecast,http,https,tcp,tls",
-    "rtp": "rtp,udp",
-    "udp": "udp",
-    "srt": "srt,udp",
-}
-"""Allowed URL schemes, and FFmpeg's protocol whitelist for each: a remote playlist cannot open local files."""
-OPEN_TIMEOUT_S = 20.0
-READ_TIMEOUT_S = 20.0
 
-
-def open_input(address: str) -> InputContainer:
-    """Open a path or a URL.
-
-    Raises:
-        Misconfigured: the scheme is not in `SCHEMES`.
-        InputRejected: FFmpeg cannot open it.
-    """
-    import av
-
-    scheme = address.partition("://")[0].lower() if "://" in address else "file"
-    if scheme not in SCHEMES:
-        raise Misconfigured(
-            f"unsupported URL scheme; supported are {', '.join(SCHEMES)}",
-            reason=Reason.INVALID_ARGUMENT,
-            subject=address,
-            next_step="use a file or one of these schemes",
-        )
-    try:
-        return av.open(
-            address,
-            options={"protocol_whitelist": SCHEMES[scheme]},
-            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
-        )
-    except (OSError, ValueError) as error:
-        raise InputRejected(
-            f"cannot be opened: {error}",
-            reason=Reason.NOT_FOUND,
-            subject=address,
-            next_step="check the address; FFmpeg must be able to read it",
-        ) from None
-
-
-def pcm_blocks(container: InputContainer, block_ms: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield interleaved 16-bit PCM with rate and channel count, in blocks of `block_ms`; the last is shorter."""
-    from av import AudioResampler
-
-    stream = container.streams.audio[0]
-    rate_hz = stream.rate
-    n_channels = min(stream.channels, 2)
-    resampler = AudioResampler(format="s16", layout="mono" if n_channels == 1 else "stereo", rate=rate_hz)
-    block_bytes = rate_hz * block_ms // 1000 * 2 * n_channels
+def blocks_of(frames: Iterable[PcmBlock], block_ms: int) -> Iterator[PcmBlock]:
+    """Join frames to blocks of `block_ms`; the last one, and one before the audio changes its form, are shorter."""
     buffer = bytearray()
-    for packet in container.demux(stream):
-        for frame in _decode(packet):
-            for part in resampler.resample(frame):
-                buffer += bytes(part.planes[0])[: part.samples * 2 * n_channels]
-        while len(buffer) >= block_bytes:
-            yield bytes(buffer[:block_bytes]), rate_hz, n_channels
-            del buffer[:block_bytes]
-    if buffer:
-        yield bytes(buffer), rate_hz, n_channels
-
-
-def _decode(packet: Any) -> list[Any]:
-    from av.error import FFmpegError
-
-    try:
-        return list(packet.decode())
-    except FFmpegError as error:
-        log.warning("packet cannot be decoded", error=str(error))
-        return []
+    form: tuple[int, int] | None = None
+    for audio, rate_hz, n_channels in frames:
+        if form not in (None, (rate_hz, n_channels)) and buffer:
+            yield PcmBlock(bytes(buffer), *form)
+            buffer.clear()
+        form = rate_hz, n_channels
+        buffer += audio
+        n_bytes = rate_hz * block_ms // 1000 * 2 * n_channels
+        while len(buffer) >= n_bytes:
+            yield PcmBlock(bytes(buffer[:n_bytes]), rate_hz, n_channels)
+            del buffer[:n_bytes]
+    if buffer and form:
+        yield PcmBlock(bytes(buffer), *form)
 
 
 class BlockSender:
@@ -192,27 +140,38 @@ def feed(address: str, *, session: str, speed: float, block_ms: int, stop: threa
     when the input ends or breaks off, or when `stop` is set.
 
     Raises:
-        InputRejected: the input broke off. The audio before that is delivered, and the session is ended.
+        InputRejected: the input cannot be opened or decoded, or broke off. The audio before that is delivered, and the
+            session is ended.
         StepError: Kafka did not accept the audio.
     """
-    from av.error import FFmpegError
-
     kafka.wait_for_topics([AudioBlock.TOPIC])
     sender = BlockSender(session, blobs)
-    started = time.monotonic()
-    break_off: FFmpegError | None = None
-    with open_input(address) as container:
-        rate_hz, n_channels = SAMPLE_RATE_HZ, 1
+    break_off: Exception | None = None
+    rate_hz, n_channels = SAMPLE_RATE_HZ, 1
+    with open_input(address, stop) as source, IsolatedDecoder(stop) as decoder:
         try:
-            for audio, rate_hz, n_channels in pcm_blocks(container, block_ms):
-                if speed:
-                    end_s = (sender.n_samples + len(audio) // (2 * n_channels)) / rate_hz
-                    stop.wait(max(0.0, started + end_s / speed - time.monotonic()))
-                if stop.is_set():
-                    break
-                sender.send(audio, rate_hz, n_channels)
-        except FFmpegError as error:
-            break_off = error
+            with decoder.open_live(source.pipe) as frames:
+                source.pipe.close()  # the decoder has it: once it ends, nobody reads on
+                started = time.monotonic()
+                for audio, rate_hz, n_channels in blocks_of(frames, block_ms):
+                    if speed:
+                        end_s = (sender.n_samples + len(audio) // (2 * n_channels)) / rate_hz
+                        stop.wait(max(0.0, started + end_s / speed - time.monotonic()))
+                    if stop.is_set():
+                        break
+                    sender.send(audio, rate_hz, n_channels)
+        except Preempted:
+            pass  # `stop` is set
+        except MediaRejected as rejected:
+            break_off = rejected
+        break_off = source.fault or break_off
+    if not sender.sequence and break_off is not None:
+        raise InputRejected(
+            f"cannot be decoded: {break_off}",
+            reason=getattr(break_off, "reason", Reason.UNREADABLE),
+            subject=address,
+            next_step="check the address; FFmpeg must be able to decode it",
+        )
     sender.send(b"", rate_hz, n_channels, is_last=True)
     sender.flush()
     if break_off is not None:

@@ -17,13 +17,14 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import structlog
@@ -33,7 +34,7 @@ from tasks.contract import Preempted
 from tasks.media.container.source import open_regular_file
 from tasks.media.container.tracks import Lane, TrackPolicy
 from tasks.media.decoding.lanes import LaneBlock
-from tasks.media.decoding.messages import COUNT_BYTES, MAX_REPORT_BYTES, STATUS_BYTES, DecodeRequest
+from tasks.media.decoding.messages import COUNT_BYTES, MAX_REPORT_BYTES, STATUS_BYTES, DecodeRequest, PcmBlock
 from tasks.media.decoding.messages_in import IsolatedAudio, MessageReader
 from tasks.media.decoding.reader import MAX_SECONDS_IN_MEMORY
 from tasks.media.limits import MediaLimits
@@ -106,22 +107,39 @@ class IsolatedDecoder:
         with self._start_decoding(path, request) as child:
             yield MessageReader(child, request).lane_blocks()
 
-    def load_audio(self, path: str | Path) -> np.ndarray:
-        """`reader.load_audio` for a local file in its own process. Raises as `open_audio` does."""
-        with self.open_audio(path, limits=MediaLimits(max_duration_s=MAX_SECONDS_IN_MEMORY)) as audio:
-            return np.concatenate(list(audio))
+    def load_audio(self, media: str | Path | bytes) -> np.ndarray:
+        """`reader.load_audio` for a local file or the content of one, in its own process. Raises as `open_audio`."""
+        limits = MediaLimits(max_duration_s=MAX_SECONDS_IN_MEMORY)
+        request = DecodeRequest(policy=TrackPolicy(), limits=limits, sample_rate_hz=SAMPLE_RATE_HZ)
+        with self._start_decoding(media, request) as child:
+            return np.concatenate(list(IsolatedAudio(child, request)))
 
     @contextmanager
-    def _start_decoding(self, path: str | Path, request: DecodeRequest) -> Iterator[DecodeProcess]:
+    def open_live(self, media: IO[bytes], limits: MediaLimits | None = None) -> Iterator[Iterator[PcmBlock]]:
+        """Decode the first audio track of what arrives in a pipe, `media`, in its own process, as it arrives.
+
+        Blocks are a decoder's frames. Raises as `open_audio` does; time without input is not the medium's.
+        """
+        request = DecodeRequest(
+            policy=TrackPolicy(), limits=limits or MediaLimits(), sample_rate_hz=SAMPLE_RATE_HZ, is_live=True
+        )
+        with self._start_decoding(media, request) as child:
+            yield MessageReader(child, request).pcm_blocks()
+
+    @contextmanager
+    def _start_decoding(self, media: str | Path | bytes | IO[bytes], request: DecodeRequest) -> Iterator[DecodeProcess]:
         """Start a process for a request, yield it, and end it on exit."""
         with ExitStack() as stack:
-            media = stack.enter_context(open_regular_file(path))
+            if isinstance(media, str | Path):
+                file = stack.enter_context(open_regular_file(media))
+            else:
+                file = stack.enter_context(unnamed_file(media)) if isinstance(media, bytes) else media
             (output, output_end), (errors, errors_end) = os.pipe(), os.pipe()
             child = DecodeProcess(self, output, errors, self._stop_event)
             stack.callback(child.end)
             os.set_blocking(errors_end, False)  # a child that floods its stderr must not block on the full pipe
             try:
-                self._send(request, [media.fileno(), output_end, errors_end])
+                self._send(request, [file.fileno(), output_end, errors_end])
             finally:
                 os.close(output_end)
                 os.close(errors_end)
@@ -234,6 +252,18 @@ class DecodeProcess:
         self._has_ended = True
         lines = _read_available(self._errors).decode(errors="replace").strip().splitlines()
         return code, lines[-1] if lines else ""
+
+
+@contextmanager
+def unnamed_file(content: bytes) -> Iterator[IO[bytes]]:
+    """A file with this content and without a name, in memory where the host has such files (Linux)."""
+    if sys.platform == "linux":
+        file: IO[bytes] = os.fdopen(os.memfd_create("media"), "w+b", buffering=0)
+    else:
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+    with file:
+        file.write(content)
+        yield file
 
 
 def wait_until_readable(descriptor: int, timeout_s: float, stop: threading.Event | None = None) -> bool:

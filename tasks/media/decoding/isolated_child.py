@@ -21,9 +21,11 @@ import numpy as np
 
 from tasks.contract import Frozen, Reason
 from tasks.media.decoding.lanes import open_lanes
+from tasks.media.decoding.live import live_blocks
 from tasks.media.decoding.messages import (
     COUNT_BYTES,
     MAX_REQUEST_BYTES,
+    PCM_HEADER,
     STATUS_BYTES,
     DecodeRequest,
     MessageKind,
@@ -46,6 +48,7 @@ EXIT_CRASHED = 70  # EX_SOFTWARE
 REPORT_EVERY_S = 5.0
 POLL_MS = 500
 STATE_BYTES = 512
+MAX_LIVE_CPU_S = 1 << 30  # a live stream has no end to be limited by; spinning without progress is stopped as in files
 STALL_MARGIN_S = 0.25  # by which the kernel's timer leaves the stop to Python, which can explain it
 
 
@@ -146,10 +149,11 @@ class ForkServer:
             sys.stderr = os.fdopen(2, "w")
             request = DecodeRequest.model_validate_json(message)
             file, answers = os.fdopen(media, "rb", buffering=0), os.fdopen(output, "wb", buffering=0)
-            n_bytes = file.seek(0, os.SEEK_END)
-            file.seek(0)
             limits = request.limits
-            cpu_s = limits.cpu_s(n_bytes, limits.max_duration_s)
+            cpu_s = float(MAX_LIVE_CPU_S)
+            if not request.is_live:
+                cpu_s = limits.cpu_s(file.seek(0, os.SEEK_END), limits.max_duration_s)
+                file.seek(0)
             limit_resources(limits.memory_bytes, int(cpu_s) + 1, in_use_bytes=self._idle_bytes)
             if self._filters == GIVEN and filter_system_calls() != GIVEN:
                 raise RuntimeError("the filter of system calls is refused")
@@ -220,6 +224,12 @@ def _too_much_memory(request: DecodeRequest) -> str:
 def send_decoded(media: IO[bytes], request: DecodeRequest, output: IO[bytes]) -> None:
     """Decode `media` and write the messages to `output`."""
     progress = WatchedProgress(request.limits, output)
+    if request.is_live:
+        for audio_block in live_blocks(media, progress):
+            header = PCM_HEADER.pack(audio_block.rate_hz, audio_block.n_channels)
+            _send(output, MessageKind.PCM, header + audio_block.audio)
+        _send(output, MessageKind.END, b"")
+        return
     if request.lanes:
         with open_lanes(media, request.lanes, request.limits, request.sample_rate_hz, progress) as blocks:
             for lane, block in blocks:

@@ -4,7 +4,9 @@ the content.
 
 from __future__ import annotations
 
+import struct
 from enum import Enum
+from typing import NamedTuple
 
 from tasks.contract import Frozen, Reason
 from tasks.media.container.probe import MediaProbe
@@ -20,6 +22,17 @@ MAX_REPORT_BYTES = 1 << 12
 MAX_REQUEST_BYTES = 1 << 16
 
 
+PCM_HEADER = struct.Struct("<IB")
+
+
+class PcmBlock(NamedTuple):
+    """Interleaved 16-bit little-endian samples as captured."""
+
+    audio: bytes
+    rate_hz: int
+    n_channels: int
+
+
 class MessageKind(Enum):
     """The content of a message from the decoder."""
 
@@ -27,7 +40,8 @@ class MessageKind(Enum):
     PROGRESS = b"P"  # nothing: new bytes were read
     BLOCK = b"B"  # float32 samples
     LANE = b"L"  # the index of a lane in one byte, then its float32 samples
-    END = b"E"  # after the last block of all lanes: the last message
+    PCM = b"A"  # rate and number of channels (`PCM_HEADER`), then interleaved 16-bit samples
+    END = b"E"  # after the last block of all lanes, or of a live stream: the last message
     FINDINGS = b"F"  # AudioFindings, as JSON: the last message
     REJECTED = b"R"  # RejectedMessage, as JSON: the last message
 
@@ -39,6 +53,7 @@ class DecodeRequest(Frozen):
     limits: MediaLimits
     sample_rate_hz: int
     lanes: tuple[Lane, ...] = ()  # decode these separately instead of the policy's choice
+    is_live: bool = False  # the descriptor is a pipe: decode the first audio track as it comes
 
 
 class OpenedMessage(Frozen):

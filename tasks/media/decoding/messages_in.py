@@ -18,15 +18,18 @@ from tasks.media.decoding.lanes import LaneBlock
 from tasks.media.decoding.messages import (
     HEADER_BYTES,
     MAX_MESSAGE_BYTES,
+    PCM_HEADER,
     DecodeRequest,
     MessageKind,
     OpenedMessage,
+    PcmBlock,
     RejectedMessage,
 )
 from tasks.media.findings import AudioFindings, MediaRejected
 from tasks.media.limits import stalled
 
 SAMPLE_BYTES = 4
+MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000  # of live audio
 SIGNALS = {number.value: number.name for number in signal.Signals}
 
 Message = TypeVar("Message", bound=Frozen)
@@ -67,6 +70,20 @@ class MessageReader:
             if n_samples[lane] > self._max_samples:
                 raise MediaRejected(Reason.TOO_LONG, f"longer than {self._request.limits.max_duration_s:g} s")
             yield lane, block
+
+    def pcm_blocks(self) -> Iterator[PcmBlock]:
+        """Yield the blocks of a live stream."""
+        while True:
+            kind, content = self._read_message()
+            if kind is MessageKind.END:
+                return
+            if kind is not MessageKind.PCM or len(content) < PCM_HEADER.size:
+                raise invalid(f"{kind.name} in a live stream")
+            rate_hz, n_channels = PCM_HEADER.unpack_from(content)
+            audio = bytes(content[PCM_HEADER.size :])
+            if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ or n_channels not in (1, 2) or len(audio) % (2 * n_channels):
+                raise invalid(f"{len(audio)} bytes of {n_channels} channels at {rate_hz} Hz")
+            yield PcmBlock(audio, rate_hz, n_channels)
 
     def _read_message(self) -> tuple[MessageKind, bytearray]:
         """Read the next message with content. The time limit starts anew with each sign of progress."""

@@ -11,9 +11,11 @@ import structlog
 
 from tasks import storage
 from tasks.audio import SAMPLE_RATE_HZ, SAMPLES_PER_MS
-from tasks.contract import InputRejected
+from tasks.contract import TRANSIENT_REASONS, InputRejected, StepError
 from tasks.media.decoding.downmix import Downmixer
+from tasks.media.decoding.isolated import IsolatedDecoder
 from tasks.media.decoding.mono import Resampler
+from tasks.media.findings import MediaRejected
 from tasks.media.speech_activity import N_WINDOW, SpeechNetwork
 from tasks.streaming.runtime.messages import MAX_BLOB_BYTES, AudioBlock, PreparedAudio, State, from_pcm, pcm
 from tasks.streaming.runtime.session import Component, IdleTimeout
@@ -46,8 +48,10 @@ class PrepareState(State):
 class PrepareSession:
     """One session."""
 
-    def __init__(self, session: str, saved: bytes | None = None) -> None:
+    def __init__(self, session: str, saved: bytes | None = None, decoder: IsolatedDecoder | None = None) -> None:
+        """`decoder`: of Opus blocks, shared by the sessions of a worker."""
         self.state = PrepareState.model_validate_json(saved) if saved else PrepareState(session=session)
+        self._decoder = decoder or IsolatedDecoder()
         self._network = SpeechNetwork()
         if self.state.network:
             self._network.state = np.frombuffer(self.state.network, "<f4")
@@ -60,7 +64,7 @@ class PrepareSession:
         state = self.state
         block = with_fetched_audio(block)
         state.digest = hashlib.sha256(state.digest.encode() + block.audio).hexdigest()
-        samples, rate_hz = downmix(block)
+        samples, rate_hz = downmix(block, self._decoder)
         if len(samples):
             missing_ms = block.start_ms - state.expected_ms if state.expected_ms >= 0 else math.inf
             if missing_ms > MAX_FILLED_GAP_MS or rate_hz != state.rate_hz:
@@ -161,17 +165,25 @@ def with_fetched_audio(block: AudioBlock) -> AudioBlock:
     return block.model_copy(update={"audio": audio, "audio_uri": ""})
 
 
-def downmix(block: AudioBlock) -> tuple[np.ndarray, int]:
-    """Return a block's mono samples, float32, shape (n_samples,), and their rate. Empty if undecodable."""
+def downmix(block: AudioBlock, decoder: IsolatedDecoder) -> tuple[np.ndarray, int]:
+    """Return a block's mono samples, float32, shape (n_samples,), and their rate. Empty if undecodable.
+
+    Raises:
+        StepError: the decoder was stopped for what is not the block's fault.
+    """
     if not block.audio:
         return np.zeros(0, np.float32), block.sample_rate_hz
     if block.encoding == "opus":
-        from tasks.media.decoding.reader import load_audio
-        from tasks.media.findings import MediaRejected
-
         try:
-            return load_audio(block.audio)[: block.duration_ms * SAMPLES_PER_MS], SAMPLE_RATE_HZ
+            return decoder.load_audio(block.audio)[: block.duration_ms * SAMPLES_PER_MS], SAMPLE_RATE_HZ
         except MediaRejected as error:
+            if error.reason in TRANSIENT_REASONS:
+                raise StepError(
+                    f"a block was not decoded: {error}",
+                    reason=error.reason,
+                    subject=block.session,
+                    next_step="start the worker again; it resumes before this block",
+                ) from error
             log.warning("block cannot be decoded", session=block.session, sequence=block.sequence, error=str(error))
             return np.zeros(0, np.float32), SAMPLE_RATE_HZ
     interleaved = from_pcm(block.audio).reshape(-1, block.n_channels)  # (n_samples, n_channels)
@@ -189,4 +201,9 @@ def last_block(session: str, sequence: int) -> AudioBlock:
 def component(ends_after_s: float = 0.0) -> Component:
     """Create the component. Sessions without messages for `ends_after_s` are ended; 0: never."""
     idle_timeout = IdleTimeout(ends_after_s, last_block) if ends_after_s else None
-    return Component("prepare", AudioBlock, PrepareSession, VERSION, idle_timeout)
+    decoder = IsolatedDecoder()  # starts a process with the first Opus block
+
+    def open_session(session: str, saved: bytes | None) -> PrepareSession:
+        return PrepareSession(session, saved, decoder)
+
+    return Component("prepare", AudioBlock, open_session, VERSION, idle_timeout)
