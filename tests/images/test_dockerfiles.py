@@ -87,4 +87,4 @@ def test_the_workers_list_has_what_the_project_asks_for() -> None:
     wanted = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
     names = {re.split(r"[\[=<>]", wish)[0].replace(".", "-") for wish in wanted}
     locked = {line.split("==")[0] for line in (CHECKOUT / "images/worker/requirements.txt").read_text().splitlines()}
-    assert names - locked == {"torch", "torchaudio", "torchcodec"}
+    assert names - locked == {"torch", "torchaudio"}
