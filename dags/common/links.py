@@ -21,20 +21,19 @@ PAGES = "/airscript"
 """URL path of the pages that `dags/plugins/desk/` serves."""
 
 REPORTING_TASKS = {
-    "corpus_features": "assemble_dataset",
-    "finetune_acoustic_model": "register_model",
-    "import_model": "register_model",
-    "nightly_transcription": "report_night",
-    "transcribe_on_arrival": "report_night",
+    "corpus_features": ("assemble_dataset", "assemble-dataset"),
+    "finetune_acoustic_model": ("register_model", "register-model"),
+    "import_model": ("register_model", "register-import"),
+    "nightly_transcription": ("report_night", "report-night"),
+    "transcribe_on_arrival": ("report_night", "report-night"),
 }
-"""The task of each DAG that makes the report of its run."""
+"""The task of each DAG that makes the report of its run, and its step."""
 
 
 def run_report(dag_id: str, run_id: str) -> str:
     """Return the URI of the report of a run; empty while there is none."""
-    task = REPORTING_TASKS[dag_id]
-    uri = task_receipt_uri(settings().storage, task.replace("_", "-"), dag_id, run_id, task)
-    receipt = read_receipt(uri)
+    task, step = REPORTING_TASKS[dag_id]
+    receipt = read_receipt(task_receipt_uri(settings().storage, step, dag_id, run_id, task))
     return (receipt.labels.get("report") or receipt.labels.get("page", "")) if receipt else ""
 
 

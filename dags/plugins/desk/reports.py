@@ -32,7 +32,7 @@ router = APIRouter()
 @router.get("/report", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))])
 def run_tab(dag_id: str, run_id: str) -> Response:
     """Return the report of a run: of a night, of a dataset or of a training."""
-    task = REPORTING_TASKS.get(dag_id)
+    task, _ = REPORTING_TASKS.get(dag_id, ("", ""))
     uri = run_report(dag_id, run_id) if task else ""
     if not uri:
         return _document(render("dags.plugins.desk/no_report.html.jinja", task=task))

@@ -9,6 +9,6 @@ The index is never the truth: delete its folder, and `python -m tasks index-tran
 """
 
 from tasks.desk.index.building import add_review, rebuild, refresh
-from tasks.desk.index.searching import Hit, Page, Query, Reviewed, filters, search
+from tasks.desk.index.searching import Filters, Hit, Page, Query, Reviewed, filters, search
 
-__all__ = ["Hit", "Page", "Query", "Reviewed", "add_review", "filters", "rebuild", "refresh", "search"]
+__all__ = ["Filters", "Hit", "Page", "Query", "Reviewed", "add_review", "filters", "rebuild", "refresh", "search"]
