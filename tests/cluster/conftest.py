@@ -25,6 +25,8 @@ from tests.cluster.installation import (
     CHECKOUT,
     JOBS,
     KEY,
+    MLFLOW_SECRET,
+    PASSWORDS,
     PLATFORM,
     SECRET,
     ClusterInstallation,
@@ -65,7 +67,13 @@ def cluster() -> None:
         "metadata": {"name": SECRET, "namespace": JOBS},
         "stringData": KEY,
     }
-    apply([*accounts, secret])
+    passwords = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": MLFLOW_SECRET, "namespace": JOBS},
+        "stringData": PASSWORDS,
+    }
+    apply([*accounts, secret, passwords])
     kubectl("label", "nodes", "--all", "--overwrite", "airscript.io/node=cpu", "karpenter.sh/capacity-type=on-demand")
     kubectl("uncordon", *kubectl("get", "nodes", "-o", "name").split())
     kubectl("delete", "pods", "--all", "--namespace", JOBS, "--grace-period=0", "--force")
@@ -104,6 +112,7 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         profiles=profiles,
         image=IMAGE,
     )
+    installation.write_accounts()
     services = Services(installation, command=installation.command)
     console = Console()
     with s3_server(installation.s3_port, home / "s3.log"):

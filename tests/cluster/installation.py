@@ -22,6 +22,7 @@ from urllib.parse import quote
 import boto3
 import yaml
 
+from dags.common.profiles import MLFLOW_ACCOUNTS
 from local.airflow_api import AirflowApi, DagRun, TaskInstance
 from local.services import command_line
 from local.settings import Installation
@@ -30,6 +31,9 @@ CHECKOUT = Path(__file__).parents[2]
 JOBS, PLATFORM = "airscript-jobs", "airscript"
 BUCKET = "speech"
 SECRET = "storage"
+MLFLOW_SECRET = "mlflow"
+PASSWORDS = {name: f"airscript-test-{name}" for name in sorted(set(MLFLOW_ACCOUNTS.values()))}
+"""Passwords of MLflow's accounts, in a secret of the pods' namespace."""
 KEY = {"AWS_ACCESS_KEY_ID": "airscript-test", "AWS_SECRET_ACCESS_KEY": "airscript-test-secret"}
 APPLIED = (
     *("Namespace", "ServiceAccount", "Role", "RoleBinding", "ResourceQuota", "LimitRange"),
@@ -93,6 +97,26 @@ class ClusterInstallation(Installation):
     def s3_url(self) -> str:
         return f"http://{self.host}:{self.s3_port}"
 
+    @property
+    def accounts(self) -> Path:
+        """The configuration of MLflow's login with an account for each role."""
+        return self.mlflow_home / "accounts.ini"
+
+    def write_accounts(self) -> None:
+        """Write MLflow's accounts, as the cluster does before its server starts."""
+        self.mlflow_home.mkdir(parents=True, exist_ok=True)
+        variables = {
+            "DATABASE": f"sqlite:///{self.mlflow_home / 'mlflow.db'}",
+            "MLFLOW_AUTH_CONFIG_PATH": str(self.accounts),
+            **{name.upper(): password for name, password in PASSWORDS.items()},
+        }
+        subprocess.run(
+            [sys.executable, str(CHECKOUT / "images" / "mlflow" / "accounts.py")],
+            env=self.environment() | variables,
+            check=True,
+            capture_output=True,
+        )
+
     def environment(self, environ: Any = os.environ) -> dict[str, str]:
         inherited = {name: value for name, value in environ.items() if not name.startswith("AIRSCRIPT_")}
         return {
@@ -108,6 +132,7 @@ class ClusterInstallation(Installation):
             "AIRSCRIPT_GPU_IMAGE": self.image,
             "AIRSCRIPT_PROFILES": str(self.profiles),
             "AIRSCRIPT_POD_SECRET": SECRET,
+            "AIRSCRIPT_MLFLOW_SECRET": MLFLOW_SECRET,
             "AWS_ENDPOINT_URL": self.s3_url,
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -119,7 +144,8 @@ class ClusterInstallation(Installation):
         if service == "mlflow":
             plain = command_line(installation, service)
             plain[plain.index("--host") + 1] = "0.0.0.0"
-            return [*plain, "--allowed-hosts", f"{self.host}:{self.mlflow_port},127.0.0.1:{self.mlflow_port}"]
+            login = ["env", f"MLFLOW_AUTH_CONFIG_PATH={self.accounts}"]
+            return [*login, *plain, "--allowed-hosts", f"{self.host}:{self.mlflow_port},127.0.0.1:{self.mlflow_port}"]
         account = {"triggerer": "airflow-triggerer"}.get(service, "airflow-scheduler")
         return ["env", f"KUBECONFIG={self.home / f'{account}.kubeconfig'}", *command_line(installation, service)]
 

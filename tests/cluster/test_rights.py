@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dags.common.profiles import PLACEMENTS
 from tests.cluster.installation import CHECKOUT, JOBS, Platform, apply, kubectl
 
 ROLES = {
@@ -75,7 +76,7 @@ def test_every_right_is_needed(platform: Platform, rights: None, role: str, reso
     assert life_cycle_errors(platform) != [], f"{role} does not need {verb} on {resource}: remove it"
 
 
-@pytest.mark.parametrize("account", ["airscript-corpus", "airscript-training", "airscript-transcription"])
+@pytest.mark.parametrize("account", sorted({placement.service_account for placement in PLACEMENTS.values()}))
 def test_a_step_has_no_rights(cluster: None, account: str) -> None:
     who = f"--as=system:serviceaccount:{JOBS}:{account}"
     for verb, resource in (("get", "pods"), ("create", "pods"), ("get", "secrets"), ("list", "configmaps")):
