@@ -1,6 +1,7 @@
 """The runbook's AWS commands, run with the real AWS CLI against moto: bucket, policies, secrets.
 
-The CLI takes a second or more to start, so the ten commands of the database run only with `AIRSCRIPT_RUNBOOK=all`.
+The CLI takes a second or more to start, so the commands of the endpoints and of the database run only with
+`AIRSCRIPT_RUNBOOK=all`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +54,22 @@ def account(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
     database = ["HOST=database.example AIRFLOW_PASSWORD=made-up-1 MLFLOW_PASSWORD=made-up-2"]
     if EVERYTHING:
         make_cluster(clients)
-        # Up to the pod that connects to PostgreSQL.
-        database = [block("5. The database"), block("5. The database", 1).partition("{\n")[0]]
+        # The endpoints; then up to the pod that connects to PostgreSQL.
+        database = [
+            block("4. The cluster", 1),
+            block("5. The database"),
+            block("5. The database", 1).partition("{\n")[0],
+        ]
     steps = [block("1. Names"), block("2. The bucket"), block("3. Rights"), *database, block("6. Secrets")]
     script = "set -euo pipefail\n" + "\n".join(steps)
-    environment = {**os.environ, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_PAGER": ""}
+    interpreter = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{interpreter}:{os.environ['PATH']}",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_PAGER": "",
+    }
     done = subprocess.run(
         ["bash"], input=script, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -119,6 +133,22 @@ def test_the_database_is_private_and_reachable_from_the_nodes(account: dict[str,
     rules = group["IpPermissions"]
     assert {(rule["FromPort"], rule["ToPort"], len(rule["IpRanges"])) for rule in rules} == {(5432, 5432, 0)}
     assert len({pair["GroupId"] for rule in rules for pair in rule["UserIdGroupPairs"]}) == 2
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="AIRSCRIPT_RUNBOOK is not all")
+def test_the_endpoints_addresses_are_in_the_network_policies(account: dict[str, Any]) -> None:
+    endpoints = {e["VpcEndpointType"]: e for e in account["ec2"].describe_vpc_endpoints()["VpcEndpoints"]}
+    assert endpoints["Gateway"]["RouteTableIds"]
+    assert f"airscript-{ACCOUNT}" in endpoints["Gateway"]["PolicyDocument"]
+    interfaces = account["ec2"].describe_network_interfaces(
+        NetworkInterfaceIds=endpoints["Interface"]["NetworkInterfaceIds"]
+    )["NetworkInterfaces"]
+    policy = yaml.safe_load((account["folder"] / "k8s" / "overlays" / "aws" / "storage-addresses.yaml").read_text())
+    blocks = [ip_network(peer["ipBlock"]["cidr"]) for peer in policy["spec"]["egress"][0]["to"]]
+    assert len(blocks) > len(interfaces), "S3's too"
+    for interface in interfaces:
+        assert any(ip_address(interface["PrivateIpAddress"]) in block for block in blocks)
+    assert ip_network("192.0.2.0/24") not in blocks
 
 
 def test_the_secrets_have_the_properties_that_external_secrets_reads(account: dict[str, Any]) -> None:
