@@ -14,7 +14,7 @@ export HF_DATASETS_OFFLINE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := 0
 
-.PHONY: help setup demo up down status test test-cluster test-compose test-kafka images lint format bench clean
+.PHONY: help setup demo up down status test test-cluster test-compose test-kafka test-s3 images lint format bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ test-compose: $(READY) ## Test a night with docker-compose.yaml on the Docker en
 test-kafka: $(READY) ## Test arrivals and live captions on the brokers of KAFKA_BOOTSTRAP
 	@test -n "$(KAFKA_BOOTSTRAP)" || { echo "KAFKA_BOOTSTRAP names no broker: make test-kafka KAFKA_BOOTSTRAP=host:port" >&2; exit 2; }
 	KAFKA_BOOTSTRAP=$(KAFKA_BOOTSTRAP) $(BIN)/python -m pytest tests/tasks/streaming tests/dags/test_arrivals.py
+
+test-s3: $(READY) ## Test storage, steps and a night on the S3 of S3_ENDPOINT
+	@test -n "$(S3_ENDPOINT)" || { echo "S3_ENDPOINT names no server: make test-s3 S3_ENDPOINT=http://host:port S3_ACCESS_KEY=… \
+	S3_SECRET_KEY=… S3_BUCKET=…" >&2; exit 2; }
+	S3_ENDPOINT=$(S3_ENDPOINT) S3_ACCESS_KEY=$(S3_ACCESS_KEY) S3_SECRET_KEY=$(S3_SECRET_KEY) S3_BUCKET=$(S3_BUCKET) \
+	  $(BIN)/python -m pytest -m s3 tests/tasks tests/faults
 
 images: ## Build all images
 	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl --load

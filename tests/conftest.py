@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import s3_servers
+from tests.s3_servers import S3Server
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -19,7 +22,12 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: what is long must not begin last, while the other core waits."""
+    """Mark the tests that use S3. Files with slow tests come first: what is long must not begin last."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        fixtures = getattr(item, "fixturenames", ())
+        if "s3_server" in fixtures or parameters.get("storage_root") == "s3":
+            item.add_marker("s3")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -70,39 +78,59 @@ def kafka_broker() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """A real HTTP S3 server (moto's) in this process, with the environment that points at it."""
-    from moto.server import ThreadedMotoServer
+def s3_server() -> Iterator[S3Server]:
+    """The real S3 of `S3_ENDPOINT`, or a SeaweedFS that is started here and removed afterwards."""
+    if (server := s3_servers.given()) is not None:
+        yield server
+        return
+    with s3_servers.seaweedfs() as server:
+        yield server
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """moto's S3 in this process: it has the other services of AWS, and checks no signatures."""
+    with s3_servers.moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def moto_endpoint(moto_server: S3Server) -> Iterator[str]:
+    """The address of moto's services of AWS, to which the environment points."""
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in settings.items():
+        for name, value in moto_server.environment.items():
             environment.setenv(name, value)
-        yield settings["AWS_ENDPOINT_URL"]
-    server.stop()
+        yield moto_server.endpoint
 
 
 @pytest.fixture
-def s3(s3_endpoint: str) -> str:
-    """The URI of an empty bucket."""
-    import boto3
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty URI prefix on the real S3, to which the environment points."""
+    yield from _empty_prefix(s3_server, monkeypatch)
 
-    bucket = f"test-{uuid.uuid4().hex[:12]}"
-    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=bucket)
-    return f"s3://{bucket}"
+
+@pytest.fixture
+def moto_s3(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty URI prefix on moto, to which the environment points."""
+    yield from _empty_prefix(moto_server, monkeypatch)
+
+
+def _empty_prefix(server: S3Server, environment: pytest.MonkeyPatch) -> Iterator[str]:
+    from tasks import storage
+
+    for name, value in server.environment.items():
+        environment.setenv(name, value)
+    storage._s3_storage.cache_clear()
+    prefix = f"s3://{server.bucket}/test-{uuid.uuid4().hex[:12]}"
+    yield prefix
+    storage._s3_storage.cache_clear()
+    if server.kind == server.endpoint:
+        server.remove(prefix)
 
 
 @pytest.fixture(params=["file", "s3"])
 def storage_root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty URI prefix, once on a folder and once on S3."""
+    """An empty URI prefix, once in a folder and once on the real S3."""
     if request.param == "file":
         return (tmp_path / "storage").as_uri()
     return f"{request.getfixturevalue('s3')}/root"

@@ -68,7 +68,8 @@ class S3Storage:
         last_key: str | None = None
 
         def start() -> Iterator[Sequence[ObjectMeta]]:
-            return iter(obstore.list(store, key.rstrip("/") or None, offset=last_key, chunk_size=LIST_PAGE))
+            offset = _just_before(last_key) if last_key else None
+            return iter(obstore.list(store, key.rstrip("/") or None, offset=offset, chunk_size=LIST_PAGE))
 
         chunks: Iterator[Sequence[ObjectMeta]] | None = None
 
@@ -83,7 +84,8 @@ class S3Storage:
 
         while (chunk := persistently(prefix, next_chunk)) is not None:
             for item in chunk:
-                if item["path"] != last_key:  # obstore strips a `/` at the end, and that key follows the one without
+                # Also because obstore strips a `/` at the end: that key follows the one without.
+                if not _comes_again(item["path"], last_key):
                     last_key = item["path"]
                     yield item
 
@@ -237,15 +239,34 @@ def _list_with_boto3(bucket: str, key: str, last_key: str, prefix: str) -> Itera
     style = {"addressing_style": "path"} if endpoint else {}
     client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=Config(s3=style))
     folder = key.rstrip("/") + "/" if key.strip("/") else ""
+    request = {"Bucket": bucket, "Prefix": folder, "MaxKeys": LIST_PAGE}
+    if last_key:
+        request["StartAfter"] = _just_before(last_key)
     while True:
-        request = {"Bucket": bucket, "Prefix": folder} | ({"StartAfter": last_key} if last_key else {})
         page = persistently(prefix, partial(client.list_objects_v2, **request))
         for item in page.get("Contents", ()):
-            last_key = item["Key"]
-            if not _is_folder_marker(last_key, item["Size"]):
-                yield ObjectInfo(f"s3://{bucket}/{last_key}", item["Size"], item["ETag"])
+            if not (_comes_again(item["Key"], last_key) or _is_folder_marker(item["Key"], item["Size"])):
+                yield ObjectInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
         if not page.get("IsTruncated"):
             return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _just_before(key: str) -> str:
+    """A string before a key, so that a listing that continues after it begins with the key.
+
+    SeaweedFS 4.48 lists `x/1` after `x`, but leaves out everything below `x/` in a listing that starts after `x`. It
+    lists folder by folder, so the string must be in the key's folder: `x.…` before `x0`, not `x/…`.
+    """
+    before = "." if key[-1] == "0" else chr(ord(key[-1]) - 1)
+    return key[:-1] + (before + "\U0010fffd" if before > " " and not "\ud800" <= before <= "\udfff" else "")
+
+
+def _comes_again(key: str, last_key: str | None) -> bool:
+    """Whether a key was listed before a listing continued just before `last_key`."""
+    return last_key is not None and (
+        key == last_key or (last_key.endswith("0") and key.startswith(f"{last_key[:-1]}/"))
+    )
 
 
 def _is_folder_marker(key: str, size: int) -> bool:

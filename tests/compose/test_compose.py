@@ -190,7 +190,7 @@ def test_compose_accepts_the_file(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def s3_without_conditional_puts(s3_endpoint: str) -> Iterator[str]:
+def s3_without_conditional_puts(moto_endpoint: str) -> Iterator[str]:
     """The same server, but it ignores `If-None-Match`."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
@@ -221,9 +221,9 @@ def prepare_bucket(endpoint: str) -> tuple[int, str]:
     return done.returncode, done.stdout.strip() or done.stderr
 
 
-def test_a_server_without_conditional_puts_is_rejected(s3_endpoint: str, s3_without_conditional_puts: str) -> None:
-    assert prepare_bucket(s3_endpoint) == (0, "bucket speech: 1 of 8 parallel writers succeeded, none later")
-    assert prepare_bucket(s3_endpoint)[0] == 0, "a second time, when the bucket exists"
+def test_a_server_without_conditional_puts_is_rejected(moto_endpoint: str, s3_without_conditional_puts: str) -> None:
+    assert prepare_bucket(moto_endpoint) == (0, "bucket speech: 1 of 8 parallel writers succeeded, none later")
+    assert prepare_bucket(moto_endpoint)[0] == 0, "a second time, when the bucket exists"
     assert prepare_bucket(s3_without_conditional_puts) == (
         1,
         "bucket speech: 8 of 8 parallel writers succeeded, one later",

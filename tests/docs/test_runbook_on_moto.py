@@ -40,7 +40,7 @@ def block(heading: str, number: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def account(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def account(moto_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """An account with a cluster, after the runbook's steps that need only AWS."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(CHECKOUT / "k8s", folder / "k8s")
@@ -48,7 +48,7 @@ def account(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
         if policy.stem not in POLICIES:  # each needs another start of the CLI
             policy.unlink()
     clients = {
-        name: boto3.client(name, endpoint_url=s3_endpoint, region_name=REGION)
+        name: boto3.client(name, endpoint_url=moto_endpoint, region_name=REGION)
         for name in ("s3", "iam", "ec2", "eks", "rds", "secretsmanager")
     }
     database = ["HOST=database.example AIRFLOW_PASSWORD=made-up-1 MLFLOW_PASSWORD=made-up-2"]

@@ -1,7 +1,7 @@
 """An HTTP proxy in front of an S3 server that injects faults: answers of its own, resets, torn and lost answers.
 
 A fault is chosen per request by a function, so a test may fail the third put only, or a seeded share of all requests
-(`seeded`). The proxy speaks plain HTTP/1.1, and a signature made for its address stays valid because moto checks none.
+(`seeded`). The proxy speaks plain HTTP/1.1 and passes the client's Host header on, so that signatures stay valid.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 TIMEOUT_S = 20
 
 
@@ -159,7 +159,6 @@ class S3Proxy:
             def _forward(self, body: bytes) -> tuple[HTTPResponse, bytes]:
                 connection = HTTPConnection(address, timeout=TIMEOUT_S)
                 headers = {n: v for n, v in self.headers.items() if n.lower() not in HOP_BY_HOP}
-                headers["Host"] = address
                 connection.request(self.command, self.path, body, {**headers, "Content-Length": str(len(body))})
                 response = connection.getresponse()
                 data = response.read()

@@ -27,10 +27,10 @@ ROLES = ("airflow", "airflow-reader", "desk", *STEP_ROLES)
 
 
 @pytest.fixture(scope="module")
-def roles(s3_endpoint: str) -> Iterator[dict[str, dict[str, str]]]:
+def roles(moto_endpoint: str) -> Iterator[dict[str, dict[str, str]]]:
     """Environments with each role's credentials; the bucket has an archive and an inbox of one programme each."""
-    s3 = boto3.client("s3", endpoint_url=s3_endpoint)
-    iam = boto3.client("iam", endpoint_url=s3_endpoint)
+    s3 = boto3.client("s3", endpoint_url=moto_endpoint)
+    iam = boto3.client("iam", endpoint_url=moto_endpoint)
     s3.create_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key="corpus/news.txt", Body=b"good evening")
     for place in ("corpus", "inbox"):
@@ -48,7 +48,7 @@ def roles(s3_endpoint: str) -> Iterator[dict[str, dict[str, str]]]:
         environments[role] = {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-            "AWS_ENDPOINT_URL": s3_endpoint,
+            "AWS_ENDPOINT_URL": moto_endpoint,
         }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)

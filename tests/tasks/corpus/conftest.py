@@ -106,5 +106,11 @@ def bucket(s3: str) -> Pipeline:
 
 
 @pytest.fixture
+def moto_bucket(moto_s3: str) -> Pipeline:
+    """For keys that SeaweedFS changes or rejects, and Amazon's S3 keeps."""
+    return Pipeline(moto_s3)
+
+
+@pytest.fixture
 def make_pipeline(storage_root: str) -> Callable[[str], Pipeline]:
     return lambda name: Pipeline(storage.join(storage_root, name))

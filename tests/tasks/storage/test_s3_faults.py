@@ -27,6 +27,7 @@ from tests.faults.s3_proxy import (
     first,
     seeded,
 )
+from tests.s3_servers import S3Server
 
 PASSING = (Reset(), Reset(after=True), CONFLICT, SLOW_DOWN, Raced(Answer(500, "InternalError")))
 
@@ -34,14 +35,16 @@ Proxied = Callable[[Chooser], AbstractContextManager[S3Proxy]]
 
 
 @pytest.fixture
-def proxied(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxied]:
+def proxied(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxied]:
     """Storage behind a proxy with faults, and without long waits."""
+    for name, value in moto_server.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3_errors, "FIRST_DELAY_S", 0.005)
     monkeypatch.setattr(s3_errors, "MAX_DELAY_S", 0.02)
 
     @contextmanager
     def serve(choose: Chooser) -> Iterator[S3Proxy]:
-        with S3Proxy(s3_endpoint, choose) as proxy:
+        with S3Proxy(moto_server.endpoint, choose) as proxy:
             monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
             storage._s3_storage.cache_clear()
             yield proxy
@@ -56,36 +59,36 @@ def is_conditional_put(request: Request) -> bool:
 
 @pytest.mark.parametrize("fault", PASSING, ids=str)
 @pytest.mark.parametrize("n", [1, 4])
-def test_a_conditional_put_survives(proxied: Proxied, s3: str, fault: Fault, n: int) -> None:
+def test_a_conditional_put_survives(proxied: Proxied, moto_s3: str, fault: Fault, n: int) -> None:
     with proxied(first(n, fault, is_conditional_put)) as proxy:
-        storage.write(f"{s3}/line", b"mine", create=True)
+        storage.write(f"{moto_s3}/line", b"mine", create=True)
         assert len(proxy.injected) >= 1
-        assert storage.read_bytes(f"{s3}/line") == b"mine"
+        assert storage.read_bytes(f"{moto_s3}/line") == b"mine"
         with pytest.raises(storage.AlreadyExists):
-            storage.write(f"{s3}/line", b"mine", create=True)
+            storage.write(f"{moto_s3}/line", b"mine", create=True)
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=str)
-def test_what_another_wrote_is_not_taken_for_ours(proxied: Proxied, s3: str, fault: Fault) -> None:
-    storage.write(f"{s3}/line", b"hers", create=True)
+def test_what_another_wrote_is_not_taken_for_ours(proxied: Proxied, moto_s3: str, fault: Fault) -> None:
+    storage.write(f"{moto_s3}/line", b"hers", create=True)
     with proxied(first(2, fault, is_conditional_put)):
         for data in (b"mine", b"mine, longer"):
             with pytest.raises(storage.AlreadyExists):
-                storage.write(f"{s3}/line", data, create=True)
-    assert storage.read_bytes(f"{s3}/line") == b"hers"
+                storage.write(f"{moto_s3}/line", data, create=True)
+    assert storage.read_bytes(f"{moto_s3}/line") == b"hers"
 
 
-def test_a_conflict_that_stays_is_told_and_not_taken_for_an_object(proxied: Proxied, s3: str) -> None:
+def test_a_conflict_that_stays_is_told_and_not_taken_for_an_object(proxied: Proxied, moto_s3: str) -> None:
     with proxied(lambda request: CONFLICT if request.is_conditional_put else None):
         with pytest.raises(StepError, match="ConditionalRequestConflict") as caught:
-            storage.write(f"{s3}/line", b"mine", create=True)
+            storage.write(f"{moto_s3}/line", b"mine", create=True)
         assert caught.value.reason is Reason.UNAVAILABLE
         assert caught.value.exit_code is ExitCode.FAULT
-        assert not storage.exists(f"{s3}/line")
+        assert not storage.exists(f"{moto_s3}/line")
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_four_racing_writers_have_one_winner_each_time(proxied: Proxied, s3: str, seed: int) -> None:
+def test_four_racing_writers_have_one_winner_each_time(proxied: Proxied, moto_s3: str, seed: int) -> None:
     """A tenth of all requests fail, among them those of 200 conditional puts: 50 by each writer."""
     n_keys = 50
     won: dict[int, list[bytes]] = {n: [] for n in range(n_keys)}
@@ -99,11 +102,11 @@ def test_four_racing_writers_have_one_winner_each_time(proxied: Proxied, s3: str
                 gate.wait()
                 data = f"{n} by {writer}".encode()
                 try:
-                    storage.write(f"{s3}/{n:03d}", data, create=True)
+                    storage.write(f"{moto_s3}/{n:03d}", data, create=True)
                     won[n].append(data)
                 except storage.AlreadyExists:
                     pass
-                read[n].append(storage.read_bytes(f"{s3}/{n:03d}"))
+                read[n].append(storage.read_bytes(f"{moto_s3}/{n:03d}"))
         except BaseException as error:
             failures.append(error)
             gate.abort()
@@ -125,12 +128,12 @@ def test_four_racing_writers_have_one_winner_each_time(proxied: Proxied, s3: str
     "fault", [Torn(), Reset(), Reset(after=True), SLOW_DOWN, Answer(400, "RequestTimeout")], ids=str
 )
 def test_a_listing_that_breaks_off_continues(
-    proxied: Proxied, s3: str, monkeypatch: pytest.MonkeyPatch, fault: Fault
+    proxied: Proxied, moto_s3: str, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     monkeypatch.setattr("tasks.storage.s3.LIST_PAGE", 10)
     names = [f"in/{n:02d}" for n in range(35)]
     for name in names:
-        storage.write(f"{s3}/{name}", b"x")
+        storage.write(f"{moto_s3}/{name}", b"x")
     n_pages = 0
 
     def every_other(request: Request) -> Fault | None:
@@ -139,43 +142,41 @@ def test_a_listing_that_breaks_off_continues(
         return fault if request.is_listing and n_pages % 2 else None
 
     with proxied(every_other) as proxy:
-        assert [item.uri.removeprefix(f"{s3}/") for item in storage.list_objects(f"{s3}/in")] == names
+        assert [item.uri.removeprefix(f"{moto_s3}/") for item in storage.list_objects(f"{moto_s3}/in")] == names
         assert proxy.injected
 
 
 @pytest.mark.parametrize("fault", [Torn(), Reset(after=True), SLOW_DOWN], ids=str)
 def test_a_listing_with_a_key_that_obstore_cannot_name_continues_too(
-    proxied: Proxied, s3: str, s3_endpoint: str, fault: Fault
+    proxied: Proxied, moto_s3: str, moto_server: S3Server, fault: Fault
 ) -> None:
-    import boto3
-
-    client = boto3.client("s3", endpoint_url=s3_endpoint)
     for key in ("in/a", "in//b", "in/c"):
-        client.put_object(Bucket=s3.removeprefix("s3://"), Key=key, Body=b"x")
+        moto_server.put(f"{moto_s3}/{key}", b"x")
     with proxied(first(3, fault, lambda request: request.is_listing)):
-        assert [i.uri.removeprefix(f"{s3}/") for i in storage.list_objects(f"{s3}/in")] == ["in//b", "in/a", "in/c"]
+        listed = [item.uri.removeprefix(f"{moto_s3}/") for item in storage.list_objects(f"{moto_s3}/in")]
+    assert listed == ["in//b", "in/a", "in/c"]
 
 
-def test_reads_writes_and_deletions_survive(proxied: Proxied, s3: str, tmp_path: Path) -> None:
+def test_reads_writes_and_deletions_survive(proxied: Proxied, moto_s3: str, tmp_path: Path) -> None:
     whole = os.urandom(3_500_000)
     (tmp_path / "whole").write_bytes(whole)
     with proxied(seeded(3, 0.2, [*PASSING[:2], SLOW_DOWN, Torn()])) as proxy:
         for n in range(10):
-            storage.write(f"{s3}/{n}", tmp_path / "whole")
-            assert storage.read_bytes(f"{s3}/{n}") == whole
-            with storage.open_reader(f"{s3}/{n}") as file:
+            storage.write(f"{moto_s3}/{n}", tmp_path / "whole")
+            assert storage.read_bytes(f"{moto_s3}/{n}") == whole
+            with storage.open_reader(f"{moto_s3}/{n}") as file:
                 file.seek(-100_000, os.SEEK_END)
                 assert file.read() == whole[-100_000:]
-            storage.delete(f"{s3}/{n}")
-            assert not storage.exists(f"{s3}/{n}")
+            storage.delete(f"{moto_s3}/{n}")
+            assert not storage.exists(f"{moto_s3}/{n}")
         assert len(proxy.injected) > 10
 
 
-def test_an_object_that_changes_between_two_reads_is_told(s3: str) -> None:
-    storage.write(f"{s3}/a", b"a" * 3_000_000)
-    with storage.open_reader(f"{s3}/a") as file:
+def test_an_object_that_changes_between_two_reads_is_told(moto_s3: str) -> None:
+    storage.write(f"{moto_s3}/a", b"a" * 3_000_000)
+    with storage.open_reader(f"{moto_s3}/a") as file:
         file.read(10)
-        storage.write(f"{s3}/a", b"b" * 3_000_000)
+        storage.write(f"{moto_s3}/a", b"b" * 3_000_000)
         file.seek(2_500_000)
         with pytest.raises(StepError) as caught:
             file.read(10)
@@ -212,7 +213,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("fault", "exit_code", "reason", "next_step"), REFUSALS, ids=lambda v: getattr(v, "code", ""))
 def test_a_refusal_is_typed_and_told_in_a_line(
     proxied: Proxied,
-    s3: str,
+    moto_s3: str,
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
     exit_code: int,
@@ -222,9 +223,9 @@ def test_a_refusal_is_typed_and_told_in_a_line(
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of yesterday")
     with proxied(lambda _: fault) as proxy, pytest.raises(StepError) as caught:
-        OPERATIONS[operation](f"{s3}/a/b")
+        OPERATIONS[operation](f"{moto_s3}/a/b")
     error = caught.value
-    assert (error.exit_code, error.reason, error.subject) == (exit_code, reason, f"{s3}/a/b")
+    assert (error.exit_code, error.reason, error.subject) == (exit_code, reason, f"{moto_s3}/a/b")
     assert next_step in error.next_step
     if isinstance(fault, Answer) and operation in ("write", "create", "list") and fault.status != 301:
         assert fault.code in str(error)
@@ -236,11 +237,11 @@ def test_a_refusal_is_typed_and_told_in_a_line(
 
 
 def test_an_expired_token_of_a_web_identity_is_a_passing_fault(
-    proxied: Proxied, s3: str, monkeypatch: pytest.MonkeyPatch
+    proxied: Proxied, moto_s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     with proxied(lambda _: Answer(400, "ExpiredToken")), pytest.raises(StepError) as caught:
-        storage.write(f"{s3}/a", b"x")
+        storage.write(f"{moto_s3}/a", b"x")
     assert (caught.value.exit_code, caught.value.reason) == (70, Reason.UNAVAILABLE)
 
 
@@ -270,7 +271,7 @@ def test_missing_credentials_are_told() -> None:
 
 
 @pytest.mark.parametrize("bucket", ["a b", "", "b%", "ä"])
-def test_a_bucket_that_would_make_obstore_panic_is_rejected(s3_endpoint: str, bucket: str) -> None:
+def test_a_bucket_that_would_make_obstore_panic_is_rejected(moto_s3: str, bucket: str) -> None:
     with pytest.raises(StepError, match="not a bucket's name") as caught:
         storage.exists(f"s3://{bucket}/a")
     assert caught.value.exit_code is ExitCode.MISCONFIGURED

@@ -62,7 +62,8 @@ def test_the_datasets_library_reads_the_shards(pipeline) -> None:
     files = {split.value: manifest.uris(split) for split in Split}
     options = {}
     if pipeline.root.startswith("s3://"):
-        options = {"endpoint_url": os.environ["AWS_ENDPOINT_URL"], "key": "test", "secret": "test"}
+        names = {"endpoint_url": "ENDPOINT_URL", "key": "ACCESS_KEY_ID", "secret": "SECRET_ACCESS_KEY"}
+        options = {option: os.environ[f"AWS_{name}"] for option, name in names.items()}
     rows = datasets.load_dataset(
         "parquet", data_files=files, streaming=True, split="train", storage_options=dict(options)
     ).with_format("numpy")

@@ -7,7 +7,6 @@ import os
 import unicodedata
 from pathlib import Path
 
-import boto3
 import pytest
 
 from tasks import storage
@@ -17,6 +16,7 @@ from tasks.corpus.records import Programme, read_programmes
 from tasks.dataset.manifest import Split
 from tasks.media.container import duration_estimate
 from tasks.step import load_result, output_uri
+from tests.s3_servers import S3Server
 
 
 def programmes(scan: Receipt) -> dict[str, Programme]:
@@ -305,17 +305,15 @@ def test_the_number_of_shards_follows_the_hours(folder, monkeypatch: pytest.Monk
     assert len(content[1] - content[0]) == 1
 
 
-def test_an_unusual_s3_key_loses_only_itself(bucket, s3: str, s3_endpoint: str) -> None:
-    bucket.add("good")
+def test_an_unusual_s3_key_loses_only_itself(moto_bucket, moto_s3: str, moto_server: S3Server) -> None:
+    moto_bucket.add("good")
     odd = ["good.wav/", "a//b.wav", "a//b.srt", "./x.wav", "x\x01.srt", "x\x01.wav", "set//manifest.jsonl"]
     for name in odd:
-        boto3.client("s3", endpoint_url=s3_endpoint).put_object(
-            Bucket=s3.removeprefix("s3://"), Key=f"media/{name}", Body=b"x"
-        )
-    scan = bucket.scan(shards=1)
+        moto_server.put(f"{moto_s3}/media/{name}", b"x")
+    scan = moto_bucket.scan(shards=1)
     assert scan.counts["media"] == 3  # ./x.wav is hidden
     assert scan.counts["manifest_problems"] == 1
-    (prepared,) = bucket.prepare(scan)
+    (prepared,) = moto_bucket.prepare(scan)
     assert prepared.counts["programmes_used"] == 1
     assert prepared.counts["rejected:unreadable"] == 2
 

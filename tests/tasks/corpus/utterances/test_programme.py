@@ -29,9 +29,9 @@ def outcomes(receipt: Receipt) -> list[ItemOutcome]:
     return [ItemOutcome.model_validate_json(line) for line in lines]
 
 
-def test_a_long_name_in_another_script_is_prepared(bucket) -> None:
-    bucket.add("новости/" + "長" * 90)
-    (prepared,) = bucket.prepare(bucket.scan(shards=1))
+def test_a_long_name_in_another_script_is_prepared(moto_bucket) -> None:
+    moto_bucket.add("новости/" + "長" * 90)
+    (prepared,) = moto_bucket.prepare(moto_bucket.scan(shards=1))
     assert prepared.counts["programmes_used"] == 1
 
 
