@@ -52,27 +52,25 @@ def server(request: pytest.FixtureRequest) -> tuple[S3Server, str]:
 
 
 @pytest.mark.slow  # decodes and recognises
-@pytest.mark.timeout(300 if NIGHTS == 1 else 7200)
+@pytest.mark.parametrize("number", range(NIGHTS))
 def test_every_programme_is_published_once(
-    server: tuple[S3Server, str], model: str, monkeypatch: pytest.MonkeyPatch
+    server: tuple[S3Server, str], number: int, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3_server, prefix = server
-    programmes = [bulletin(number) for number in range(PROGRAMMES)]
-    for number in range(NIGHTS):
-        night = Night(storage.join(prefix, f"night-{number:02d}"), model, forks=False)
-        for programme, data in enumerate(programmes):
-            storage.write(night.at("inbox", f"bulletin-{programme:02d}.wav"), data)
-        with S3Proxy(s3_server.endpoint, every_fault(number)) as proxy:
-            report = run_through(proxy.endpoint, night, monkeypatch)
-        storage._s3_storage.cache_clear()
-        rows = list(read_lines(NightRow, output_uri(report.result, load_result(report.result), "index.jsonl")))
-        assert [row.outcome for row in rows if row.outcome not in DONE] == []
-        assert len(rows) == PROGRAMMES
-        assert_one_complete_set_each(night, PROGRAMMES)
-        counts = Counter(map(kind, proxy.injected))
-        told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        print(f"night {number + 1} on {s3_server.kind}: {len(proxy.requests)} requests, faults: {told}")
-        assert len(proxy.injected) > len(proxy.requests) * SHARE / 3
+    night = Night(prefix, model, forks=False)
+    for programme in range(PROGRAMMES):
+        storage.write(night.at("inbox", f"bulletin-{programme:02d}.wav"), bulletin(programme))
+    with S3Proxy(s3_server.endpoint, every_fault(number)) as proxy:
+        report = run_through(proxy.endpoint, night, monkeypatch)
+    storage._s3_storage.cache_clear()
+    rows = list(read_lines(NightRow, output_uri(report.result, load_result(report.result), "index.jsonl")))
+    assert [row.outcome for row in rows if row.outcome not in DONE] == []
+    assert len(rows) == PROGRAMMES
+    assert_one_complete_set_each(night, PROGRAMMES)
+    counts = Counter(map(kind, proxy.injected))
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    print(f"night {number + 1} on {s3_server.kind}: {len(proxy.requests)} requests, faults: {told}")
+    assert len(proxy.injected) > len(proxy.requests) * SHARE / 3
 
 
 def run_through(endpoint: str, night: Night, environment: pytest.MonkeyPatch) -> Receipt:
