@@ -37,6 +37,7 @@ class Pod:
 DNS = Pod("kube-system", {"k8s-app": "kube-dns"})
 MLFLOW = Pod("airscript", {"app.kubernetes.io/name": "mlflow"})
 SCHEDULER = Pod("airscript", {"tier": "airflow", "component": "scheduler"})
+API_SERVER = Pod("airscript", {"tier": "airflow", "component": "api-server"})
 TRIGGERER = Pod("airscript", {"tier": "airflow", "component": "triggerer"})
 KAFKA = Pod("airscript-kafka", {"strimzi.io/cluster": "airscript"})
 
@@ -117,7 +118,7 @@ def test_only_roles_with_an_account_reach_mlflow(policies: list[Manifest]) -> No
     components = ("prepare", "features", "diarize", "recognise", "captions")
     assert {c for c in components if reaches(policies, worker(c), MLFLOW, 5000)} == {"features", "recognise"}
     feeder = Pod("airscript-live", {"airscript.io/role": "feeder", "airscript.io/channel": "channel-one"})
-    for other in (SCHEDULER, TRIGGERER, feeder, Pod("default")):
+    for other in (SCHEDULER, TRIGGERER, API_SERVER, feeder, Pod("default")):
         assert not reaches(policies, other, MLFLOW, 5000)
     assert passes(policies, "egress", MLFLOW, "10.0.0.1", 5432)
 
@@ -125,6 +126,7 @@ def test_only_roles_with_an_account_reach_mlflow(policies: list[Manifest]) -> No
 def test_only_roles_with_events_reach_kafka(policies: list[Manifest]) -> None:
     assert {role for role in ROLES if reaches(policies, step(role), KAFKA, 9092)} == {"registry", "transcription"}
     assert reaches(policies, TRIGGERER, KAFKA, 9092)
+    assert reaches(policies, API_SERVER, KAFKA, 9092), "the desk tells of reviews"
     assert not reaches(policies, SCHEDULER, KAFKA, 9092)
 
 
