@@ -14,7 +14,7 @@ export HF_DATASETS_OFFLINE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := 0
 
-.PHONY: help setup demo up down status test test-cluster test-compose test-kafka test-s3 images lint format bench clean
+.PHONY: help setup demo up down status screenshots test test-cluster test-compose test-kafka test-s3 images lint format bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ down: $(READY) ## Stop what `make up` started
 
 status: $(READY) ## Show which services run, and their addresses
 	@$(BIN)/python -m local status
+
+screenshots: $(READY) ## Take the pictures in docs/images from what `make up` runs, after `make demo`
+	@$(BIN)/python -m local screenshots
 
 test: $(READY) ## Run linters, type checks, import layers and all tests
 	$(MAKE) --no-print-directory lint

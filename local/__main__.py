@@ -1,4 +1,4 @@
-"""`python -m local up | down | status | demo`."""
+"""`python -m local up | down | status | demo | screenshots`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands `up`, `down`, `status` and `demo`."""
+"""The commands `up`, `down`, `status`, `demo` and `screenshots`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,20 @@ def demo(installation: Installation, console: Console) -> int:
         return Demo(installation, console).run()
 
 
-COMMANDS: dict[str, Callable[[Installation, Console], int]] = {"up": up, "down": down, "status": status, "demo": demo}
+def screenshots(installation: Installation, console: Console) -> int:
+    """Take the pictures of the documents from the running services."""
+    from local.screenshots import take
+
+    return take(installation, console)
+
+
+COMMANDS: dict[str, Callable[[Installation, Console], int]] = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "demo": demo,
+    "screenshots": screenshots,
+}
 
 
 def login_help(installation: Installation) -> str:

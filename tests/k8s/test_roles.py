@@ -114,7 +114,10 @@ def test_the_desk_can_write_reviews_and_no_transcripts() -> None:
     assert not any("s3:DeleteObject" in as_list(statement["Action"]) for statement in POLICIES["desk"])
     readable = [resource for s in POLICIES["airflow-reader"] if s["Sid"] == "Read" for resource in s["Resource"]]
     desk = [resource for s in POLICIES["desk"] if s["Sid"] == "Read" for resource in s["Resource"]]
-    assert [resource for resource in desk if not resource.endswith("/inbox/_vocabulary.txt")] == readable
+    own = ("/inbox/_vocabulary.txt", "/report.html", "/README.md")  # the vocabulary, and the reports of runs
+    assert [resource for resource in desk if not resource.endswith(own)] == readable
+    assert may("desk", "s3:GetObject", "work/assemble-dataset/0123/report.html")
+    assert not may("desk", "s3:GetObject", "work/assemble-dataset/0123/manifest.json")
 
 
 def test_live_captions_can_read_the_audio_of_feeders() -> None:
