@@ -13,6 +13,8 @@ const $ = (id) => document.getElementById(id);
 const { key, canEdit: canEditText, hasSound } = $("page").dataset;
 const canEdit = canEditText === "true";
 
+const isNarrow = () => matchMedia("(max-width: 62rem)").matches;
+
 function say(text, kind = "") {
   $("state").textContent = text;
   $("state").className = kind;
@@ -69,6 +71,7 @@ class Page {
       $("save").addEventListener("click", () => this.saving.save());
       $("finished").addEventListener("change", () => { model.finished = $("finished").checked; this.showState(); });
     }
+    if (isNarrow()) this.openTab(null);
     listen(this.actions());
     this.describe();
     this.showState();
@@ -156,10 +159,13 @@ class Page {
     $("notice").hidden = false;
   }
 
+  /** Open a panel. Where the page is narrow they stand above the text: all begin closed, and a second click closes one. */
   openTab(tab) {
+    const closes = isNarrow() && tab?.getAttribute("aria-selected") === "true";
     for (const other of document.querySelectorAll("[role=tab]")) {
-      other.setAttribute("aria-selected", other === tab);
-      $(other.getAttribute("aria-controls")).hidden = other !== tab;
+      const isOpen = other === tab && !closes;
+      other.setAttribute("aria-selected", isOpen);
+      $(other.getAttribute("aria-controls")).hidden = !isOpen;
     }
     this.subtitles.load();
   }
@@ -248,7 +254,7 @@ class Page {
   }
 
   rename(speaker) {
-    this.openTab($("tab-speakers"));
+    if ($("panel-speakers").hidden) this.openTab($("tab-speakers"));
     $("speakers").querySelector(`[data-id="${CSS.escape(speaker)}"] input`)?.select();
   }
 

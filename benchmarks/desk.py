@@ -1,0 +1,202 @@
+"""The programme's page with four hours: 40,000 words and 12 speakers, in Chromium.
+
+Measured: from the click on the link until the text can be typed into; a keystroke until it is painted, in the middle of
+the text; scrolling through it all, and whether a screen was ever blank; the browser's memory; saving until every format
+is published. The peer is the same text in one plain `contenteditable`, drawn by the same browser without this page's
+script: what a browser itself takes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from benchmarks.support.desk_server import DeskServer, serve_desk
+from benchmarks.support.harness import Report, Row, make_report, run
+from tasks import storage
+from tasks.publishing.transcripts import publish_transcript
+from tasks.transcripts.document import Coverage, Media, Provenance, Segment, Speaker, Transcript, Word, WordTiming
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOURS, WORDS, SPEAKERS, KEYSTROKES = 4, 40_000, 12, 60
+NAME, KEY, PEER = "four-hours", "cd34" * 16, "a plain contenteditable"
+# Typed at a steady pace: from the event of the key to the frame that shows its letter.
+MEASURE_KEYS = """() => {
+  window.paints = [];
+  addEventListener("keydown", (event) => {
+    const start = event.timeStamp;
+    requestAnimationFrame(() => {
+      const channel = new MessageChannel(); // its message comes right after the frame was drawn
+      channel.port1.onmessage = () => window.paints.push(performance.now() - start);
+      channel.port2.postMessage(null);
+    });
+  }, true);
+}"""
+SCROLL = """async () => {
+  let blank = 0, screens = 0;
+  const height = document.documentElement.scrollHeight;
+  for (let y = 0; y < height; y += innerHeight * 3) {
+    scrollTo(0, y);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const node = document.elementFromPoint(innerWidth / 3, innerHeight / 2);
+    screens++;
+    if (!node?.closest("#text")?.textContent || !node.getBoundingClientRect().height) blank++;
+  }
+  return [blank, screens];
+}"""
+
+
+def four_hours() -> Transcript:
+    """A transcript of four hours with turns of 4 to 60 words; one word in ten is doubtful."""
+    draw = random.Random(22)
+    lexicon = [f"{a}{b}" for a in ("ba", "re", "sto", "mi", "lu", "con") for b in ("ter", "n", "ling", "da", "rious")]
+    word_ms = HOURS * 3_600_000 // WORDS
+    segments, at, speaker = [], 0, 0
+    while at < WORDS:
+        speaker = (speaker + draw.randrange(1, SPEAKERS)) % SPEAKERS
+        name = f"S{speaker + 1}"
+        words = tuple(
+            Word(
+                text=draw.choice(lexicon),
+                start_ms=n * word_ms,
+                end_ms=(n + 1) * word_ms - 40,
+                confidence=0.3 if draw.random() < 0.1 else 0.95,
+                speaker=name,
+                timing=WordTiming.CTC,
+            )
+            for n in range(at, min(at + draw.randrange(4, 60), WORDS))
+        )
+        at += len(words)
+        start_ms, end_ms = words[0].start_ms, words[-1].end_ms
+        segments.append(Segment(start_ms=start_ms, end_ms=end_ms, speaker=name, suspect=False, words=words))
+    duration_ms = HOURS * 3_600_000
+    return Transcript(
+        media=Media(uri="file:///inbox/four-hours.wav", sha256=KEY, duration_ms=duration_ms),
+        provenance=Provenance(model_name="-", model_version="-", engine="-", code_version="-", normaliser="-"),
+        language="en",
+        speakers=tuple(Speaker(id=f"S{n + 1}") for n in range(SPEAKERS)),
+        segments=tuple(segments),
+        coverage=Coverage(speech_ms=duration_ms, covered_ms=duration_ms, redecoded_ms=0),
+    )
+
+
+def browser_mib() -> float:
+    """Memory of the browser's processes, shared memory counted once."""
+    used = 0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "chrom" in process.name():
+                used += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return used / 2**20
+
+
+def keystrokes_ms(page: Page) -> list[float]:
+    """Type letters and spaces where the caret is; return the time to paint each."""
+    page.evaluate(MEASURE_KEYS)
+    for n in range(KEYSTROKES):
+        page.keyboard.press("Space" if n % 6 == 5 else "e")
+        page.wait_for_timeout(60)
+    return list(page.evaluate("window.paints"))
+
+
+def at_percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def measure() -> Report:
+    from playwright.sync_api import sync_playwright
+
+    document = four_hours()
+    with tempfile.TemporaryDirectory(prefix="airscript-desk-") as folder, sync_playwright() as playwright:
+        publish_transcript(document, NAME, KEY, storage.file_uri(Path(folder)))
+        chromium = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        with serve_desk(folder) as server:
+            quantities, ours = measure_page(browser, server)
+        plain = measure_plain(browser, document)
+        browser.close()
+    rows = [
+        Row(
+            name,
+            median / 1000,
+            (min(times) / 1000, max(times) / 1000),
+            1000 / median,
+            statistics.median(plain) / median,
+        )
+        for name, times in (("airscript", ours), (PEER, plain))
+        if (median := statistics.median(times))
+    ]
+    what = f"typing into {HOURS} hours: {WORDS:,} words, {SPEAKERS} speakers"
+    notes = ["BBC's react-transcript-editor 1.4.4 can be installed and was not built: it needs a bundler and React 16"]
+    return make_report("desk", what, "keystrokes a second", PEER, ("playwright", "fastapi"), rows, notes, quantities)
+
+
+def _row(name: str, times_ms: list[float], peer_ms: list[float]) -> Row:
+    median_s = statistics.median(times_ms) / 1000
+    ratio = statistics.median(peer_ms) / statistics.median(times_ms)
+    return Row(name, median_s, (min(times_ms) / 1000, max(times_ms) / 1000), 1 / median_s, ratio)
+
+
+def measure_page(browser: Browser, server: DeskServer) -> tuple[dict[str, float], list[float]]:
+    """Return the quantities of the page, and its keystrokes in milliseconds."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
+    context.set_default_timeout(120_000)
+    context.add_cookies([server.cookie("ada")])
+    page, url = context.new_page(), f"{server.url}programmes/{NAME}/{KEY[:12]}/"
+    ready_s = [opened_s(page, url) for _ in range(3)]
+    page.locator(".turn p span").nth(WORDS // 2).click()
+    times = keystrokes_ms(page)
+    blank, screens = page.evaluate(SCROLL)
+    began = time.perf_counter()
+    page.keyboard.press("Control+s")
+    page.locator("#state.good").wait_for()
+    saved_s = time.perf_counter() - began
+    quantities = {
+        "ready to type, s": statistics.median(ready_s),
+        "keystroke to paint p50, ms": statistics.median(times),
+        "keystroke to paint p95, ms": at_percentile(times, 0.95),
+        "blank screens while scrolling": blank,
+        "screens scrolled": screens,
+        "browser memory, MiB": browser_mib(),
+        "saved in all formats, s": saved_s,
+    }
+    context.close()
+    return quantities, times
+
+
+def opened_s(page: Page, url: str) -> float:
+    began = time.perf_counter()
+    page.goto(url)
+    page.locator("html[data-ready]").wait_for(state="attached")
+    return time.perf_counter() - began
+
+
+def measure_plain(browser: Browser, document: Transcript) -> list[float]:
+    """Keystrokes in the same words in one editable element."""
+    page = browser.new_page()
+    page.set_content("<div id=text contenteditable=plaintext-only></div>")
+    page.evaluate(
+        """(turns) => {
+          const make = (turn) => Object.assign(document.createElement("p"), {textContent: turn});
+          document.getElementById("text").append(...turns.map(make));
+        }""",
+        [" ".join(word.text for word in segment.words) for segment in document.segments],
+    )
+    page.locator("p").nth(len(document.segments) // 2).click()
+    return keystrokes_ms(page)
+
+
+if __name__ == "__main__":
+    run(__doc__ or "", measure)

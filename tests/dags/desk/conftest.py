@@ -1,0 +1,95 @@
+"""The desk in a browser: one server with Airflow's own login, one browser, and a page for each test.
+
+Without Chromium the tests skip: `apt-get install chromium`, or name another browser in `AIRSCRIPT_CHROMIUM`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from benchmarks.support.desk_server import DeskServer, serve_desk
+from tests.dags.desk.programmes import HOSTILE, KEY, NEWS, SCRIPTS, publish_programme
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A server with two programmes that no test changes."""
+    transcripts = tmp_path_factory.mktemp("desk") / "transcripts"
+    publish_programme(transcripts, HOSTILE, SCRIPTS)
+    publish_programme(transcripts, "old", NEWS, sound=False)
+    with serve_desk(transcripts) as server:
+        yield Desk(server, transcripts)
+
+
+class Desk:
+    """A running desk and its transcripts."""
+
+    def __init__(self, server: DeskServer, transcripts: Path) -> None:
+        self.server, self.transcripts = server, transcripts
+
+    def url(self, programme: str, path: str = "") -> str:
+        return f"{self.server.url}programmes/{quote(programme, safe='')}/{KEY[:12]}/{path}"
+
+    def folder(self, programme: str) -> Path:
+        """The folder of a programme with a plain name."""
+        return self.transcripts / programme / KEY[:12]
+
+
+@pytest.fixture
+def programme(desk: Desk, request: pytest.FixtureRequest) -> str:
+    """A programme of the test's own."""
+    name = request.node.name.removeprefix("test_")[:60]
+    publish_programme(desk.transcripts, name, NEWS)
+    return name
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window."""
+    found = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("no Chromium (apt-get install chromium, or set AIRSCRIPT_CHROMIUM)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(desk: Desk, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a programme as a user in a browser of its own. No page may break its policy or raise an error."""
+    contexts, problems = [], []
+
+    def open_programme(name: str, user: str = "ada", width: int = 1280, ready: bool = True) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 800})
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        context.add_cookies([desk.server.cookie(user)])
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+        page.on(
+            "console", lambda message: problems.append(message.text) if "Content Security" in message.text else None
+        )
+        page.goto(desk.url(name))
+        if ready:
+            page.locator("html[data-ready]").wait_for(state="attached")
+        return page
+
+    yield open_programme
+    for context in contexts:
+        context.close()
+    assert not problems
