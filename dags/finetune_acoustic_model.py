@@ -44,7 +44,7 @@ from dags.common.links import ReportLink
 from dags.common.recipe_form import RECIPE
 from dags.common.settings import CHAMPION_MODEL
 from dags.common.step import step
-from tasks.contract.arguments import ConvertModel, Promotion
+from tasks.contract.arguments import CompareModels, ConvertModel, Promotion
 from tasks.contract.recipe import PresetName, RecipeFields
 
 MANIFEST = "^(file:///|s3://).+/manifest[.]json$"
@@ -85,6 +85,7 @@ with DAG(
             title="Out of domain",
             description="manifest.json of a dataset outside the training domain; the new model must not regress on it",
         ),
+        **params_of(CompareModels, {"on_reviewed": "Compare on reviewed programmes"}),
         "promote": Param(
             Promotion.IF_BETTER.value,
             type="string",
@@ -108,7 +109,12 @@ with DAG(
         **on,
     )
     converted >> champion  # in parallel with the challenger's evaluation, not with training
-    compared = step("compare-models", challenger=challenger.output, champion=champion.output)
+    compared = step(
+        "compare-models",
+        challenger=challenger.output,
+        champion=champion.output,
+        on_reviewed="{{ params.on_reviewed }}",
+    )
     registered = step(
         "register-model",
         trained=trained.output,

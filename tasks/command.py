@@ -25,6 +25,7 @@ COMMANDS = {
     "training": {
         "convert-whisper": "training.families.convert_whisper",  # between CTranslate2, transformers, OpenAI's .pt
         "rollback": "training.registry.rollback",  # move the `champion` alias back to the previous version
+        "score-reviews": "training.registry.review_scores",  # the machine's words against people's, in MLflow
         "score-night": "training.scoring.nights",  # WER of published transcripts against references
     },
 }

@@ -240,6 +240,9 @@ class CompareModels(ContentKeyed):
     slowest_share: float = Field(
         0.5, gt=0, le=1, description="reject a challenger slower than this share of the champion's speed"
     )
+    on_reviewed: bool = Field(
+        False, description="compare on the programmes of the test split that people have checked, and on no others"
+    )
 
 
 class RegisterModel(ContentKeyed):

@@ -2,6 +2,7 @@
 
 places       a programme's key, and where its reviews are
 reviews      reading and saving reviews; all formats of the reviewed version
+comparison   the machine's words against a person's; `error_rates` of many programmes
 review_log   a line for each review, for other systems
 index        searching all transcripts
 vocabulary   words for the recogniser, from what people typed

@@ -22,10 +22,12 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tasks.dataset.manifest import REVIEWED_PREFIX
+from training.evaluation.measure import rate_intervals
 from training.evaluation.records import (
     Comparison,
     Decision,
@@ -66,6 +68,16 @@ class Contender:
     hardware: str = ""
     is_fallback: bool = False
     """Scored because there is no champion yet; its speed is not compared."""
+
+
+def only_reviewed(contender: Contender) -> Contender | None:
+    """Return the contender on the programmes that people have checked; None if there are none."""
+    utterances = [u for u in contender.utterances if u.programme_id.startswith(REVIEWED_PREFIX)]
+    if not utterances:
+        return None
+    wer, cer = rate_intervals(utterances)
+    evaluation = contender.evaluation.model_copy(update={"wer": wer, "cer": cer})
+    return replace(contender, evaluation=evaluation, utterances=utterances)
 
 
 def compare(challenger: Contender, champion: Contender, min_speed_ratio: float = MIN_SPEED_RATIO) -> Comparison:

@@ -52,6 +52,7 @@ class SliceKind(StrEnum):
     PROGRAMME = "programme"
     GENRE = "genre"
     SPEAKER = "speaker"
+    REVIEWED = "reviewed"
     DURATION = "duration"
     SNR = "snr"
 

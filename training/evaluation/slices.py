@@ -1,4 +1,4 @@
-"""Slices of a split: by programme, genre, speaker, duration and signal-to-noise ratio."""
+"""Slices of a split: by programme, genre, speaker, duration, signal-to-noise ratio, and what people have reviewed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
+from tasks.dataset.manifest import REVIEWED_PREFIX
 from tasks.transcripts.error_counts import total
 from training.evaluation.records import ScoredUtterance, Slice, SliceKind
+
+REVIEWED = "programmes that people have checked"
 
 _DURATION_BOUNDS_S = (2.0, 5.0, 10.0)
 _SNR_BOUNDS_DB = (5.0, 15.0, 25.0, 40.0)
@@ -26,13 +29,15 @@ _VALUE_OF: Mapping[SliceKind, Callable[[ScoredUtterance], str]] = {
     SliceKind.PROGRAMME: lambda u: u.programme_id,
     SliceKind.GENRE: lambda u: u.genre,
     SliceKind.SPEAKER: lambda u: u.speaker or "unknown",
+    SliceKind.REVIEWED: lambda u: REVIEWED if u.programme_id.startswith(REVIEWED_PREFIX) else "",
     SliceKind.DURATION: lambda u: _band(u.duration_s, _DURATION_BOUNDS_S, "s"),
     SliceKind.SNR: lambda u: _band(u.snr_db, _SNR_BOUNDS_DB, "dB"),
 }
 
 
 def slice_indices(utterances: Iterable[ScoredUtterance]) -> dict[tuple[SliceKind, str], list[int]]:
-    """Return the indices of each slice's utterances, by kind and value. Without a genre, there is no genre slice."""
+    """Return the indices of each slice's utterances, by kind and value. Utterances without a genre, or not
+    reviewed, are in no slice of that kind."""
     indices: dict[tuple[SliceKind, str], list[int]] = defaultdict(list)
     for index, utterance in enumerate(utterances):
         for kind, value_of in _VALUE_OF.items():

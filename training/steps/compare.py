@@ -31,8 +31,8 @@ def run(arguments: CompareModels, context: StepContext) -> StepOutput:
     challenger, champion = load_evaluation(arguments.challenger), load_evaluation(arguments.champion)
     _require_comparable(challenger, champion, arguments.challenger)
     comparison = compare(
-        _contender(challenger, arguments.challenger),
-        _contender(champion, arguments.champion),
+        _contender(challenger, arguments.challenger, arguments.on_reviewed),
+        _contender(champion, arguments.champion, arguments.on_reviewed),
         arguments.slowest_share,
     )
     context.publish(COMPARISON, comparison.model_dump_json(indent=1).encode() + b"\n")
@@ -63,12 +63,12 @@ def _require_comparable(challenger: Evaluation, champion: Evaluation, subject: s
         )
 
 
-def _contender(evaluation: Evaluation, uri: str) -> Contender:
-    from training.evaluation.promotion import Contender
+def _contender(evaluation: Evaluation, uri: str, on_reviewed: bool) -> Contender:
+    from training.evaluation.promotion import Contender, only_reviewed
     from training.evaluation.records import OUT_OF_DOMAIN, load_utterances
 
     result = load_result(uri)
-    return Contender(
+    contender = Contender(
         evaluation,
         list(load_utterances(uri)),
         list(load_utterances(uri, OUT_OF_DOMAIN)),
@@ -76,6 +76,16 @@ def _contender(evaluation: Evaluation, uri: str) -> Contender:
         result.labels["hardware"],
         is_fallback=result.labels["fell_back"] == "yes",
     )
+    if not on_reviewed:
+        return contender
+    if (reviewed := only_reviewed(contender)) is None:
+        raise InputRejected(
+            "no programme of the test split has been checked by people",
+            reason=Reason.NO_INPUT,
+            subject=uri,
+            next_step="finish reviews of more programmes and build the dataset again, or compare on all of it",
+        )
+    return reviewed
 
 
 def _output(comparison: Comparison, challenger: Evaluation) -> StepOutput:

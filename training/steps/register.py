@@ -37,7 +37,7 @@ def inputs(arguments: RegisterModel) -> dict[str, str]:
 def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
     from tasks.models import fetch, resolve
     from tasks.models.content import content_digest
-    from training.evaluation.records import load_comparison, load_evaluation
+    from training.evaluation.records import SliceKind, load_comparison, load_evaluation
     from training.registry import tracking, versions
     from training.registry.packaging import CARD, pack
     from training.report.model_card import render_model_card
@@ -58,6 +58,9 @@ def run(arguments: RegisterModel, context: StepContext) -> StepOutput:
         texts = {CARD: card, **_records(evaluation, sources.recipe)}
         package = pack(model, texts, {**tags, "model_digest": digest}, context.scratch)
         registration = versions.register(client, name, digest, package, run_id, tags, card)
+    for part in evaluation.slices:
+        if part.kind is SliceKind.REVIEWED:
+            client.log_metric(run_id, "test_wer_reviewed", part.words.rate)
     for metric in TEST_METRICS:
         client.log_metric(run_id, f"test_{metric}", evaluated.metrics[metric])
     client.set_registered_model_alias(name, versions.CHALLENGER, str(registration.version))

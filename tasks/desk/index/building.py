@@ -55,18 +55,24 @@ def rebuild(transcripts: str, folder: Path) -> int:
             line, night = lines.get(place.folder, (None, ""))
             return _read_or_warn(place, line, night, latest.get(place.key))
 
-        places = sorted(_places(transcripts), key=lambda place: (lines.get(place.folder, (None, ""))[1], place.key))
-        index.execute("BEGIN")
+        places = sorted(places_of(transcripts), key=lambda place: (lines.get(place.folder, (None, ""))[1], place.key))
         with ThreadPoolExecutor(N_READERS) as readers:
-            for indexed in readers.map(read, places):
-                if indexed:
-                    _add(index, indexed)
+            add_programmes(index, filter(None, readers.map(read, places)))
+        index.execute("BEGIN")
         for line, night in failed:
             _add_failed(index, without_transcript(line, night))
         index.executemany("INSERT INTO seen VALUES (?, ?)", [(found.uri, found.etag) for found in [*nights, *reviews]])
         index.execute("COMMIT")
         index.execute("INSERT INTO said (said) VALUES ('optimize')")
         return int(index.execute("SELECT count(*) FROM programmes").fetchone()[0])
+
+
+def add_programmes(index: sqlite3.Connection, programmes: Iterable[IndexedProgramme]) -> None:
+    """Add transcripts to a new index, oldest first."""
+    index.execute("BEGIN")
+    for indexed in programmes:
+        _add(index, indexed)
+    index.execute("COMMIT")
 
 
 def refresh(transcripts: str, folder: Path) -> int:
@@ -122,7 +128,7 @@ def _night_lines(nights: Iterable[ObjectInfo]) -> Iterator[tuple[NightLine, str]
                 yield NightLine.model_validate_json(line), night
 
 
-def _places(transcripts: str) -> Iterator[Place]:
+def places_of(transcripts: str) -> Iterator[Place]:
     """The places of all transcripts whose manifest exists."""
     for found in storage.list_objects(transcripts):
         parts = found.uri.removeprefix(transcripts.rstrip("/") + "/").split("/")

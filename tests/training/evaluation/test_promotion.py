@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tasks.dataset.manifest import REVIEWED_PREFIX
 from tasks.transcripts.error_counts import ErrorCounts, total
-from training.evaluation.promotion import Contender, compare
+from training.evaluation.promotion import Contender, compare, only_reviewed
 from training.evaluation.records import Comparison, Decision, Evaluation, HallucinatedWords, ScoredUtterance
 from training.evaluation.resampling import MIN_PROGRAMMES, choose_unit
 from training.evaluation.slices import score_slices
@@ -100,6 +101,27 @@ def test_a_damaged_model_is_not_promoted(champion: np.ndarray) -> None:
     found = decide(champion + 3, champion)
     assert found.decision is Decision.KEEP
     assert found.p_better == 0
+
+
+def test_on_reviewed_programmes_the_others_do_not_count(champion: np.ndarray) -> None:
+    """A challenger that is better on all but what people have checked is not promoted."""
+
+    def contender(errors: np.ndarray, name: str) -> Contender:
+        scored = [
+            u.model_copy(update={"programme_id": f"{REVIEWED_PREFIX}{u.programme_id}"}) if is_reviewed else u
+            for u, is_reviewed in zip(utterances(errors), np.arange(errors.size) // errors.shape[1] % 2, strict=True)
+        ]
+        return Contender(evaluation(scored, name), scored)
+
+    better = champion - 1
+    better[1::2] = champion[1::2] + 1
+    sides = [only_reviewed(contender(*side)) for side in ((better, "new"), (champion, "old"))]
+    assert all(side is not None and len(side.utterances) == champion.size // 2 for side in sides)
+    found = compare(*sides)
+    assert found.decision is Decision.KEEP
+    assert found.difference == pytest.approx(1 / WORDS)
+    assert found.challenger_wer > found.champion_wer
+    assert only_reviewed(Contender(evaluation(utterances(champion), "old"), utterances(champion))) is None
 
 
 def test_chance_is_not_enough(champion: np.ndarray) -> None:
