@@ -100,7 +100,7 @@ def diarize_all(diarizer: Diarizer, samples: np.ndarray) -> Callable[[], object]
     return lambda: diarizer.diarize(lambda start_ms, end_ms: samples[start_ms * 16 : end_ms * 16], speech)
 
 
-def pyannote_diarizer(trained: Path | None) -> Diarizer:
+def pyannote_diarizer(trained: Path | None, device: str = "cpu") -> Diarizer:
     """pyannote's pipeline as speaker-diarization-3.1 configures it: windows of 10 s every second."""
     from pyannote.audio.pipelines import SpeakerDiarization
 
@@ -117,7 +117,7 @@ def pyannote_diarizer(trained: Path | None) -> Diarizer:
     )
     clustering = {"method": "centroid", "threshold": 0.7045654963945799, "min_cluster_size": 12}
     pipeline.instantiate({"clustering": clustering, "segmentation": {"min_duration_off": 0.0}})
-    return Diarizer(pipeline, PEER if trained else RANDOM_PEER, "cpu")
+    return Diarizer(pipeline, PEER if trained else RANDOM_PEER, device)
 
 
 def trained_networks(folder: Path) -> tuple[Any, Any]:

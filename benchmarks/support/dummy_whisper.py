@@ -25,10 +25,16 @@ class Size:
     name: str
     width: int
     layers: int
+    """Of the encoder; of the decoder as many, unless `decoder_layers` says otherwise."""
     heads: int
+    decoder_layers: int = 0
+    n_mels: int = 80
 
 
+TINY = Size("tiny", 32, 1, 2)  # of no published model: for tests of what is measured
+BASE = Size("base", 512, 6, 8)
 SMALL = Size("small", 768, 12, 12)
+LARGE_V3_TURBO = Size("large-v3-turbo", 1280, 32, 20, decoder_layers=4, n_mels=128)
 
 
 def save(folder: Path, size: Size) -> None:
@@ -38,11 +44,13 @@ def save(folder: Path, size: Size) -> None:
 
     ids = _save_tokenizer(folder)
     end = ids["<|endoftext|>"]
+    decoder_layers = size.decoder_layers or size.layers
     config = WhisperConfig(
         vocab_size=51_866,
         d_model=size.width,
         encoder_layers=size.layers,
-        decoder_layers=size.layers,
+        decoder_layers=decoder_layers,
+        num_mel_bins=size.n_mels,
         encoder_attention_heads=size.heads,
         decoder_attention_heads=size.heads,
         encoder_ffn_dim=4 * size.width,
@@ -59,13 +67,13 @@ def save(folder: Path, size: Size) -> None:
         tokens = torch.randn(config.vocab_size, size.width) / size.width**0.5
         decoder.embed_tokens.weight.copy_(tokens)
         # The token at position p comes from the logits at p - 1.
-        text = [ids[word] for word in _words()[:N_WORDS]] + [end] * (config.max_target_positions - N_WORDS)
+        text = [ids[word] for word in words()[:N_WORDS]] + [end] * (config.max_target_positions - N_WORDS)
         positions = tokens[torch.tensor([end] * (PROMPT - 1) + text)[: config.max_target_positions]]  # (n, width)
         decoder.embed_positions.weight.copy_(LOGIT_SCALE * positions)
     model.generation_config = GenerationConfig(
         suppress_tokens=[],
         begin_suppress_tokens=[],
-        alignment_heads=[[size.layers - 1, head] for head in range(size.heads)],
+        alignment_heads=[[decoder_layers - 1, head] for head in range(size.heads)],
         no_timestamps_token_id=ids["<|notimestamps|>"],
         decoder_start_token_id=ids["<|startoftranscript|>"],
         eos_token_id=end,
@@ -73,10 +81,10 @@ def save(folder: Path, size: Size) -> None:
         is_multilingual=True,
     )
     model.save_pretrained(folder)
-    WhisperFeatureExtractor().save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=size.n_mels).save_pretrained(folder)
 
 
-def _words() -> list[str]:
+def words() -> list[str]:
     """Words of three letters with a leading space, as byte-level BPE writes it."""
     letters = itertools.product(string.ascii_lowercase, "aeiou", string.ascii_lowercase)
     return ["Ġ" + "".join(word) for word in letters][::37]
@@ -87,7 +95,7 @@ def _save_tokenizer(folder: Path) -> dict[str, int]:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    known = sorted(pre_tokenizers.ByteLevel.alphabet()) + _words()
+    known = sorted(pre_tokenizers.ByteLevel.alphabet()) + words()
     known += [f"Ġunused{number}" for number in range(50_256 - len(known))]
     known.append("")  # CTranslate2 recognises a multilingual model by this token
     tokenizer = Tokenizer(models.BPE(vocab={text: number for number, text in enumerate(known)}, merges=[]))
@@ -102,4 +110,4 @@ def _save_tokenizer(folder: Path) -> dict[str, int]:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     ids = tokenizer.get_vocab()
-    return {token: ids[token] for token in (*special, *_words())}
+    return {token: ids[token] for token in (*special, *words())}
