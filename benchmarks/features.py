@@ -50,7 +50,17 @@ def measure() -> Report:
         f"10 ms, 80 mels unless it says otherwise, {len(waveforms)} utterances, {seconds:.0f} s of audio",
         "x real time",
         PEER,
-        ("torch", "torchaudio", "transformers", "faster-whisper", "kaldi-native-fbank", "librosa", "lhotse", "numpy"),
+        (
+            "torch",
+            "torchaudio",
+            "asrfront",
+            "transformers",
+            "faster-whisper",
+            "kaldi-native-fbank",
+            "librosa",
+            "lhotse",
+            "numpy",
+        ),
         rows,
         notes,
     )
@@ -77,6 +87,7 @@ Extractor = Callable[[list[np.ndarray]], object]
 
 def extractors() -> dict[str, Extractor]:
     """Ours and the public ones."""
+    import asrfront
     import kaldi_native_fbank
     import librosa
     import torch
@@ -91,6 +102,7 @@ def extractors() -> dict[str, Extractor]:
 
     ours, ours_bert = LogMel(parakeet()), LogMel(wav2vec2_bert())
     ours_whisper, ours_whisper_128 = LogMel(whisper()), LogMel(whisper(128))
+    in_torch = LogMel(whisper(), allows_native=False)
     melspectrogram = torchaudio.transforms.MelSpectrogram(SAMPLE_RATE_HZ, 512, 400, 160, n_mels=80, mel_scale="slaney")
     theirs_parakeet, theirs_whisper = ParakeetFeatureExtractor(), WhisperFeatureExtractor()
     theirs_bert = SeamlessM4TFeatureExtractor()
@@ -117,12 +129,15 @@ def extractors() -> dict[str, Extractor]:
         "airscript parakeet": ours,
         "airscript whisper": ours_whisper,
         "airscript whisper, 128 mels": ours_whisper_128,
+        "airscript whisper, in torch": in_torch,
         "airscript wav2vec2-BERT": ours_bert,
         "torchaudio": each(lambda w: melspectrogram(torch.from_numpy(w)).clamp(min=1e-10).log()),
         "transformers parakeet": each(lambda w: theirs_parakeet(w, sampling_rate=SAMPLE_RATE_HZ)),
         "transformers whisper": each(lambda w: theirs_whisper(w, sampling_rate=SAMPLE_RATE_HZ)),
         "transformers wav2vec2-BERT": each(lambda w: theirs_bert(w, sampling_rate=SAMPLE_RATE_HZ)),
         "torchaudio, Kaldi": each(lambda w: kaldi_fbank(torch.from_numpy(w)[None], num_mel_bins=80)),
+        "asrfront": each(asrfront.whisper.log_mel),
+        "asrfront, 128 mels": each(partial(asrfront.whisper.log_mel, n_mels=128)),
         "faster-whisper": each(faster_whisper),
         "lhotse": each(lambda w: lhotse.extract(w, SAMPLE_RATE_HZ)),
         "kaldi-native-fbank": each(kaldi),

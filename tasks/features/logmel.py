@@ -1,4 +1,5 @@
-"""Log-mel features in torch: one implementation for every model family and device.
+"""Log-mel features in torch: one implementation for every model family and device. Whisper's windows on a CPU are
+computed by `whisper_native`.
 
 The utterances of a group are concatenated into one signal, each starting at a multiple of the hop, so that a strided
 view yields every frame without padding to the longest utterance. The frames then pass in blocks through one rfft and a
@@ -17,6 +18,7 @@ import torch
 
 from tasks.features.config import FeatureFamily, FeaturesConfig
 from tasks.features.mel import kaldi_filters, slaney_filters
+from tasks.features.whisper_native import native_log_mel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,9 +53,13 @@ class LogMel:
     Window and filters are computed once. Instances hold no state between calls, so threads may share one.
     """
 
-    def __init__(self, config: FeaturesConfig, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, config: FeaturesConfig, device: str | torch.device = "cpu", *, allows_native: bool = True
+    ) -> None:
+        """`allows_native`: whether `whisper_native` may compute them on a CPU."""
         self.config = config
         self.device = torch.device(device)
+        self._native = native_log_mel(config) if allows_native and self.device.type == "cpu" else None
         self._sizes = BLOCK_SIZES.get(self.device.type, BLOCK_SIZES["cuda"])
         # Kaldi's frames start at multiples of the hop, the others' are centred there.
         self._margin = 0 if config.family is FeatureFamily.KALDI else config.n_fft // 2
@@ -71,6 +77,8 @@ class LogMel:
         An utterance shorter than a frame has none. One longer than Whisper's window is cut.
         """
         signals = [self._signal(waveform) for waveform in waveforms]
+        if self._native:
+            return [torch.from_numpy(self._native(signal.numpy())).T for signal in signals]
         return [features for group in self._groups(signals) for features in self._extract(group)]
 
     def _signal(self, waveform: np.ndarray | torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tasks.dataset.schema import RowWriter
     from tasks.features.logmel import LogMel
 
-VERSION = 5
+VERSION = 6
 STEP = "extract-features"
 
 # Training reads one row group at a time, in random order: a row is about ten seconds of speech, 160 kB with audio.

@@ -198,6 +198,27 @@ def test_one_sample_and_no_samples_have_no_frame(config: FeaturesConfig) -> None
     assert empty.shape == one.shape == (0, config.n_features)
 
 
+@each_whisper
+def test_whisper_in_c_and_in_torch_are_equal(n_mels: int, speech: Path) -> None:
+    read = [soundfile.read(speech / clip, dtype="float32")[0] for clip in CLIPS]
+    edges = [LONG[:n_samples] for n_samples in EDGES]
+    made = [np.zeros(0, np.float32), np.ones(1, np.float32), np.zeros(RATE_HZ, np.float32)]
+    in_c, in_torch = LogMel(whisper(n_mels)), LogMel(whisper(n_mels), allows_native=False)
+    for waveforms, tolerance in ((read, 5e-5), (edges, 5e-5), (made, 1e-6)):
+        for ours, other in zip(in_c(waveforms), in_torch(waveforms), strict=True):
+            torch.testing.assert_close(ours, other, atol=tolerance, rtol=0)
+
+
+@each_whisper
+def test_whisper_in_torch_equals_the_reference(n_mels: int) -> None:
+    """Where asrfront has no wheel, and on a GPU."""
+    pytest.importorskip("asrfront")
+    batch = [voice_like(40_000), LONG, np.zeros(RATE_HZ, np.float32)]
+    ours = LogMel(whisper(n_mels), allows_native=False)(batch)
+    for features, theirs in zip(ours, whisper_reference(n_mels)(batch), strict=True):
+        assert np.abs(features.numpy() - theirs).max() < TOLERANCE
+
+
 def test_whisper_features_of_no_samples_are_those_of_silence() -> None:
     (nothing,) = LogMel(whisper())([np.zeros(0, np.float32)])
     assert torch.isfinite(nothing).all()
