@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,27 +23,28 @@ from tasks.recognition.allocator import keep_freed_memory
 from tasks.recognition.engine import Hints, RecognisedWord, Recognition
 from tasks.recognition.packing import split_evenly
 from tasks.recognition.vocabulary import spell_as_listed
-from tasks.recognition.whisper_encoder import FRAMES_PER_S, EncoderCache, WindowFeatures
+from tasks.recognition.whisper_encoder import FRAMES_PER_S, WINDOW_S, EncoderCache, WindowFeatures, encoded_s
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.spans import Span
 from tasks.transcripts.text import space_between
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
-    from faster_whisper.transcribe import Segment
+    from faster_whisper.tokenizer import Tokenizer
+    from faster_whisper.transcribe import Segment, TranscriptionOptions
     from faster_whisper.transcribe import Word as WordPart
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-WINDOW_S = 30
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
-BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
+BATCH_CHUNKS = {"cpu": 4, "cuda": 24}
 # On CPUs batches run in parallel, with few threads each: a decoder's matrix products are too small for more.
 MAX_WORKERS, MAX_THREADS_PER_WORKER = 4, 4
 BATCH_S = {"cpu": 300.0, "cuda": 1440.0}
 BEAM_SIZE = 5
+PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # upstream's punctuation that belongs to a word
 # The model's token for a window without speech; the second name is that of vocabularies before large-v3. As upstream,
 # a high probability of it counts only if the text is improbable: digits read slowly have 0.7 and a right text at -0.4.
 # But text hallucinated in silence may be as probable: Whisper base gives digital silence 0.93 and "you" at -0.4. So a
@@ -115,10 +116,18 @@ class WhisperEngine:
         if not self.detects_languages:
             return []
 
-        def detect(batch: Sequence[np.ndarray]) -> list[dict[str, float]]:
-            return self._detect(self._encoder.on_host(self._features(batch)))
+        def detect(batch: Sequence[int]) -> list[dict[str, float]]:
+            return self._detect(self._encoder.on_host(self._features([chunks[index] for index in batch])))
 
-        return [probabilities for _, detected in self._map_batches(detect, chunks) for probabilities in detected]
+        detected: list[dict[str, float]] = [{} for _ in chunks]
+        of_length: dict[int, list[int]] = defaultdict(list)
+        for index, chunk in enumerate(chunks):
+            of_length[self._encoded_s(chunk)].append(index)
+        for indexes in of_length.values():
+            for batch, probabilities in self._map_batches(detect, indexes):
+                for index, probability in zip(batch, probabilities, strict=True):
+                    detected[index] = probability
+        return detected
 
     def detect_languages_within(self, chunk: np.ndarray, stretches: Sequence[Span]) -> list[dict[str, float]]:
         """See `Engine.detect_languages_within`. The encoder runs once; the decoder sees the frames of one stretch.
@@ -135,9 +144,14 @@ class WhisperEngine:
             detected += self._detect(np.ascontiguousarray(encoded[None, frames]))
         return detected
 
+    def _encoded_s(self, chunk: np.ndarray) -> int:
+        """The seconds to encode for a chunk: on accelerators, always a whole window."""
+        return encoded_s(len(chunk) / SAMPLE_RATE_HZ) if self._model.model.device == "cpu" else WINDOW_S
+
     def _features(self, chunks: Sequence[np.ndarray]) -> np.ndarray:
-        """Features of each chunk in a window of its own, `(n_chunks, n_mels, n_frames)`."""
-        return np.stack([self._model.feature_extractor(chunk)[..., :-1] for chunk in chunks])
+        """Features of each chunk in a window of its own, all as long as the longest needs: `(n, n_mels, n_frames)`."""
+        n_frames = 2 * FRAMES_PER_S * max(map(self._encoded_s, chunks))
+        return np.stack([self._model.feature_extractor(chunk)[..., :n_frames] for chunk in chunks])
 
     def _detect(self, encoded: np.ndarray) -> list[dict[str, float]]:
         """The probability of each language in each of `(n, n_frames, d_model)`."""
@@ -155,7 +169,7 @@ class WhisperEngine:
         own fallback, is not reproducible.
         """
         recognitions = [Recognition(())] * len(chunks)
-        for shared_hints, indexes in self._group_by_hints(chunks, hints, fallback).items():
+        for (shared_hints, _), indexes in self._group_by_hints(chunks, hints, fallback).items():
 
             def decode(batch: Sequence[int], shared_hints: Hints = shared_hints) -> list[Recognition]:
                 return self._decode([chunks[index] for index in batch], shared_hints, fallback)
@@ -175,8 +189,8 @@ class WhisperEngine:
 
     def _group_by_hints(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None, fallback: bool
-    ) -> dict[Hints, list[int]]:
-        """Indexes of the chunks that are not empty, by their hints, longest first.
+    ) -> dict[tuple[Hints, int], list[int]]:
+        """Indexes of the chunks that are not empty, by their hints and the seconds to encode, longest first.
 
         Chunks of similar length have texts of similar length, and a batch takes as long as its longest text.
         """
@@ -186,14 +200,14 @@ class WhisperEngine:
         for index, probabilities in zip(undetected, detected, strict=True):
             language = max(probabilities, key=probabilities.__getitem__, default=ONLY_LANGUAGE)
             completed[index] = replace(completed[index], language=language)
-        groups: dict[Hints, list[int]] = defaultdict(list)
+        groups: dict[tuple[Hints, int], list[int]] = defaultdict(list)
         for index in sorted(range(len(chunks)), key=lambda i: -len(chunks[i])):
             hint, chunk = completed[index], chunks[index]
             # In noise Whisper says what it was prompted with: white noise became "Dr. Smith, Margaret".
             if hint.vocabulary and (fallback or not has_speech(chunk)):
                 hint = replace(hint, vocabulary=())
             if len(chunk):
-                groups[hint].append(index)
+                groups[hint, self._encoded_s(chunk)].append(index)
         return groups
 
     def _language_code(self, language: str | None) -> str | None:
@@ -209,49 +223,77 @@ class WhisperEngine:
         return code
 
     def _decode(self, chunks: Sequence[np.ndarray], hints: Hints, fallback: bool) -> list[Recognition]:
-        """Decode one batch. The chunks are laid out one per window, so that a segment's window identifies its chunk."""
+        """Decode one batch. In upstream's times one chunk begins every 30 s."""
         from faster_whisper import BatchedInferencePipeline
+        from faster_whisper.tokenizer import Tokenizer
 
-        line = np.zeros(len(chunks) * WINDOW_SAMPLES, dtype=np.float32)  # (n_chunks * WINDOW_SAMPLES,)
-        clips, lengths_s = [], []
-        for index, chunk in enumerate(chunks):
-            chunk = chunk[:WINDOW_SAMPLES]
-            line[index * WINDOW_SAMPLES : index * WINDOW_SAMPLES + len(chunk)] = chunk
-            lengths_s.append(len(chunk) / SAMPLE_RATE_HZ)
-            clips.append({"start": index * WINDOW_S, "end": index * WINDOW_S + lengths_s[-1]})
+        code = self._language_code(hints.language)
+        tokenizer = Tokenizer(self._model.hf_tokenizer, self.detects_languages, "transcribe", code)
+        chunks = [chunk[:WINDOW_SAMPLES] for chunk in chunks]
+        lengths_s = [len(chunk) / SAMPLE_RATE_HZ for chunk in chunks]
         # The pipeline keeps the end of its last batch: parallel batches need one each.
-        segments, _ = BatchedInferencePipeline(self._model).transcribe(
-            line,
-            language=self._language_code(hints.language),
-            beam_size=BEAM_SIZE,
-            word_timestamps=True,
-            vad_filter=False,
-            clip_timestamps=clips,
-            batch_size=len(clips),
-            hotwords=", ".join(hints.vocabulary) or None,
-            repetition_penalty=1.2 if fallback else 1.0,
-            no_repeat_ngram_size=4 if fallback else 0,
+        decoded = BatchedInferencePipeline(self._model).forward(
+            self._features(chunks),
+            tokenizer,
+            [{"offset": index * WINDOW_S, "duration": length_s} for index, length_s in enumerate(lengths_s)],
+            decoding_options(tokenizer, hints.vocabulary, fallback),
         )
-        by_chunk: list[list[Segment]] = [[] for _ in chunks]
-        frames_per_window = WINDOW_S * self._model.frames_per_second
-        for segment in segments:
-            index = segment.seek // frames_per_window
+        recognitions = []
+        for index, (chunk, length_s, parts) in enumerate(zip(chunks, lengths_s, decoded, strict=True)):
             # Decoding cannot end the text at its first token, so there is always some text.
-            if segment.no_speech_prob <= NO_SPEECH_THRESHOLD or (
-                segment.avg_logprob >= MIN_LOG_PROBABILITY and has_speech(chunks[index])
-            ):
-                by_chunk[index].append(segment)
-        return [
-            Recognition(
-                spell_as_listed(
-                    words_of_segments(by_chunk[index], index * WINDOW_S, length_s, hints.language or ""),
-                    hints.vocabulary,
-                ),
-                hints.language,
-                sum(segment.avg_logprob * (len(segment.tokens) + 1) for segment in by_chunk[index]),
-            )
-            for index, length_s in enumerate(lengths_s)
-        ]
+            segments = [
+                segment
+                for segment in map(as_segment, parts)
+                if segment.no_speech_prob <= NO_SPEECH_THRESHOLD
+                or (segment.avg_logprob >= MIN_LOG_PROBABILITY and has_speech(chunk))
+            ]
+            words = words_of_segments(segments, index * WINDOW_S, length_s, hints.language or "")
+            log_probability = sum(segment.avg_logprob * (len(segment.tokens) + 1) for segment in segments)
+            recognitions.append(Recognition(spell_as_listed(words, hints.vocabulary), hints.language, log_probability))
+        return recognitions
+
+
+def decoding_options(tokenizer: Tokenizer, vocabulary: Sequence[str], fallback: bool) -> TranscriptionOptions:
+    """Return upstream's options of the batched pipeline: its defaults, with word times."""
+    from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
+
+    return TranscriptionOptions(
+        beam_size=BEAM_SIZE,
+        best_of=BEAM_SIZE,
+        patience=1,
+        length_penalty=1,
+        repetition_penalty=1.2 if fallback else 1.0,
+        no_repeat_ngram_size=4 if fallback else 0,
+        log_prob_threshold=None,
+        no_speech_threshold=None,
+        compression_ratio_threshold=None,
+        condition_on_previous_text=False,
+        prompt_reset_on_temperature=0.5,
+        temperatures=[0.0],
+        initial_prompt=None,
+        prefix=None,
+        suppress_blank=True,
+        suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+        without_timestamps=True,
+        max_initial_timestamp=0.0,
+        word_timestamps=True,
+        prepend_punctuations=PREPENDED,
+        append_punctuations=APPENDED,
+        multilingual=False,
+        max_new_tokens=None,
+        clip_timestamps="0",
+        hallucination_silence_threshold=None,
+        hotwords=", ".join(vocabulary) or None,
+    )
+
+
+def as_segment(part: dict[str, Any]) -> Segment:
+    """Return upstream's segment from the dictionary in which its batched pipeline has it."""
+    from faster_whisper.transcribe import Segment
+    from faster_whisper.transcribe import Word as WordPart
+
+    words = [WordPart(**word) for word in part["words"]]
+    return Segment(**part | {"id": 0, "temperature": 0.0, "words": words})
 
 
 def words_of_segments(

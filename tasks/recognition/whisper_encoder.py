@@ -1,4 +1,9 @@
-"""The encoder of a Whisper: features of a whole window, and encodings that are kept for later passes."""
+"""The encoder of a Whisper: features of a window, and encodings that are kept for later passes.
+
+On CPUs a short chunk is encoded with less silence than fills 30 s: encoding 15 s takes less than half the time and half
+the memory. On 100 recordings of read speech Whisper base makes no more errors for it (WER 18.0 % with 15 s, 19.5 % with
+30 s). With less silence after the speech it begins to loop: 18.9 % with 12 s, 20.5 % with 10 s, 24.2 % with 8 s.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +20,18 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 50  # of the encoder's output
 MAX_CACHED = 64  # windows; encodings of large-v3 take 3.8 MB each on accelerators, twice that on CPUs
+WINDOW_S = 30
+MIN_ENCODED_S = 15
+MIN_SILENCE_S = 3  # after the window's speech
+
+
+def encoded_s(length_s: float) -> int:
+    """Return the seconds to encode for a chunk of `length_s`. Two lengths only, so that batches can be made of each."""
+    return MIN_ENCODED_S if length_s <= MIN_ENCODED_S - MIN_SILENCE_S else WINDOW_S
 
 
 class WindowFeatures:
-    """Replaces faster-whisper's feature extractor: log-mel of a whole window, including the silence after the chunk.
+    """Replaces faster-whisper's feature extractor: log-mel of a window, including the silence after the chunk.
 
     Whisper was trained on audio padded with silence. Upstream pads the features instead, with zeros, which silence does
     not give; and its extractor is several times slower.
@@ -29,7 +42,9 @@ class WindowFeatures:
         from tasks.features.logmel import LogMel
 
         vars(self).update(vars(model.feature_extractor))  # rates and lengths that faster-whisper reads from it
-        self._log_mel = LogMel(whisper(model.model.n_mels))
+        # In torch, as transformers computes them: asrfront rounds otherwise, and where the decoder wavers between
+        # repeating itself and going on, 1e-5 decides. Features take a hundredth of the encoder's time.
+        self._log_mel = LogMel(whisper(model.model.n_mels), allows_native=False)
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """`(n_samples,)` at 16 kHz to `(n_mels, n_frames + 1)`: the callers drop the last frame."""

@@ -1,9 +1,7 @@
 """Whisper on windows of log-mel frames that grow, for live captions.
 
 The words that are known already are the decoder's prefix, and the words before the window its prompt, so a pass decodes
-new words only. The encoder gets `MIN_ENCODED_S` of speech and silence instead of 30 s, in a quarter of the time. On 100
-recordings of read speech Whisper base makes no more errors for it (WER 18.0 % with 15 s, 19.5 % with 30 s). With less
-silence after the speech it begins to loop: 18.9 % with 12 s, 20.5 % with 10 s, 24.2 % with 8 s.
+new words only. The encoder gets `MIN_ENCODED_S` of speech and silence instead of 30 s (`whisper_encoder`).
 """
 
 from __future__ import annotations
@@ -20,12 +18,14 @@ from tasks.features.config import whisper as whisper_features
 from tasks.features.logmel import whisper_range
 from tasks.recognition.engine import RecognisedWord
 from tasks.recognition.whisper import (
+    APPENDED,
     MIN_LOG_PROBABILITY,
     NO_SPEECH_THRESHOLD,
     ONLY_LANGUAGE,
-    WINDOW_S,
+    PREPENDED,
     merge_parts,
 )
+from tasks.recognition.whisper_encoder import MIN_ENCODED_S, MIN_SILENCE_S, WINDOW_S
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.text import join, separates_words
 
@@ -36,12 +36,9 @@ if TYPE_CHECKING:
 
     from tasks.recognition.whisper import WhisperEngine
 
-MIN_ENCODED_S = 15
-MIN_SILENCE_S = 3  # after the window's speech
 MAX_PROMPT_TOKENS = 64
 # People speak 4 to 6 tokens a second and spell 10; a repetition loop would fill the decoder's 448.
 MAX_TOKENS_PER_S, MAX_EXTRA_TOKENS = 12, 12
-PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # upstream's punctuation that belongs to a word
 
 
 @dataclass(frozen=True, slots=True)

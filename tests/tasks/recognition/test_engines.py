@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,23 @@ def test_whisper_features_match_transformers(seq2seq: Engine, whisper: Path, sec
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_each_chunk_is_encoded_once_with_little_silence(seq2seq: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.recognition.whisper import WhisperEngine
+
+    assert isinstance(seq2seq, WhisperEngine)
+    encode, lengths = seq2seq._encoder._encode, []
+
+    def counted(features: np.ndarray) -> Any:
+        lengths.extend([features.shape[-1]] * len(features))
+        return encode(features)
+
+    monkeypatch.setattr(seq2seq._encoder, "_encode", counted)
+    chunks = [noise(seconds, 90 + index) for index, seconds in enumerate((29, 4, 14, 11))]
+    seq2seq.detect_languages(chunks)
+    seq2seq.recognise(chunks)
+    assert sorted(lengths) == [1500, 1500, 3000, 3000]
+
+
 def test_a_whisper_is_converted_once(whisper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.models.whisper.ctranslate2_folder import servable_folder
 
@@ -131,13 +149,15 @@ class Detector:
     def __getattr__(self, name: str) -> object:
         return getattr(self._model, name)
 
-    def detect_language(self, encoded: object) -> list[list[tuple[str, float]]]:
-        return [[(f"<|{language}|>", 0.9), ("<|fr|>", 0.1)] for language in self._languages]
+    def detect_language(self, encoded: Any) -> list[list[tuple[str, float]]]:
+        languages = islice(self._languages, encoded.shape[0])
+        return [[(f"<|{language}|>", 0.9), ("<|fr|>", 0.1)] for language in languages]
 
 
 def test_whisper_detects_a_chunks_language_if_the_hints_have_none(seq2seq, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = [noise(1.0, 1), noise(0.0), noise(1.0, 2), noise(1.0, 3)]
     model = seq2seq._model.model
+    monkeypatch.setattr(seq2seq, "_n_workers", 1)  # the script is read in order
     monkeypatch.setattr(seq2seq._model, "model", Detector(model, ["de", "en"]))
     found = seq2seq.recognise(chunks, [Hints(), Hints(), Hints("sv"), Hints()])
     assert [r.language for r in found] == ["de", None, "sv", "en"]
@@ -158,7 +178,7 @@ def test_language_detection_and_decoding_share_the_encoder_output(seq2seq, monke
         return [recognition.words for recognition in seq2seq.recognise(chunks, hints)]
 
     expected = words()
-    monkeypatch.setattr(seq2seq._model, "model", Detector(seq2seq._model.model, []))
+    monkeypatch.setattr(seq2seq._model, "model", Detector(seq2seq._model.model, ["en"] * 6))
     encoded: list[int] = []
     upstream = seq2seq._encoder._encode
 
