@@ -14,7 +14,7 @@ export HF_DATASETS_OFFLINE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := 0
 
-.PHONY: help setup demo up down status screenshots test test-cluster test-compose test-kafka test-s3 images lint format bench clean
+.PHONY: help setup demo up down status captions screenshots test test-cluster test-compose test-kafka test-s3 images lint format bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,8 +35,11 @@ $(READY): pyproject.toml constraints.txt local/weights/requirements.txt local/we
 demo: $(READY) ## Run everything on this machine: corpus → dataset → model → a night's transcripts
 	@$(BIN)/python -m local demo
 
-up: $(READY) ## Start Airflow and MLflow on this machine and leave them running
-	@$(BIN)/python -m local up
+up: $(READY) ## Start Airflow and MLflow here and leave them running; WITH="s3 kafka" adds these
+	@$(BIN)/python -m local up $(if $(WITH),--with $(WITH))
+
+captions: $(READY) ## Broadcast a demo programme and show its live captions (after make up WITH=kafka)
+	@$(BIN)/python -m local captions
 
 down: $(READY) ## Stop what `make up` started
 	@$(BIN)/python -m local down

@@ -1,7 +1,7 @@
 """Latency from an event `media.arrived` to the first step of its run.
 
-A whole Airflow on this machine with its default database, and librdkafka's mock cluster in this process or the brokers
-of `KAFKA_BOOTSTRAP`. The steps do nothing, so Airflow is idle when the next event comes. The measurement ends at the
+A whole Airflow on this machine with its default database, and a real broker that is started here or those of
+`KAFKA_BOOTSTRAP`. The steps do nothing, so Airflow is idle when the next event comes. The measurement ends at the
 first line of `plan-night`'s process.
 """
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.streaming [--sessions 1 2 4 8] [--seconds 60] [--model DIR] [--json FILE]
 
-One worker process of each component; brokers from `KAFKA_BOOTSTRAP`, or librdkafka's mock cluster in this process.
+One worker process of each component; brokers from `KAFKA_BOOTSTRAP`, or a real one that is started here.
 Sessions are synthetic speech, sent in real time in blocks of 200 ms. A word's latency is the time from sending its last
 sample to receiving its final caption. For comparison the batch path recognises the same audio.
 """
@@ -12,10 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,26 +21,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.support.harness import BASE, Machine, this_machine
 from benchmarks.support.kafka_brokers import brokers
-from local.ports import free_port
+from local.demo.live_programme import Spoken, speech
+from local.demo.live_workers import LiveOutput, LiveWorker, start_workers, stop
 from tasks.audio import SAMPLE_RATE_HZ
 
-COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
 BLOCK_MS = 200
-START_TIMEOUT_S = 120.0
 DRAIN_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """The audio and reference text of a session."""
-
-    samples: np.ndarray
-    rate_hz: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -75,21 +60,6 @@ class LiveReport:
     rows: list[LiveRow]
     memory_mib: dict[str, float]
     """Memory of each worker at the end (PSS)."""
-
-
-def speech(seed: int, seconds: float) -> Spoken:
-    """About `seconds` of the demo's news: an anchor and sometimes a reporter."""
-    from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, speak
-    from local.demo.synthesis.grammar import Side
-    from local.demo.synthesis.script import Kind, write_script
-
-    rng = random.Random(seed)
-    script = write_script("news", Kind.NEWS, Side.INBOX, seconds, rng)
-    parts: list[np.ndarray] = []
-    for line in script.lines:
-        pause_s = rng.uniform(0.25, 0.9)
-        parts += [speak(line.text, script.cast[line.speaker]), np.zeros(int(pause_s * ESPEAK_RATE_HZ), np.float32)]
-    return Spoken(np.concatenate(parts), ESPEAK_RATE_HZ, " ".join(line.text for line in script.lines))
 
 
 def batch_text(spoken: Spoken, engine: Any) -> str:
@@ -168,7 +138,7 @@ class Reader:
         self._consumer.close()
 
 
-def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], engine: Any) -> LiveRow:
+def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[LiveWorker], engine: Any) -> LiveRow:
     """Run `n` sessions in parallel."""
     from tasks.transcripts.error_counts import total
     from tasks.transcripts.normaliser import normalise
@@ -220,38 +190,17 @@ def measure(n: int, spoken: list[Spoken], reader: Reader, workers: list[Any], en
     )
 
 
-def _cpu_s(worker: subprocess.Popen[bytes]) -> float:
+def _cpu_s(worker: LiveWorker) -> float:
     import psutil
 
-    times = psutil.Process(worker.pid).cpu_times()
+    times = psutil.Process(worker.process.pid).cpu_times()
     return float(times.user + times.system)
 
 
-def _memory_mib(worker: subprocess.Popen[bytes]) -> float:
+def _memory_mib(worker: LiveWorker) -> float:
     import psutil
 
-    return float(psutil.Process(worker.pid).memory_full_info().pss) / 2**20
-
-
-def start_workers(folder: Path, model: Path, suffix: str = "") -> list[subprocess.Popen[bytes]]:
-    """Start one worker of each component and wait for their partitions. `suffix`: of the logs' names."""
-    flags = {
-        "features": [f"--model={model}"],
-        "recognise": [f"--model={model}"],
-        "captions": [f"--live={(folder / 'live').as_uri()}", f"--transcripts={(folder / 'transcripts').as_uri()}"],
-    }
-    workers = []
-    for name in COMPONENTS:
-        log = (folder / f"{name}{suffix}.log").open("wb")
-        command = [sys.executable, "-m", "tasks", "stream", name, *flags.get(name, []), f"--metrics-port={free_port()}"]
-        workers.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}))
-    deadline = time.monotonic() + START_TIMEOUT_S
-    for name in COMPONENTS:
-        while b"partitions assigned" not in (folder / f"{name}{suffix}.log").read_bytes():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{name} did not start:\n{(folder / f'{name}{suffix}.log').read_text()}")
-            time.sleep(0.2)
-    return workers
+    return float(psutil.Process(worker.process.pid).memory_full_info().pss) / 2**20
 
 
 def show(result: LiveReport) -> None:
@@ -301,24 +250,24 @@ def main() -> None:
     import torch
 
     from tasks.recognition import load_engine
+    from tasks.streaming.topics import main as make_topics
 
     torch.set_num_threads(1)
     spoken = [speech(number, options.seconds) for number in range(max(options.sessions))]
     engine = load_engine(options.model)
     with brokers() as addresses, tempfile.TemporaryDirectory() as folder:
         os.environ["AIRSCRIPT_KAFKA"] = addresses
-        workers = start_workers(Path(folder), options.model)
+        make_topics([])
+        output = LiveOutput(str(options.model), f"{Path(folder).as_uri()}/live", f"{Path(folder).as_uri()}/transcripts")
+        workers = start_workers(output, os.environ, Path(folder))
         try:
             reader = Reader()
             rows = [measure(n, spoken, reader, workers, engine) for n in options.sessions]
-            memory = {name: round(_memory_mib(w)) for name, w in zip(COMPONENTS, workers, strict=True)}
+            memory = {worker.component: round(_memory_mib(worker)) for worker in workers}
             reader.close()
         finally:
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                worker.wait(30)
-    kind = "KAFKA_BOOTSTRAP" if os.environ.get("KAFKA_BOOTSTRAP") else "librdkafka's mock cluster"
+            stop(workers)
+    kind = "KAFKA_BOOTSTRAP" if os.environ.get("KAFKA_BOOTSTRAP") else "noida-db"
     result = LiveReport(this_machine(), options.model.name, options.seconds, kind, rows, memory)
     show(result)
     if options.json:

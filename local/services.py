@@ -1,4 +1,4 @@
-"""Starting, watching and stopping the five services of an installation: MLflow and four of Airflow."""
+"""Starting, watching and stopping the services of an installation: MLflow, four of Airflow, and `EXTRAS`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 
-from local import processes
+from local import extras, processes
 from local.airflow_api import AirflowApi, is_answering
 from local.ports import require_free
 from local.processes import Record
-from local.settings import CHECKOUT, HOST, USER, Installation, Ports, UserError, write_private
+from local.settings import CHECKOUT, EXTRAS, HOST, USER, Installation, Ports, UserError, write_private
 from local.status_table import StatusTable
 
 START_TIMEOUT_S = 240.0
@@ -58,6 +58,8 @@ def command_line(installation: Installation, service: str) -> list[str]:
             address = ["--host", HOST, "--port", str(installation.mlflow_port), "--workers", "1"]
             login = ["--app-name", "basic-auth"]
             return [sys.executable, "-m", "mlflow", "server", *login, *store, *artifacts, *address]
+        case "s3" | "kafka":
+            return extras.command_line(installation, service)
     raise ValueError(service)
 
 
@@ -112,6 +114,7 @@ class Services:
                 processes.write(replace(record, started_by=started_by), self.folder)
         for name in self.names:
             table.set(name, "waiting" if name in missing else "running already")
+        self._start_extras([name for name in missing if name in EXTRAS], started_by, table)
         started_at: dict[str, float] = {}
         if "mlflow" in missing:
             table.set("mlflow", "starting")
@@ -119,11 +122,21 @@ class Services:
         if any(name in AIRFLOW_SERVICES for name in missing):
             self._migrate(table)
         for name in missing:
-            if name != "mlflow":
+            if name != "mlflow" and name not in EXTRAS:
                 table.set(name, "starting")
                 started_at[name] = self._start(name, started_by)
         self._wait(started_at, table)
         return missing
+
+    def _start_extras(self, names: list[str], started_by: str, table: StatusTable) -> None:
+        """Start storage and broker, and make what the others expect there: the bucket, the topics."""
+        started_at = {}
+        for name in names:
+            table.set(name, "starting")
+            started_at[name] = self._start(name, started_by)
+        self._wait(started_at, table)
+        for name in names:
+            extras.prepare(name, self.environment)
 
     def restart_dead(self) -> tuple[str, ...]:
         """Restart the services that have died since `up`, without waiting for their health; returns their names.
@@ -143,20 +156,28 @@ class Services:
         return dead
 
     def _require_ports(self, missing: tuple[str, ...], is_running: bool) -> None:
-        current = Ports.of_last_start(self.installation.home)
-        if is_running and current != self.installation.ports:
+        last, ports = Ports.of_last_start(self.installation.home), self.installation.ports
+        if is_running and last != ports:
             raise UserError(
-                f"Airflow runs on port {current.airflow} and MLflow on {current.mlflow} already. "
+                f"Airflow runs on port {last.airflow} and MLflow on {last.mlflow} already. "
                 "To change the ports, run `make down` first."
             )
-        if "api-server" in missing:
-            require_free(self.installation.airflow_port, "Airflow", "AIRSCRIPT_AIRFLOW_PORT")
-        if "mlflow" in missing:
-            require_free(self.installation.mlflow_port, "MLflow", "AIRSCRIPT_MLFLOW_PORT")
+        added = [name for name in EXTRAS if name in missing]
+        if is_running and added and "api-server" not in missing:
+            raise UserError(f"Airflow runs already, without {' and '.join(added)}. To add that, run `make down` first.")
+        for service, port, name, variable in (
+            ("api-server", ports.airflow, "Airflow", "AIRSCRIPT_AIRFLOW_PORT"),
+            ("mlflow", ports.mlflow, "MLflow", "AIRSCRIPT_MLFLOW_PORT"),
+            ("s3", ports.s3, "S3", "AIRSCRIPT_S3_PORT"),
+            ("kafka", ports.kafka, "Kafka", "AIRSCRIPT_KAFKA_PORT"),
+        ):
+            if service in missing:
+                require_free(port, name, variable)
 
     def _prepare(self) -> None:
-        for folder in (self.installation.logs, self.installation.storage_path):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.installation.logs.mkdir(parents=True, exist_ok=True)
+        if self.installation.settings.storage.startswith("file://"):
+            self.installation.storage_path.mkdir(parents=True, exist_ok=True)
         for folder in (self.installation.airflow_home, self.installation.mlflow_home):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)  # the databases: who writes them decides which model is champion
@@ -240,7 +261,7 @@ class Services:
             time.sleep(POLL_S)
 
     def _healthy(self, started_at: dict[str, float]) -> list[str]:
-        healthy = []
+        healthy = [name for name in started_at if name in EXTRAS and extras.is_healthy(self.installation, name)]
         if "mlflow" in started_at and is_answering(f"{self.installation.mlflow_url}/health"):
             healthy.append("mlflow")
         if any(name in AIRFLOW_SERVICES for name in started_at):
@@ -263,14 +284,16 @@ class Services:
     def down(self, names: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Stop services (default: all) and their descendants; returns the names of those that were running.
 
-        The scheduler goes first: otherwise it would mark the stopped tasks as failed and retry them.
+        The scheduler goes first: otherwise it would mark the stopped tasks as failed and retry them. Storage and broker
+        go last: the others leave them in order.
         """
         recorded = self.records()
         chosen = [name for name in recorded if names is None or name in names]
         stopped = []
         for batch in (
             [name for name in chosen if name == "scheduler"],
-            [name for name in chosen if name != "scheduler"],
+            [name for name in chosen if name != "scheduler" and name not in EXTRAS],
+            [name for name in chosen if name in EXTRAS],
         ):
             to_stop = [process for name in batch for process in processes.members(recorded[name])]
             if "scheduler" in batch:

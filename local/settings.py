@@ -6,8 +6,8 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +15,9 @@ from dags.common.settings import CHECKOUT, Settings, as_uri
 
 HOST = "127.0.0.1"
 USER = "admin"
+EXTRAS = ("s3", "kafka")
+"""Services that `make up WITH="s3 kafka"` adds, in the order of their start."""
+BUCKET = "airscript"
 
 
 class UserError(Exception):
@@ -35,6 +38,8 @@ class Ports:
 
     airflow: int = 8080
     mlflow: int = 5000
+    s3: int = 8333
+    kafka: int = 9092
 
     @classmethod
     def of_last_start(cls, home: Path) -> Ports:
@@ -50,7 +55,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation: a home folder, two ports and the locations of the data."""
+    """One installation: a home folder, ports and the locations of the data."""
 
     home: Path
     airflow_port: int
@@ -58,17 +63,28 @@ class Installation:
     settings: Settings
     references: str
     """URI prefix of the reference texts of the inbox; need not exist."""
+    storage_port: int = field(default=Ports.s3, kw_only=True)
+    broker_port: int = field(default=Ports.kafka, kw_only=True)
+    extras: tuple[str, ...] = field(default=(), kw_only=True)
+    """The services of `EXTRAS` that belong to it."""
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Installation:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, extras: Iterable[str] = ()) -> Installation:
         """Read the same variables as the DAGs, with the same defaults, as absolute paths.
+
+        `extras`: further services, besides those that were started and not stopped. With `s3` its bucket is the
+        storage, unless `AIRSCRIPT_STORAGE` is set.
 
         Raises:
             UserError: an invalid port, or a storage that is not a folder.
         """
         home = Path(environ.get("AIRSCRIPT_HOME") or CHECKOUT / ".airscript").expanduser().absolute()
-        settings = Settings.from_environment({**environ, "AIRSCRIPT_HOME": str(home), "AIRSCRIPT_RUNTIME": "local"})
-        if not settings.storage.startswith("file://"):
+        chosen = tuple(name for name in EXTRAS if name in extras or (home / "run" / f"{name}.json").exists())
+        where = {"AIRSCRIPT_HOME": str(home), "AIRSCRIPT_RUNTIME": "local"}
+        if "s3" in chosen and not environ.get("AIRSCRIPT_STORAGE"):
+            where["AIRSCRIPT_STORAGE"] = f"s3://{BUCKET}"
+        settings = Settings.from_environment({**environ, **where})
+        if not settings.storage.startswith("file://") and "s3" not in chosen:
             raise UserError(
                 f"AIRSCRIPT_STORAGE={settings.storage}: the local commands need a folder. Unset it, or set a path."
             )
@@ -77,7 +93,10 @@ class Installation:
             home=home,
             airflow_port=_port(environ, "AIRSCRIPT_AIRFLOW_PORT", ports.airflow),
             mlflow_port=_port(environ, "AIRSCRIPT_MLFLOW_PORT", ports.mlflow),
+            storage_port=_port(environ, "AIRSCRIPT_S3_PORT", ports.s3),
+            broker_port=_port(environ, "AIRSCRIPT_KAFKA_PORT", ports.kafka),
             settings=settings,
+            extras=chosen,
             references=as_uri(environ.get("AIRSCRIPT_REFERENCES") or f"{settings.storage}/references"),
         )
 
@@ -91,7 +110,15 @@ class Installation:
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.airflow_port, self.mlflow_port)
+        return Ports(self.airflow_port, self.mlflow_port, self.storage_port, self.broker_port)
+
+    @property
+    def s3_url(self) -> str:
+        return f"http://{HOST}:{self.storage_port}"
+
+    @property
+    def kafka_address(self) -> str:
+        return f"{HOST}:{self.broker_port}"
 
     @property
     def logs(self) -> Path:
@@ -139,6 +166,7 @@ class Installation:
             **self._platform(environ),
             **self._airscript(),
             **self._airflow(credentials),
+            **self._extras(credentials),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "MLFLOW_TRACKING_USERNAME": USER,
             "MLFLOW_TRACKING_PASSWORD": credentials.password,
@@ -163,6 +191,27 @@ class Installation:
             "AIRSCRIPT_RUNTIME": "local",
             "AIRSCRIPT_PROGRESS_SECONDS": "10",
         }
+
+    def _extras(self, credentials: Credentials) -> dict[str, str]:
+        found = {}
+        if "s3" in self.extras:
+            found = {
+                "AWS_ENDPOINT_URL": self.s3_url,
+                "AWS_ACCESS_KEY_ID": USER,
+                "AWS_SECRET_ACCESS_KEY": credentials.password,
+                "AWS_REGION": "us-east-1",  # for obstore
+                "AWS_DEFAULT_REGION": "us-east-1",  # for boto3
+            }
+        if "kafka" in self.extras:
+            arrivals = {
+                "bootstrap.servers": self.kafka_address,
+                "group.id": "airscript-arrivals",
+                "enable.auto.commit": "false",
+                "auto.offset.reset": "earliest",
+            }
+            found["AIRSCRIPT_KAFKA"] = self.kafka_address
+            found["AIRFLOW_CONN_AIRSCRIPT_KAFKA"] = json.dumps({"conn_type": "kafka", "extra": arrivals})
+        return found
 
     def _airflow(self, credentials: Credentials) -> dict[str, str]:
         return {
