@@ -28,7 +28,7 @@ from tasks.transcripts.document import Coverage, Media, Provenance, Segment, Spe
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-HOURS, WORDS, SPEAKERS, KEYSTROKES = 4, 40_000, 12, 60
+HOURS, WORDS, SPEAKERS, KEYSTROKES = 4, 40_000, 12, 40
 NAME, KEY, PEER = "four-hours", "cd34" * 16, "a plain contenteditable"
 # Typed at a steady pace: from the event of the key to the frame that shows its letter.
 MEASURE_KEYS = """() => {

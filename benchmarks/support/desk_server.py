@@ -1,6 +1,6 @@
 """Serve the desk alone, behind Airflow's own login and permissions: for its tests, benchmark and screenshots.
 
-    AIRSCRIPT_TRANSCRIPTS=/data/transcripts python -m benchmarks.support.desk_server
+    AIRSCRIPT_TRANSCRIPTS=/data/transcripts AIRFLOW_HOME=/tmp/airflow python -m benchmarks.support.desk_server
 
 Airflow's simple auth manager issues the tokens and checks them; its database is an empty SQLite file with Airflow's
 tables, made here in place of `airflow db migrate`, which takes half a minute. No scheduler runs.
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,13 @@ def serve_desk(transcripts: Path | str, environ: Mapping[str, str] = os.environ)
         }
         command = [sys.executable, "-m", "benchmarks.support.desk_server"]
         process = subprocess.Popen(
-            command, cwd=CHECKOUT, env=inherited | settings, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            cwd=CHECKOUT,
+            env=inherited | settings,
+            stdin=subprocess.PIPE,  # closed when this process ends, however it ends: the server ends with it
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         try:
             assert process.stdout is not None
@@ -68,6 +75,11 @@ def serve_desk(transcripts: Path | str, environ: Mapping[str, str] = os.environ)
         finally:
             process.terminate()
             process.wait(10)
+
+
+def _end_with_the_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
 
 
 def main() -> None:
@@ -95,6 +107,7 @@ def main() -> None:
         users = [SimpleAuthManagerUser(username=name, role=role) for name, role in USERS.items()]
         tokens = {user.username: manager.generate_jwt(user) for user in users}
         url = f"http://127.0.0.1:{socket.getsockname()[1]}{PAGES}/"
+        threading.Thread(target=_end_with_the_parent, daemon=True).start()
         print(json.dumps({"url": url, "tokens": tokens}), flush=True)
         server.run(sockets=[socket])
 
