@@ -17,7 +17,7 @@ export PYANNOTE_METRICS_ENABLED := 0
 .PHONY: help setup demo up down status captions screenshots test test-cluster test-compose test-kafka test-s3 images lint format bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv (done by the targets that need it)
 
