@@ -70,8 +70,8 @@ test-s3: $(READY) ## Test storage, steps and a night on the S3 of S3_ENDPOINT
 	  "S3_ACCESS_KEY=… S3_SECRET_KEY=… S3_BUCKET=…" >&2; exit 2; }
 	$(BIN)/python -m pytest -m s3 tests/tasks tests/faults
 
-images: ## Build all images
-	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl --load
+images: ## Build the images of docker-compose.yaml (IMAGES=default: also the one with CUDA)
+	REVISION=$$(git rev-parse --short HEAD) docker buildx bake --file images/docker-bake.hcl --load $(or $(IMAGES),compose)
 
 lint: $(READY) ## Run ruff, mypy and import-linter
 	$(BIN)/ruff check .

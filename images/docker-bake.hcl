@@ -27,6 +27,11 @@ group "default" {
   targets = ["airflow", "worker-cpu", "worker-gpu", "mlflow"]
 }
 
+# What docker-compose.yaml uses.
+group "compose" {
+  targets = ["airflow", "worker-cpu", "mlflow"]
+}
+
 target "image" {
   context   = "."
   platforms = ["linux/amd64"]
