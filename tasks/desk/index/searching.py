@@ -122,7 +122,13 @@ def search(folder: Path, query: Query) -> Page:
     """
     size, page = min(max(query.page_size, 1), MAX_PAGE_SIZE), max(query.page, 1)
     match, conditions, values = _match(query), *_conditions(query)
-    if match:
+    if match and len(conditions) > 1:
+        # The filters as a set of ids (`+` keeps SQLite from searching the words once for each of them): with a frequent
+        # word and 100,000 programmes 538 ms by a join, row after row.
+        source, order = "said CROSS JOIN programmes p ON p.id = said.rowid", "said.rowid"
+        kept = f"+said.rowid IN (SELECT p.id FROM programmes p WHERE {' AND '.join(conditions)})"
+        conditions, values = ["said MATCH ?", kept], [match, *values]
+    elif match:
         # CROSS: the words come first. By an index of programmes first, SQLite would search the words once for each.
         source, order = "said CROSS JOIN programmes p ON p.id = said.rowid", "said.rowid"
         conditions, values = ["said MATCH ?", *conditions], [match, *values]
