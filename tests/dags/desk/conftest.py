@@ -27,15 +27,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     transcripts = tmp_path_factory.mktemp("desk") / "transcripts"
     publish_programme(transcripts, HOSTILE, SCRIPTS)
     publish_programme(transcripts, "old", NEWS, sound=False)
-    with serve_desk(transcripts) as server:
-        yield Desk(server, transcripts)
+    inbox = transcripts.parent / "inbox"
+    inbox.mkdir()
+    with serve_desk(transcripts, os.environ | {"AIRSCRIPT_INBOX": str(inbox)}) as server:
+        yield Desk(server, transcripts, inbox)
 
 
 class Desk:
-    """A running desk and its transcripts."""
+    """A running desk, its transcripts and the inbox."""
 
-    def __init__(self, server: DeskServer, transcripts: Path) -> None:
-        self.server, self.transcripts = server, transcripts
+    def __init__(self, server: DeskServer, transcripts: Path, inbox: Path) -> None:
+        self.server, self.transcripts, self.inbox = server, transcripts, inbox
 
     def url(self, programme: str, path: str = "") -> str:
         return f"{self.server.url}programmes/{quote(programme, safe='')}/{KEY[:12]}/{path}"
