@@ -15,10 +15,10 @@ from local.airflow_api import AirflowApi
 from local.settings import CHECKOUT, USER, Installation, UserError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
 FOLDER = CHECKOUT / "docs" / "images"
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 N_COLOURS = 96  # of a picture: it stays below 150 kB
 TIMEOUT_MS = 120_000
 SETTLED_MS = 3_000
