@@ -94,12 +94,17 @@ def through(components: list[Component], tmp_path: Path) -> Callable[..., list[A
 @pytest.fixture
 def kafka(kafka_broker: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An environment that points at the broker, where all topics of the product exist."""
-    monkeypatch.setenv("AIRSCRIPT_KAFKA", kafka_broker)
+    use_broker(kafka_broker, monkeypatch)
+    return kafka_broker
+
+
+def use_broker(addresses: str, environment: pytest.MonkeyPatch) -> None:
+    """Point at a real broker and make the topics there."""
+    environment.setenv("AIRSCRIPT_KAFKA", addresses)
     if "KAFKA_BOOTSTRAP" not in os.environ:
         # Clients of workers that died outlive the broker, and would log that it is gone.
-        monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", '{"log_level": 0}')
+        environment.setenv("AIRSCRIPT_KAFKA_CONFIG", '{"log_level": 0}')
     assert topics_command([]) == 0
-    return kafka_broker
 
 
 def delete_topics(names: list[str]) -> None:
@@ -146,7 +151,7 @@ class Workers:
     def transcripts(self) -> str:
         return (self.folder / "transcripts").as_uri()
 
-    def wait_for(self, process: subprocess.Popen[bytes], wait_s: float = 300.0) -> None:
+    def wait_for(self, process: subprocess.Popen[bytes], wait_s: float = 90.0) -> None:
         """Wait until a worker has partitions assigned."""
         log = next(path for path, found in self.paths if found is process)
         deadline = time.monotonic() + wait_s
