@@ -79,18 +79,9 @@ with DAG(
             description="Name of the dataset: lower-case letters, digits, dots and dashes",
         ),
         "language": Param(
-            "en",
-            type="string",
-            pattern="^[a-z]{2,3}(-[A-Za-z0-9]+)*$",
-            title="Language",
-            description="Language of the transcripts (BCP 47)",
+            "en", type="string", pattern="^[a-z]{2,3}(-[A-Za-z0-9]+)*$", title="Language", description="BCP 47"
         ),
-        "reviews": Param(
-            True,
-            type="boolean",
-            title="Reviewed programmes",
-            description="Add the programmes that people have checked, with their words, as transcripts that are exact",
-        ),
+        "reviews": Param(True, type="boolean", title="Reviewed programmes", description="Add what people have checked"),
         "base": base_param("Model to be trained on the dataset"),
         "features": Param(
             None,

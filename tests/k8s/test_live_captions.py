@@ -17,6 +17,7 @@ from tasks.contract.events import (
     ModelPromoted,
     TranscriptFailed,
     TranscriptPublished,
+    TranscriptReviewed,
 )
 from tasks.kafka import DEAD_LETTER_SUFFIX
 from tasks.streaming.command import ARGUMENTS, StreamFeed
@@ -117,7 +118,10 @@ def test_it_is_probed_and_restricted(live: list[Manifest], name: str) -> None:
 
 def test_every_topic_of_the_workers_exists(live: list[Manifest], components: dict[str, Component]) -> None:
     topics = {name: topic["spec"] for name, topic in of_kind(live, "KafkaTopic").items()}
-    events = (CaptionPartial, CaptionFinal, MediaArrived, ModelPromoted, TranscriptFailed, TranscriptPublished)
+    events = (
+        *(CaptionPartial, CaptionFinal, MediaArrived, ModelPromoted),
+        *(TranscriptFailed, TranscriptPublished, TranscriptReviewed),
+    )
     streamed = {each.consumes.TOPIC for each in components.values()}
     states = {each.state_topic for each in components.values()}
     dead = {topic + DEAD_LETTER_SUFFIX for topic in (*streamed, MediaArrived.TOPIC)}

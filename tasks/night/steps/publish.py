@@ -174,7 +174,7 @@ class Publisher:
 
     def _sound(self, preparation: Preparation) -> AbstractContextManager[Sound | None]:
         audio = self._prepared.find(preparation.audio)
-        if not audio:
+        if not (audio and preparation.duration_ms):
             return nullcontext()
         return listening_copy(audio, preparation.channel_starts_ms, preparation.duration_ms, self._scratch)
 

@@ -37,7 +37,7 @@ def test_play(programme: str, visit: Visit) -> None:
     start_s = page.evaluate("document.getElementById('audio').currentTime")
     assert start_s == pytest.approx(0.5 + 6 * 0.4 + 1.0 + 2 * 0.4)
     expect(page.locator(".said")).to_have_text("will")
-    page.locator("#speed").select_option("2")
+    page.locator("#speed").select_option("0.5")  # a word lasts 0.8 s: long enough to be seen
     page.keyboard.press("Escape")
     expect(page.locator("#play")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".said")).to_have_text("on")
@@ -79,9 +79,11 @@ def test_turns_and_speakers(programme: str, visit: Visit, desk: Desk) -> None:
     page.keyboard.press("Enter")
     expect(page.locator(".turn").nth(2).locator(".speaker")).to_have_text("Bo")
     line(page, 0).locator("span").nth(2).click()
+    expect(page.locator(".said")).to_be_visible()
     page.keyboard.press("Home")
     for _ in range(len("Good evening")):
         page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(40)  # as a held key repeats
     page.keyboard.press("Enter")
     expect(line(page, 0)).to_have_text("Good evening")
     expect(line(page, 1)).to_have_text("from our newsrum tonight.")

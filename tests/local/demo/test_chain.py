@@ -120,8 +120,9 @@ def test_a_failed_task_is_reported_with_reason_log_and_next_step(tmp_path: Path)
         reason=Reason.DISK_FULL,
         error="no space left (free some space, then start again)",
     )
-    (tmp_path / "first" / "first-1").mkdir(parents=True)
-    (tmp_path / "first" / "first-1" / "work-2.json").write_text(receipt.model_dump_json())
+    receipts = tmp_path / "role" / "first" / "first-1"
+    receipts.mkdir(parents=True)
+    (receipts / "work-2.json").write_text(receipt.model_dump_json())
     with pytest.raises(RunFailed) as caught:
         follow(airflow, tmp_path)
     message = str(caught.value)

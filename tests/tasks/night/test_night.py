@@ -157,7 +157,7 @@ def test_a_night_is_named_by_its_date(storage_root: str, two_models: tuple[str, 
     assert folders[1].startswith("arrivals-2026-11-22T031500-")
     assert folders[2] == folders[0], "a retry finds its own"
     page = storage.read_bytes(reports[0].labels["page"]).decode()
-    assert f"<h1>Transcripts of {folders[0].split('/')[0]}</h1>" in page
+    assert f"Report {folders[0].split('/')[0]}</p>" in page
 
 
 def test_the_cost_of_a_night(two_models: tuple[str, str], tmp_path: Path) -> None:
