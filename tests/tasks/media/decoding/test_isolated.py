@@ -20,6 +20,7 @@ from tasks.media.limits import MediaLimits
 from tests.tasks.media.acting import write_acting_child
 from tests.tasks.media.making import Track, encode, marked, wav
 
+SERVERS: set[str] = set()
 STEREO = np.stack([marked(12.0), marked(12.0, seed=1)])
 
 
@@ -51,10 +52,22 @@ def acting_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setattr(isolated.sys, "executable", str(write_acting_child(tmp_path, script)))
 
 
-def children() -> list[str]:
-    """Child processes that are alive or not reaped, except those of multiprocessing."""
+def pids_of_children() -> set[str]:
     tasks = Path(f"/proc/{os.getpid()}/task")
-    pids = [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    return {pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def servers() -> Iterator[set[str]]:
+    """Child processes of this process that belong to other tests."""
+    SERVERS.update(pids_of_children())
+    yield SERVERS
+    SERVERS.clear()
+
+
+def children() -> list[str]:
+    """Child processes that are alive or not reaped, except those of multiprocessing and the servers of other tests."""
+    pids = pids_of_children() - SERVERS
     return [pid for pid in pids if "multiprocessing" not in (Path("/proc") / pid / "cmdline").read_text()]
 
 
