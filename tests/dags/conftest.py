@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Airflow reads its configuration and creates its home on first import: keep it away from the developer's own.
 if "airflow" not in sys.modules:
@@ -197,3 +200,19 @@ def render() -> Callable[[Any, dict[str, Any]], Any]:
         return task
 
     return render_task
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window. Of one module: two drivers of Playwright do not run in one process."""
+    found = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("no Chromium (apt-get install chromium, or set AIRSCRIPT_CHROMIUM)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not start as root, which containers are.
+        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield chromium
+        chromium.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -33,21 +32,6 @@ PHONE = {"width": 375, "height": 720}
 NIGHT = "2026-03-24-0123abcd"
 HOSTILE = '<img src=x onerror="alert(1)">&'
 START_TIMEOUT_S = 120.0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, without a window. Of one module: two drivers of Playwright do not run in one process."""
-    found = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no Chromium (apt-get install chromium, or set AIRSCRIPT_CHROMIUM)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox does not start as root, which containers are.
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

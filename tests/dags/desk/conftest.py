@@ -6,7 +6,6 @@ Without Chromium the tests skip: `apt-get install chromium`, or name another bro
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,21 +52,6 @@ def programme(desk: Desk, request: pytest.FixtureRequest) -> str:
     name = request.node.name.removeprefix("test_")[:60]
     publish_programme(desk.transcripts, name, NEWS)
     return name
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
-    found = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no Chromium (apt-get install chromium, or set AIRSCRIPT_CHROMIUM)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
