@@ -25,7 +25,7 @@ from tasks.transcripts.reviews.timing import with_times
 
 log = structlog.get_logger()
 
-_NUMBER = re.compile(r"([0-9]{4,})\.json")
+_NUMBER = re.compile(r"([0-9]{4,9})\.json")
 
 
 class ReviewConflict(Exception):

@@ -23,6 +23,7 @@ from tasks.contract.events import (
     ModelPromoted,
     TranscriptFailed,
     TranscriptPublished,
+    TranscriptReviewed,
 )
 from tasks.streaming.runtime.messages import AudioBlock, LiveFeatures, LiveMessage, LiveVoices, LiveWords, PreparedAudio
 from tasks.streaming.runtime.session import state_topic
@@ -94,7 +95,8 @@ def main(argv: list[str]) -> int:
 
 def event_topics() -> tuple[Topic, ...]:
     """The topics of facts, keyed by programme or model. Consumers may be away for a month."""
-    names = [fact.TOPIC for fact in (MediaArrived, TranscriptPublished, TranscriptFailed, ModelPromoted)]
+    facts = (MediaArrived, TranscriptPublished, TranscriptFailed, TranscriptReviewed, ModelPromoted)
+    names = [fact.TOPIC for fact in facts]
     kept: dict[str, str | int] = {"retention.ms": MONTH_MS}
     return (
         *(Topic(name, EVENT_PARTITIONS, kept) for name in names),
