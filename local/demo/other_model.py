@@ -27,6 +27,8 @@ class OtherModel:
     installation: Installation
     environment: Mapping[str, str]
     children: Children
+    is_imported: bool = False
+    """Whether it is registered in MLflow before, under its name, by the steps of the DAG `import_model`."""
 
     @property
     def transcripts(self) -> str:
@@ -35,7 +37,8 @@ class OtherModel:
     def transcribe_inbox(self) -> str:
         """Transcribe what the model has not transcribed yet; returns its version."""
         where = {"inbox": self.installation.settings.inbox, "transcripts": self.transcripts}
-        plan = self.step("plan-night", batches=1, model=self.model, **where)
+        model = self.register() if self.is_imported else self.model
+        plan = self.step("plan-night", batches=1, model=model, **where)
         published = []
         for item in plan.items:
             prepared = self.step("prepare-media", batch=item.uri).result
@@ -46,11 +49,17 @@ class OtherModel:
             self.step("report-night", plan=plan.result, published=tuple(published), transcripts=self.transcripts)
         return plan.labels["model_version"]
 
+    def register(self) -> str:
+        """Import the model and register it in MLflow; returns the version's URI."""
+        imported = self.step("import-model", model=self.model).result
+        converted = self.step("convert-model", trained=imported).result
+        return self.step("register-import", imported=imported, converted=converted, name=self.name).labels["model"]
+
     def test_wer(self, dataset: str) -> float:
         """The model's word error rate on the dataset's test split."""
         return self.step("evaluate", model=self.model, dataset=dataset).metrics["wer"]
 
-    def step(self, name: str, **arguments: Any) -> Receipt:
+    def step(self, name: str, /, **arguments: Any) -> Receipt:
         """Run a step.
 
         Raises:

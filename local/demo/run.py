@@ -122,13 +122,13 @@ class Demo:
             time.sleep(0.5)
 
     def _other_models(self) -> list[OtherModel]:
-        """Whisper as it is, if its weights are installed, and the base model of the training."""
+        """Whisper as imported, if its weights are installed, and the base model of the training."""
         common = self._installation, self._services.environment, self._children
         base = OtherModel("the base model", self._installation.settings.base_model, "demo-baseline", *common)
         if (whisper := weights.folder(WHISPER)) is None:
             self._print(f"note: without {WHISPER} (`python -m local.weights` installs it)")
             return [base]
-        return [OtherModel(WHISPER, str(whisper), f"demo-{WHISPER}", *common), base]
+        return [OtherModel(WHISPER, str(whisper), f"demo-{WHISPER}", *common, is_imported=True), base]
 
     def _summarise(self, finished: list[FinishedRun], others: list[tuple[OtherModel, Future[str]]]) -> None:
         corpus, model, night = (item.reports for item in finished)
