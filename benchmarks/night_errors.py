@@ -29,6 +29,7 @@ from tasks.transcripts.document import Transcript
 from tasks.transcripts.error_counts import total
 from tasks.transcripts.formats.rttm import turns
 from tasks.transcripts.normaliser import normalise
+from tasks.transcripts.reading_order import in_reading_order
 from training.scoring.errors import word_errors
 from training.scoring.speakers import annotation_of, diarization_errors, read_rttm, read_uem, speaker_word_errors
 
@@ -108,7 +109,7 @@ def measures(rows: list[tuple[Programme, Transcript]]) -> Iterator[str]:
     if any(programme.texts for programme, _ in rows):
         hypotheses = ((p, by_speaker((word.speaker or NOBODY, word.text) for word in t.words)) for p, t in rows)
         yield f"cpWER {_percent(total(speaker_word_errors(p.texts, texts) for p, texts in hypotheses).rate)}"
-    talks = [(p.rttm, annotation_of(turns(t))) for p, t in rows if p.rttm]
+    talks = [(p.rttm, annotation_of(turns(in_reading_order(t)))) for p, t in rows if p.rttm]
     if talks:
         yield str(diarization_errors((read_rttm(rttm), answer, scored_part(rttm)) for rttm, answer in talks))
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from tasks import kafka, storage
+from tasks.collector import paused_collector
 from tasks.contract import InputRejected, Reason, StepError
 from tasks.contract.events import TranscriptReviewed
 from tasks.desk.comparison import compare
@@ -93,6 +94,7 @@ def latest_review(transcripts: str, key: str) -> Review | None:
     return read_review(transcripts, key, numbers[-1]) if numbers else None
 
 
+@paused_collector()
 def save_review(transcripts: str, key: str, draft: Draft, author: str, now: datetime | None = None) -> SavedReview:
     """Save a draft as the next review, publish every format of it, log it and announce it.
 
@@ -114,7 +116,7 @@ def save_review(transcripts: str, key: str, draft: Draft, author: str, now: date
     segments = with_times(draft, tuple(edited.words), machine.transcript.media.duration_ms)
     try:
         review = make_review(draft, segments, author, now or datetime.now(UTC))
-        apply(machine.transcript, review)
+        reviewed = apply(machine.transcript, review)
     except ValueError as error:
         raise DraftRejected(str(error)) from None
     latest = latest_review(transcripts, key)
@@ -124,7 +126,7 @@ def save_review(transcripts: str, key: str, draft: Draft, author: str, now: date
         storage.write(place.review(review.number), review.to_bytes(), create=True)
     except storage.AlreadyExists:
         review = _same_or_conflict(transcripts, key, review, base)
-    return _complete(place, machine, review)
+    return _complete(place, machine, review, reviewed)
 
 
 def complete_reviews(transcripts: str, key: str) -> tuple[SavedReview, ...]:
@@ -132,7 +134,8 @@ def complete_reviews(transcripts: str, key: str) -> tuple[SavedReview, ...]:
     place = Place.of(transcripts, key)
     pending = [n for n in reviews(transcripts, key) if not storage.exists(place.reviewed_manifest(n))]
     machine = _read_machine(place) if pending else None
-    return tuple(_complete(place, machine, read_review(transcripts, key, n)) for n in pending if machine)
+    stored = (read_review(transcripts, key, n) for n in pending)
+    return tuple(_complete(place, machine, review, apply(machine.transcript, review)) for review in stored if machine)
 
 
 def _same_or_conflict(transcripts: str, key: str, review: Review, base: Review | None) -> Review:
@@ -156,9 +159,8 @@ def _read_machine(place: Place) -> _Machine:
     return _Machine(manifest, transcript, sha256)
 
 
-def _complete(place: Place, machine: _Machine, review: Review) -> SavedReview:
+def _complete(place: Place, machine: _Machine, review: Review, reviewed: Transcript) -> SavedReview:
     """Publish, log and announce a stored review. Each of these may have been done before."""
-    reviewed = apply(machine.transcript, review)
     stamp = ReviewStamp(
         number=review.number, author=review.author, created_at=review.created_at, finished=review.finished
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field
 
 from tasks import storage
+from tasks.collector import paused_collector
 from tasks.contract import Frozen, InputRejected, Reason, canonical_json
 from tasks.publishing.sound import Sound
 from tasks.storage.records import read_one
@@ -103,6 +104,7 @@ def publish_transcript(
     return publish_files(transcript, programme, key, folder_of(transcripts, programme, key), profile, sound=sound)
 
 
+@paused_collector()
 def publish_files(
     transcript: Transcript,
     programme: str,
@@ -118,9 +120,10 @@ def publish_files(
         return manifest_uri
     files = []
     canonical_name = programme + CANONICAL_SUFFIX
-    published = put_if_absent(_uri(folder, canonical_name), transcript.to_bytes())
+    own = transcript.to_bytes()
+    published = put_if_absent(_uri(folder, canonical_name), own)
     files.append(_describe(canonical_name, published, FORMATS[CANONICAL_SUFFIX].media_type))
-    winner = Transcript.from_bytes(published)
+    winner = transcript if published == own else Transcript.from_bytes(published)
     rendition = Rendition(winner, profile)
     left_out, remark = check_stl(rendition)
     for name, media_type, data in render_derived(rendition, programme, left_out):
@@ -143,6 +146,7 @@ def publish_files(
     return manifest_uri
 
 
+@paused_collector()
 def read_published_transcript(manifest_uri: str) -> tuple[TranscriptManifest, Transcript]:
     """Read a manifest and its canonical transcript.
 

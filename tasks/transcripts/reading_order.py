@@ -45,9 +45,12 @@ def overlapping_words(words: Sequence[Word], speakers: Sequence[str | None]) -> 
 
     Words are sorted by start; `speakers`: one per word.
     """
+    simultaneous = [*_simultaneous(words, speakers)]
+    if not simultaneous:
+        return []
     phrase_of = {index: phrase for phrase in _phrases(words, speakers, range(len(words))) for index in phrase}
     ranges: list[range] = []
-    for first, second in _simultaneous(words, speakers):
+    for first, second in simultaneous:
         both = (phrase_of[first], phrase_of[second])
         start, stop = min(phrase[0] for phrase in both), max(phrase[-1] for phrase in both) + 1
         while ranges and start < ranges[-1].stop:

@@ -49,6 +49,8 @@ def space_between(before: str, after: str, language: str) -> str:
 
 def join(words: Iterable[str], language: str) -> str:
     texts = [*words]
+    if primary_language(language) not in _UNSPACED - _BY_PHRASE:
+        return " ".join(texts)
     spaces = [space_between(before, after, language) for before, after in pairwise(texts)]
     return "".join(part for pair in zip(texts, [*spaces, ""], strict=False) for part in pair)
 

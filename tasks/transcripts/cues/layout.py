@@ -57,7 +57,8 @@ def best_blocks(
     if not words:
         return []
     costs = BlockCosts(words, speakers, line_widths, language, profile, breaks)
-    best, chosen = [0.0] + [inf] * len(words), [Block(0, 0, 0)] * (len(words) + 1)
+    best = [0.0] + [inf] * len(words)
+    chosen = [(0, 0)] * (len(words) + 1)  # first and second line of the best last block before each boundary
     earliest = 0
     for end in range(1, len(words) + 1):
         while not costs.can_hold(earliest, end):
@@ -67,11 +68,12 @@ def best_blocks(
             if best[first] + least < best[end]:
                 cost, second = costs.cost(first, end)
                 if best[first] + cost < best[end]:
-                    best[end], chosen[end] = best[first] + cost, Block(first, second, end)
+                    best[end], chosen[end] = best[first] + cost, (first, second)
     blocks, end = [], len(words)
     while end > 0:
-        blocks.append(chosen[end])
-        end = chosen[end].first
+        first, second = chosen[end]
+        blocks.append(Block(first, second, end))
+        end = first
     return blocks[::-1]
 
 

@@ -24,8 +24,12 @@ def write(rendition: Rendition) -> bytes:
 
 def _records(word: Word) -> Iterator[tuple[int, str]]:
     """Yield start and the remaining fields."""
-    parts, duration_ms = word.text.split(), word.end_ms - word.start_ms
+    duration_ms = word.end_ms - word.start_ms
     confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
+    if " " not in word.text:
+        yield word.start_ms, f"{seconds(duration_ms)} {word.text}{confidence}"
+        return
+    parts = word.text.split()
     for index, part in enumerate(parts):
         start_ms = word.start_ms + duration_ms * index // len(parts)
         end_ms = word.start_ms + duration_ms * (index + 1) // len(parts)

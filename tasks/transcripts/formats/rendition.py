@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.transcripts.colours import Colour, speaker_colours
 from tasks.transcripts.cues.cutting import Cue, cut
 from tasks.transcripts.cues.profiles import BBC, CueProfile
-from tasks.transcripts.document import Transcript, Word
+from tasks.transcripts.document import Segment, Transcript, Word
 from tasks.transcripts.reading_order import in_reading_order
 from tasks.transcripts.text import join
 from tasks.transcripts.timecode import Clock
@@ -65,11 +65,18 @@ class Rendition:
     def join(self, words: Iterable[Word]) -> str:
         return join((word.text for word in words), self.transcript.language)
 
-    def paragraphs(self) -> Iterator[Paragraph]:
-        """Yield paragraphs: a new one at a new speaker, a long pause, a change of `suspect`, or after enough words.
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments in the order in which they are read."""
+        return in_reading_order(self.transcript)
+
+    @cached_property
+    def paragraphs(self) -> tuple[Paragraph, ...]:
+        """Paragraphs: a new one at a new speaker, a long pause, a change of `suspect`, or after enough words.
         Where voices overlap, each one's phrases stand together."""
-        paragraph: Paragraph | None = None
-        for segment in in_reading_order(self.transcript):
+        paragraphs: list[Paragraph] = []
+        for segment in self.segments:
+            paragraph = paragraphs[-1] if paragraphs else None
             if (
                 paragraph is not None
                 and paragraph.speaker == segment.speaker
@@ -78,12 +85,11 @@ class Rendition:
                 and len(paragraph.words) < _PARAGRAPH_WORDS
             ):
                 words = paragraph.words + segment.words
-                paragraph = Paragraph(
+                paragraphs[-1] = Paragraph(
                     paragraph.start_ms, max(paragraph.end_ms, segment.end_ms), segment.speaker, segment.suspect, words
                 )
                 continue
-            if paragraph is not None:
-                yield paragraph
-            paragraph = Paragraph(segment.start_ms, segment.end_ms, segment.speaker, segment.suspect, segment.words)
-        if paragraph is not None:
-            yield paragraph
+            paragraphs.append(
+                Paragraph(segment.start_ms, segment.end_ms, segment.speaker, segment.suspect, segment.words)
+            )
+        return tuple(paragraphs)

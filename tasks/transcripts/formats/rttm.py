@@ -6,12 +6,11 @@ a speaker are omitted. Times are seconds from the start of the media.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from tasks.transcripts.document import Transcript
+from tasks.transcripts.document import Segment, Word
 from tasks.transcripts.formats.clock_time import seconds
 from tasks.transcripts.formats.rendition import Rendition
-from tasks.transcripts.reading_order import in_reading_order
 from tasks.transcripts.spans import Turn
 
 _PAUSE_MS = 500
@@ -22,29 +21,29 @@ def write(rendition: Rendition) -> bytes:
     return "".join(
         f"SPEAKER {token} 1 {seconds(turn.start_ms)} {seconds(turn.end_ms - turn.start_ms)} "
         f"<NA> <NA> {turn.speaker} <NA> <NA>\n"
-        for turn in turns(rendition.transcript)
+        for turn in turns(rendition.segments)
     ).encode()
 
 
-def turns(transcript: Transcript) -> Iterator[Turn]:
-    """Yield the speaker turns of a transcript's words, by start."""
+def turns(segments: Iterable[Segment]) -> list[Turn]:
+    """Return the speaker turns of segments in reading order, by start."""
     found: list[Turn] = []
-    for segment in in_reading_order(transcript):
+    for segment in segments:
         for word in segment.words:
             if word.speaker is not None:
-                _add(found, Turn(word.start_ms, word.end_ms, word.speaker))
-    return iter(sorted(found, key=lambda turn: turn.start_ms))
+                _add(found, word, word.speaker)
+    return sorted(found, key=lambda turn: turn.start_ms)
 
 
-def _add(turns: list[Turn], word: Turn) -> None:
+def _add(turns: list[Turn], word: Word, speaker: str) -> None:
     """Extend the speaker's last turn by a word, or begin a new one after a pause or another speaker's turn."""
     begun_since_ms = 0  # the latest start of the turns after the speaker's last
     for index in range(len(turns) - 1, -1, -1):
         turn = turns[index]
-        if turn.speaker == word.speaker:
+        if turn.speaker == speaker:
             if word.start_ms - turn.end_ms < _PAUSE_MS and (index == len(turns) - 1 or begun_since_ms < turn.end_ms):
                 turns[index] = Turn(turn.start_ms, max(turn.end_ms, word.end_ms), turn.speaker)
                 return
             break
         begun_since_ms = max(begun_since_ms, turn.start_ms)
-    turns.append(word)
+    turns.append(Turn(word.start_ms, word.end_ms, speaker))

@@ -10,7 +10,7 @@ from tasks.transcripts.formats.rendition import Paragraph, Rendition
 
 
 def write(rendition: Rendition) -> bytes:
-    paragraphs = [_block(rendition, paragraph) for paragraph in rendition.paragraphs()]
+    paragraphs = [_block(rendition, paragraph) for paragraph in rendition.paragraphs]
     return "\n".join(paragraphs).encode()
 
 

@@ -14,6 +14,7 @@ the country is blank, and the dates are 1 January 1970, so that equal transcript
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -76,7 +77,8 @@ def write(rendition: Rendition) -> bytes:
 def count_lost_characters(rendition: Rendition) -> int:
     """Count the characters of the transcript that the format cannot represent."""
     table = _code_table(rendition)
-    return sum(encode(word.text, table)[1] for word in rendition.transcript.words)
+    counts = Counter(word.text for word in rendition.transcript.words)
+    return sum(n * encode(text, table)[1] for text, n in counts.items())
 
 
 def with_expansions(rendition: Rendition) -> Rendition:
@@ -121,6 +123,9 @@ def _subtitle(rendition: Rendition, cue: Cue, table: str, is_teletext: bool) -> 
 
 def _text_fields(codes: list[bytes]) -> list[bytes]:
     """Pack codes into padded fields of 112 bytes, none split. Text beyond the last extension is cut off."""
+    joined = b"".join(codes)
+    if len(joined) <= _TEXT_FIELD_BYTES:
+        return [joined.ljust(_TEXT_FIELD_BYTES, _UNUSED)]
     fields = [b""]
     for code in codes:
         if len(fields[-1]) + len(code) > _TEXT_FIELD_BYTES:

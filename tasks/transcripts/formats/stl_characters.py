@@ -83,9 +83,14 @@ def best_table(text: str) -> str:
 
 def encode(text: str, table: str) -> tuple[list[bytes], int]:
     """Return the codes of the text, one per screen cell, and the number of characters lost."""
-    cells = [represent(character, table) for character in unicodedata.normalize("NFC", text)]
-    codes = [_exact(part, table) or b"?" for parts, _ in cells for part in parts]
-    return codes, sum(is_lost for _, is_lost in cells)
+    cells = [_cells(character, table) for character in unicodedata.normalize("NFC", text)]
+    return [code for codes, _ in cells for code in codes], sum(is_lost for _, is_lost in cells)
+
+
+@lru_cache(maxsize=1 << 12)
+def _cells(character: str, table: str) -> tuple[tuple[bytes, ...], bool]:
+    parts, is_lost = represent(character, table)
+    return tuple(_exact(part, table) or b"?" for part in parts), is_lost
 
 
 def decode(data: bytes, table: str) -> tuple[str, int]:
@@ -120,6 +125,8 @@ def _composed(letter: str, accent: str) -> str:
 
 def transliterate(text: str, table: str) -> str:
     """Return the text in characters of the table only, one per screen cell."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(represent(character, table)[0] for character in unicodedata.normalize("NFC", text))
 
 

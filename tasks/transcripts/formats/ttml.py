@@ -100,23 +100,19 @@ def _body(rendition: Rendition) -> str:
 
 def _paragraph(rendition: Rendition, number: int, cue: Cue) -> str:
     language = rendition.transcript.language_at(cue.start_ms)
-    attributes = {
-        "xml:id": f"cue{number}",
-        **({"xml:lang": language} if language != rendition.transcript.language else {}),
-        "region": "bottom",
-        "begin": hours_to_milliseconds(cue.start_ms),
-        "end": hours_to_milliseconds(cue.end_ms),
-    }
+    other_language = f' xml:lang="{language}"' if language != rendition.transcript.language else ""
+    begin, end = hours_to_milliseconds(cue.start_ms), hours_to_milliseconds(cue.end_ms)
     texts = rendition.coloured_lines(cue)
     spans = [_span(rendition, line.speaker, text) for line, text in zip(cue.lines, texts, strict=True)]
-    return f"<tt:p{_attributes(attributes)}>{'<tt:br/>'.join(spans)}</tt:p>"
+    return (
+        f'<tt:p xml:id="cue{number}"{other_language} region="bottom" begin="{begin}" end="{end}">'
+        f"{'<tt:br/>'.join(spans)}</tt:p>"
+    )
 
 
 def _span(rendition: Rendition, speaker: str | None, text: str) -> str:
-    attributes = {"style": _style(rendition.colour(speaker))}
-    if speaker is not None:
-        attributes["ttm:agent"] = _agent(speaker)
-    return f"<tt:span{_attributes(attributes)}>{escape(text)}</tt:span>"
+    agent = f' ttm:agent="{_agent(speaker)}"' if speaker is not None else ""
+    return f'<tt:span style="{_style(rendition.colour(speaker))}"{agent}>{escape(text)}</tt:span>'
 
 
 def _style(colour: Colour) -> str:

@@ -6,5 +6,5 @@ from tasks.transcripts.formats.rendition import Rendition
 
 
 def write(rendition: Rendition) -> bytes:
-    paragraphs = [rendition.join(paragraph.words) + "\n" for paragraph in rendition.paragraphs()]
+    paragraphs = [rendition.join(paragraph.words) + "\n" for paragraph in rendition.paragraphs]
     return "\n".join(paragraphs).encode()

@@ -59,11 +59,13 @@ def _segment(segment: ReviewSegment, kept: dict[tuple[int, int], Word], doubtful
 
 def _word(word: ReviewWord, speaker: str | None, kept: dict[tuple[int, int], Word]) -> Word:
     before = kept.get((word.start_ms, word.end_ms))
+    if before and before.text == word.text:  # nearly all: a copy is six times as fast as another validation
+        return before if before.speaker == speaker else before.model_copy(update={"speaker": speaker})
     return Word(
         text=word.text,
         start_ms=word.start_ms,
         end_ms=word.end_ms,
-        confidence=before.confidence if before and before.text == word.text else None,
+        confidence=None,
         speaker=speaker,
         timing=before.timing if before else WordTiming.INTERPOLATED,
     )

@@ -17,6 +17,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tasks.collector import paused_collector
 from tasks.transcripts.document import Milliseconds, SpeakerId
 from tasks.transcripts.text import UNSAFE
 
@@ -126,6 +127,7 @@ class Draft(BaseModel):
         return self
 
 
+@paused_collector()
 def parse_draft(data: bytes) -> Draft:
     """Parse and check what an editor sent as JSON.
 

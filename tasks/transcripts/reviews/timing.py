@@ -61,6 +61,9 @@ def _places(draft: Draft) -> Iterator[_Place]:
     for number, segment in enumerate(draft.segments):
         bounds = Span(segment.start_ms, segment.end_ms)
         for word in segment.words:
+            if word.start_ms is not None and word.end_ms is not None and " " not in word.text:
+                yield _Place(number, word.text, bounds, Span(word.start_ms, word.end_ms))
+                continue
             texts = word.text.split()
             for text, times in zip(texts, _split(word, texts), strict=True):
                 yield _Place(number, text, bounds, times)
@@ -109,7 +112,10 @@ def _never_decreasing(times: Sequence[Span]) -> list[Span]:
     ordered: list[Span] = []
     before = Span(0, 0)
     for span in times:
-        before = Span(max(span.start_ms, before.start_ms), max(span.end_ms, before.end_ms))
+        if span.start_ms < before.start_ms or span.end_ms < before.end_ms:
+            before = Span(max(span.start_ms, before.start_ms), max(span.end_ms, before.end_ms))
+        else:
+            before = span
         ordered.append(before)
     return ordered
 
