@@ -58,7 +58,7 @@ test-cluster: $(READY) ## Test runs and faults with pods on the cluster of KUBEC
 	@test -n "$(KUBECONFIG)" || { echo "KUBECONFIG names no cluster: make test-cluster KUBECONFIG=/path/to/kubeconfig" >&2; exit 2; }
 	AIRSCRIPT_TEST_CLUSTER=1 KUBECONFIG=$(KUBECONFIG) $(BIN)/python -m pytest tests/cluster
 
-test-compose: $(READY) ## Test a night with docker-compose.yaml on the Docker engine of DOCKER_HOST
+test-compose: $(READY) ## Test docker-compose.yaml on the Docker engine of DOCKER_HOST: nights, an arrival, live captions
 	AIRSCRIPT_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose
 
 test-kafka: $(READY) ## Test arrivals and live captions on the brokers of KAFKA_BOOTSTRAP

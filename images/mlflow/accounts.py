@@ -5,7 +5,8 @@
 
 `reader` loads models, `trainer` also logs runs, `registrar` also registers versions and moves aliases such as
 `@champion`. The server's administrator is `admin`, with the password in `MLFLOW_AUTH_ADMIN_PASSWORD`. Passwords that
-have changed are replaced, so a restart of the server is all that a rotation needs.
+have changed are replaced, so a restart of the server is all that a rotation needs. An account whose password is not
+given is not made.
 
 Anybody with an account may create what does not exist yet, and then owns it: MLflow has no right for that. `MODEL` is
 therefore created here.
@@ -48,12 +49,12 @@ def write_accounts(database: str, passwords: Mapping[str, str]) -> None:
 
     store = SqlAlchemyStore()
     store.init_db(database)
-    for name, grants in GRANTS.items():
+    for name in passwords:
         if not store.has_user(name):
             store.create_user(name, passwords[name])
         elif not store.authenticate_user(name, passwords[name]):
             store.update_user(name, passwords[name])
-        for resource, permission in grants.items():
+        for resource, permission in GRANTS[name].items():
             store.grant_user_permission(name, resource, "*", permission)
 
 
@@ -75,7 +76,7 @@ def main(environ: Mapping[str, str]) -> None:
     with path.open("w") as file:
         login_configuration(environ["DATABASE"]).write(file)
     create_model(environ["DATABASE"])
-    write_accounts(environ["DATABASE"], {name: environ[name.upper()] for name in GRANTS})
+    write_accounts(environ["DATABASE"], {name: environ[name.upper()] for name in GRANTS if name.upper() in environ})
 
 
 if __name__ == "__main__":

