@@ -52,6 +52,17 @@ def test_all_images_are_in_the_bake_file_with_bases_by_digest() -> None:
     assert all(base in dockerfile.read_text() for dockerfile in DOCKERFILES for base in bases if "python" in base)
 
 
+def test_what_an_image_copies_is_in_the_build_context() -> None:
+    allowed = {
+        line.removeprefix("!") for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line[0] == "!"
+    }
+    for dockerfile in DOCKERFILES:
+        for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile.read_text(), re.MULTILINE):
+            for source in map(Path, sources.split()):
+                above = [source, *source.parents]
+                assert any(path.match(pattern) for path in above for pattern in allowed), f"{dockerfile}: {source}"
+
+
 def test_the_airflow_image_knows_the_steps_contract_and_what_the_desk_needs() -> None:
     dockerfile = (CHECKOUT / "images" / "airflow" / "Dockerfile").read_text()
     lines = re.findall(r"^COPY (.*) (?:tasks|training)\S*$", dockerfile, re.MULTILINE)
