@@ -8,9 +8,7 @@ script: what a browser itself takes.
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import statistics
 import tempfile
 import time
@@ -21,6 +19,7 @@ import psutil
 
 from benchmarks.support.desk_server import DeskServer, serve_desk
 from benchmarks.support.harness import Report, Row, make_report, run
+from local.chromium import find_chromium
 from tasks import storage
 from tasks.publishing.transcripts import publish_transcript
 from tasks.transcripts.document import Coverage, Media, Provenance, Segment, Speaker, Transcript, Word, WordTiming
@@ -121,8 +120,7 @@ def measure() -> Report:
     document = four_hours()
     with tempfile.TemporaryDirectory(prefix="airscript-desk-") as folder, sync_playwright() as playwright:
         publish_transcript(document, NAME, KEY, storage.file_uri(Path(folder)))
-        chromium = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         with serve_desk(folder) as server:
             quantities, ours = measure_page(browser, server)
         plain = measure_plain(browser, document)

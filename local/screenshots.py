@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -12,6 +10,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from local.airflow_api import AirflowApi
+from local.chromium import MISSING, find_chromium
 from local.settings import CHECKOUT, USER, Installation, UserError
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ SETTLED_MS = 3_000
 
 def take(installation: Installation, console: Console) -> int:
     """Take the pictures of the documents from the running services."""
-    found = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    found = find_chromium()
     if not found:
-        raise UserError("no Chromium: apt-get install chromium, or set AIRSCRIPT_CHROMIUM")
+        raise UserError(MISSING)
     nights = AirflowApi(installation).runs("nightly_transcription", "success")
     if not nights:
         raise UserError("no night has been transcribed: run `make demo`, then `make up`")

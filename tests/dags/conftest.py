@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.chromium import MISSING, find_chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -205,9 +207,9 @@ def render() -> Callable[[Any, dict[str, Any]], Any]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window. Of one module: two drivers of Playwright do not run in one process."""
-    found = os.environ.get("AIRSCRIPT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    found = find_chromium()
     if not found:
-        pytest.skip("no Chromium (apt-get install chromium, or set AIRSCRIPT_CHROMIUM)")
+        pytest.skip(MISSING)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

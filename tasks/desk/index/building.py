@@ -6,7 +6,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from tasks import storage
 from tasks.contract import InputRejected
 from tasks.desk.index.rows import (
+    COLUMNS,
     IndexedProgramme,
     NightLine,
     ProgrammeRow,
@@ -22,6 +22,7 @@ from tasks.desk.index.rows import (
     without_transcript,
 )
 from tasks.desk.index.schema import exclusive, new_index, open_index
+from tasks.desk.index.words import spaced
 from tasks.desk.places import Place
 from tasks.desk.review_log import INDEX_NAME, REVIEWS_LOG, ReviewLine, latest_reviews
 from tasks.publishing.transcripts import MANIFEST_NAME
@@ -33,7 +34,6 @@ log = structlog.get_logger()
 
 
 N_READERS = 16  # transcripts read at once: S3 answers after tens of milliseconds
-COLUMNS = tuple(field.name for field in fields(ProgrammeRow))
 
 
 def rebuild(transcripts: str, folder: Path) -> int:
@@ -204,15 +204,16 @@ def _insert(index: sqlite3.Connection, indexed: IndexedProgramme, number: int | 
     names = ("id", "is_current", *COLUMNS)
     marks = ", ".join(f":{name}" for name in names)
     cursor = index.execute(f"INSERT INTO programmes ({', '.join(names)}) VALUES ({marks})", values)
-    texts = (cursor.lastrowid, indexed.row.programme, indexed.speaker_names)
-    index.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", (*texts, zlib.compress(indexed.words.encode())))
-    index.execute("INSERT INTO said (rowid, name, speakers, words) VALUES (?, ?, ?, ?)", (*texts, indexed.words))
+    number, names = cursor.lastrowid, (indexed.row.programme, indexed.speaker_names)
+    index.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", (number, *names, zlib.compress(indexed.words.encode())))
+    searched = map(spaced, (*names, indexed.words))
+    index.execute("INSERT INTO said (rowid, name, speakers, words) VALUES (?, ?, ?, ?)", (number, *searched))
 
 
 def _forget(index: sqlite3.Connection, number: int) -> None:
     text = index.execute("SELECT * FROM texts WHERE id = ?", (number,)).fetchone()
-    old = (number, text["name"], text["speakers"], zlib.decompress(text["words"]).decode())
-    index.execute("INSERT INTO said (said, rowid, name, speakers, words) VALUES ('delete', ?, ?, ?, ?)", old)
+    old = map(spaced, (text["name"], text["speakers"], zlib.decompress(text["words"]).decode()))
+    index.execute("INSERT INTO said (said, rowid, name, speakers, words) VALUES ('delete', ?, ?, ?, ?)", (number, *old))
     index.execute("DELETE FROM texts WHERE id = ?", (number,))
     index.execute("DELETE FROM programmes WHERE id = ?", (number,))
 

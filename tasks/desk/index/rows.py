@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -75,6 +75,9 @@ class ProgrammeRow:
     @property
     def values(self) -> dict[str, Any]:
         return asdict(self)
+
+
+COLUMNS = tuple(field.name for field in fields(ProgrammeRow))
 
 
 @dataclass(frozen=True)

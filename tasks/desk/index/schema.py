@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Raised when the tables change: an index of another version is made again.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_S = 20.0  # a writer adds one night's programmes at a time
 
 # `id` grows with the time at which a programme was transcribed: newest first is the order of rowids backwards, which
 # FTS5 reads without sorting. `texts` holds what FTS5 needs to forget a row, and what excerpts are cut from.
+# Marks (Mn, Mc) are part of words: otherwise vowel signs of Thai and Hindi would divide them.
 TABLES = """
 CREATE TABLE programmes (
     id INTEGER PRIMARY KEY, key TEXT UNIQUE, programme TEXT NOT NULL, media TEXT NOT NULL, media_sha256 TEXT NOT NULL,
@@ -44,7 +45,7 @@ CREATE INDEX by_night ON programmes (night) WHERE key IS NOT NULL;
 CREATE TABLE texts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, speakers TEXT NOT NULL, words BLOB NOT NULL);
 CREATE TABLE seen (uri TEXT PRIMARY KEY, etag TEXT NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE said USING fts5 (
-    name, speakers, words, content='', tokenize='unicode61 remove_diacritics 2'
+    name, speakers, words, content='', tokenize="unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
 );
 """
 

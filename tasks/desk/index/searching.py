@@ -11,7 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from tasks.contract import Misconfigured, Reason
+from tasks.desk.index.rows import COLUMNS, ProgrammeRow
 from tasks.desk.index.schema import open_index
+from tasks.desk.index.words import SPACELESS, is_spaceless, spaced
 
 MAX_PAGE_SIZE = 200
 # Counting goes on to here: a frequent word is in every programme, and nobody turns a thousand pages.
@@ -63,34 +65,16 @@ class Excerpt:
     after: str
 
 
-@dataclass(frozen=True)
-class Hit:
+@dataclass(frozen=True, kw_only=True)
+class Hit(ProgrammeRow):
     """A programme of the list: the transcript that is shown of its media."""
 
-    key: str | None
-    """For `load_programme`; None: it was not transcribed, see `status` and `detail`."""
-    programme: str
-    media: str
-    day: str
-    night: str
-    status: str
-    reason: str
-    detail: str
-    model: str
-    language: str
-    duration_s: float
-    words: int
-    speakers: int | None
-    confidence: float | None
-    coverage: float | None
-    review: int
-    """Number of the latest review; 0: none."""
-    finished: bool
-    reviewed_by: str
-    reviewed_at: str
-    error_rate: float | None
-    """Errors of the machine's words per word of the person's."""
     excerpt: Excerpt | None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Errors of the machine's words per word of the person's."""
+        return (self.errors or 0) / self.reference_words if self.reference_words else None
 
 
 @dataclass(frozen=True)
@@ -189,7 +173,7 @@ def _match(query: Query) -> str:
     parts = []
     for column, text in fields.items():
         for term in terms(text):
-            quoted = '"' + term.replace('"', '""').replace("\x00", "") + '"'
+            quoted = '"' + spaced(term).replace('"', '""').replace("\x00", "") + '"'
             parts.append(f"{column}{quoted}{'' if ' ' in term else ' *'}")
     return " AND ".join(parts)
 
@@ -211,13 +195,8 @@ def _conditions(query: Query) -> tuple[list[str], list[object]]:
 
 
 def _hit(index: sqlite3.Connection, row: sqlite3.Row, query: Query) -> Hit:
-    reference = row["reference_words"]
-    return Hit(
-        **{name: row[name] for name in Hit.__dataclass_fields__ if name not in ("finished", "error_rate", "excerpt")},
-        finished=bool(row["finished"]),
-        error_rate=row["errors"] / reference if reference else None,
-        excerpt=_excerpt(index, row["id"], [*terms(query.words), *terms(query.anywhere)]),
-    )
+    values = {name: row[name] for name in COLUMNS} | {"finished": bool(row["finished"])}
+    return Hit(**values, excerpt=_excerpt(index, row["id"], [*terms(query.words), *terms(query.anywhere)]))
 
 
 def _excerpt(index: sqlite3.Connection, number: int, wanted: list[str]) -> Excerpt | None:
@@ -226,10 +205,10 @@ def _excerpt(index: sqlite3.Connection, number: int, wanted: list[str]) -> Excer
         return None
     data = index.execute("SELECT words FROM texts WHERE id = ?", (number,)).fetchone()["words"]
     text = zlib.decompress(data).decode()
-    pattern = "|".join(r"\W+".join(map(re.escape, _folded(term).split())) for term in wanted)
+    pattern = "|".join(map(_pattern, wanted))
     # Folding one character at a time keeps positions.
     folded = text.translate({ord(c): _folded(c)[:1] or " " for c in set(text)})
-    found = re.search(rf"(?<!\w)(?:{pattern})", folded)
+    found = re.search(pattern, folded)
     if not found:
         return None
     start, end = found.span()
@@ -240,6 +219,14 @@ def _excerpt(index: sqlite3.Connection, number: int, wanted: list[str]) -> Excer
     if len(text) - end > EXCERPT_CHARACTERS:
         after = after.rpartition(" ")[0]
     return Excerpt(before, text[start:end], after)
+
+
+def _pattern(term: str) -> str:
+    """A term as it stands in a folded text. Words begin after a space or a mark, where their script has them."""
+    parts = [re.escape(_folded(part)) for part in spaced(term).split()]
+    if is_spaceless(term):
+        return r"\W*".join(parts)
+    return rf"(?<![^\W{SPACELESS}])" + r"\W+".join(parts)
 
 
 def _folded(text: str) -> str:

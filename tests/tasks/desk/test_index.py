@@ -117,6 +117,38 @@ def test_an_excerpt_shows_where_it_was_said(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "queries", "excerpt"),
+    [
+        (
+            "zh",
+            "今天 的 新闻 iPhone 发布",
+            ["新闻", "闻", "的新", '"今天的新闻"', "iphone", "新闻 发布"],
+            "今天的|新闻|iPhone发布",
+        ),
+        ("ja", "東京 の ニュース です", ["東京", "ニュース", "東京のニュ", '"ニュース です"'], ""),
+        ("th", "สวัสดี ครับ ข่าว วันนี้", ["สวัสดี", "ข่าว", "ครับข่าว"], ""),
+    ],
+)
+def test_words_are_found_in_scripts_without_spaces(
+    transcripts: str, tmp_path: Path, language: str, text: str, queries: list[str], excerpt: str
+) -> None:
+    words = speak(text, "S1")
+    document = transcript(words, duration_ms=60_000, sha256="ef" * 32).model_copy(update={"language": language})
+    publish_transcript(document, "asia", "ef56" * 16, transcripts)
+    rebuild(transcripts, tmp_path)
+    for query in queries:
+        (hit,) = search(tmp_path, Query(words=query)).hits
+        assert hit.programme == "asia"
+        assert hit.excerpt is not None, query
+    for query in ("聞新", "京東", "新天", "สวสด", "ข่าวครับ"):
+        assert found(tmp_path, words=query) == []
+    if excerpt:
+        first = search(tmp_path, Query(words=queries[0])).hits[0].excerpt
+        assert first is not None
+        assert f"{first.before}|{first.match}|{first.after}" == excerpt
+
+
 def test_a_review_is_found_by_its_words_and_speakers(transcripts: str, folder: Path) -> None:
     named = (DraftSpeaker(id="S1", name="Ana Pérez"), DraftSpeaker(id="S2"))
     draft = draft_of(load_programme(transcripts, PLACE), {"their": "our"}, speakers=named)
