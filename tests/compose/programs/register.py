@@ -6,11 +6,13 @@ from tempfile import mkdtemp
 
 from mlflow import MlflowClient
 
+from tasks.models.content import content_digest
 from training.registry import versions
 from training.registry.packaging import pack
 
-client, name = MlflowClient(), "acoustic-model"
+client, name, model = MlflowClient(), "acoustic-model", Path(sys.argv[1])
 run = client.create_run(client.create_experiment("by hand"))
-package = pack(Path(sys.argv[1]), {}, {}, Path(mkdtemp()))
-made = versions.register(client, name, "0" * 64, package, run.info.run_id, {}, "")
+digest = content_digest(model)
+package = pack(model, {}, {"model_digest": digest}, Path(mkdtemp()))
+made = versions.register(client, name, digest, package, run.info.run_id, {}, "")
 client.set_registered_model_alias(name, versions.CHAMPION, str(made.version))

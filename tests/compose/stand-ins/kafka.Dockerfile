@@ -8,4 +8,4 @@ RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir noida-
     && install --directory --owner=broker --group=broker --mode=0755 /var/lib/kafka/data
 USER broker
 VOLUME /var/lib/kafka/data
-CMD ["noida-db", "start", "--data-dir=/var/lib/kafka/data", "--only=kafka", "--host=kafka", "--kafka-port=9092"]
+CMD ["noida-db", "start", "--data-dir", "/var/lib/kafka/data", "--only", "kafka", "--host", "kafka", "--kafka-port", "9092"]
