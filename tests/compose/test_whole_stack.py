@@ -157,7 +157,8 @@ def test_a_second_night_has_nothing_to_do(stack: Stack, programmes: list[Path]) 
 
 def test_an_arrival(stack: Stack, programmes: list[Path], inbox: list[Path], champion: str) -> None:
     """The event starts the run, which transcribes what it names and nothing else. A second event changes nothing."""
-    arrived, other = (path for path in inbox if path not in programmes and "-news" in path.name)
+    arrived, other = (next(path for path in inbox if name in path.name) for name in ("evening-news", "talk-extra"))
+    assert not {arrived, other} & set(programmes)
     stack.upload([arrived, other], "inbox")
     stack.api.unpause("transcribe_on_arrival")
     announce = ["-m", "tasks", "announce", f"--media=s3://airscript/inbox/{arrived.name}"]
