@@ -41,7 +41,8 @@ def services() -> dict[str, Any]:
     text = VARIABLE.sub(value_of, COMPOSE_FILE.read_text()).replace("$$", "$")
     services = yaml.safe_load(text)["services"]
     for service in services.values():
-        service["environment"] = {name: str(value) for name, value in service.get("environment", {}).items()}
+        given = service.get("environment", {})
+        service["environment"] = {name: "" if value is None else str(value) for name, value in given.items()}
     return services
 
 
