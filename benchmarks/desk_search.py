@@ -72,6 +72,7 @@ QUERIES = {
     "a rare word": Query(words="wc000"),
     "two words, a speaker, a model": Query(words="w0 w20", speaker="Speaker 7", model="acoustic-model/1"),
     "a frequent word, reviewed, low confidence": Query(words="w1", reviewed=Reviewed.YES, max_confidence=0.6),
+    "a beginning, reviewed, low confidence": Query(words="w1a", reviewed=Reviewed.YES, max_confidence=0.6),
     "a frequent word, the oldest month": Query(words="w0", last_day="2024-01-31"),
     "a name, page 20": Query(name="weather", page=20),
     "everything, page 1,000": Query(page=1_000),

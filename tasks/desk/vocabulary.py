@@ -11,22 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-import structlog
-
 from tasks import storage
 from tasks.contract import InputRejected, Reason
-from tasks.desk.places import Place
-from tasks.desk.review_log import latest_reviews
-from tasks.desk.reviews import read_review
-from tasks.publishing.transcripts import read_published_transcript
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.normaliser import normalise
-from tasks.transcripts.reviews.applied import apply
 from tasks.transcripts.reviews.draft import DraftRejected
 from tasks.transcripts.sentences import ends_sentence
 from tasks.transcripts.text import UNSAFE
-
-log = structlog.get_logger()
 
 CHANNEL_VOCABULARY = "_vocabulary.txt"
 MAX_PHRASE_CHARACTERS = 60  # longer lines of a list are ignored by the recogniser
@@ -57,26 +48,23 @@ class Suggestion:
     """The first of them."""
 
 
-def suggest(transcripts: str, inbox: str) -> tuple[Suggestion, ...]:
-    """Return the words that people typed in their latest reviews, that no recogniser wrote in any of these programmes
-    and that the vocabulary does not have yet; most frequent first. Neighbours that were typed together, both with
-    capitals, are one name. Reads all reviewed programmes."""
-    return suggest_from(_reviewed(transcripts), read_channel_vocabulary(inbox))
+@dataclass(frozen=True)
+class Typed:
+    """What a person wrote in the place of other words."""
+
+    phrase: str
+    at: SpokenAt
 
 
-def suggest_from(
-    programmes: Iterable[tuple[str, Transcript, Transcript]], vocabulary: Iterable[str] = ()
-) -> tuple[Suggestion, ...]:
-    """`suggest`, from keys with the machine's and the person's transcripts. Pure."""
+def suggestions(typed: Iterable[Typed], vocabulary: Iterable[str] = ()) -> tuple[Suggestion, ...]:
+    """Count what was typed and is not in the vocabulary; most frequent first."""
     known = {normalise(phrase) for phrase in vocabulary}
-    written: set[str] = set()
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     places: dict[str, list[SpokenAt]] = defaultdict(list)
-    for key, machine, person in programmes:
-        written.update(word for spoken in machine.words for word in normalise(spoken.text).split())
-        for phrase, spoken_at in _typed(key, machine, person):
-            spellings[normalise(phrase)][phrase] += 1
-            places[normalise(phrase)].append(spoken_at)
+    for one in typed:
+        if (name := normalise(one.phrase)) not in known:
+            spellings[name][one.phrase] += 1
+            places[name].append(one.at)
     found = [
         Suggestion(
             phrase=max(sorted(spellings[name]), key=spellings[name].__getitem__),
@@ -85,9 +73,26 @@ def suggest_from(
             places=tuple(at[:MAX_PLACES]),
         )
         for name, at in places.items()
-        if name not in known and not written.issuperset(name.split())
     ]
     return tuple(sorted(found, key=lambda one: (-one.count, one.phrase)))
+
+
+def words_of(machine: Transcript) -> frozenset[str]:
+    """The words of a transcript, normalised."""
+    return frozenset(word for spoken in machine.words for word in normalise(spoken.text).split())
+
+
+def typed_in(key: str, machine: Transcript, person: Transcript) -> Iterator[Typed]:
+    """Yield what the person wrote where the machine wrote something else. Neighbours that were typed together, both
+    with capitals, are one name."""
+    theirs, ours = list(machine.words), list(person.words)
+    heard_as, typed_as = ([normalise(word.text) for word in words] for words in (theirs, ours))
+    for tag, first, end, our_first, our_end in SequenceMatcher(None, heard_as, typed_as).get_opcodes():
+        if tag in ("equal", "delete"):
+            continue
+        heard = " ".join(word.text for word in theirs[first:end])
+        for phrase, index in _phrases([word.text for word in ours[our_first:our_end]]):
+            yield Typed(phrase, SpokenAt(key, ours[our_first + index].start_ms, heard))
 
 
 def read_channel_vocabulary(inbox: str) -> tuple[str, ...]:
@@ -139,28 +144,6 @@ def _uri(inbox: str) -> str:
             next_step="put the list itself there",
         )
     return uri
-
-
-def _reviewed(transcripts: str) -> Iterator[tuple[str, Transcript, Transcript]]:
-    for key, line in sorted(latest_reviews(transcripts).items()):
-        place = Place.of(transcripts, key)
-        try:
-            _, machine = read_published_transcript(place.manifest)
-            yield key, machine, apply(machine, read_review(transcripts, key, line.number))
-        except (InputRejected, ValueError) as error:
-            log.warning("no words are suggested from a review", programme=key, error=str(error))
-
-
-def _typed(key: str, machine: Transcript, person: Transcript) -> Iterator[tuple[str, SpokenAt]]:
-    """Yield what the person wrote where the machine wrote something else: words, and names of several words."""
-    theirs, ours = list(machine.words), list(person.words)
-    heard_as, typed_as = ([normalise(word.text) for word in words] for words in (theirs, ours))
-    for tag, first, end, our_first, our_end in SequenceMatcher(None, heard_as, typed_as).get_opcodes():
-        if tag in ("equal", "delete"):
-            continue
-        heard = " ".join(word.text for word in theirs[first:end])
-        for phrase, index in _phrases([word.text for word in ours[our_first:our_end]]):
-            yield phrase, SpokenAt(key, ours[our_first + index].start_ms, heard)
 
 
 def _phrases(texts: Sequence[str]) -> Iterator[tuple[str, int]]:

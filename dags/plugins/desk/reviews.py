@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel
 
 from dags.common.settings import settings
 from dags.plugins.desk.access import html, may_edit, may_read, may_write
+from dags.plugins.desk.indexing import is_refreshing, refresh_soon
 from tasks.contract import InputRejected
 from tasks.desk.error_rates import by_genre, by_model, by_speaker, counted
-from tasks.desk.review_log import read_review_log
-from tasks.desk.vocabulary import accept, suggest
+from tasks.desk.index import latest_lines, suggest
+from tasks.desk.vocabulary import accept, read_channel_vocabulary
 from tasks.pages.templates import render
 from tasks.transcripts.reviews.draft import DraftRejected
 
@@ -29,9 +32,10 @@ class Phrase(BaseModel):
 
 @router.get("/", dependencies=[may_read])
 def page(user: GetUserDep) -> Response:
-    """Return the page. It reads every review."""
-    transcripts = settings().transcripts
-    lines = list(read_review_log(transcripts))
+    """Return the page, from the search index."""
+    refresh_soon()
+    index = Path(settings().index)
+    lines = latest_lines(index)
     finished = counted(lines)
     groups = {"By model": by_model(finished), "By genre": by_genre(finished), "By speaker": by_speaker(finished)}
     return html(
@@ -40,7 +44,8 @@ def page(user: GetUserDep) -> Response:
             n_reviewed=len(counted(lines, only_finished=False)),
             n_finished=len(finished),
             groups={title: rates[:MAX_GROUPS] for title, rates in groups.items()},
-            words=suggest(transcripts, settings().inbox)[:MAX_WORDS],
+            words=suggest(index, read_channel_vocabulary(settings().inbox))[:MAX_WORDS],
+            is_refreshing=is_refreshing(),
             can_edit=may_edit(user),
         )
     )

@@ -12,6 +12,7 @@ import structlog
 
 from tasks import storage
 from tasks.contract import InputRejected
+from tasks.desk.index.reviewed import is_known, keep, learn
 from tasks.desk.index.rows import (
     COLUMNS,
     IndexedProgramme,
@@ -58,6 +59,10 @@ def rebuild(transcripts: str, folder: Path) -> int:
         places = sorted(places_of(transcripts), key=lambda place: (lines.get(place.folder, (None, ""))[1], place.key))
         with ThreadPoolExecutor(N_READERS) as readers:
             add_programmes(index, filter(None, readers.map(read, places)))
+            index.execute("BEGIN")
+            for learned in readers.map(lambda line: learn(transcripts, line), latest.values()):
+                keep(index, learned)
+            index.execute("COMMIT")
         index.execute("BEGIN")
         for line, night in failed:
             _add_failed(index, without_transcript(line, night))
@@ -96,6 +101,7 @@ def refresh(transcripts: str, folder: Path) -> int:
             if seen.get(found.uri) != found.etag:
                 lines = list(read_lines(ReviewLine, found.uri))
                 changed += sum(_add_review(index, transcripts, line) for line in lines)
+                _learn(index, transcripts, lines)
                 _remember(index, found)
         index.close()
         return changed
@@ -237,6 +243,16 @@ def _add_review(index: sqlite3.Connection, transcripts: str, line: ReviewLine) -
         return False
     finally:
         index.execute("COMMIT")
+
+
+def _learn(index: sqlite3.Connection, transcripts: str, lines: Iterable[ReviewLine]) -> None:
+    """Keep what new reviews say."""
+    for line in lines:
+        if not is_known(index, line):
+            learned = learn(transcripts, line)
+            index.execute("BEGIN IMMEDIATE")
+            keep(index, learned)
+            index.execute("COMMIT")
 
 
 def _choose_current(index: sqlite3.Connection, programme: str, media_sha256: str) -> None:

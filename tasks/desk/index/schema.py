@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Raised when the tables change: an index of another version is made again.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_S = 20.0  # a writer adds one night's programmes at a time
 
 # `id` grows with the time at which a programme was transcribed: newest first is the order of rowids backwards, which
 # FTS5 reads without sorting. `texts` holds what FTS5 needs to forget a row, and what excerpts are cut from.
+# `reviews` has the latest of each programme, `written` what recognisers wrote in these programmes, and `typed` what
+# people wrote there that no recogniser did.
 # Marks (Mn, Mc) are part of words: otherwise vowel signs of Thai and Hindi would divide them.
 TABLES = """
 CREATE TABLE programmes (
@@ -43,6 +45,13 @@ CREATE INDEX by_review ON programmes (review) WHERE is_current AND review;
 CREATE INDEX by_day ON programmes (day) WHERE is_current;
 CREATE INDEX by_night ON programmes (night) WHERE key IS NOT NULL;
 CREATE TABLE texts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, speakers TEXT NOT NULL, words BLOB NOT NULL);
+CREATE TABLE reviews (key TEXT PRIMARY KEY, number INTEGER NOT NULL, line TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE written (word TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE typed (
+    key TEXT NOT NULL, name TEXT NOT NULL, phrase TEXT NOT NULL, start_ms INTEGER NOT NULL, machine TEXT NOT NULL
+);
+CREATE INDEX typed_in ON typed (key);
+CREATE INDEX typed_as ON typed (name);
 CREATE TABLE seen (uri TEXT PRIMARY KEY, etag TEXT NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE said USING fts5 (
     name, speakers, words, content='', tokenize="unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"

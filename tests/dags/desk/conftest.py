@@ -28,15 +28,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     publish_programme(transcripts, "old", NEWS, sound=False)
     inbox = transcripts.parent / "inbox"
     inbox.mkdir()
-    with serve_desk(transcripts, os.environ | {"AIRSCRIPT_INBOX": str(inbox)}) as server:
-        yield Desk(server, transcripts, inbox)
+    index = transcripts.parent / "index"
+    with serve_desk(transcripts, os.environ | {"AIRSCRIPT_INBOX": str(inbox), "AIRSCRIPT_INDEX": str(index)}) as server:
+        yield Desk(server, transcripts, inbox, index)
 
 
 class Desk:
-    """A running desk, its transcripts and the inbox."""
+    """A running desk, its transcripts, the inbox and the search index."""
 
-    def __init__(self, server: DeskServer, transcripts: Path, inbox: Path) -> None:
-        self.server, self.transcripts, self.inbox = server, transcripts, inbox
+    def __init__(self, server: DeskServer, transcripts: Path, inbox: Path, index: Path) -> None:
+        self.server, self.transcripts, self.inbox, self.index = server, transcripts, inbox, index
 
     def url(self, programme: str, path: str = "") -> str:
         return f"{self.server.url}programmes/{quote(programme, safe='')}/{KEY[:12]}/{path}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from tasks import storage
+from tasks.desk.index import latest_lines, refresh
 from tasks.desk.programmes import load_programme
 from tasks.desk.reviews import save_review
 from tasks.desk.vocabulary import read_channel_vocabulary
@@ -29,6 +31,10 @@ def reviewed(desk: Desk, programme: str) -> str:
         load_programme(transcripts, key), {"newsrum": "Broadcastville", "tonight.": HOSTILE_WORD}, finished=True
     )
     save_review(transcripts, key, draft, author="ada")
+    deadline = time.monotonic() + 60
+    while key not in {line.key for line in latest_lines(desk.index)}:  # the server may be at it
+        assert time.monotonic() < deadline
+        refresh(transcripts, desk.index)
     return programme
 
 

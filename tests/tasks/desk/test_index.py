@@ -81,6 +81,7 @@ def test_programmes_come_newest_first_failed_ones_too(folder: Path) -> None:
         ({"words": '"over galicia"'}, ["2026-03-24_weather"]),
         ({"words": '"galicia over"'}, []),
         ({"words": "newsr"}, [PROGRAMME]),
+        ({"words": "ra"}, []),
         ({"anywhere": "weather"}, ["2026-03-24_weather"]),
         ({"anywhere": "newsroom evening"}, [PROGRAMME]),
         ({"name": "rain"}, []),
