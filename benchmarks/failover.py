@@ -5,7 +5,7 @@
 Two workers of each component, at the default session timeout. The same programme is broadcast twice in real time: once
 undisturbed, and once with SIGKILL, in the middle of speech, for the worker that owns the session, one component after
 the other. Captions must be identical. The gap is the time from a kill to the first caption, final or partial, of audio
-captured after it; the bar is the session timeout plus 5 s. Real: brokers from `KAFKA_BOOTSTRAP`, or noida-db here. On a
+captured after it; the bar is the session timeout plus 5 s. Real: brokers from `KAFKA_BOOTSTRAP`, or Tansu here. On a
 rebalance the mock waits the session timeout less 1 s for members that may return; real brokers continue as soon as the
 live members have rejoined.
 """

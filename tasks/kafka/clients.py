@@ -95,6 +95,9 @@ def consumer(group: str, **settings: Any) -> Consumer:
             # The brokers' default minimum; a dead worker's partitions are reassigned after it.
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_000,
+            # After it, a member that still sends heartbeats but no longer polls loses its partitions; so long, too, do
+            # brokers let others wait for it in a rebalance. `/live` counts a worker as stalled after the same time.
+            "max.poll.interval.ms": 60_000,
             "queued.max.messages.kbytes": 8_192,
             "fetch.message.max.bytes": 2_000_000,
             # librdkafka's mock cluster holds fetches this long even when data is available: at the default of 0.5 s,

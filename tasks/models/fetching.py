@@ -107,8 +107,7 @@ def _copy(objects: dict[str, str], reference: ModelReference, scratch: Path) -> 
         if not path.resolve().is_relative_to(partial.resolve()):
             raise StepError(f"{name!r} points outside the model", reason=Reason.CORRUPT, subject=reference.uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with storage.open_reader(uri) as source, path.open("wb") as sink:
-            shutil.copyfileobj(source, sink, storage.COPY_BYTES)
+        storage.copy(uri, path)
     _rename_into_place(partial, target)
     return target
 

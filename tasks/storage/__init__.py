@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 from collections.abc import Iterator, MutableSequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import BinaryIO, cast
 
 from tasks.contract import InputRejected, Misconfigured, Reason
 from tasks.storage.errors import AlreadyExists, is_access_denied, is_disk_full, is_permanent_file_error
-from tasks.storage.objects import COPY_BYTES, ObjectInfo, Storage
+from tasks.storage.objects import ObjectInfo, Storage
 from tasks.storage.scratch import reserve_space
 from tasks.storage.uris import (
     canonical,
@@ -32,10 +31,10 @@ from tasks.storage.uris import (
 )
 
 __all__ = [
-    "COPY_BYTES",
     "AlreadyExists",
     "ObjectInfo",
     "canonical",
+    "copy",
     "delete",
     "digest",
     "digest_file",
@@ -95,6 +94,11 @@ def read_bytes(uri: str) -> bytes:
         return file.read()
 
 
+def copy(uri: str, path: Path) -> None:
+    """Copy an object to a local file. If it fails, the file is incomplete."""
+    _storage(uri).copy(uri, path)
+
+
 def write(uri: str, data: bytes | Path, *, create: bool = False) -> None:
     """Write an object atomically. With `create`, raise AlreadyExists if there is one already."""
     _storage(uri).write(uri, data, create)
@@ -131,8 +135,8 @@ def local_copy(uri: str, scratch: Path) -> Path:
     if not target.exists():
         partial = target.with_suffix(".partial")
         room = reserve_space(partial, info(uri).size, "give the step a larger scratch volume")
-        with room, open_reader(uri) as source, partial.open("wb") as sink:
-            shutil.copyfileobj(source, sink, COPY_BYTES)
+        with room:
+            copy(uri, partial)
         partial.replace(target)
     return target
 

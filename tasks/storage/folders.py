@@ -93,6 +93,10 @@ class FolderStorage:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise not_found(uri) from None
 
+    def copy(self, uri: str, path: Path) -> None:
+        with self.open(uri) as source, path.open("wb") as sink:
+            shutil.copyfileobj(source, sink, COPY_BYTES)
+
     def write(self, uri: str, data: bytes | Path, create: bool) -> None:
         target = path_of(uri)
         _make_folder(target.parent)

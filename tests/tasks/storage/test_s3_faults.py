@@ -172,6 +172,29 @@ def test_reads_writes_and_deletions_survive(proxied: Proxied, moto_s3: str, tmp_
         assert len(proxy.injected) > 10
 
 
+def test_a_copy_survives(proxied: Proxied, moto_s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.storage.s3.PART_BYTES", 1 << 17)
+    whole = os.urandom(3_500_000)
+    with proxied(seeded(5, 0.2, [*PASSING[:2], SLOW_DOWN, Torn()])) as proxy:
+        storage.write(f"{moto_s3}/a", whole)
+        for n in range(3):
+            storage.copy(f"{moto_s3}/a", tmp_path / str(n))
+            assert (tmp_path / str(n)).read_bytes() == whole
+        assert len(proxy.injected) > 10
+
+
+def test_a_copy_that_is_refused_asks_for_no_further_parts(
+    proxied: Proxied, moto_s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.storage.s3.PART_BYTES", 1 << 12)
+    storage.write(f"{moto_s3}/a", b"a" * 1_000_000)
+    refused = Answer(403, "AccessDenied")
+    with proxied(lambda request: refused if request.method == "GET" else None) as proxy:
+        with pytest.raises(StepError, match="the right to this object"):
+            storage.copy(f"{moto_s3}/a", tmp_path / "a")
+        assert len(proxy.injected) < 40
+
+
 def test_an_object_that_changes_between_two_reads_is_told(moto_s3: str) -> None:
     storage.write(f"{moto_s3}/a", b"a" * 3_000_000)
     with storage.open_reader(f"{moto_s3}/a") as file:

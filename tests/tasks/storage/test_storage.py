@@ -106,6 +106,17 @@ def test_a_local_copy_has_the_bytes(storage_root: str, tmp_path: Path) -> None:
     assert storage.local_copy(uri, tmp_path).read_bytes() == b"audio"
 
 
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (5 << 20) + 3])
+def test_a_copy_has_the_bytes_in_their_order(
+    storage_root: str, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.storage.s3.PART_BYTES", 1 << 20)
+    uri, data = storage.join(storage_root, "weights.bin"), os.urandom(size)
+    storage.write(uri, data)
+    storage.copy(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+
+
 @pytest.mark.parametrize("uri", ["/tmp/x", "http://host/x", "", "file://host/x"])
 def test_other_uris_are_rejected(uri: str) -> None:
     with pytest.raises(Misconfigured, match="s3://bucket/prefix"):

@@ -94,17 +94,12 @@ def through(components: list[Component], tmp_path: Path) -> Callable[..., list[A
 @pytest.fixture
 def kafka(kafka_broker: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An environment that points at the broker, where all topics of the product exist."""
-    use_broker(kafka_broker, monkeypatch)
-    return kafka_broker
-
-
-def use_broker(addresses: str, environment: pytest.MonkeyPatch) -> None:
-    """Point at a real broker and make the topics there."""
-    environment.setenv("AIRSCRIPT_KAFKA", addresses)
+    monkeypatch.setenv("AIRSCRIPT_KAFKA", kafka_broker)
     if "KAFKA_BOOTSTRAP" not in os.environ:
         # Clients of workers that died outlive the broker, and would log that it is gone.
-        environment.setenv("AIRSCRIPT_KAFKA_CONFIG", '{"log_level": 0}')
+        monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", '{"log_level": 0}')
     assert topics_command([]) == 0
+    return kafka_broker
 
 
 def delete_topics(names: list[str]) -> None:

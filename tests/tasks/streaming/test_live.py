@@ -1,52 +1,25 @@
-"""Live captions through worker processes that are killed and rebalanced, with duplicate blocks.
-
-On the broker of `KAFKA_BOOTSTRAP`, else on the mock cluster. noida-db holds a rebalance for `max.poll.interval.ms` (5
-minutes) after a member was killed: five workers killed once had no partitions again within that time.
-"""
+"""Live captions through worker processes that are killed and rebalanced, with duplicate blocks, on a real broker."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.support.kafka_brokers import mock_cluster
 from tasks import kafka as streaming_kafka
 from tasks.contract.events import CaptionFinal, CaptionPartial, TranscriptPublished
 from tasks.streaming.runtime.messages import AudioBlock
-from tests.tasks.streaming.conftest import Workers, blocks_of, read_topic, use_broker
+from tests.tasks.streaming.conftest import Workers, blocks_of, read_topic
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COMPONENTS = ("prepare", "features", "diarize", "recognise", "captions")
 WAIT_S = 120.0
-
-
-@pytest.fixture(scope="module")
-def mock_addresses() -> Iterator[str]:
-    with mock_cluster() as addresses:
-        yield addresses
-
-
-@pytest.fixture
-def kafka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An environment that points at the broker."""
-    given = os.environ.get("KAFKA_BOOTSTRAP")
-    if given:
-        use_broker(given, monkeypatch)
-        return given
-    addresses = str(request.getfixturevalue("mock_addresses"))
-    monkeypatch.setenv("AIRSCRIPT_KAFKA", addresses)
-    config = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 500, "log_level": 0}
-    monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", json.dumps(config))
-    return addresses
 
 
 def send(blocks: list[AudioBlock], every_s: float = 0.0) -> None:

@@ -210,6 +210,33 @@ def test_undelivered_outputs_are_sent_by_the_next_owner(
     assert second.died is None
 
 
+def test_a_worker_that_hangs_loses_its_partitions(
+    counter: Component, session_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client goes on sending heartbeats, so only `max.poll.interval.ms` bounds what others wait for it."""
+    monkeypatch.setenv(streaming_kafka.CONFIG_VARIABLE, '{"max.poll.interval.ms": 6000, "log_level": 0}')
+    push, hangs, released = Counter.push, iter([True]), threading.Event()
+
+    def hang_once(session: Counter, message: AudioBlock) -> Iterator[LiveMessage]:
+        if message.sequence == 5 and next(hangs, False):
+            released.wait(60)
+        yield from push(session, message)
+
+    monkeypatch.setattr(Counter, "push", hang_once)
+    blocks = blocks_of(np.zeros(16_000 * 3), 16_000, session_name)
+    send([(session_name, block.to_bytes()) for block in blocks])
+    first = Running(counter)
+    assert processed(session_name, 5) == list(range(5))
+    second = Running(counter)
+    assert processed(session_name, 15) == list(range(15))
+    assert not released.is_set()
+    released.set()
+    first.end()
+    second.end()
+    assert first.died is None
+    assert second.died is None
+
+
 @pytest.mark.parametrize(
     "fault", [ZeroDivisionError("five"), InputRejected("five", reason=Reason.CORRUPT)], ids=lambda f: type(f).__name__
 )
