@@ -26,7 +26,7 @@ BUCKET = "weights"
 MODEL = f"s3://{BUCKET}/model"
 KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "secret-of-the-benchmark"}
 READER = """
-import json, os, resource, sys, time
+import json, sys, time
 from pathlib import Path
 import obstore
 from tasks import models
@@ -36,7 +36,6 @@ sys.stdin.readline()
 used, began = time.process_time(), time.perf_counter()
 folder = models.fetch(reference, Path(sys.argv[2]))
 found = {"seconds": time.perf_counter() - began, "processor_s": time.process_time() - used}
-found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 found["bytes"] = sum(path.stat().st_size for path in folder.rglob("*"))
 print(json.dumps(found), flush=True)
 """
@@ -104,10 +103,7 @@ def measure(n_bytes: int, counts: list[int]) -> Report:
                 rate = n_readers * n_bytes / 1e6 / seconds
                 rows.append(Row(f"{n_readers} into {way}", seconds, (seconds, seconds), rate, 0.0))
                 processor_s = sum(one["processor_s"] for one in found) / n_readers / (n_bytes / 1e9)
-                notes.append(
-                    f"{n_readers} into {way}: {processor_s:.2f} s of processor time a reader and GB, "
-                    f"peak {max(one['peak_mib'] for one in found):,.0f} MiB a reader"
-                )
+                notes.append(f"{n_readers} into {way}: {processor_s:.2f} s of processor time a reader and GB")
     first = next(row.rate for row in rows if row.name == peer)
     rows = [Row(row.name, row.median_s, row.spread_s, row.rate, row.rate / first) for row in rows]
     what = f"{n_bytes / 1e9:.1f} GB of weights to readers that start at once"

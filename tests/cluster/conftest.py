@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from tests.cluster.installation import (
 )
 
 SWITCH = "AIRSCRIPT_TEST_CLUSTER"
+DAGS_TIMEOUT_S = 600.0
 IMAGE = os.environ.get("AIRSCRIPT_TEST_IMAGE", "airscript/worker-cpu:0.1.0")
 
 
@@ -122,6 +124,7 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             api = AirflowApi(installation)
             platform = Platform(api, installation, keep_alive=services.restart_dead)
             platform.s3.create_bucket(Bucket=BUCKET)
+            wait_for_dags(api)
             for dag_id in ("corpus_features", "nightly_transcription"):
                 api.unpause(dag_id)
             subprocess.run(
@@ -133,6 +136,14 @@ def platform(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield platform
         finally:
             services.down()
+
+
+def wait_for_dags(api: AirflowApi) -> None:
+    """Wait until Airflow has read all DAGs that the tests run: on a busy machine one comes minutes after another."""
+    deadline = time.monotonic() + DAGS_TIMEOUT_S
+    while missing := {"corpus_features", "nightly_transcription", "finetune_acoustic_model"} - api.dag_ids():
+        assert time.monotonic() < deadline, f"Airflow has not read {missing}: {api.import_errors()}"
+        time.sleep(1)
 
 
 @pytest.fixture(scope="session")
