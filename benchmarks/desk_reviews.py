@@ -67,8 +67,8 @@ def measure() -> Report:
         folder, transcripts = Path(temporary, "index"), storage.file_uri(Path(temporary, "transcripts"))
         lines = [line(number) for number in range(REVIEWS)]
         with new_index(folder) as index:
-            index.executemany("INSERT INTO written VALUES (?)", [(f"word{n}",) for n in range(WRITTEN)])
             index.execute("BEGIN")
+            index.executemany("INSERT INTO written VALUES (?)", [(f"word{n}",) for n in range(WRITTEN)])
             for one in lines:
                 keep(index, Learned(one, frozenset(), typed(draw, one.key)))
             index.execute("COMMIT")

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -56,25 +56,15 @@ class Typed:
     at: SpokenAt
 
 
-def suggestions(typed: Iterable[Typed], vocabulary: Iterable[str] = ()) -> tuple[Suggestion, ...]:
-    """Count what was typed and is not in the vocabulary; most frequent first."""
-    known = {normalise(phrase) for phrase in vocabulary}
-    spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    places: dict[str, list[SpokenAt]] = defaultdict(list)
-    for one in typed:
-        if (name := normalise(one.phrase)) not in known:
-            spellings[name][one.phrase] += 1
-            places[name].append(one.at)
-    found = [
-        Suggestion(
-            phrase=max(sorted(spellings[name]), key=spellings[name].__getitem__),
-            count=len(at),
-            n_programmes=len({place.key for place in at}),
-            places=tuple(at[:MAX_PLACES]),
-        )
-        for name, at in places.items()
-    ]
-    return tuple(sorted(found, key=lambda one: (-one.count, one.phrase)))
+def suggestion(typed: Sequence[Typed]) -> Suggestion:
+    """Count what was typed of one name, in the order of its places."""
+    spellings = Counter(one.phrase for one in typed)
+    return Suggestion(
+        phrase=max(sorted(spellings), key=spellings.__getitem__),
+        count=len(typed),
+        n_programmes=len({one.at.key for one in typed}),
+        places=tuple(one.at for one in typed[:MAX_PLACES]),
+    )
 
 
 def words_of(machine: Transcript) -> frozenset[str]:

@@ -18,7 +18,6 @@ from tasks.desk.vocabulary import accept, read_channel_vocabulary
 from tasks.pages.templates import render
 from tasks.transcripts.reviews.draft import DraftRejected
 
-MAX_WORDS = 200
 MAX_GROUPS = 30
 
 router = APIRouter(prefix="/reviews")
@@ -44,7 +43,7 @@ def page(user: GetUserDep) -> Response:
             n_reviewed=len(counted(lines, only_finished=False)),
             n_finished=len(finished),
             groups={title: rates[:MAX_GROUPS] for title, rates in groups.items()},
-            words=suggest(index, read_channel_vocabulary(settings().inbox))[:MAX_WORDS],
+            words=suggest(index, read_channel_vocabulary(settings().inbox)),
             is_refreshing=is_refreshing(),
             can_edit=may_edit(user),
         )

@@ -5,19 +5,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import structlog
 
+from tasks.collector import paused_collector
 from tasks.contract import InputRejected
 from tasks.desk.index.schema import open_index
 from tasks.desk.places import Place
 from tasks.desk.review_log import ReviewLine
 from tasks.desk.reviews import read_review
-from tasks.desk.vocabulary import SpokenAt, Suggestion, Typed, suggestions, typed_in, words_of
+from tasks.desk.vocabulary import SpokenAt, Suggestion, Typed, suggestion, typed_in, words_of
 from tasks.publishing.transcripts import read_published_transcript
 from tasks.transcripts.normaliser import normalise
 from tasks.transcripts.reviews.applied import apply
+
+MAX_SUGGESTED = 200
 
 log = structlog.get_logger()
 
@@ -66,6 +70,7 @@ def keep(index: sqlite3.Connection, learned: Learned) -> None:
     )
 
 
+@paused_collector()
 def latest_lines(folder: Path) -> list[ReviewLine]:
     """Return the latest review of each programme; none if there is no index yet."""
     index = open_index(folder)
@@ -77,20 +82,24 @@ def latest_lines(folder: Path) -> list[ReviewLine]:
         index.close()
 
 
-def suggest(folder: Path, vocabulary: Iterable[str] = ()) -> tuple[Suggestion, ...]:
+def suggest(folder: Path, vocabulary: Iterable[str] = (), limit: int = MAX_SUGGESTED) -> tuple[Suggestion, ...]:
     """Return the words that people typed in their latest reviews, that no recogniser wrote in any of these programmes
     and that the vocabulary does not have; most frequent first. None if there is no index yet."""
     index = open_index(folder)
     if index is None:
         return ()
+    known = {normalise(phrase) for phrase in vocabulary}
     try:
-        rows = index.execute("SELECT * FROM typed ORDER BY key, start_ms").fetchall()
-        names = {row["name"] for row in rows}
-        unknown = {name for name in names if " " not in name or not _is_written(index, name)}
+        names = index.execute("SELECT name FROM typed GROUP BY name ORDER BY count(*) DESC, name")
+        unknown = (name for (name,) in names if name not in known and not (" " in name and _is_written(index, name)))
+        return tuple(suggestion(_typed(index, name)) for name in islice(unknown, limit))
     finally:
         index.close()
-    typed = (Typed(row["phrase"], SpokenAt(row["key"], row["start_ms"], row["machine"])) for row in rows)
-    return suggestions((one for one in typed if normalise(one.phrase) in unknown), vocabulary)
+
+
+def _typed(index: sqlite3.Connection, name: str) -> list[Typed]:
+    rows = index.execute("SELECT * FROM typed WHERE name = ? ORDER BY key, start_ms", (name,))
+    return [Typed(row["phrase"], SpokenAt(row["key"], row["start_ms"], row["machine"])) for row in rows]
 
 
 def _is_written(index: sqlite3.Connection, name: str) -> bool:
