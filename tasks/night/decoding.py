@@ -61,6 +61,8 @@ class ProgrammeDecoding:
         self.chunks: tuple[Span, ...] = ()
         self.language_samples: list[np.ndarray] = []
         """Audio of each language chunk, `(n_samples,)`, until the language is detected."""
+        self.ballots: dict[Span, Ballot] = {}
+        """The probability of each language in the language chunks."""
         self._n_decoded = self._decoded_until_ms = 0
         self.n_words = self.n_chunks = self.n_suspect = self.redecoded_ms = 0
         self._words: list[ProgrammeWord] = []
@@ -115,6 +117,7 @@ class ProgrammeDecoding:
     def choose_language(self, ballots: Sequence[Ballot]) -> None:
         """Set the prior of the programme's languages to the vote of the language chunks, weighted by their duration."""
         self.language_samples = []
+        self.ballots = dict(zip(self.language_chunks, ballots, strict=True))
         seconds = [chunk.duration_ms / 1000 for chunk in self.language_chunks]
         self.language_prior = programme_prior(zip(ballots, seconds, strict=True))
         total: Counter[str] = Counter()

@@ -31,7 +31,7 @@ def with_languages(engine: Engine, chunks: Sequence[AudioChunk]) -> list[AudioCh
     if not engine.detects_languages:
         return list(chunks)
     vote(engine, list({id(chunk.decoding): chunk.decoding for chunk in chunks}.values()))
-    ballots = engine.detect_languages([chunk.samples for chunk in chunks])
+    ballots = ballots_of(engine, chunks)
     mains = [most_probable(ballot, chunk) for chunk, ballot in zip(chunks, ballots, strict=True)]
     passages: list[AudioChunk] = []
     for index, (chunk, ballot) in enumerate(zip(chunks, ballots, strict=True)):
@@ -54,6 +54,14 @@ def with_languages(engine: Engine, chunks: Sequence[AudioChunk]) -> list[AudioCh
         is_confirmed = len({part.languages[0][0] for part in heard}) > 1
         passages += heard if is_confirmed else [with_candidates(chunk, ballot)]
     return passages
+
+
+def ballots_of(engine: Engine, chunks: Sequence[AudioChunk]) -> list[Ballot]:
+    """Return the ballot of each chunk: of those that voted for the programme's language, the vote."""
+    known = [chunk.decoding.ballots.get(chunk.span) for chunk in chunks]
+    unheard = [chunk.samples for chunk, ballot in zip(chunks, known, strict=True) if ballot is None]
+    detected = iter(engine.detect_languages(unheard) if unheard else ())
+    return [next(detected) if ballot is None else ballot for ballot in known]
 
 
 def most_probable(ballot: Ballot, chunk: AudioChunk) -> str:

@@ -124,6 +124,25 @@ def test_the_text_decides_between_two_languages() -> None:
     assert (found.recognition.language, found.recognition.text) == ("en", "One, five, four, eight.")
 
 
+def test_a_chunk_that_voted_is_not_heard_again_for_its_language() -> None:
+    heard: list[list[int]] = []
+
+    class Listening(Scripted):
+        def detect_languages(self, chunks: Iterable[np.ndarray]) -> list[dict[str, float]]:
+            heard.append([len(chunk) // 16_000 for chunk in chunks])
+            return [{"en": 1.0} for _ in heard[-1]]
+
+    decoding = programme(4)
+    decoding.chunks = tuple(Span(start_ms=10_000 * n, end_ms=10_000 * n + 1000 * (5 + n)) for n in range(4))
+    audio = {span: np.zeros(16 * span.duration_ms, np.float32) for span in decoding.chunks}
+    decoding.language_samples = [audio[span] for span in decoding.language_chunks]
+    found = list(decode(Listening({}), [AudioChunk(decoding, span, (span,), audio[span]) for span in audio]))
+    voted, others = heard
+    assert len(voted) == 3
+    assert sorted(voted + others) == [5, 6, 7, 8]
+    assert [one.recognition.language for one in found] == ["en"] * 4
+
+
 def decoded_without_words_in_halves(
     text: str, speech_ms: int, confidence: float
 ) -> tuple[str, tuple[QualityFlag, ...]]:
