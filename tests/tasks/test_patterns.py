@@ -179,12 +179,12 @@ def _seconds(use: Use, text: Any, repeats: int = 1) -> float:
     arguments = (text[:0], text) if use.method == "sub" else (text,)
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.thread_time()
         result = method(*arguments)
         if use.method == "finditer":
             for _match in result:
                 pass
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return min(times)
 
 
@@ -202,6 +202,7 @@ def _superlinear(use: Use) -> str:
 
 def main(patterns: list[list[str]], limit_s: int) -> None:
     """In the process with limited time: print each use before it is tried, and what is wrong with it."""
+    limit_s += int(time.process_time()) + 1  # what the imports took
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
     given = [Use(where, re.compile(pattern), method) for where, pattern, method in patterns]
     for use in given or collect():
@@ -225,9 +226,7 @@ def test_every_pattern_is_linear_in_its_input() -> None:
 
 @pytest.mark.parametrize(("pattern", "method"), [(r"a*b", "search"), (r"\s+$", "search"), (r"(.*)x(.*)y", "fullmatch")])
 def test_the_check_finds_what_is_quadratic(pattern: str, method: str) -> None:
-    _, problem, finished = _run([["here", pattern, method]])
-    assert problem.startswith("SUPERLINEAR here")
-    assert finished == "finished"
+    assert _superlinear(Use("here", re.compile(pattern), method)).startswith("here")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def test_the_check_finds_what_is_quadratic(pattern: str, method: str) -> None:
 )
 def test_the_check_finds_what_is_exponential(pattern: str) -> None:
     """The first is the pattern for playlists, as it was."""
-    lines = _run([["here", pattern, "match"]], limit_s=5)
+    lines = _run([["here", pattern, "match"]], limit_s=1)
     assert lines[-1] == "trying here .match" or lines[1].startswith("SUPERLINEAR here")
 
 
