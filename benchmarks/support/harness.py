@@ -214,7 +214,7 @@ def print_report(result: Report) -> None:
     console.print(", ".join(f"{name} {version}" for name, version in result.versions.items()))
     console.print(f"peak memory of the whole run {result.peak_memory_mib:,.0f} MiB")
     for name, value in result.quantities.items():
-        console.print(f"{name}: {value:,.0f}")
+        console.print(f"{name}: {value:,.{0 if value >= 100 else 1}f}")
     for note in result.notes:
         console.print(f"- {note}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks import storage
 from tasks.desk.programmes import Programme, load_programme
-from tasks.desk.reviews import read_review
+from tasks.desk.reviews import Version, read_review
 from tasks.transcripts.cues.profiles import BBC, PROFILES
 from tasks.transcripts.document import Coverage, Media, Provenance, Segment, Speaker, Transcript, Word, WordTiming
 from tasks.transcripts.formats.rendition import Rendition
@@ -33,16 +33,16 @@ def load_version(transcripts: str, key: str, number: int | None = None) -> Progr
     return replace(programme, review=review, shown=apply(programme.machine, review))
 
 
-def describe(programme: Programme) -> dict[str, Any]:
+def describe(version: Version) -> dict[str, Any]:
     """Return the document that the page edits. Words are `[text, start_ms, end_ms, confidence]`."""
-    shown, review = programme.shown, programme.review
+    shown, review = version.shown, version.review
     return {
-        "key": programme.key,
+        "key": version.key,
         "duration_ms": shown.media.duration_ms,
         "language": shown.language,
         "model": shown.provenance.model_version,
-        "cue_profile": programme.manifest.cues.profile,
-        "machine_sha256": programme.machine_sha256,
+        "cue_profile": version.manifest.cues.profile,
+        "machine_sha256": version.machine_sha256,
         "review": review
         and {
             "number": review.number,

@@ -9,29 +9,19 @@ from dataclasses import dataclass
 from tasks import storage
 from tasks.contract import InputRejected
 from tasks.desk.places import Place
-from tasks.desk.reviews import read_review, reviews
+from tasks.desk.reviews import Version, read_review, reviews
 from tasks.publishing.transcripts import MANIFEST_NAME, PublishedFile, TranscriptManifest, read_published_transcript
 from tasks.storage.records import read_one
 from tasks.storage.uris import quoted_name
 from tasks.transcripts.document import Transcript
 from tasks.transcripts.reviews.applied import apply
-from tasks.transcripts.reviews.document import Review
 
 
 @dataclass(frozen=True)
-class Programme:
-    """One transcript and its reviews."""
+class Programme(Version):
+    """One transcript and its reviews, in the version of the latest one."""
 
-    key: str
-    """`<programme>/<key12>`."""
-    manifest: TranscriptManifest
     machine: Transcript
-    machine_sha256: str
-    """For `based_on.transcript_sha256` of a draft."""
-    review: Review | None
-    """The latest review; None: nobody has corrected it."""
-    shown: Transcript
-    """What is read and edited: the reviewed version if there is one, else the machine's."""
     n_reviews: int
     other_models: tuple[OtherTranscript, ...]
     """Transcripts of the same media by other models or pipelines, newest name last."""

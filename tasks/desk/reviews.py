@@ -43,10 +43,27 @@ class ReviewConflict(Exception):
 
 
 @dataclass(frozen=True)
+class Version:
+    """A transcript's words: a person's, or the machine's."""
+
+    key: str
+    """`<programme>/<key12>`."""
+    manifest: TranscriptManifest
+    """Of the machine's transcript."""
+    machine_sha256: str
+    """For `based_on.transcript_sha256` of a draft."""
+    review: Review | None
+    """None: the machine's words."""
+    shown: Transcript
+    """What is read and edited."""
+
+
+@dataclass(frozen=True)
 class SavedReview:
     """A review that is stored, with its formats."""
 
     review: Review
+    version: Version
     manifest: str
     """URI of the reviewed version's manifest."""
     line: ReviewLine
@@ -169,7 +186,8 @@ def _complete(place: Place, machine: _Machine, review: Review, reviewed: Transcr
     manifest = publish_files(reviewed, place.programme, machine.manifest.key, folder, profile, stamp)
     line = make_line(place, review, reviewed, compare(machine.transcript, reviewed))
     log_review(place.transcripts, line)
-    return SavedReview(review, manifest, line, _announce(place, machine, line))
+    version = Version(place.key, machine.manifest, machine.sha256, review, reviewed)
+    return SavedReview(review, version, manifest, line, _announce(place, machine, line))
 
 
 def _announce(place: Place, machine: _Machine, line: ReviewLine) -> bool:

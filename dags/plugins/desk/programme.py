@@ -106,7 +106,7 @@ def save(programme: str, digits: str, draft: DraftBody, user: GetUserDep) -> Res
         raise HTTPException(422, str(error)) from None
     except InputRejected as error:
         raise HTTPException(404, str(error)) from None
-    return JSONResponse(describe(_found(load_version, programme, digits, saved.review.number)), headers=DATA_HEADERS)
+    return JSONResponse(describe(saved.version), headers=DATA_HEADERS)
 
 
 def _found(load: Any, programme: str, digits: str, *values: Any) -> Any:

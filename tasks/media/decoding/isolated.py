@@ -60,6 +60,9 @@ class IsolatedDecoder:
                     ...
     """
 
+    program = ("-m", "tasks.media.decoding.isolated_child")
+    """What Python runs as the fork server, before the descriptor of its socket."""
+
     def __init__(self, stop: threading.Event | None = None) -> None:
         """`stop`: once it is set, waiting for a decoder ends within a fraction of a second with `Preempted`."""
         self._stop_event = stop
@@ -169,7 +172,7 @@ class IsolatedDecoder:
         self._control, remote = socket.socketpair()
         with remote:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tasks.media.decoding.isolated_child", str(remote.fileno())],
+                [sys.executable, *self.program, str(remote.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[remote.fileno()],
