@@ -68,7 +68,7 @@ def test_the_airflow_image_knows_the_steps_contract_and_what_the_desk_needs() ->
     lines = re.findall(r"^COPY (.*) (?:tasks|training)\S*$", dockerfile, re.MULTILINE)
     copied = {path for line in lines for path in line.split()}
     rooms = ("contract", "desk", "kafka", "pages", "publishing", "reporting", "storage", "transcripts")
-    assert copied == {"tasks/__init__.py", *(f"tasks/{room}" for room in rooms)}
+    assert copied == {"tasks/__init__.py", "tasks/collector.py", *(f"tasks/{room}" for room in rooms)}
 
 
 def test_the_desk_loads_without_torch_and_without_the_rooms_of_the_worker() -> None:
@@ -77,7 +77,8 @@ import sys
 import tasks.desk.programmes, tasks.desk.reviews, tasks.desk.index, tasks.desk.nights
 import tasks.storage.s3, rapidfuzz.distance
 loaded = {name.split(".")[1] for name in sys.modules if name.startswith("tasks.")}
-assert loaded <= {"contract", "desk", "kafka", "pages", "publishing", "reporting", "storage", "transcripts"}, loaded
+rooms = {"contract", "desk", "kafka", "pages", "publishing", "reporting", "storage", "transcripts"}
+assert loaded <= {"collector", *rooms}, loaded
 assert not {"torch", "numpy", "av", "pyarrow", "transformers"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, check=True)
