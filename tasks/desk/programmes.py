@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks import storage
 from tasks.contract import InputRejected
 from tasks.desk.places import Place
-from tasks.desk.reviews import Version, read_review, reviews
-from tasks.publishing.transcripts import MANIFEST_NAME, PublishedFile, TranscriptManifest, read_published_transcript
+from tasks.desk.reviews import Version, read_machine, read_review, reviews
+from tasks.publishing.transcripts import MANIFEST_NAME, PublishedFile, TranscriptManifest
 from tasks.storage.records import read_one
 from tasks.storage.uris import quoted_name
 from tasks.transcripts.document import Transcript
@@ -64,19 +63,18 @@ def load_programme(transcripts: str, key: str) -> Programme:
         InputRejected: NOT_FOUND if there is no such transcript, CORRUPT if it is damaged.
     """
     place = Place.of(transcripts, key)
-    manifest, machine = read_published_transcript(place.manifest)
-    digests = {file.name: file.sha256 for file in manifest.files}
+    machine = read_machine(place)
     numbers = reviews(transcripts, key)
     review = read_review(transcripts, key, numbers[-1]) if numbers else None
     return Programme(
         key=place.key,
-        manifest=manifest,
-        machine=machine,
-        machine_sha256=digests.get(manifest.canonical) or hashlib.sha256(machine.to_bytes()).hexdigest(),
+        manifest=machine.manifest,
+        machine=machine.transcript,
+        machine_sha256=machine.sha256,
         review=review,
-        shown=apply(machine, review) if review else machine,
+        shown=apply(machine.transcript, review) if review else machine.transcript,
         n_reviews=len(numbers),
-        other_models=tuple(_others(place, manifest.media_sha256)),
+        other_models=tuple(_others(place, machine.manifest.media_sha256)),
     )
 
 

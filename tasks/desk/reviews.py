@@ -72,7 +72,7 @@ class SavedReview:
 
 
 @dataclass(frozen=True)
-class _Machine:
+class Machine:
     """The machine's transcript of a place."""
 
     manifest: TranscriptManifest
@@ -124,7 +124,7 @@ def save_review(transcripts: str, key: str, draft: Draft, author: str, now: date
         InputRejected: the transcript is missing or damaged.
     """
     place = Place.of(transcripts, key)
-    machine = _read_machine(place)
+    machine = read_machine(place)
     if draft.based_on.transcript_sha256 != machine.sha256:
         raise DraftRejected("it was edited from another transcript than this one: open the programme again")
     number = draft.based_on.review
@@ -150,7 +150,7 @@ def complete_reviews(transcripts: str, key: str) -> tuple[SavedReview, ...]:
     """Publish and log what a save that was cut short left undone. Reviews that are complete are not touched."""
     place = Place.of(transcripts, key)
     pending = [n for n in reviews(transcripts, key) if not storage.exists(place.reviewed_manifest(n))]
-    machine = _read_machine(place) if pending else None
+    machine = read_machine(place) if pending else None
     stored = (read_review(transcripts, key, n) for n in pending)
     return tuple(_complete(place, machine, review, apply(machine.transcript, review)) for review in stored if machine)
 
@@ -169,14 +169,15 @@ def _same_or_conflict(transcripts: str, key: str, review: Review, base: Review |
     raise ReviewConflict(stored, review, base)
 
 
-def _read_machine(place: Place) -> _Machine:
+def read_machine(place: Place) -> Machine:
+    """Read the transcript of a place. Raises InputRejected: NOT_FOUND or CORRUPT."""
     manifest, transcript = read_published_transcript(place.manifest)
     digests = {file.name: file.sha256 for file in manifest.files}
     sha256 = digests.get(manifest.canonical) or hashlib.sha256(transcript.to_bytes()).hexdigest()
-    return _Machine(manifest, transcript, sha256)
+    return Machine(manifest, transcript, sha256)
 
 
-def _complete(place: Place, machine: _Machine, review: Review, reviewed: Transcript) -> SavedReview:
+def _complete(place: Place, machine: Machine, review: Review, reviewed: Transcript) -> SavedReview:
     """Publish, log and announce a stored review. Each of these may have been done before."""
     stamp = ReviewStamp(
         number=review.number, author=review.author, created_at=review.created_at, finished=review.finished
@@ -190,7 +191,7 @@ def _complete(place: Place, machine: _Machine, review: Review, reviewed: Transcr
     return SavedReview(review, version, manifest, line, _announce(place, machine, line))
 
 
-def _announce(place: Place, machine: _Machine, line: ReviewLine) -> bool:
+def _announce(place: Place, machine: Machine, line: ReviewLine) -> bool:
     event = TranscriptReviewed(
         produced_at=line.created_at,
         programme=line.programme,
