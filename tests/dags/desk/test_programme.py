@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.dags.desk.conftest import Desk
-from tests.dags.desk.programmes import HOSTILE, MUSIC_MS
+from tests.dags.desk.programmes import HOSTILE, MUSIC_MS, publish_programme
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -156,6 +156,32 @@ def test_two_editors(programme: str, visit: Visit, desk: Desk) -> None:
     assert "our newsroom tonight." in text
     assert "Monday." in text
     assert "south." in text
+
+
+def test_only_words_near_the_screen_are_elements(visit: Visit, desk: Desk) -> None:
+    """A long programme: where it is plain text it is scrolled to, selected and edited as everywhere."""
+    said = [f"Turn {number} says these words one after another and is? done." for number in range(300)]
+    publish_programme(desk.transcripts, "long", [(f"S{n % 2}", text) for n, text in enumerate(said)], sound=False)
+    page, n_words = visit("long"), sum(len(text.split()) for text in said)
+    words, last = page.locator(".turn p span"), line(page, 299)
+    expect(line(page, 0).locator(".doubt3")).to_have_text("is")
+    assert 0 < words.count() < n_words / 3
+    expect(last).to_have_text("Turn 299 says these words one after another and is done.")
+    line(page, 0).locator("span").nth(2).click()
+    page.keyboard.press("Home")
+    page.keyboard.press("Control+Shift+End")
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(last.locator(".doubt3")).to_have_text("is")
+    expect(line(page, 0).locator("span")).to_have_count(0)
+    assert page.evaluate("getSelection().toString().replaceAll(/\\s+/g, ' ').endsWith('is done')")
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" Really.")
+    expect(last).to_have_text("Turn 299 says these words one after another and is done. Really.")
+    page.keyboard.press("Control+Home")
+    expect(line(page, 0).locator(".doubt3")).to_have_text("is")
+    page.keyboard.press("Control+z")
+    expect(last).to_have_text("Turn 299 says these words one after another and is done.")
+    assert words.count() < n_words / 3
 
 
 def test_downloads(programme: str, visit: Visit) -> None:

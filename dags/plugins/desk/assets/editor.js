@@ -3,13 +3,16 @@
  *
  * The browser never edits the page itself, except while an input method composes a word: every `beforeinput` becomes an
  * edit of the model, and the paragraphs that are no longer the same are drawn again. The browser lays out only what is
- * near the screen (`content-visibility`), so four hours scroll like four minutes.
+ * near the screen (`content-visibility`), and only there is each word an element of its own: elsewhere a paragraph is
+ * one text. So four hours scroll like four minutes.
  */
 
 import { clock } from "./time.js";
 
 const DELETIONS = /^delete/;
 const WORD_HEIGHT_PX = 6; // of a paragraph per word, until it has been laid out
+const NEAR = "1500px 0px"; // the screen
+const SETTLE_MS = 100;
 
 export class Editor {
   /** @param root the editable element */
@@ -19,6 +22,9 @@ export class Editor {
     this.nodes = new Map();
     this.pauses = new Map();
     this.threshold = 0.6;
+    this.near = new Set(); // ids of paragraphs whose words are elements
+    this.passing = new Map(); // id → whether it is near the screen now
+    this.observer = new IntersectionObserver((entries) => this.onNear(entries), { rootMargin: NEAR });
     root.contentEditable = canEdit; // not "plaintext-only": there Chromium gives edits no target ranges
     this.drawAll();
     model.addEventListener("change", ({ detail }) => this.redraw(detail.before, detail.caret));
@@ -32,7 +38,9 @@ export class Editor {
   }
 
   drawAll() {
+    this.observer.disconnect();
     this.nodes.clear();
+    this.near.clear();
     const fragment = document.createDocumentFragment();
     for (const paragraph of this.model.paragraphs) fragment.append(this.draw(paragraph));
     this.root.replaceChildren(fragment);
@@ -46,9 +54,7 @@ export class Editor {
     while (tail < old.length - head && tail < now.length - head && old.at(-1 - tail) === now.at(-1 - tail)) tail++;
     const fresh = now.slice(head, now.length - tail), kept = new Set(fresh.map((paragraph) => paragraph.id));
     for (const { id } of old.slice(head, old.length - tail)) {
-      if (kept.has(id)) continue;
-      this.nodes.get(id)?.remove();
-      this.nodes.delete(id);
+      if (!kept.has(id)) this.remove(id);
     }
     let next = tail ? this.nodes.get(now.at(-tail).id) : null;
     for (const paragraph of fresh.reverse()) {
@@ -59,6 +65,15 @@ export class Editor {
     if (before.speakers !== this.model.speakers) this.drawNames();
     this.clearGap();
     if (caret && this.root.contains(document.activeElement)) this.place(caret);
+  }
+
+  remove(id) {
+    const turn = this.nodes.get(id);
+    if (!turn) return;
+    this.observer.unobserve(turn);
+    turn.remove();
+    this.nodes.delete(id);
+    this.near.delete(id);
   }
 
   draw(paragraph) {
@@ -83,6 +98,7 @@ export class Editor {
     if (this.pauses.has(paragraph.id)) turn.dataset.pause = this.pauses.get(paragraph.id);
     this.nodes.set(paragraph.id, turn);
     this.drawAgain(turn, paragraph);
+    this.observer.observe(turn);
     return turn;
   }
 
@@ -94,7 +110,10 @@ export class Editor {
 
   drawWords(line, paragraph) {
     const nodes = [];
-    for (const word of paragraph.words) {
+    if (!this.near.has(paragraph.id)) {
+      const text = this.model.text(paragraph);
+      if (text) nodes.push(text);
+    } else for (const word of paragraph.words) {
       if (nodes.length && this.model.joiner) nodes.push(this.model.joiner);
       const span = document.createElement("span");
       span.textContent = word.t;
@@ -103,6 +122,36 @@ export class Editor {
       nodes.push(span);
     }
     line.replaceChildren(...(nodes.length ? nodes : [document.createElement("br")]));
+  }
+
+  /** Paragraphs came near the screen, or left it. What only flies past is not drawn. */
+  onNear(entries) {
+    for (const { target, isIntersecting } of entries) this.passing.set(Number(target.dataset.id), isIntersecting);
+    this.settling ??= setTimeout(() => this.settle(), SETTLE_MS);
+  }
+
+  settle() {
+    for (const [id, isNear] of this.passing) {
+      if (isNear) this.spans(id);
+      else if (this.near.has(id) && !this.composing && this.gap?.id !== id) {
+        this.near.delete(id);
+        this.drawInPlace(id);
+        this.line(id).getBoundingClientRect(); // or the layout that the browser keeps would hold the old elements
+      }
+    }
+    this.passing.clear();
+    this.settling = undefined;
+  }
+
+  /** Draw the words of a paragraph again, with the caret or the ends of a selection where they were. */
+  drawInPlace(id) {
+    const line = this.line(id), selection = document.getSelection();
+    const { anchorNode, anchorOffset, focusNode, focusOffset } = selection;
+    const ends = [[anchorNode, anchorOffset], [focusNode, focusOffset]];
+    const offsets = ends.map(([node, at]) => (line.contains(node) ? lengthTo(line, node, at) : null));
+    this.drawWords(line, this.model.paragraphs[this.model.index(id)]);
+    if (offsets.every((offset) => offset === null)) return;
+    selection.setBaseAndExtent(...offsets.flatMap((offset, k) => (offset === null ? ends[k] : positionAt(line, offset))));
   }
 
   /** The class of a word: typed by a person, or how doubtful it is. */
@@ -132,6 +181,7 @@ export class Editor {
   setThreshold(threshold) {
     this.threshold = threshold;
     for (const paragraph of this.model.paragraphs) {
+      if (!this.near.has(paragraph.id)) continue;
       const spans = this.spans(paragraph.id);
       paragraph.words.forEach((word, k) => { spans[k].className = this.shade(word); });
     }
@@ -141,8 +191,15 @@ export class Editor {
     return this.nodes.get(id)?.lastElementChild;
   }
 
+  /** The elements of a paragraph's words, which are made if it is far from the screen. */
   spans(id) {
-    return this.line(id)?.getElementsByTagName("span") ?? [];
+    const line = this.line(id);
+    if (!line) return [];
+    if (!this.near.has(id)) {
+      this.near.add(id);
+      this.drawInPlace(id);
+    }
+    return line.getElementsByTagName("span");
   }
 
   /** The point of the model at a DOM position: {id, offset}, or null outside the text. */
@@ -151,10 +208,7 @@ export class Editor {
     if (!turn) return node === this.root ? this.edge(at) : null;
     const line = turn.lastElementChild, id = Number(turn.dataset.id);
     if (!line.contains(node)) return { id, offset: node === turn && at > 1 ? line.textContent.length : 0 };
-    const range = document.createRange();
-    range.setStart(line, 0);
-    range.setEnd(node, at);
-    const offset = range.toString().length;
+    const offset = lengthTo(line, node, at);
     return { id, offset: this.gap?.id === id && offset > this.gap.offset ? offset - 1 : offset };
   }
 
@@ -182,13 +236,8 @@ export class Editor {
   place({ id, offset, gap }) {
     const line = this.line(id);
     if (!line) return;
-    let rest = offset, target = line, at = 0;
-    const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      [target, at] = [node, Math.min(rest, node.length)];
-      if (rest <= node.length) break;
-      rest -= node.length;
-    }
+    this.spans(id);
+    let [target, at] = positionAt(line, offset);
     if (gap && line.textContent) {
       const space = document.createTextNode("\u00a0");
       const range = document.createRange();
@@ -266,4 +315,24 @@ export class Editor {
     event.preventDefault();
     if (event.type === "cut") this.model.replace(points[0], points[1], "", "delete");
   }
+}
+
+/** The length of a line's text before a DOM position in it. */
+function lengthTo(line, node, at) {
+  const range = document.createRange();
+  range.setStart(line, 0);
+  range.setEnd(node, at);
+  return range.toString().length;
+}
+
+/** The DOM position after `offset` characters of a line: [node, offset in it]. */
+function positionAt(line, offset) {
+  let rest = offset, position = [line, 0];
+  const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    position = [node, Math.min(rest, node.length)];
+    if (rest <= node.length) break;
+    rest -= node.length;
+  }
+  return position;
 }
