@@ -78,7 +78,7 @@ class RecipeFields(BaseModel):
         None, ge=0, le=1, description="share of utterances with added noise; needs a dataset with audio"
     )
     precision: Annotated[Precision | None, EMPTY_IS_NONE] = Field(
-        None, description="auto (bfloat16 on a GPU), float32 or bfloat16"
+        None, description="auto (bfloat16 on a GPU), float32, or bfloat16 (float32 on a processor without it)"
     )
     gradient_checkpointing: OptionalBool = Field(
         None, description="recompute activations in the backward pass: a third slower, a fraction of the memory"

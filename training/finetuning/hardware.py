@@ -10,8 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
+from tasks.contract.recipe import Precision
+
 if TYPE_CHECKING:
     import torch
+
+log = structlog.get_logger()
 
 
 def use_all_cores(n_processes: int = 1) -> None:
@@ -37,6 +43,22 @@ def flush_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: on a GPU unless float32 is asked for; on a CPU only if asked for and it can.
+
+    Without the instructions a step of Whisper base took 80 s on a core, against 1 s with AVX512_BF16.
+    """
+    import torch
+
+    if device.type == "cuda":
+        return precision is not Precision.FLOAT32
+    capabilities = torch.cpu.get_capabilities()
+    can = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if precision is Precision.BFLOAT16 and not can:
+        log.warning("computing in float32", reason="this processor has no instructions for bfloat16")
+    return precision is Precision.BFLOAT16 and can
 
 
 def gpu_utilisation(device: torch.device) -> float:

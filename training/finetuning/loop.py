@@ -21,7 +21,6 @@ import structlog
 import torch
 
 from tasks.contract import Preempted
-from tasks.contract.recipe import Precision
 from tasks.progress import ProgressHook
 from training.data.loader import BatchLoader
 from training.data.order import Position
@@ -29,7 +28,7 @@ from training.families.acoustic import AcousticModel, PaddedBatch
 from training.finetuning.checkpoints import CheckpointManifest, Checkpoints
 from training.finetuning.distribution import ProcessGroup
 from training.finetuning.divergence import LossMonitor
-from training.finetuning.hardware import gpu_utilisation
+from training.finetuning.hardware import gpu_utilisation, uses_bfloat16
 from training.finetuning.recipe import Recipe
 from training.finetuning.schedule import learning_rate
 from training.finetuning.validation import ValidationSample
@@ -120,6 +119,7 @@ class Trainer:
         self._buffers = list(persistent_buffers(model.module).values())
         self._buffers_before = [buffer.clone() for buffer in self._buffers]
         self._device = self._parameters[0].device
+        self._is_bfloat16 = uses_bfloat16(recipe.precision, self._device)
         self._last_saved, self._saving_s = time.monotonic(), 0.0
         self._loader_wait_s = 0.0
         """The loader's total wait at the last step."""
@@ -219,9 +219,8 @@ class Trainer:
         return audio_s
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Use bfloat16 where it is fast; on a CPU it measured slower than float32."""
-        precision = self._recipe.precision
-        if precision is Precision.BFLOAT16 or (precision is Precision.AUTO and self._device.type == "cuda"):
+        """The context of a forward pass in the recipe's precision."""
+        if self._is_bfloat16:
             return torch.autocast(self._device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 

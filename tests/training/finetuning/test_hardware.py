@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.finetuning.hardware import gpu_utilisation
+from tasks.contract.recipe import Precision
+from training.finetuning.hardware import gpu_utilisation, uses_bfloat16
 
 
 class NotSupported(Exception):
@@ -28,6 +29,23 @@ def test_unavailable_utilisation_does_not_end_a_run(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch.cuda, "utilization", fail)
     assert math.isnan(gpu_utilisation(torch.device("cuda")))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "capabilities", "expected"),
+    [
+        ("cuda", Precision.AUTO, {}, True),
+        ("cuda", Precision.FLOAT32, {}, False),
+        ("cpu", Precision.AUTO, {"avx512_bf16": True}, False),
+        ("cpu", Precision.BFLOAT16, {"avx512_bf16": True}, True),
+        ("cpu", Precision.BFLOAT16, {"avx2": True, "avx512_bf16": False}, False),
+    ],
+)
+def test_bfloat16_only_where_it_is_fast(
+    monkeypatch: pytest.MonkeyPatch, device: str, precision: Precision, capabilities: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert uses_bfloat16(precision, torch.device(device)) is expected
 
 
 def test_the_worker_extra_requires_nvml() -> None:
