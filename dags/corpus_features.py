@@ -4,8 +4,8 @@ Builds a training dataset of log-mel features from raw media and the transcripts
 
 **Reads** every media file below the form's *media* prefix and its transcript (`.srt`, `.vtt`, `.ttml`, `.stl`, `.scc`,
 `.txt`, or a JSON Lines manifest), and the base model's settings. **Writes** a dataset: Parquet shards and, last,
-`manifest.json`, whose sha256 is the dataset's version. Programmes that people have checked are added, from the
-transcripts: their words are exact, so they are not matched. The asset `dataset` then starts `finetune_acoustic_model`.
+`manifest.json`, whose sha256 is the dataset's version. Programmes that people have checked are added with their exact
+words; those *held out* are only tested on, from then on. The asset `dataset` then starts `finetune_acoustic_model`.
 
 **Steps.** `scan_corpus` looks up the features that the base model takes, lists the media, assigns every programme to a
 split and makes shards of equal size in bytes. For each shard, `prepare_corpus` decodes the media and cuts utterances,
@@ -38,10 +38,10 @@ from airflow.sdk import DAG, Param, XComArg, task_group
 
 from dags.common.assets import DATASET
 from dags.common.base_model import base_arguments, base_param
-from dags.common.forms import params_of, template_arguments
+from dags.common.forms import LINES, FormField, params_of, template_arguments
 from dags.common.settings import settings
 from dags.common.step import step
-from tasks.contract.arguments import AssembleDataset, PrepareCorpus
+from tasks.contract.arguments import AssembleDataset, PrepareCorpus, ScanCorpus
 
 CUTTING = {
     "track": "Audio track",
@@ -82,6 +82,7 @@ with DAG(
             "en", type="string", pattern="^[a-z]{2,3}(-[A-Za-z0-9]+)*$", title="Language", description="BCP 47"
         ),
         "reviews": Param(True, type="boolean", title="Reviewed programmes", description="Add what people have checked"),
+        **params_of(ScanCorpus, {"held_out": FormField("Held out", schema=LINES)}),
         "base": base_param("Model to be trained on the dataset"),
         "features": Param(
             None,
@@ -112,7 +113,7 @@ with DAG(
 ):
     scan = step(
         "scan-corpus",
-        **template_arguments(("media", "shards", "language", "features")),
+        **template_arguments(("media", "held_out", "shards", "language", "features")),
         reviews=f"{{{{ '{settings().transcripts}' if params.reviews else '' }}}}",
         **base_arguments("params.base or params.features"),
     )

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 _KEYWORDS = ("type", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength")
 """JSON Schema keywords that the form enforces."""
+LINES = {"type": ["null", "string"], "format": "multiline", "minLength": 1}
+"""JSON Schema of a text field of several lines that may stay empty."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ def params_of(
             constraints = _optional(constraints, f"as {inherited_from}")
         elif nullable:
             constraints["type"] = ["null", type_schema["type"]]
+        constraints |= form.schema
+        default = field_schema.get("default") if form.default is None else form.default
         params[name] = Param(
-            field_schema.get("default") if form.default is None else form.default,
+            None if default == "" and "null" in constraints["type"] else default,
             title=form.title,
             description=description,
-            **constraints | dict(form.schema),
+            **constraints,
         )
     return params
 

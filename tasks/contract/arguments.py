@@ -59,6 +59,11 @@ class ScanCorpus(ContentKeyed):
     reviews: OptionalText = Field(
         "", description="URI prefix of transcripts: programmes that people have checked are added; empty: none"
     )
+    held_out: OptionalText = Field(
+        "",
+        description="reviewed programmes for the test split, so that no model is trained on them: names, one a line, "
+        "with `*` and `?` as in file names",
+    )
     shards: OptionalInt = Field(None, ge=1, le=800, description="maximum number of shards; empty: shards of about 1 GB")
     language: str = Field("en", description="language of the transcripts to use (BCP 47)")
     validation_share: float = Field(0.08, ge=0, lt=0.5, description="share of the programmes in the validation split")

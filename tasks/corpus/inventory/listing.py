@@ -27,8 +27,10 @@ from tasks.corpus.inventory.identity import (
     stems_of_transcript,
 )
 from tasks.corpus.inventory.other_xml import other_xml
+from tasks.corpus.inventory.planning import SPLIT_CODES
 from tasks.corpus.inventory.reviewed import ReviewedProgramme
 from tasks.corpus.records import Supervision
+from tasks.dataset.manifest import Split
 from tasks.media.container.duration_estimate import estimate_duration_s
 from tasks.storage import ObjectInfo
 
@@ -185,15 +187,16 @@ class Inventory:
             ),
         )
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield the programmes that have a transcript, ordered by id."""
+    def candidates(self, held_out: frozenset[str] = frozenset()) -> Iterator[Candidate]:
+        """Yield the programmes that have a transcript, ordered by id; `held_out` stems as if for testing before."""
         rows = self._database.execute(
             f"""SELECT programme.rowid, size, stem, coalesce(e.shard, -1), coalesce(e.split, -1)
                 FROM programme LEFT JOIN earlier e ON e.programme_id = programme.id WHERE {_USED} ORDER BY id"""
         )
         for rowid, size, stem, shard, split in rows:
             date = broadcast_date(stem, is_encoded=self._is_encoded)
-            yield Candidate(rowid, max(1, size), hash64(stem), hash64(date or stem), shard, split)
+            earlier_split = SPLIT_CODES[Split.TEST] if stem in held_out else split
+            yield Candidate(rowid, max(1, size), hash64(stem), hash64(date or stem), shard, earlier_split)
 
     def estimated_hours(self) -> float:
         """Estimated total duration of the programmes that are used."""

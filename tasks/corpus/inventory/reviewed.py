@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from tasks import storage
-from tasks.contract import InputRejected, canonical_json
+from tasks.contract import InputRejected, Reason, canonical_json
 from tasks.corpus.inventory.identity import MAX_READABLE_CHARACTERS
 from tasks.corpus.records import Supervision
 from tasks.dataset.manifest import REVIEWED_PREFIX
@@ -43,6 +44,26 @@ def finished_reviews(transcripts: str, language: str) -> list[ReviewLine]:
             if other is None or other.created_at < line.created_at:
                 by_media[line.media_sha256] = line
     return sorted(by_media.values(), key=lambda line: line.key)
+
+
+def held_out_stems(reviews: Sequence[ReviewLine], names: str) -> frozenset[str]:
+    """Return the stems of the programmes that `names` holds out: names or patterns, one a line.
+
+    Raises:
+        InputRejected: NO_INPUT; a line names no reviewed programme.
+    """
+    stems: set[str] = set()
+    for pattern in filter(None, map(str.strip, names.splitlines())):
+        found = {_stem(line) for line in reviews if line.programme == pattern or fnmatchcase(line.programme, pattern)}
+        if not found:
+            raise InputRejected(
+                "no programme of this name has a finished review in the corpus's language",
+                reason=Reason.NO_INPUT,
+                subject=f"--held-out={pattern}",
+                next_step="give names as the page Transcripts shows them, and check that their reviews are finished",
+            )
+        stems |= found
+    return frozenset(stems)
 
 
 def listing_lines(reviews: Iterable[ReviewLine]) -> bytes:

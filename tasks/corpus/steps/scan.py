@@ -33,7 +33,13 @@ from tasks.contract.arguments import ScanCorpus
 from tasks.corpus.feature_names import features_named, features_of
 from tasks.corpus.inventory.listing import Candidate, Inventory, PlannedProgramme
 from tasks.corpus.inventory.planning import SPLIT_CODES, assign_shards, assign_splits, number_of_shards
-from tasks.corpus.inventory.reviewed import ReviewedProgramme, finished_reviews, listing_lines, reviewed_programmes
+from tasks.corpus.inventory.reviewed import (
+    ReviewedProgramme,
+    finished_reviews,
+    held_out_stems,
+    listing_lines,
+    reviewed_programmes,
+)
 from tasks.corpus.records import OUTCOMES, Programme
 from tasks.desk.review_log import ReviewLine
 from tasks.models import resolve_or_fall_back
@@ -115,7 +121,7 @@ def _plan(arguments: ScanCorpus, context: StepContext, inventory: Inventory) -> 
         with storage.open_reader(earlier) as file:
             inventory.add_earlier(line.rstrip(b"\n") for line in file)
     n_excluded = _publish_outcomes(context, inventory, reviewed_programmes(arguments.reviews, reviews))
-    loads, n_undated = _assign(arguments, inventory)
+    loads, n_undated = _assign(arguments, inventory, held_out_stems(reviews, arguments.held_out))
     n_media = inventory.count("media")
     if not loads:
         raise _no_programmes(arguments.media, n_media)
@@ -217,12 +223,12 @@ def _list(arguments: ScanCorpus, context: StepContext, inventory: Inventory, rev
     return listing.hexdigest()
 
 
-def _assign(arguments: ScanCorpus, inventory: Inventory) -> tuple[list[int], int]:
-    """Assign a split and a shard to every programme.
+def _assign(arguments: ScanCorpus, inventory: Inventory, held_out: frozenset[str]) -> tuple[list[int], int]:
+    """Assign a split and a shard to every programme. `held_out` stems go into the test split, whatever they were.
 
     Returns the weights of the shards that are not empty, and the number of programmes without a date in their path.
     """
-    columns = _columns(inventory.candidates())
+    columns = _columns(inventory.candidates(held_out))
     if not len(columns["rowid"]):
         return [], 0
     is_by_date = len(np.unique(columns["date_group"])) >= MIN_DATES

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tasks import storage
-from tasks.contract import Receipt
+from tasks.contract import InputRejected, Receipt
+from tasks.corpus.records import Programme
 from tasks.dataset.manifest import REVIEWED_PREFIX, Split, load_manifest, read_batches
 from tasks.desk.programmes import load_programme
 from tasks.desk.reviews import save_review
@@ -56,6 +59,42 @@ def test_finished_reviews_are_transcripts_of_the_corpus(folder: Pipeline) -> Non
     assert [round(row["duration_s"], 2) for row in rows] == [1.7, 1.1], "the words' own times, and a margin"
     assert (manifest.reviewed.count, manifest.reviewed.ms) == (2, 2800)
     assert assembled.metrics["hours_reviewed"] == manifest.reviewed.hours
+
+
+def test_held_out_programmes_are_never_trained_on(folder: Pipeline) -> None:
+    """Also if they were trained on before, and in later datasets that do not name them."""
+    fill(folder)
+    for number in range(1, 6):
+        transcribe(folder, f"2026-03-2{number}_news", f"{number}a" * 32, seed=90 + number)
+    reviews = storage.join(folder.root, "transcripts")
+    before = planned_splits(folder.scan(reviews=reviews))
+    trained_on = [name for name, split in before.items() if split is Split.TRAIN]
+    named, others = trained_on[:2], trained_on[2:]
+    held_out = f"{named[0]}\n\n{named[1][:-4]}*\n"
+    after = planned_splits(folder.scan(reviews=reviews, held_out=held_out))
+    assert {after[name] for name in named} == {Split.TEST}
+    assert {name: after[name] for name in others} == {name: before[name] for name in others}
+    assert planned_splits(folder.scan(reviews=reviews)) == after
+
+
+def test_a_held_out_name_that_is_none_is_told(folder: Pipeline) -> None:
+    fill(folder)
+    transcribe(folder, "2026-03-23_news", "ab" * 32, seed=90)
+    with pytest.raises(InputRejected, match="no programme of this name") as raised:
+        folder.scan(reviews=storage.join(folder.root, "transcripts"), held_out="2026-03-23_gnews")
+    assert raised.value.subject == "--held-out=2026-03-23_gnews"
+
+
+def planned_splits(scan: Receipt) -> dict[str, Split]:
+    """The split of each reviewed programme, by its name."""
+    lines = b"".join(storage.read_bytes(item.uri) for item in scan.items).splitlines()
+    programmes = [Programme.model_validate_json(line) for line in lines]
+    n_before_name = len(REVIEWED_PREFIX) + 13  # twelve digits and a dash
+    return {
+        programme.programme_id[n_before_name:]: programme.split
+        for programme in programmes
+        if programme.programme_id.startswith(REVIEWED_PREFIX)
+    }
 
 
 def test_a_reviewed_programme_of_the_archive_replaces_its_captions(folder: Pipeline) -> None:
