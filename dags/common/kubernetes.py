@@ -28,7 +28,7 @@ from dags.common.failures import (
 )
 from dags.common.launch import StepLauncher
 from dags.common.pod_trigger import StepPodTrigger
-from dags.common.profiles import MLFLOW_ACCOUNTS, PLACEMENTS, PROFILES, Profile
+from dags.common.profiles import MLFLOW_ACCOUNTS, PLACEMENTS, Profile, pod_profiles
 from dags.common.receipts import delete_receipt, read_receipt
 from dags.common.settings import settings
 from tasks.contract import Receipt, Status
@@ -136,12 +136,12 @@ class KubernetesStepOperator(StepLauncher, KubernetesPodOperator):
         profile = PLACEMENTS[self.step].profile
         failures = failed_attempts(context)
         if failures[StepOutOfMemory.__name__] and profile.larger:
-            return PROFILES[profile.larger]
+            return pod_profiles()[profile.larger]
         ti = (context or {}).get("ti")
         # Airflow's `max_tries` counts retries: try number `max_tries + 1` is the last. Without retries, Spot is enough.
         last_try = ti is not None and 0 < ti.max_tries < ti.try_number
         if profile.on_demand and (failures[StepPreempted.__name__] >= SPOT_TRIES or last_try):
-            return PROFILES[profile.on_demand]
+            return pod_profiles()[profile.on_demand]
         return profile
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> k8s.V1Pod:

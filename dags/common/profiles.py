@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,14 @@ def override_profiles(profiles: Mapping[str, Profile], path: str) -> dict[str, P
     return {**profiles, **changed}
 
 
-PROFILES = override_profiles(DEFAULT_PROFILES, settings().profiles)
+@cache
+def pod_profiles() -> dict[str, Profile]:
+    """The profiles of this installation, by name.
+
+    Read at the first use, not on import: every process of Airflow imports this module with the plugins, and tasks are
+    forked from it. So the next task has what the file says, without a restart.
+    """
+    return override_profiles(DEFAULT_PROFILES, settings().profiles)
 
 
 @dataclass(frozen=True)
@@ -220,8 +228,12 @@ class Placement:
     Steps that decode media or read captions of unknown origin have roles of their own, which reach storage only.
     """
 
-    profile: Profile
+    profile_name: str
     role: str
+
+    @property
+    def profile(self) -> Profile:
+        return pod_profiles()[self.profile_name]
 
     @property
     def service_account(self) -> str:
@@ -230,7 +242,7 @@ class Placement:
 
 
 def _placements(role: str, **profiles: str) -> dict[str, Placement]:
-    return {step.replace("_", "-"): Placement(PROFILES[name], role) for step, name in profiles.items()}
+    return {step.replace("_", "-"): Placement(name, role) for step, name in profiles.items()}
 
 
 MLFLOW_ACCOUNTS = {"corpus": "reader", "transcription": "reader", "training": "trainer", "registry": "registrar"}

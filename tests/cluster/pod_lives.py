@@ -22,7 +22,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from dags.common import pod_trigger
 from dags.common.failures import StepInputRejected, StepStartTimeout
-from dags.common.profiles import PROFILES
+from dags.common.profiles import pod_profiles
 from dags.common.step import step
 
 HOME = Path(sys.argv[1])
@@ -118,7 +118,7 @@ def test_stop_by_a_user() -> None:
 
 
 def test_missing_image() -> None:
-    profile = PROFILES["gpu-spot"]
+    profile = pod_profiles()["gpu-spot"]
     object.__setattr__(profile, "image", "registry.invalid/none:1")
     object.__setattr__(profile, "start_timeout_s", 8)
     task, context = new_task(f"imageless-{uuid4().hex[:8]}")

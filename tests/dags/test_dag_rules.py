@@ -16,7 +16,7 @@ import pytest
 
 from dags.common.failures import RETRIES, StepRetryPolicy
 from dags.common.launch import StepLauncher
-from dags.common.profiles import PLACEMENTS, PROFILES
+from dags.common.profiles import PLACEMENTS, pod_profiles
 from tasks.contract import STEPS, from_argv
 from tests.dags.conftest import DAG_IDS
 
@@ -126,11 +126,11 @@ def test_placements_name_every_step() -> None:
     assert set(PLACEMENTS) == set(STEPS)
     for name, placement in PLACEMENTS.items():
         assert bool(placement.profile.gpus) == STEPS[name].gpu, name
-    for profile in PROFILES.values():
+    for profile in pod_profiles().values():
         assert profile.grace_s < 120, "a Spot node gives two minutes"
         for other in filter(None, (profile.larger, profile.on_demand)):
-            assert PROFILES[other].gpus == profile.gpus
-            assert not PROFILES[other].spot
+            assert pod_profiles()[other].gpus == profile.gpus
+            assert not pod_profiles()[other].spot
 
 
 def test_dag_files_are_short_and_the_only_ones() -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dags.common.launch import StepLauncher
-from dags.common.profiles import PLACEMENTS, PROFILES
+from dags.common.profiles import PLACEMENTS, pod_profiles
 from dags.common.step import step
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,13 +72,13 @@ def test_every_task_of_every_dag(
     assert {name for name in written if not name.startswith("profile.")} == names, "a file without a task"
 
 
-@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize("profile", sorted(pod_profiles()))
 def test_every_profile(
     cluster: dict[str, str], profile: str, manifest: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Including the fallbacks, which are used only after a failure."""
     task: Any = step("train", dataset="s3://speech/manifest.json", base="s3://speech/base")
-    monkeypatch.setattr(task, "profile", lambda context: PROFILES[profile])
+    monkeypatch.setattr(task, "profile", lambda context: pod_profiles()[profile])
     check(f"profile.{profile}", manifest(task))
 
 

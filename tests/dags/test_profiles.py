@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +12,8 @@ import pytest
 
 from dags.common.profiles import DEFAULT_PROFILES, PLACEMENTS, override_profiles
 
-LOCAL = Path(__file__).parents[2] / "k8s" / "overlays" / "local" / "profiles.yaml"
+CHECKOUT = Path(__file__).parents[2]
+LOCAL = CHECKOUT / "k8s" / "overlays" / "local" / "profiles.yaml"
 
 
 def test_without_a_file_nothing_changes() -> None:
@@ -70,3 +74,20 @@ def test_a_pod_with_a_gpu_fits_the_instance_that_the_quotas_count(profile: str, 
     asked = DEFAULT_PROFILES[profile].requests
     assert int(asked["cpu"]) <= cores - 0.6
     assert int(asked["memory"].removesuffix("Gi")) <= 0.925 * memory_gib - 1.5
+
+
+def test_the_next_task_has_a_changed_file(tmp_path: Path) -> None:
+    """Although the process from which tasks are forked has the plugins, and with them the roles of steps."""
+    file = tmp_path / "profiles.yaml"
+    script = """
+import os
+from pathlib import Path
+import dags.plugins.pages
+file = Path(os.environ["AIRSCRIPT_PROFILES"])
+file.write_text("cpu-small: {memory: 5Gi}")
+from dags.common.profiles import PLACEMENTS
+assert PLACEMENTS["plan-night"].profile.memory == "5Gi"
+"""
+    file.write_text("cpu-small: {memory: 3Gi}")
+    environment = {**os.environ, "AIRSCRIPT_PROFILES": str(file), "AIRSCRIPT_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, env=environment, check=True)

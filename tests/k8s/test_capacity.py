@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from dags.common.profiles import GPU_RESOURCE, PLACEMENTS, PROFILES, Profile
+from dags.common.profiles import GPU_RESOURCE, PLACEMENTS, Profile, pod_profiles
 from tests.k8s.manifests import CHECKOUT, K8S, Manifest, in_namespace, of_kind, rendered
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
@@ -99,28 +99,30 @@ def vcpus_for_a_pod(nodes: dict[tuple[str, int], Node], profile: Profile) -> flo
     return min(cores / fitting for (_, cores), node in nodes.items() if (fitting := node.fits(profile)))
 
 
-CPU_PROFILES = sorted(name for name, profile in PROFILES.items() if not profile.gpus)
+CPU_PROFILES = sorted(name for name, profile in pod_profiles().items() if not profile.gpus)
 
 
 @pytest.mark.parametrize("name", CPU_PROFILES)
 def test_a_node_of_four_cores_holds_a_pod_of_each_cpu_profile(aws: list[Manifest], name: str) -> None:
-    assert any(node.fits(PROFILES[name]) for (_, cores), node in cpu_nodes(aws).items() if cores == 4)
+    assert any(node.fits(pod_profiles()[name]) for (_, cores), node in cpu_nodes(aws).items() if cores == 4)
 
 
 @pytest.mark.parametrize("name", sorted(GPU_NODES))
 def test_the_smallest_gpu_instance_of_a_profile_holds_its_pod(name: str) -> None:
     cores, memory_gib, nvme_gb = GPU_NODES[name]
     node = Node.of(cores, memory_gib, nvme_gb * 1e9 / 2**30)
-    assert node.fits(PROFILES[name]) == 1
-    if fallback := PROFILES[name].on_demand:
-        assert quantity(PROFILES[fallback].memory) > quantity(PROFILES[name].memory)
+    assert node.fits(pod_profiles()[name]) == 1
+    if fallback := pod_profiles()[name].on_demand:
+        assert quantity(pod_profiles()[fallback].memory) > quantity(pod_profiles()[name].memory)
 
 
 def test_the_scheduler_counts_scratch(aws: list[Manifest]) -> None:
     """Without the request a node of 8 cores would hold more volumes than its disk."""
-    for profile in PROFILES.values():
+    for profile in pod_profiles().values():
         assert profile.requests["ephemeral-storage"] == profile.scratch
-    largest = max((profile for profile in PROFILES.values() if not profile.gpus), key=lambda p: quantity(p.scratch))
+    largest = max(
+        (profile for profile in pod_profiles().values() if not profile.gpus), key=lambda p: quantity(p.scratch)
+    )
     for node in cpu_nodes(aws).values():
         n_by_cpu = int(node.cpu / quantity(largest.cpu))
         assert n_by_cpu * quantity(largest.scratch) <= node.disk_gib, "cores that no disk is left for"
@@ -130,7 +132,7 @@ def test_the_cpu_pool_holds_as_many_steps_as_airflow_launches(aws: list[Manifest
     limit = int(of_kind(aws, "NodePool")["airscript-cpu"]["spec"]["limits"]["cpu"])
     nodes = cpu_nodes(aws)
     usual = {placement.profile.name for placement in PLACEMENTS.values() if not placement.profile.gpus}
-    needed = slots["default_pool"] * max(vcpus_for_a_pod(nodes, PROFILES[name]) for name in usual)
+    needed = slots["default_pool"] * max(vcpus_for_a_pod(nodes, pod_profiles()[name]) for name in usual)
     workers = of_kind(aws, "ScaledObject")
     deployments = in_namespace(aws, "Deployment", "airscript-live")
     live = sum(

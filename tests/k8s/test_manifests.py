@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from dags.common.profiles import CAPACITY_LABEL, PLACEMENTS, PROFILES
+from dags.common.profiles import CAPACITY_LABEL, PLACEMENTS, pod_profiles
 from tests.k8s.manifests import CUSTOM, K8S, OVERLAYS, Manifest, in_namespace, of_kind, rendered
 
 # The versions of the golden pods and of the runbook's cluster.
@@ -48,13 +48,13 @@ def test_the_objects_that_pods_refer_to_exist(aws: list[Manifest]) -> None:
     for placement in PLACEMENTS.values():
         account = accounts[placement.service_account]
         assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(placement.service_account)
-    assert {profile.priority_class for profile in PROFILES.values()} == set(classes)
+    assert {profile.priority_class for profile in pod_profiles().values()} == set(classes)
 
 
-@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize("profile", sorted(pod_profiles()))
 def test_exactly_one_node_pool_fits_each_profile(aws: list[Manifest], profile: str) -> None:
     """It has the labels that the pod selects, and only taints that the pod tolerates."""
-    asked = PROFILES[profile]
+    asked = pod_profiles()[profile]
     fitting = []
     for pool in of_kind(aws, "NodePool").values():
         template = pool["spec"]["template"]
