@@ -3,8 +3,9 @@ and beside whisper.cpp where `pywhispercpp` is installed.
 
 Input: every folder with texts below `--speech` (`AIRSCRIPT_SPEECH`), the recordings of a reader joined with pauses to a
 programme; programmes composed of them for conditions that single recordings do not have; and programmes without speech.
-All have the same weights, int8, beam 5, and detect the language. Each runs once over all programmes in a process of its
-own, start included: compare processor time, and wall-clock time only on an idle machine.
+All have the same weights, int8, beam 5, and detect the language. Each runs in a process of its own over the recordings
+and the sounds without speech, and in another over what was composed, start included: compare processor time, and
+wall-clock time only on an idle machine.
 
 Scores: WER with substitutions, deletions and insertions after the same normaliser; words far from any speech
 (invented); seconds of speech farther than a second from any word. The difference from the better peer has a paired
@@ -17,13 +18,13 @@ import json
 import os
 import tempfile
 from argparse import Namespace
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.support.harness import Machine, Usage, argument_parser, measure_process, this_machine
-from benchmarks.support.human_speech.composed import composed_programmes
+from benchmarks.support.human_speech.composed import COMPOSED, composed_programmes
 from benchmarks.support.human_speech.programmes import Programme, alone, by_reader, read_manifest, scored_folders
 from benchmarks.support.human_speech.report import Comparison, compare, print_findings
 from benchmarks.support.human_speech.scoring import Score, comparable, score
@@ -31,6 +32,8 @@ from benchmarks.support.human_speech.sounds import programmes_without_speech
 from benchmarks.support.human_speech.systems import PRODUCT, SYSTEMS, Hypothesis
 from local import weights
 from tasks.audio import SAMPLE_RATE_HZ
+
+RECORDED_PART, COMPOSED_PART = "recorded", "composed"
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ class Findings:
 
     machine: Machine
     model: str
-    audio_s: float
-    usage: dict[str, Usage]
+    audio_s: dict[str, float]
+    """Of the programmes by part: recorded and composed."""
+    usage: dict[str, dict[str, Usage]]
+    """By part and system."""
     folders: list[Comparison]
     scored: list[Scored]
 
@@ -69,38 +74,41 @@ def programmes(speech: Path, each_alone: bool, is_chosen: Callable[[str], bool])
         yield from special(speech, recordings, is_chosen)
 
 
-def fill(inbox: Path, options: Namespace) -> dict[str, Programme]:
-    """Write the chosen programmes' media to the inbox; returns them by name."""
+def fill(folder: Path, options: Namespace) -> dict[str, dict[str, Programme]]:
+    """Write the chosen programmes' media to an inbox for each part; returns them by part and name."""
     import soundfile
 
-    chosen: dict[str, Programme] = {}
+    chosen: dict[str, dict[str, Programme]] = defaultdict(dict)
     taken: Counter[str] = Counter()
     prefixes = tuple(options.folders or [""])
     for programme in programmes(options.speech, options.alone, lambda folder: folder.startswith(prefixes)):
         taken[programme.folder] += 1
         if options.limit is None or taken[programme.folder] <= options.limit:
+            part = COMPOSED_PART if programme.folder.startswith(COMPOSED) else RECORDED_PART
+            inbox = folder / part
+            inbox.mkdir(exist_ok=True)
             soundfile.write(inbox / f"{programme.name}.flac", programme.content.samples, SAMPLE_RATE_HZ)
-            chosen[programme.name] = programme
+            chosen[part][programme.name] = programme
     return chosen
 
 
 def measure(options: Namespace) -> Findings:
-    usage, scored = {}, []
+    usage: dict[str, dict[str, Usage]] = {}
+    audio_s, scored = {}, []
     with tempfile.TemporaryDirectory() as folder:
-        inbox = Path(folder, "inbox")
-        inbox.mkdir()
-        chosen = fill(inbox, options)
-        print(f"{len(chosen)} programmes, {sum(p.content.duration_s for p in chosen.values()):.0f} s", flush=True)
-        for system in options.systems:
-            usage[system], hypotheses = transcripts_of(system, inbox, options)
-            print(f"{system}: {usage[system].wall_s:.0f} s", flush=True)
-            heard = {hypothesis.programme: hypothesis for hypothesis in hypotheses}
-            for name, programme in chosen.items():
-                scored.append(scored_programme(system, programme, heard.get(name, Hypothesis(programme=name))))
+        for part, chosen in fill(Path(folder), options).items():
+            usage[part], audio_s[part] = {}, sum(p.content.duration_s for p in chosen.values())
+            print(f"{part}: {len(chosen)} programmes, {audio_s[part]:.0f} s", flush=True)
+            for system in options.systems:
+                usage[part][system], hypotheses = transcripts_of(system, Path(folder, part), options)
+                print(f"{system}: {usage[part][system].wall_s:.0f} s", flush=True)
+                heard = {hypothesis.programme: hypothesis for hypothesis in hypotheses}
+                for name, programme in chosen.items():
+                    scored.append(scored_programme(system, programme, heard.get(name, Hypothesis(programme=name))))
     return Findings(
         machine=this_machine(),
         model=options.model.name,
-        audio_s=sum(p.content.duration_s for p in chosen.values()),
+        audio_s=audio_s,
         usage=usage,
         folders=compare({system: [s for s in scored if s.system == system] for system in options.systems}),
         scored=scored,
@@ -112,7 +120,9 @@ def transcripts_of(system: str, inbox: Path, options: Namespace) -> tuple[Usage,
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.transcripts or Path(temporary)
         folder.mkdir(exist_ok=True, parents=True)
-        texts, measured = (folder / f"{system}-{options.model.name}.{suffix}" for suffix in ("jsonl", "usage.json"))
+        texts, measured = (
+            folder / f"{system}-{options.model.name}-{inbox.name}.{suffix}" for suffix in ("jsonl", "usage.json")
+        )
         if system == PRODUCT or not measured.exists():
             arguments = ["--inbox", str(inbox), "--model", str(options.model), "--output", str(texts)]
             usage = measure_process("-m", "benchmarks.support.human_speech.systems", system, *arguments)

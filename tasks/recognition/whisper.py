@@ -19,16 +19,17 @@ import numpy as np
 from tasks.audio import SAMPLE_RATE_HZ
 from tasks.contract import Misconfigured, Reason
 from tasks.media.speech_activity import has_speech
-from tasks.recognition.allocator import keep_freed_memory
+from tasks.recognition.allocator import keep_freed_memory, return_freed_memory
 from tasks.recognition.engine import Hints, RecognisedWord, Recognition
 from tasks.recognition.packing import split_evenly
 from tasks.recognition.vocabulary import spell_as_listed
-from tasks.recognition.whisper_encoder import FRAMES_PER_S, WINDOW_S, EncoderCache, WindowFeatures, encoded_s
+from tasks.recognition.whisper_encoder import FRAMES_PER_S, WINDOW_S, EncoderCache, WindowFeatures, encoded_s, pooled
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.spans import Span
 from tasks.transcripts.text import space_between
 
 if TYPE_CHECKING:
+    from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
     from faster_whisper.tokenizer import Tokenizer
     from faster_whisper.transcribe import Segment, TranscriptionOptions
@@ -39,7 +40,7 @@ R = TypeVar("R")
 
 WINDOW_SAMPLES = WINDOW_S * SAMPLE_RATE_HZ
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
-BATCH_CHUNKS = {"cpu": 4, "cuda": 24}
+BATCH_CHUNKS = {"cpu": 8, "cuda": 24}
 # On CPUs batches run in parallel, with few threads each: a decoder's matrix products are too small for more.
 MAX_WORKERS, MAX_THREADS_PER_WORKER = 4, 4
 BATCH_S = {"cpu": 300.0, "cuda": 1440.0}
@@ -76,10 +77,12 @@ class WhisperEngine:
             num_workers=self._n_workers,
             local_files_only=True,
         )
+        return_freed_memory()  # loading takes three times what the model does
+        self._is_on_cpu = device == "cpu"
         self._model.feature_extractor = WindowFeatures(self._model)
-        self._encoder = self._model.encode = EncoderCache(self._model)
-        self._batch_chunks = BATCH_CHUNKS[device]
-        self._compute_type = COMPUTE_TYPES[device]
+        self._encoder = EncoderCache(self._model)
+        self._model.encode = self._encode
+        self._batch_chunks, self._compute_type = BATCH_CHUNKS[device], COMPUTE_TYPES[device]
 
     @property
     def name(self) -> str:
@@ -146,7 +149,14 @@ class WhisperEngine:
 
     def _encoded_s(self, chunk: np.ndarray) -> int:
         """The seconds to encode for a chunk: on accelerators, always a whole window."""
-        return encoded_s(len(chunk) / SAMPLE_RATE_HZ) if self._model.model.device == "cpu" else WINDOW_S
+        return encoded_s(len(chunk) / SAMPLE_RATE_HZ) if self._is_on_cpu else WINDOW_S
+
+    def _encode(self, features: np.ndarray) -> StorageView:
+        """Replaces the model's encoder, for the decoder's search."""
+        from ctranslate2 import StorageView
+
+        encoded = self._encoder.on_host(features)
+        return StorageView.from_array(pooled(encoded) if self._is_on_cpu else encoded)
 
     def _features(self, chunks: Sequence[np.ndarray]) -> np.ndarray:
         """Features of each chunk in a window of its own, all as long as the longest needs: `(n, n_mels, n_frames)`."""
@@ -154,10 +164,17 @@ class WhisperEngine:
         return np.stack([self._model.feature_extractor(chunk)[..., :n_frames] for chunk in chunks])
 
     def _detect(self, encoded: np.ndarray) -> list[dict[str, float]]:
-        """The probability of each language in each of `(n, n_frames, d_model)`."""
+        """The probability of each language in each of `(n, n_frames, d_model)`.
+
+        From all frames: from the mean of three, English with an accent is more often taken for another language.
+        """
         from ctranslate2 import StorageView
 
-        detected = self._model.model.detect_language(StorageView.from_array(encoded))
+        detected = [
+            most_likely_first
+            for part in self._in_parts(encoded)
+            for most_likely_first in self._model.model.detect_language(StorageView.from_array(part))
+        ]
         return [{token[2:-2]: p for token, p in most_likely_first} for most_likely_first in detected]  # "<|en|>"
 
     def recognise(
@@ -231,13 +248,14 @@ class WhisperEngine:
         tokenizer = Tokenizer(self._model.hf_tokenizer, self.detects_languages, "transcribe", code)
         chunks = [chunk[:WINDOW_SAMPLES] for chunk in chunks]
         lengths_s = [len(chunk) / SAMPLE_RATE_HZ for chunk in chunks]
-        # The pipeline keeps the end of its last batch: parallel batches need one each.
+        features = self._features(chunks)
         decoded = BatchedInferencePipeline(self._model).forward(
-            self._features(chunks),
+            features,
             tokenizer,
             [{"offset": index * WINDOW_S, "duration": length_s} for index, length_s in enumerate(lengths_s)],
             decoding_options(tokenizer, hints.vocabulary, fallback),
         )
+        self._add_word_times(decoded, features, lengths_s, tokenizer)
         recognitions = []
         for index, (chunk, length_s, parts) in enumerate(zip(chunks, lengths_s, decoded, strict=True)):
             # Decoding cannot end the text at its first token, so there is always some text.
@@ -252,9 +270,41 @@ class WhisperEngine:
             recognitions.append(Recognition(spell_as_listed(words, hints.vocabulary), hints.language, log_probability))
         return recognitions
 
+    def _add_word_times(
+        self,
+        decoded: list[list[dict[str, Any]]],
+        features: np.ndarray,
+        lengths_s: Sequence[float],
+        tokenizer: Tokenizer,
+    ) -> None:
+        """Add upstream's words to the segments of each window, from all frames of its encoding."""
+        from ctranslate2 import StorageView
+
+        n_frames = [math.ceil(length_s) * self._model.frames_per_second for length_s in lengths_s]
+        first, end_s = 0, 0.0
+        for part in self._in_parts(self._encoder.on_host(features)):
+            windows = slice(first, first + len(part))
+            end_s = self._model.add_word_timestamps(
+                decoded[windows],
+                tokenizer,
+                StorageView.from_array(part),
+                n_frames[windows],
+                PREPENDED,
+                APPENDED,
+                end_s,
+            )
+            first += len(part)
+
+    def _in_parts(self, encoded: np.ndarray) -> list[np.ndarray]:
+        """Divide `(n, n_frames, d_model)`, of which the decoder gets all frames, into what it gets at once.
+
+        On CPUs that is one window: of a batch of four, keys, values and posteriors take 300 MB, and it is no faster.
+        """
+        return np.split(encoded, len(encoded)) if self._is_on_cpu else [encoded]
+
 
 def decoding_options(tokenizer: Tokenizer, vocabulary: Sequence[str], fallback: bool) -> TranscriptionOptions:
-    """Return upstream's options of the batched pipeline: its defaults, with word times."""
+    """Return upstream's options of the batched pipeline: its defaults."""
     from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
 
     return TranscriptionOptions(
@@ -276,7 +326,7 @@ def decoding_options(tokenizer: Tokenizer, vocabulary: Sequence[str], fallback: 
         suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
         without_timestamps=True,
         max_initial_timestamp=0.0,
-        word_timestamps=True,
+        word_timestamps=False,  # they are added from other encodings
         prepend_punctuations=PREPENDED,
         append_punctuations=APPENDED,
         multilingual=False,

@@ -65,12 +65,18 @@ def _compare(name: str, folders: Sequence[str], scored: Mapping[str, Sequence[Sc
     return Comparison(name, n_programmes, sums, peer, paired_difference(ours, theirs, lengths))
 
 
-def print_findings(usage: Mapping[str, Usage], folders: Sequence[Comparison], audio_s: float, machine: Machine) -> None:
+def print_findings(
+    usage: Mapping[str, Mapping[str, Usage]],
+    folders: Sequence[Comparison],
+    audio_s: Mapping[str, float],
+    machine: Machine,
+) -> None:
+    """Print the table of `folders`, and what each part of the programmes took."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=max(WIDTH, Console().width))
-    systems = list(usage)
+    systems = list(next(iter(usage.values())))
     table = Table(
         "folder",
         "n",
@@ -88,11 +94,12 @@ def print_findings(usage: Mapping[str, Usage], folders: Sequence[Comparison], au
         n = str(comparison.n_programmes)
         table.add_row(comparison.folder, n, str(reference), *cells, _difference(comparison), style=style)
     console.print(table)
-    for system, used in usage.items():
-        console.print(
-            f"{system}: {used.wall_s:.0f} s, {used.processor_s:.0f} processor seconds,"
-            f" {audio_s / used.processor_s:.1f} x real time of one core, {used.peak_mib:,.0f} MiB"
-        )
+    for part, of_systems in usage.items():
+        for system, used in of_systems.items():
+            console.print(
+                f"{part}, {system}: {used.wall_s:.0f} s, {used.processor_s:.0f} processor seconds,"
+                f" {audio_s[part] / used.processor_s:.1f} x real time of one core, {used.peak_mib:,.0f} MiB"
+            )
     console.print(f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, Python {machine.python}")
 
 
