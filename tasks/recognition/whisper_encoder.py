@@ -37,9 +37,9 @@ def pooled(encoded: np.ndarray) -> np.ndarray:
     """Return the mean of every `POOLED_FRAMES` frames of `(n, n_frames, d_model)`, for a decoder on a CPU.
 
     For each token the decoder waits for the keys and values of all frames, with Whisper base 37 MB a window, and
-    neighbours say nearly the same. A beam of five takes two thirds of the time. On 2,548 words of read speech, alone, in
-    music and in noise, Whisper base made 326 errors, 364 with the mean of two, and 407 with every frame. The languages
-    and the times of words need every frame.
+    neighbours say nearly the same. A beam of five takes two thirds of the time. On 2,548 words of read speech, alone,
+    in music and in noise, Whisper base made 326 errors, 364 with the mean of two, and 407 with every frame. Languages
+    and times of words are found in every frame: accented English was taken for Chinese more often, and 60 ms is coarse.
     """
     n, n_frames, d_model = encoded.shape
     n_pooled = n_frames // POOLED_FRAMES
