@@ -1,6 +1,6 @@
 """The loop from a night to people's corrections, to training, to the next night, on human speech.
 
-Each reader of `train_pack/second_language` of the shared speech (`--speech`) is a programme of an inbox; the readers of
+Each reader of `train_pack` of the shared speech (`--speech`) is a programme of an inbox; the readers of
 `sentences/second_language`, all others, are programmes that nobody corrects. All is done by the product's own steps:
 
 - a night with Whisper base;
@@ -48,7 +48,7 @@ from tasks.transcripts.reviews.draft import BasedOn, Draft, DraftSegment, DraftW
 from training.scoring.bootstrap import paired_difference
 from training.scoring.errors import word_errors
 
-CORRECTED, UNCORRECTED = "train_pack/second_language/", "sentences/second_language/"
+CORRECTED, UNCORRECTED = ("train_pack/second_language/", "train_pack/audiobook/"), ("sentences/second_language/",)
 PAUSE_S = 1.2  # between recordings
 VERSIONS = ("torch", "transformers", "ctranslate2", "faster-whisper")
 
@@ -78,11 +78,11 @@ class Findings:
     core_minutes: dict[str, float]
 
 
-def readers(speech: Path, prefix: str, limit: int | None) -> Iterator[tuple[str, list[Recording]]]:
+def readers(speech: Path, prefixes: tuple[str, ...], limit: int | None) -> Iterator[tuple[str, list[Recording]]]:
     """Yield readers with their recordings, in the order of their names."""
     found: dict[str, list[Recording]] = defaultdict(list)
     for recording in read_manifest(speech):
-        if recording.path.startswith(prefix) and recording.spoken:
+        if recording.path.startswith(prefixes) and recording.spoken:
             found[str(recording.speaker)].append(recording)
     yield from islice(sorted(found.items()), limit)
 
@@ -125,8 +125,8 @@ class Loop:
     def _at(self, *parts: str) -> str:
         return storage.join(storage.file_uri(self._folder), *parts)
 
-    def deliver(self, inbox: str, prefix: str, limit: int | None) -> None:
-        for reader, recordings in readers(self._options.speech, prefix, limit):
+    def deliver(self, inbox: str, prefixes: tuple[str, ...], limit: int | None) -> None:
+        for reader, recordings in readers(self._options.speech, prefixes, limit):
             name = reader.replace(":", "-")
             self._texts[name] = " ".join(recording.spoken for recording in recordings)
             path = self._folder / inbox / f"{name}.wav"
@@ -194,7 +194,7 @@ class Loop:
             media=self._at("archive"),
             reviews=self._at("transcripts"),
             shards=1,
-            test_share=0.3,
+            test_share=0.15,
             validation_share=0.05,
             base=self._options.base,
         )
