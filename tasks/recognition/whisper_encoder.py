@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 50  # of the encoder's output
 POOLED_FRAMES = 3
+MAX_POOLED_WIDTH = 512  # d_model of Whisper base
 MAX_CACHED = 64  # windows, in float16: of large-v3 3.8 MB each
 WINDOW_S = 30
 MIN_ENCODED_S, ENCODED_STEP_S = 15, 5
@@ -40,8 +41,11 @@ def pooled(encoded: np.ndarray) -> np.ndarray:
     neighbours say nearly the same. A beam of five takes two thirds of the time. On 2,548 words of read speech, alone,
     in music and in noise, Whisper base made 326 errors, 364 with the mean of two, and 407 with every frame. Languages
     and times of words are found in every frame: accented English was taken for Chinese more often, and 60 ms is coarse.
+    Models wider than base, with which it was not measured, get every frame.
     """
     n, n_frames, d_model = encoded.shape
+    if d_model > MAX_POOLED_WIDTH:
+        return encoded
     n_pooled = n_frames // POOLED_FRAMES
     groups = encoded[:, : n_pooled * POOLED_FRAMES].reshape(n, n_pooled, POOLED_FRAMES, d_model)
     return np.asarray(groups.mean(axis=2), np.float32)

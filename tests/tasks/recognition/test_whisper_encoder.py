@@ -15,6 +15,11 @@ def test_a_chunk_is_encoded_with_at_least_three_seconds_of_silence_if_its_window
     assert encoded_s(length_s) == expected
 
 
+def test_the_decoder_of_a_model_wider_than_base_gets_every_frame() -> None:
+    encoded = np.zeros((1, 8, 768), np.float32)
+    assert pooled(encoded) is encoded
+
+
 def test_the_decoder_gets_the_mean_of_three_frames() -> None:
     encoded = np.arange(16, dtype=np.float32).reshape(1, 8, 2)  # two frames are left over
     assert pooled(encoded).tolist() == [[[2.0, 3.0], [8.0, 9.0]]]
