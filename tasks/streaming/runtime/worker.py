@@ -39,6 +39,8 @@ log = structlog.get_logger()
 COMMIT_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 8.0  # at most this much is replayed
 EVICT_AFTER_S = 3600.0  # sessions idle for this long are evicted from memory
+LONG_S = 5.0  # for one message; the group waits for `max.poll.interval.ms`
+NOTICE_S = 1.0  # longest wait for what the group decided meanwhile
 
 # Errors that a message can cause. Storage and network raise OSError, wrong settings Misconfigured; these are not the
 # message's fault.
@@ -61,6 +63,8 @@ class Worker:
         self._component, self._metrics, self._health = component, metrics, health
         self._topic = component.consumes.TOPIC
         self._partitions: dict[int, Partition] = {}
+        self._may_be_expelled = False
+        """Whether a message took so long that the group may have given the partitions to others."""
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then save and commit everything, and leave the group.
@@ -91,10 +95,15 @@ class Worker:
                 if time.monotonic() - committed_at >= COMMIT_EVERY_S:
                     self._end_idle_sessions()
                     self._commit()
-                    committed_at = time.monotonic()
+                    committed_at, self._may_be_expelled = time.monotonic(), False
                 if message is not None:
+                    began_at = time.monotonic()
                     self._on_message(message)
-            self._commit(save_all=True)
+                    if time.monotonic() - began_at > LONG_S:  # the callbacks come after what was read before
+                        committed_at, self._may_be_expelled = time.monotonic(), True
+            self._run_callbacks()
+            if not self._may_be_expelled:
+                self._commit(save_all=True)
         except BaseException:
             self._partitions.clear()  # closing revokes the partitions, which would save these inconsistent states
             raise
@@ -271,10 +280,24 @@ class Worker:
         self._health.is_ready = True
         log.info("partitions assigned", component=self._component.name, partitions=[p.partition for p in partitions])
 
+    def _run_callbacks(self) -> None:
+        """Run the callbacks that wait behind what was read; that is left to the next owner.
+
+        Closing would run them too, and then sometimes hangs in librdkafka 2.x, with Python's lock held.
+        """
+        deadline = time.monotonic() + NOTICE_S
+        while self._consumer.poll(0) is not None and time.monotonic() < deadline:
+            pass
+
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Save states and commit before handing over, so that the next owner replays nothing."""
+        """Save states and commit before handing over, so that the next owner replays nothing.
+
+        Not if there may be another owner already, whose states are newer: librdkafka does not always tell that
+        partitions are lost.
+        """
         partition_ids = [revoked.partition for revoked in partitions]
-        self._commit(save_all=True, only=partition_ids)
+        if not self._may_be_expelled:
+            self._commit(save_all=True, only=partition_ids)
         self._drop(partition_ids)
         log.info("partitions revoked", component=self._component.name, partitions=partition_ids)
 

@@ -230,8 +230,11 @@ def test_a_worker_that_hangs_loses_its_partitions(
     second = Running(counter)
     assert processed(session_name, 15) == list(range(15))
     assert not released.is_set()
+    save, savers = Worker._save, []
+    monkeypatch.setattr(Worker, "_save", lambda self, *values: savers.append(self) or save(self, *values))
     released.set()
     first.end()
+    assert first._worker not in savers, "its states are older than those of the partitions' owner"
     second.end()
     assert first.died is None
     assert second.died is None
