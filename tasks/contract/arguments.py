@@ -60,9 +60,7 @@ class ScanCorpus(ContentKeyed):
         "", description="URI prefix of transcripts: programmes that people have checked are added; empty: none"
     )
     held_out: OptionalText = Field(
-        "",
-        description="reviewed programmes for the test split, so that no model is trained on them: names, one a line, "
-        "with `*` and `?` as in file names",
+        "", description="reviewed programmes that are only tested on: names, one a line, `*` and `?` as in file names"
     )
     shards: OptionalInt = Field(None, ge=1, le=800, description="maximum number of shards; empty: shards of about 1 GB")
     language: str = Field("en", description="language of the transcripts to use (BCP 47)")
@@ -190,8 +188,7 @@ class ImportModel(ContentKeyed):
 
     model: str = Field(description="a folder, .pt file, s3:// prefix, models:/name@alias or hub name")
     licence: OptionalText = Field(
-        "",
-        description="licence of the weights, for the model card; empty: as the model's own card or licence file says",
+        "", description="licence of the weights, for the model card; empty: as the model's card or licence file says"
     )
 
 
