@@ -7,6 +7,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
+from tasks.audio import SAMPLE_RATE_HZ
 from tasks.transcripts.document import Transcript
 
 PACKAGES = {"@bbc/react-transcript-editor": "1.4.4", "esbuild": "0.25.12", "react": "16.14.0", "react-dom": "16.14.0"}
@@ -18,20 +22,13 @@ import TranscriptEditor from "@bbc/react-transcript-editor/TranscriptEditor";
 render(
   React.createElement(TranscriptEditor, {
     transcriptData: window.transcript, sttJsonType: "digitalpaperedit", mediaUrl: "silence.wav", isEditable: true,
-    spellCheck: false, title: "four hours", fileName: "four-hours", mediaType: "audio", autoSaveContentType: "draftjs",
+    spellCheck: false, title: "programme", fileName: "programme", mediaType: "audio", autoSaveContentType: "draftjs",
   }),
   document.getElementById("editor"),
 );
 """
 PAGE = """<!doctype html><meta charset="utf-8"><div id="editor"></div>
 <script src="transcript.js"></script><script src="bundle.js"></script>"""
-# One second of 8 kHz silence; the editor shows no text without media.
-SILENCE = (
-    b"RIFF"
-    + (36 + 8000).to_bytes(4, "little")
-    + b"WAVEfmt \x10\0\0\0\x01\0\x01\0"
-    + (b"\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data" + (8000).to_bytes(4, "little") + b"\x80" * 8000)
-)
 
 
 def build(transcript: Transcript, folder: Path) -> Path | None:
@@ -46,7 +43,8 @@ def build(transcript: Transcript, folder: Path) -> Path | None:
     folder.mkdir()
     (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": PACKAGES}))
     (folder / "main.js").write_text(SCRIPT)
-    (folder / "silence.wav").write_bytes(SILENCE)
+    # The editor shows no text without media.
+    soundfile.write(folder / "silence.wav", np.zeros(SAMPLE_RATE_HZ, np.float32), SAMPLE_RATE_HZ)
     (folder / "transcript.js").write_text(f"window.transcript = {json.dumps(_digital_paper_edit(transcript))};")
     _run(folder, npm, "install", "--no-audit", "--no-fund", "--legacy-peer-deps", "--ignore-scripts")
     esbuild = folder / "node_modules" / ".bin" / "esbuild"
