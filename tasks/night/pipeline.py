@@ -10,7 +10,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 6
 RECOGNISE_VERSION = 9
 DIARIZE_VERSION = 2
-PUBLISH_VERSION = 8
+PUBLISH_VERSION = 9
 
 
 class Pipeline(Frozen):

@@ -22,7 +22,7 @@ def speakers_of_words(transcript: Transcript) -> list[str | None]:
 
 
 def in_reading_order(transcript: Transcript) -> tuple[Segment, ...]:
-    """Return the segments; where voices overlap, one segment for each phrase, by start."""
+    """Return the segments; where voices overlap, one for each phrase or part of it that is suspect or not, by start."""
     words, speakers = [*transcript.words], speakers_of_words(transcript)
     overlaps = overlapping_words(words, speakers)
     if not overlaps:
@@ -33,11 +33,9 @@ def in_reading_order(transcript: Transcript) -> tuple[Segment, ...]:
     inside = {index for overlap in overlaps for index in overlap}
     groups = [[*range(start, stop)] for start, stop in pairwise(sorted(bounds)) if start not in inside]
     groups += [phrase for overlap in overlaps for phrase in _phrases(words, speakers, overlap)]
-    return tuple(
-        _segment(words, speakers, [*indices], suspect)
-        for group in sorted(groups)
-        for suspect, indices in groupby(group, is_suspect.__getitem__)
-    )
+    # Sorted after the cut at suspect words: between the two parts of a phrase another voice may begin.
+    parts = sorted([*part] for group in groups for _, part in groupby(group, is_suspect.__getitem__))
+    return tuple(_segment(words, speakers, part, is_suspect[part[0]]) for part in parts)
 
 
 def overlapping_words(words: Sequence[Word], speakers: Sequence[str | None]) -> list[range]:

@@ -6,7 +6,8 @@ from hypothesis import given
 
 from tasks.transcripts.document import Transcript, Word
 from tasks.transcripts.reading_order import in_reading_order, overlapping_words
-from tests.tasks.transcripts.builders import at_once, broadcast, speak, transcript, transcripts
+from tasks.transcripts.spans import Span
+from tests.tasks.transcripts.builders import at_once, broadcast, speak, transcript, transcripts, word
 
 
 def phrases(document: Transcript) -> list[tuple[str | None, str]]:
@@ -47,13 +48,22 @@ def test_only_the_words_of_the_overlap_move():
     assert [text for _, text in phrases(document)] == ["Good evening all.", "Some rain", "Etwas Regen", "Thank you."]
 
 
+def test_a_suspect_part_of_a_phrase_has_its_place_by_its_own_start():
+    anna = [word("so", 364, 664, "anna"), word("the", 664, 1_200, "anna"), word("end", 1_314, 1_500, "anna")]
+    document = transcript(
+        sorted([*anna, *speak("not yet", "ben", start_ms=1_064)], key=lambda word: word.start_ms),
+        suspect=[Span(1_300, 3_000)],
+    )
+    assert phrases(document) == [("anna", "so the"), ("ben", "not"), ("anna", "end"), ("ben", "yet")]
+
+
 @given(transcripts())
 def test_every_word_stays_in_the_order_of_its_voice(document: Transcript):
     def by_voice(segments) -> dict[str | None, list[Word]]:
         voices = defaultdict(list)
         for segment in segments:
-            for word in segment.words:
-                voices[word.speaker].append(word)
+            for spoken in segment.words:
+                voices[spoken.speaker].append(spoken)
         return voices
 
     ordered = in_reading_order(document)
