@@ -112,6 +112,8 @@ def test_an_offset_is_committed_when_the_event_is_stored_and_invalid_ones_go_to_
         "group.id": f"airscript-arrivals-{token}",
         "enable.auto.commit": "false",
         "auto.offset.reset": "earliest",
+        # The brokers' minimum. Tansu answers who joins a group after half of it, by default 22 s.
+        "session.timeout.ms": "6000",
     }
     monkeypatch.setenv("AIRFLOW_CONN_AIRSCRIPT_KAFKA", json.dumps({"conn_type": "kafka", "extra": settings}))
     sender = Producer({"bootstrap.servers": kafka_broker})

@@ -8,7 +8,6 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner, Result
 
-from tasks import kafka
 from tasks.contract import ExitCode
 from tests.training.tones import registry
 from training.registry.rollback import app
@@ -51,7 +50,7 @@ def test_a_rollback_succeeds_during_a_kafka_outage(
     settings.write_text(config)
     monkeypatch.setenv("AIRSCRIPT_KAFKA", "127.0.0.1:1")
     monkeypatch.setenv("AIRSCRIPT_KAFKA_CONFIG", str(settings))
-    monkeypatch.setattr(kafka, "FLUSH_S", 0.5)
+    monkeypatch.setattr("tasks.kafka.clients.FLUSH_S", 0.5)
     promote_all(client, 1, 2)
     done = roll_back()
     assert done.exit_code == ExitCode.DONE

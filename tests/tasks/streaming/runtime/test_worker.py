@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections.abc import Iterator
@@ -214,7 +215,8 @@ def test_a_worker_that_hangs_loses_its_partitions(
     counter: Component, session_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client goes on sending heartbeats, so only `max.poll.interval.ms` bounds what others wait for it."""
-    monkeypatch.setenv(streaming_kafka.CONFIG_VARIABLE, '{"max.poll.interval.ms": 6000, "log_level": 0}')
+    config = {"log_level": 0} | streaming_kafka.client_config() | {"max.poll.interval.ms": 6_000}
+    monkeypatch.setenv(streaming_kafka.CONFIG_VARIABLE, json.dumps(config))
     push, hangs, released = Counter.push, iter([True]), threading.Event()
 
     def hang_once(session: Counter, message: AudioBlock) -> Iterator[LiveMessage]:
