@@ -18,19 +18,10 @@ import typer
 from local.demo.diarizer.diarizer_card import Run, write_card
 from local.demo.diarizer.speakers import STRETCHES, Speaker, human_speakers, synthetic_speakers
 from local.demo.diarizer.talks import talks
-from local.demo.diarizer.trainer import train_embedding, train_segmentation
 from local.demo.diarizer.tuning import N_TALKS, tune
 from local.demo.synthesis.augmentation import SoundBank
 from local.demo.synthesis.voices import VoiceSet
 from tasks.audio import SAMPLE_RATE_HZ
-from tasks.diarization.embedded import (
-    EmbeddedConfig,
-    load_networks,
-    make_embedding,
-    make_segmentation,
-    pipeline_of,
-    save_embedded,
-)
 
 # Speakers who are neither in train_pack nor in the scored talks. The last entry includes the first three.
 HUMAN_VALIDATION = ("sentences/second_language", "sentences/audiobook", "sentences/an4", "sentences/")
@@ -45,6 +36,17 @@ def main(
     segmentation_steps: Annotated[int, typer.Option(help="steps of 24 windows")] = 450,
     seed: int = 1,
 ) -> None:
+    # These import pyannote.audio, for seconds which --help does not need.
+    from local.demo.diarizer.trainer import train_embedding, train_segmentation
+    from tasks.diarization.embedded import (
+        EmbeddedConfig,
+        load_networks,
+        make_embedding,
+        make_segmentation,
+        pipeline_of,
+        save_embedded,
+    )
+
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     began = time.monotonic()

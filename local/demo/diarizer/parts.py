@@ -17,7 +17,6 @@ from local.demo.diarizer.speakers import human_speakers
 from local.demo.diarizer.talks import talks
 from local.demo.diarizer.tuning import N_TALKS, tune
 from local.demo.synthesis.augmentation import SoundBank
-from tasks.diarization.parts.loading import load_parts
 
 GROUPS = ("train_pack/audiobook", "train_pack/second_language")
 THRESHOLDS = tuple(round(0.5 + 0.05 * n, 2) for n in range(13))
@@ -30,6 +29,8 @@ def main(
     n_talks: Annotated[int, typer.Option(help="talks to compose")] = N_TALKS,
     seed: int = 1,
 ) -> None:
+    from tasks.diarization.parts.loading import load_parts  # imports pyannote.audio, for seconds
+
     torch.set_num_threads(1)
     config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
     clustering = {"threshold": ANY_THRESHOLD} | (config.get("clustering") or {})

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pyannote.audio.pipelines import SpeakerDiarization
-from pyannote.core import Annotation, Segment
 
 from local.demo.diarizer.mixtures import Window
 from local.demo.diarizer.speakers import FRAME_SAMPLES
 from tasks.audio import SAMPLE_RATE_HZ
 from training.scoring.speakers import SpeakerErrors, speaker_errors
+
+if TYPE_CHECKING:
+    from pyannote.audio.pipelines import SpeakerDiarization
+    from pyannote.core import Annotation
 
 N_TALKS = 40
 THRESHOLDS = tuple(round(0.3 + 0.05 * n, 2) for n in range(15))
@@ -58,6 +60,8 @@ def tune(pipeline: SpeakerDiarization, windows: Sequence[Window], thresholds: Se
 
 def reference_of(window: Window) -> Annotation:
     """The reference turns of a mixture."""
+    from pyannote.core import Annotation, Segment
+
     annotation = Annotation()
     for speaker in range(window.activity.shape[1]):
         padded = np.concatenate([[0], window.activity[:, speaker].astype(np.int8), [0]])
