@@ -3,13 +3,14 @@ computed by `whisper_native`.
 
 The utterances of a group are concatenated into one signal, each starting at a multiple of the hop, so that a strided
 view yields every frame without padding to the longest utterance. The frames then pass in blocks through one rfft and a
-few matrix products. On a CPU, groups and blocks are small enough for an utterance to stay in a core's cache from
-samples to features; on a GPU they are large.
+few matrix products. On a CPU, a block is as small as its arrays need to stay in a core's share of the cache, and as
+large as the fixed cost of some fifteen operations allows; on a GPU it is large.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,13 +39,13 @@ BAND_MELS = 16
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """Frames per block (one rfft) and per group (one signal)."""
+    """Frames per block (one rfft) in single precision, half as many in double, and per group (one signal)."""
 
     block: int
     group: int
 
 
-BLOCK_SIZES = {"cpu": BlockSizes(block=512, group=1024), "cuda": BlockSizes(block=65_536, group=1 << 20)}
+BLOCK_SIZES = {"cpu": BlockSizes(block=768, group=1024), "cuda": BlockSizes(block=65_536, group=1 << 20)}
 
 
 class LogMel:
@@ -133,9 +134,11 @@ class LogMel:
             last_frame = max(0, self._n_computed(len(signal)) - 1) * hop
             length = max(len(signal) + 3 * margin, last_frame + self.config.n_fft)  # third: Whisper's reflection
             end += -(-length // hop) * hop
-        line = torch.zeros(end, dtype=self._dtype, device=signals[0].device)
-        for signal, start in zip(signals, starts, strict=True):
+        line = torch.empty(end, dtype=self._dtype, device=signals[0].device)
+        for signal, start, following in zip(signals, starts, [*starts[1:], end], strict=True):
             target = line[start + margin : start + margin + len(signal)]
+            line[start : start + margin] = 0
+            line[start + margin + len(signal) : following] = 0
             if self.config.family is FeatureFamily.PARAKEET and len(signal):
                 target[0] = signal[0]
                 # Two operations, to round twice as the reference does.
@@ -149,32 +152,51 @@ class LogMel:
 
     def _log_mels(self, line: torch.Tensor) -> torch.Tensor:
         """Log mel power of all frames of the concatenated signal, `(n_frames, n_mels)`."""
+        is_kaldi = self.config.family is FeatureFamily.KALDI
+        if is_kaldi:
+            line, offsets = self._emphasised(line)
         frames = line.unfold(0, self.config.n_fft, self.config.hop_samples)  # (n_frames, n_fft), a view
-        n_blocks = -(-len(frames) // self._sizes.block)
-        blocks = frames.chunk(n_blocks)
+        n_blocks = -(-len(frames) * self._dtype.itemsize // (4 * self._sizes.block))
+        n_block = -(-len(frames) // n_blocks)
         logs = line.new_empty(len(frames), self.config.n_mels, dtype=torch.float32)
-        windowed = line.new_empty(len(blocks[0]), self.config.n_fft)
-        for block, out in zip(blocks, logs.chunk(n_blocks), strict=True):
-            in_window = torch.mul(block, self._window, out=windowed[: len(block)])  # (n_block, n_fft)
-            if self.config.family is FeatureFamily.KALDI:
-                self._emphasise(block, in_window)
-            spectrum = torch.view_as_real(torch.fft.rfft(in_window)).view(len(block), -1).float()
-            spectrum.square_()  # (n_block, 2 * n_bins): re, im, re, im, ...
-            for bins, mels, filters in self._bands:
-                torch.mm(spectrum[:, bins], filters, out=out[:, mels])
-            if self.config.family is FeatureFamily.PARAKEET:
-                out.add_(PARAKEET_LOG_GUARD).log_()
-            elif self.config.family is FeatureFamily.WHISPER:
-                out.clamp_(min=WHISPER_FLOOR).log10_()
+        windowed, mels = line.new_empty(n_block, self.config.n_fft), logs.new_empty(n_block, self.config.n_mels)
+        products = [(bins, filters, mels[:, columns]) for bins, columns, filters in self._bands]
+        for number in range(n_blocks):
+            # All blocks have one size and share these views: the last one computes a few frames again.
+            first = min(number * n_block, len(frames) - n_block)
+            block = slice(first, first + n_block)
+            if is_kaldi:
+                torch.lerp(offsets[block], frames[block], self._window, out=windowed)  # (n_block, n_fft)
             else:
-                out.clamp_(min=KALDI_FLOOR).log_()
+                torch.mul(frames[block], self._window, out=windowed)  # (n_block, n_fft)
+            spectrum = torch.fft.rfft(windowed).to(torch.complex64)
+            power = spectrum.view(torch.float32).square_()  # (n_block, 2 * n_bins): re, im, re, im, ...
+            for bins, filters, band in products:
+                torch.mm(power[:, bins], filters, out=band)
+            if self.config.family is FeatureFamily.PARAKEET:
+                torch.log(mels.add_(PARAKEET_LOG_GUARD), out=logs[block])
+            elif self.config.family is FeatureFamily.WHISPER:
+                torch.log10(mels.clamp_(min=WHISPER_FLOOR), out=logs[block])
+            else:
+                torch.log(mels.clamp_(min=KALDI_FLOOR), out=logs[block])
         return logs
 
-    def _emphasise(self, block: torch.Tensor, windowed: torch.Tensor) -> None:
-        """Remove each frame's mean and apply pre-emphasis per frame, as Kaldi does, in place on windowed frames."""
-        n_win, share = self.config.win_samples, self.config.preemphasis
-        windowed[:, 1:n_win].addcmul_(block[:, : n_win - 1], self._window[1:n_win], value=-share)
-        windowed.addr_(block[:, :n_win].mean(dim=1), self._window, alpha=share - 1)
+    def _emphasised(self, line: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Kaldi's pre-emphasis of the whole line, `(n_line,)`, and what its DC removal takes from each frame of that,
+        `(n_frames, 1)`.
+
+        Kaldi does both per frame, DC first. The result is the same but for a frame's first sample, where the window is
+        0. For a frame e, its offset c and the window w, `torch.lerp` yields c + w (e - c) in one pass instead of
+        w (e - c) in two: a constant changes the bin of 0 Hz only, which no filter of Kaldi's covers.
+        """
+        n_win, hop, share = self.config.win_samples, self.config.hop_samples, self.config.preemphasis
+        emphasised = torch.empty_like(line)
+        emphasised[0] = 0
+        torch.sub(line[1:], line[:-1], alpha=share, out=emphasised[1:])
+        part = math.gcd(n_win, hop)  # frames overlap: each sample is summed once, in a part
+        sums = line[: len(line) // part * part].view(-1, part).sum(dim=1)  # (n_parts,)
+        means = sums.unfold(0, n_win // part, hop // part).sum(dim=1, keepdim=True).div_(n_win)  # (n_frames, 1)
+        return emphasised, means.mul_(1 - share)
 
 
 def _reflect(line: torch.Tensor, margin: int, n_samples: int, window: int) -> None:

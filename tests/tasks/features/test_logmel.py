@@ -141,6 +141,14 @@ def test_wav2vec2_bert_equals_the_reference_on_silence(n_samples: int) -> None:
     assert np.abs(bert_reference()(silence)[0]).max() < 0.01
 
 
+def test_wav2vec2_bert_equals_the_reference_with_a_loud_offset_and_before_normalisation() -> None:
+    """Without its mean a frame of a constant signal is silence."""
+    offset = [voice_like(40_000) + np.float32(0.3), np.full(RATE_HZ, 0.1, np.float32)]
+    assert_equal_to(
+        bert_reference(normalised=False), dataclasses.replace(wav2vec2_bert(), per_feature_norm=False), offset
+    )
+
+
 def test_wav2vec2_bert_stacks_the_same_frames_as_the_reference() -> None:
     """Also with an odd number of frames: the reference pads the last one, and its mask hides the pair."""
     lengths = [240, 400, 559, 880, 1039, 1040, 1200, 1359, 1360]
