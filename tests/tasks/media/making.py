@@ -47,6 +47,8 @@ class Track:
     starts_at_s: float = 0.0
 
 
+# 64 by 64: the luma, and below it both chromas at half the width and height.
+BLACK = np.concatenate([np.full((64, 64), 16, np.uint8), np.full((32, 64), 128, np.uint8)])
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
@@ -83,7 +85,7 @@ def encode(
             if picture is not None:
                 n_frames = round(frame_rate)
                 for i in range(n_frames):
-                    frame = av.VideoFrame(picture.width, picture.height, "yuv420p")
+                    frame = av.VideoFrame.from_ndarray(BLACK, "yuv420p")  # a new frame is noise, slow to encode
                     frame.pts, frame.time_base = second * n_frames + i, 1 / frame_rate
                     output.mux(picture.encode(frame))
             for stream, track in zip(streams, tracks, strict=True):
@@ -96,7 +98,7 @@ def encode(
 
 def _add_video(output, container: str, tags: dict[str, str], frame_rate: Fraction):
     stream = output.add_stream("mpeg2video" if container in ("mxf", "mpegts") else "mpeg4", rate=frame_rate)
-    stream.width, stream.height = (720, 576) if container == "mxf" else (64, 64)
+    stream.width, stream.height = BLACK.shape[1], BLACK.shape[0] * 2 // 3
     stream.pix_fmt, stream.bit_rate = "yuv420p", 400_000
     if "timecode" in tags:
         stream.metadata["timecode"] = tags["timecode"]
