@@ -13,9 +13,9 @@ from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.plane import AudioPlane
 
-# Samples of all channels read from the FIFO at once: 64 kB of float. Per frame, two NumPy calls a channel would take
+# Samples of all channels read from the FIFO at once: 256 kB of float. Per frame, two NumPy calls a channel would take
 # longer than the FIFO does.
-PIECE_SAMPLES = 16_384
+PIECE_SAMPLES = 65_536
 
 # FFmpeg's sample formats: NumPy type, zero, full scale. A trailing "p" means planar: one plane per channel.
 SAMPLE_FORMATS: dict[str, tuple[np.dtype, float, float]] = {
