@@ -90,8 +90,8 @@ class Downmixer:
         """Count the windows of `(2, n_samples)` in which both channels carry sound that does not correlate."""
         n_window = round(UNLIKE_WINDOW_S * self.sample_rate_hz)
         windows = samples[:, : samples.shape[1] // n_window * n_window].reshape(2, -1, n_window)
-        first, second = np.einsum("cij,cij->ci", windows, windows) / n_window  # (n_windows,) each
-        cross = np.einsum("ij,ij->i", windows[0], windows[1]) / n_window  # (n_windows,)
+        first, second = np.vecdot(windows, windows) / n_window  # (n_windows,) each
+        cross = np.vecdot(windows[0], windows[1]) / n_window  # (n_windows,)
         weaker, stronger = np.minimum(first, second), np.maximum(first, second)
         is_live = weaker > np.maximum(UNLIKE_POWER, UNLIKE_RATIO * stronger)
         return int(np.count_nonzero(is_live & (cross * cross < UNLIKE_CORRELATION**2 * first * second)))
