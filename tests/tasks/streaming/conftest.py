@@ -159,6 +159,11 @@ class Workers:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
 
+    def running_one(self, name: str) -> subprocess.Popen[bytes]:
+        """A running worker of a component; one is started if there is none."""
+        running = (process for known, process in self.running if known == name and process.poll() is None)
+        return next(running, None) or self.start(name)
+
     def stop(self) -> None:
         for _, process in self.running:
             process.terminate()
@@ -173,9 +178,10 @@ class Workers:
         return "\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
 
 
-@pytest.fixture
-def workers(kafka: str, tmp_path: Path) -> Iterator[Workers]:
-    group = Workers(tmp_path)
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """Workers that go on for the next test, as they take seconds to start. The tests also ask for `kafka`."""
+    group = Workers(tmp_path_factory.mktemp("workers"))
     yield group
     group.stop()
 
