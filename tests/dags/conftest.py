@@ -30,6 +30,7 @@ if "airflow" not in sys.modules:
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[2] / "dags")
 
+FOREIGN = ("AIRSCRIPT_", "AWS_", "MLFLOW_TRACKING")  # variables of whoever runs the tests
 CHECKOUT = Path(__file__).parents[2]
 DAGS = CHECKOUT / "dags"
 DAG_IDS = {
@@ -58,7 +59,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cal
     """An environment without airscript's variables; call it to set some."""
     from dags.common.settings import settings
 
-    for name in [name for name in os.environ if name.startswith(("AIRSCRIPT_", "AWS_", "MLFLOW_TRACKING"))]:
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         monkeypatch.delenv(name)
 
     def set_variables(**variables: str) -> None:
@@ -103,16 +104,21 @@ def load_dags() -> Callable[[], dict[str, Any]]:
 @pytest.fixture
 def step_worker(environment: Callable[..., None], tmp_path: Path) -> Callable[..., None]:
     """Configures the stand-in worker; call it to make steps misbehave."""
-    script = tmp_path / "worker"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("stand_in_worker.py")}" "$@"\n')
-    script.chmod(0o755)
 
     def behave(n_items: int = 2, **behaviours: str) -> None:
-        pairs = ",".join(f"{step.replace('_', '-')}={behaviour}" for step, behaviour in behaviours.items())
-        environment(AIRSCRIPT_WORKER_PYTHON=str(script), STAND_IN=pairs, STAND_IN_ITEMS=str(n_items))
+        environment(**stand_in(tmp_path, n_items, **behaviours))
 
     behave()
     return behave
+
+
+def stand_in(folder: Path, n_items: int, **behaviours: str) -> dict[str, str]:
+    """The environment that makes a stand-in the worker. Its script is written into the folder."""
+    script = folder / "worker"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("stand_in_worker.py")}" "$@"\n')
+    script.chmod(0o755)
+    pairs = ",".join(f"{step.replace('_', '-')}={behaviour}" for step, behaviour in behaviours.items())
+    return {"AIRSCRIPT_WORKER_PYTHON": str(script), "STAND_IN": pairs, "STAND_IN_ITEMS": str(n_items)}
 
 
 LABELS = {"promote": "if-better", "features": "whisper-128"}  # arguments that are no URIs
