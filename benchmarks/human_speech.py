@@ -1,5 +1,5 @@
-"""Recognition of human speech by a trained Whisper: the steps of a night beside faster-whisper, batched and sequential,
-and beside whisper.cpp where `pywhispercpp` is installed.
+"""Recognition of human speech by a trained Whisper: the steps of a night beside faster-whisper, batched (with and
+without word times) and sequential, and beside whisper.cpp where `pywhispercpp` is installed.
 
 Input: every folder with texts below `--speech` (`AIRSCRIPT_SPEECH`), the recordings of a reader joined with pauses to a
 programme; programmes composed of them for conditions that single recordings do not have; and programmes without speech.

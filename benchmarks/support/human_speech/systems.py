@@ -1,4 +1,4 @@
-"""The recognisers: the night's own steps, faster-whisper in its two ways, and whisper.cpp with `pywhispercpp`.
+"""The recognisers: the night's own steps, faster-whisper in its ways, and whisper.cpp with `pywhispercpp`.
 
     python -m benchmarks.support.human_speech.systems SYSTEM --inbox DIR --model DIR --output FILE
 
@@ -76,6 +76,21 @@ def batched(inbox: Path, model: Path) -> Iterator[Hypothesis]:
         yield _hypothesis(media, segments, info.language)
 
 
+def batched_text(inbox: Path, model: Path) -> Iterator[Hypothesis]:
+    """The same without word times. Each word is given the times of its segment."""
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    pipeline = BatchedInferencePipeline(WhisperModel(str(model), device="cpu", compute_type="int8"))
+    for media in sorted(inbox.iterdir()):
+        segments, info = pipeline.transcribe(str(media), beam_size=BEAM_SIZE, batch_size=BATCH_SIZE)
+        words = (
+            HeardWord(text=word, start_ms=round(1000 * segment.start), end_ms=round(1000 * segment.end))
+            for segment in segments
+            for word in segment.text.split()
+        )
+        yield Hypothesis(programme=media.stem, words=tuple(words), language=info.language)
+
+
 def sequential(inbox: Path, model: Path) -> Iterator[Hypothesis]:
     """faster-whisper's sequential decoding with its defaults and its voice activity detection, with word times."""
     from faster_whisper import WhisperModel
@@ -128,10 +143,17 @@ def _hypothesis(media: Path, segments: object, language: str) -> Hypothesis:
     return Hypothesis(programme=media.stem, words=words, language=language)
 
 
-PRODUCT, BATCHED, SEQUENTIAL, WHISPER_CPP = "airscript", "batched", "sequential", "whisper.cpp"
+PRODUCT, BATCHED, BATCHED_TEXT, SEQUENTIAL, WHISPER_CPP = (
+    "airscript",
+    "batched",
+    "batched, text",
+    "sequential",
+    "whisper.cpp",
+)
 SYSTEMS: dict[str, Callable[[Path, Path], Iterator[Hypothesis]]] = {
     PRODUCT: product,
     BATCHED: batched,
+    BATCHED_TEXT: batched_text,
     SEQUENTIAL: sequential,
 } | ({WHISPER_CPP: whisper_cpp} if find_spec("pywhispercpp") else {})
 
