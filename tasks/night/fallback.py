@@ -145,8 +145,7 @@ class Hearing:
         at_ms, words = self.chunk.span.start_ms, self.recognition.words
         lost = self.chunk.passed_over(words)
         if not words:
-            stretches = list(speech_stretches(self.chunk)) if lost else []
-            return stretches if len(stretches) > 1 else []
+            return self.stretches_in(self.chunk.span) if lost else []
         found = []
         for stretch in lost:
             before = [at_ms + word.end_ms for word in words if at_ms + word.end_ms <= stretch.start_ms]
@@ -154,6 +153,11 @@ class Hearing:
             start_ms = max([at_ms, stretch.start_ms - REACH_MS, *before])
             found.append(Span(start_ms, min([self.chunk.span.end_ms, stretch.end_ms + REACH_MS, *after])))
         return union(found)
+
+    def stretches_in(self, gap: Span) -> list[Span]:
+        """Return the stretches of speech in a gap, if there are several."""
+        stretches = list(speech_stretches(cut_out(self.chunk, gap)))
+        return stretches if len(stretches) > 1 else []
 
     def with_gap(self, gap: Span, recognition: Recognition) -> Hearing:
         """Return this hearing with what was heard in a gap, unless that looks invented or nobody speaks there."""
@@ -182,10 +186,18 @@ def decode_halves(engine: Engine, chunks: list[AudioChunk], fallback: bool) -> I
 
 
 def fill_gaps(engine: Engine, hearings: list[Hearing]) -> None:
-    """Hear each stretch of speech without text alone, in the language of its chunk, and what is left of it again."""
+    """Hear each stretch of speech without text alone, in the language of its chunk, and what is left of it again.
+
+    A gap that brought nothing is heard in parts: four sentences of another reader made a repetition loop.
+    """
     heard: set[tuple[int, Span]] = set()
     for _ in range(MAX_GAP_ROUNDS):
-        found = [(index, gap) for index, hearing in enumerate(hearings) for gap in hearing.gaps()]
+        found = [
+            (index, part)
+            for index, hearing in enumerate(hearings)
+            for gap in hearing.gaps()
+            for part in (hearing.stretches_in(gap) if (index, gap) in heard else [gap])
+        ]
         gaps = [gap for gap in found if gap not in heard]
         if not gaps:
             return

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from local.demo.synthesis.espeak import ESPEAK_RATE_HZ, Voice, speak
 from tasks.night.decoding import AudioChunk, ProgrammeDecoding
-from tasks.night.fallback import Hearing, decode
+from tasks.night.fallback import Hearing, decode, fill_gaps
 from tasks.recognition import Hints, RecognisedWord, Recognition
 from tasks.recognition.quality import QualityFlag
 from tasks.transcripts.document import WordTiming
@@ -223,6 +223,18 @@ def test_every_stretch_without_text_is_heard_from_word_to_word() -> None:
     assert heard[1] == heard[0], "invented text fills no gap"
     silent = hearing(("one", 0, 500, 0.9), is_silent=True)
     assert silent.with_gap(silent.gaps()[0], recognition(*spread(5, 7_500, 0.8))) == silent, "nobody speaks in it"
+
+
+def test_a_gap_that_brings_nothing_is_heard_in_its_stretches() -> None:
+    """Three sentences of another reader, heard together, became a repetition loop."""
+    speech = tuple(Span(60_000 + at, 60_000 + at + 5_000) for at in (0, 6_000, 12_000, 18_000))
+    first = hearing(*spread(10, 5_000, 0.9), length_ms=23_000)
+    hearings = [replace(first, chunk=replace(first.chunk, speech=speech))]
+    engine = Scripted({(18, False): "no " * 40, (5, False): "good evening to you all"})
+    fill_gaps(engine, hearings)
+    assert [lengths_s for lengths_s, _, _ in engine.calls] == [[18], [5, 5, 5]]
+    assert hearings[0].recognition.text.count("good evening to you all") == 3
+    assert hearings[0].gaps() == []
 
 
 def test_a_word_stretched_over_lost_speech_does_not_cover_it() -> None:
