@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tasks.contract import Frozen
+
+if TYPE_CHECKING:
+    from faster_whisper.transcribe import Segment
 
 BEAM_SIZE = 5
 BATCH_SIZE = 8
@@ -64,31 +68,16 @@ def product(inbox: Path, model: Path) -> Iterator[Hypothesis]:
             )
 
 
-def batched(inbox: Path, model: Path) -> Iterator[Hypothesis]:
-    """faster-whisper's batched pipeline with its defaults, with word times."""
+def batched(inbox: Path, model: Path, word_times: bool = True) -> Iterator[Hypothesis]:
+    """faster-whisper's batched pipeline with its defaults."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     pipeline = BatchedInferencePipeline(WhisperModel(str(model), device="cpu", compute_type="int8"))
     for media in sorted(inbox.iterdir()):
         segments, info = pipeline.transcribe(
-            str(media), beam_size=BEAM_SIZE, batch_size=BATCH_SIZE, word_timestamps=True
+            str(media), beam_size=BEAM_SIZE, batch_size=BATCH_SIZE, word_timestamps=word_times
         )
         yield _hypothesis(media, segments, info.language)
-
-
-def batched_text(inbox: Path, model: Path) -> Iterator[Hypothesis]:
-    """The same without word times. Each word is given the times of its segment."""
-    from faster_whisper import BatchedInferencePipeline, WhisperModel
-
-    pipeline = BatchedInferencePipeline(WhisperModel(str(model), device="cpu", compute_type="int8"))
-    for media in sorted(inbox.iterdir()):
-        segments, info = pipeline.transcribe(str(media), beam_size=BEAM_SIZE, batch_size=BATCH_SIZE)
-        words = (
-            HeardWord(text=word, start_ms=round(1000 * segment.start), end_ms=round(1000 * segment.end))
-            for segment in segments
-            for word in segment.text.split()
-        )
-        yield Hypothesis(programme=media.stem, words=tuple(words), language=info.language)
 
 
 def sequential(inbox: Path, model: Path) -> Iterator[Hypothesis]:
@@ -134,13 +123,20 @@ def whisper_cpp(inbox: Path, model: Path) -> Iterator[Hypothesis]:
             yield Hypothesis(programme=media.stem, words=tuple(word for word in words if word.text))
 
 
-def _hypothesis(media: Path, segments: object, language: str) -> Hypothesis:
+def _hypothesis(media: Path, segments: Iterable[Segment], language: str) -> Hypothesis:
     words = tuple(
-        HeardWord(text=word.word.strip(), start_ms=round(1000 * word.start), end_ms=round(1000 * word.end))
-        for segment in segments  # type: ignore[attr-defined]
-        for word in segment.words or ()
+        HeardWord(text=text.strip(), start_ms=round(1000 * start_s), end_ms=round(1000 * end_s))
+        for segment in segments
+        for text, start_s, end_s in _timed_words(segment)
     )
     return Hypothesis(programme=media.stem, words=words, language=language)
+
+
+def _timed_words(segment: Segment) -> list[tuple[str, float, float]]:
+    """Text, start and end of each word; without word times, those of the segment."""
+    if segment.words is None:
+        return [(text, segment.start, segment.end) for text in segment.text.split()]
+    return [(word.word, word.start, word.end) for word in segment.words]
 
 
 PRODUCT, BATCHED, BATCHED_TEXT, SEQUENTIAL, WHISPER_CPP = (
@@ -153,7 +149,7 @@ PRODUCT, BATCHED, BATCHED_TEXT, SEQUENTIAL, WHISPER_CPP = (
 SYSTEMS: dict[str, Callable[[Path, Path], Iterator[Hypothesis]]] = {
     PRODUCT: product,
     BATCHED: batched,
-    BATCHED_TEXT: batched_text,
+    BATCHED_TEXT: partial(batched, word_times=False),
     SEQUENTIAL: sequential,
 } | ({WHISPER_CPP: whisper_cpp} if find_spec("pywhispercpp") else {})
 

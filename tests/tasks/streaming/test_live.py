@@ -90,7 +90,7 @@ def test_a_rebalance_in_mid_utterance(
 ) -> None:
     """Two more recognisers join during an utterance, and the first one leaves."""
     blocks = blocks_of(*spoken, session=session_name)
-    first = [workers.running_one(name) for name in COMPONENTS][COMPONENTS.index("recognise")]
+    first = {name: workers.running_one(name) for name in COMPONENTS}["recognise"]
     workers.wait_for(first)
     send(blocks[:25], every_s=0.1)
     others = [workers.start("recognise"), workers.start("recognise")]
