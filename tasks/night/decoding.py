@@ -114,6 +114,10 @@ class ProgrammeDecoding:
         # The middle chunk of each of n equal parts.
         return tuple(self.chunks[(2 * index + 1) * n_chunks // (2 * n)] for index in range(n))
 
+    def has_vote_of(self, span: Span) -> bool:
+        """Whether the programme's language is chosen, or will be, by this chunk too."""
+        return span in self.ballots or bool(self.language_samples and span in self.language_chunks)
+
     def choose_language(self, ballots: Sequence[Ballot]) -> None:
         """Set the prior of the programme's languages to the vote of the language chunks, weighted by their duration."""
         self.language_samples = []

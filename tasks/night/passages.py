@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from tasks.audio import SAMPLES_PER_MS
-from tasks.night.decoding import MIN_PASSAGE_MS, AudioChunk, ProgrammeDecoding
+from tasks.night.decoding import MIN_PASSAGE_MS, AudioChunk
 from tasks.transcripts.coverage import speech_within
 from tasks.transcripts.spans import Span
 
@@ -30,10 +30,32 @@ def with_languages(engine: Engine, chunks: Sequence[AudioChunk]) -> list[AudioCh
     """
     if not engine.detects_languages:
         return list(chunks)
-    vote(engine, list({id(chunk.decoding): chunk.decoding for chunk in chunks}.values()))
     ballots = ballots_of(engine, chunks)
-    mains = [most_probable(ballot, chunk) for chunk, ballot in zip(chunks, ballots, strict=True)]
+    parts_of = list(parts_by_language(engine, chunks, ballots))
+    cut = {
+        index: [cut_out(chunk, part) for part, _ in parts]
+        for index, (chunk, parts) in enumerate(zip(chunks, parts_of, strict=True))
+        if len(parts) > 1 and not chunk.decoding.requested_language
+    }
+    alone = iter(engine.detect_languages([part.samples for parts in cut.values() for part in parts]) if cut else ())
     passages: list[AudioChunk] = []
+    for index, (chunk, ballot) in enumerate(zip(chunks, ballots, strict=True)):
+        if chunk.decoding.requested_language:
+            passages.append(chunk)
+            for part, language in parts_of[index]:
+                chunk.decoding.note_language(part, language)
+            continue
+        heard = [with_candidates(part, next(alone)) for part in cut.get(index, ())]
+        is_confirmed = len({part.languages[0][0] for part in heard}) > 1
+        passages += heard if is_confirmed else [with_candidates(chunk, ballot)]
+    return passages
+
+
+def parts_by_language(
+    engine: Engine, chunks: Sequence[AudioChunk], ballots: Sequence[Ballot]
+) -> Iterator[list[tuple[Span, str]]]:
+    """Yield the parts of each chunk with their languages; one part if the language does not change."""
+    mains = [most_probable(ballot, chunk) for chunk, ballot in zip(chunks, ballots, strict=True)]
     for index, (chunk, ballot) in enumerate(zip(chunks, ballots, strict=True)):
         decoding, after = chunk.decoding, chunks[index + 1 : index + 2]
         follows = mains[index + 1] if after and after[0].decoding is decoding else mains[index]
@@ -43,25 +65,24 @@ def with_languages(engine: Engine, chunks: Sequence[AudioChunk]) -> list[AudioCh
         else:
             parts = list(split_at_changes(engine, chunk, mains[index]))
         decoding.language_before = parts[-1][1]
-        if decoding.requested_language:
-            passages.append(chunk)
-            for part, language in parts:
-                decoding.note_language(part, language)
-            continue
-        cut = [cut_out(chunk, part) for part, _ in parts]
-        alone = engine.detect_languages([part.samples for part in cut]) if len(cut) > 1 else []
-        heard = [with_candidates(part, of_part) for part, of_part in zip(cut, alone, strict=False)]
-        is_confirmed = len({part.languages[0][0] for part in heard}) > 1
-        passages += heard if is_confirmed else [with_candidates(chunk, ballot)]
-    return passages
+        yield parts
 
 
 def ballots_of(engine: Engine, chunks: Sequence[AudioChunk]) -> list[Ballot]:
-    """Return the ballot of each chunk: of those that voted for the programme's language, the vote."""
-    known = [chunk.decoding.ballots.get(chunk.span) for chunk in chunks]
-    unheard = [chunk.samples for chunk, ballot in zip(chunks, known, strict=True) if ballot is None]
-    detected = iter(engine.detect_languages(unheard) if unheard else ())
-    return [next(detected) if ballot is None else ballot for ballot in known]
+    """Return the ballot of each chunk, and let the programmes that begin vote for their language; all in one call.
+
+    The ballot of a chunk that votes is its vote.
+    """
+    decodings = list({id(chunk.decoding): chunk.decoding for chunk in chunks}.values())
+    voters = [sample for decoding in decodings for sample in decoding.language_samples]
+    others = [chunk for chunk in chunks if not chunk.decoding.has_vote_of(chunk.span)]
+    samples = [*voters, *(chunk.samples for chunk in others)]
+    detected = iter(engine.detect_languages(samples) if samples else ())
+    for decoding in decodings:
+        if decoding.language_samples:
+            decoding.choose_language([next(detected) for _ in decoding.language_samples])
+    own = {id(chunk): next(detected) for chunk in others}
+    return [own[id(chunk)] if id(chunk) in own else chunk.decoding.ballots[chunk.span] for chunk in chunks]
 
 
 def most_probable(ballot: Ballot, chunk: AudioChunk) -> str:
@@ -69,15 +90,6 @@ def most_probable(ballot: Ballot, chunk: AudioChunk) -> str:
     from tasks.recognition.languages import posterior
 
     return next(iter(posterior(ballot, chunk.decoding.language_prior)))
-
-
-def vote(engine: Engine, decodings: Sequence[ProgrammeDecoding]) -> None:
-    """Let the programmes that begin vote for their language, all in one call."""
-    samples = [sample for decoding in decodings for sample in decoding.language_samples]
-    ballots = iter(engine.detect_languages(samples) if samples else ())
-    for decoding in decodings:
-        if decoding.language_samples:
-            decoding.choose_language([next(ballots) for _ in decoding.language_samples])
 
 
 def with_candidates(chunk: AudioChunk, ballot: Ballot) -> AudioChunk:

@@ -19,3 +19,7 @@ class Sound:
     def files(self) -> tuple[tuple[str, str, Path], ...]:
         """Suffix, media type and file of each."""
         return (SOUND_SUFFIX, SOUND_TYPE, self.webm), (WAVEFORM_SUFFIX, WAVEFORM_TYPE, self.waveform)
+
+    def delete(self) -> None:
+        self.webm.unlink(missing_ok=True)
+        self.waveform.unlink(missing_ok=True)

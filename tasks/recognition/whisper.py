@@ -122,14 +122,19 @@ class WhisperEngine:
         def detect(batch: Sequence[int]) -> list[dict[str, float]]:
             return self._detect(self._encoder.on_host(self._features([chunks[index] for index in batch])))
 
-        detected: list[dict[str, float]] = [{} for _ in chunks]
         of_length: dict[int, list[int]] = defaultdict(list)
         for index, chunk in enumerate(chunks):
             of_length[self._encoded_s(chunk)].append(index)
-        for indexes in of_length.values():
-            for batch, probabilities in self._map_batches(detect, indexes):
-                for index, probability in zip(batch, probabilities, strict=True):
-                    detected[index] = probability
+        detected: list[dict[str, float]] = [{} for _ in chunks]
+        # On CPUs windows are encoded one by one; apart, they keep all workers busy to the end.
+        batches = [
+            batch
+            for length_s in sorted(of_length, reverse=True)
+            for batch in split_evenly(of_length[length_s], 1 if self._is_on_cpu else self._batch_chunks)
+        ]
+        for batch, probabilities in self._in_parallel(detect, batches):
+            for index, probability in zip(batch, probabilities, strict=True):
+                detected[index] = probability
         return detected
 
     def detect_languages_within(self, chunk: np.ndarray, stretches: Sequence[Span]) -> list[dict[str, float]]:
@@ -186,21 +191,23 @@ class WhisperEngine:
         own fallback, is not reproducible.
         """
         recognitions = [Recognition(())] * len(chunks)
-        for (shared_hints, _), indexes in self._group_by_hints(chunks, hints, fallback).items():
+        batches = [
+            (hint, batch)
+            for (hint, _), indexes in self._group_by_hints(chunks, hints, fallback).items()
+            for batch in split_evenly(indexes, self._batch_chunks, self._n_workers)
+        ]
 
-            def decode(batch: Sequence[int], shared_hints: Hints = shared_hints) -> list[Recognition]:
-                return self._decode([chunks[index] for index in batch], shared_hints, fallback)
+        def decode(batch: tuple[Hints, Sequence[int]]) -> list[Recognition]:
+            hint, indexes = batch
+            return self._decode([chunks[index] for index in indexes], hint, fallback)
 
-            for batch, recognised in self._map_batches(decode, indexes):
-                for index, recognition in zip(batch, recognised, strict=True):
-                    recognitions[index] = recognition
+        for (_, indexes), recognised in self._in_parallel(decode, batches):
+            for index, recognition in zip(indexes, recognised, strict=True):
+                recognitions[index] = recognition
         return recognitions
 
-    def _map_batches(
-        self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T]
-    ) -> Iterator[tuple[Sequence[T], list[R]]]:
-        """Batches of `items` and their results from `work`, in order; the workers run in parallel."""
-        batches = split_evenly(items, self._batch_chunks, self._n_workers)
+    def _in_parallel(self, work: Callable[[T], R], batches: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """Batches and their results from `work`, in order; the workers run in parallel."""
         with ThreadPoolExecutor(self._n_workers) as workers:
             yield from zip(batches, workers.map(work, batches), strict=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tasks.night.records import (
     words_name,
 )
 from tasks.night.report_rows import complete_row
-from tasks.night.sound import listening_copy
+from tasks.night.sound import with_sounds, write_sound
 from tasks.night.transcript_building import build_transcript
 from tasks.publishing.sound import Sound
 from tasks.publishing.transcripts import publish_transcript
@@ -73,8 +73,9 @@ def run(arguments: Publish, context: StepContext) -> StepOutput:
         context.scratch,
     )
     rows: list[Publication] = []
-    for preparation in read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED)):
-        rows.append(publisher.publish(preparation))
+    preparations = read_lines(Preparation, output_uri(arguments.prepared, prepared, PREPARED))
+    for preparation, sound in with_sounds(preparations, publisher.make_sound):
+        rows.append(publisher.publish(preparation, sound))
         context.progress("publish", len(rows), len(batch.programmes), "programmes", preparation.arrival.programme)
     context.publish(PUBLISHED, to_lines(rows))
     kafka.publish(*outcome_events(rows))
@@ -142,17 +143,25 @@ class Publisher:
         self.external_uris: list[str] = []
         """Manifests and ledger records of this batch."""
 
-    def publish(self, preparation: Preparation) -> Publication:
+    def make_sound(self, preparation: Preparation) -> Sound | None:
+        """Make the programme's sound; None without audio."""
+        audio = self._prepared.find(preparation.audio)
+        if not (audio and preparation.duration_ms):
+            return None
+        name, starts_ms = preparation.arrival.id, preparation.channel_starts_ms
+        return write_sound(audio, starts_ms, preparation.duration_ms, self._scratch, name)
+
+    def publish(self, preparation: Preparation, sound: Future[Sound | None]) -> Publication:
         """Publish the programme's transcript or quarantine record, then its ledger record."""
         try:
-            return self._publish(preparation)
+            return self._publish(preparation, sound)
         except Exception as error:
             detail = describe_or_reraise(error)
             log.exception("a programme could not be published", programme=preparation.arrival.programme)
             self.n_retryable += 1
             return self._fail(preparation, detail)
 
-    def _publish(self, preparation: Preparation) -> Publication:
+    def _publish(self, preparation: Preparation, sound: Future[Sound | None]) -> Publication:
         if not preparation.outcome.is_done:
             return self._record_rejection(preparation)
         if preparation.is_copy:
@@ -168,15 +177,8 @@ class Publisher:
         key = self._batch.pipeline.transcript_key(preparation.content, preparation.track, has_speakers)
         profile = PROFILES[self._batch.pipeline.cues]
         programme, transcripts = preparation.arrival.programme, self._batch.transcripts
-        with self._sound(preparation) as sound:
-            manifest = publish_transcript(transcript, programme, key, transcripts, profile, sound)
+        manifest = publish_transcript(transcript, programme, key, transcripts, profile, sound.result())
         return self._record_transcript(preparation, manifest)
-
-    def _sound(self, preparation: Preparation) -> AbstractContextManager[Sound | None]:
-        audio = self._prepared.find(preparation.audio)
-        if not (audio and preparation.duration_ms):
-            return nullcontext()
-        return listening_copy(audio, preparation.channel_starts_ms, preparation.duration_ms, self._scratch)
 
     def _fail(self, preparation: Preparation, detail: str) -> Publication:
         """Record a failure after the programme was prepared."""
