@@ -1,11 +1,12 @@
 """Recognition of human speech by a trained Whisper: the steps of a night beside faster-whisper, batched (with and
-without word times) and sequential, and beside whisper.cpp where `pywhispercpp` is installed.
+without word times) and sequential, and, where they are installed, beside whisper.cpp (`pywhispercpp`) and sherpa-onnx
+(`sherpa-onnx`, `silero-vad` and, for the conversion, `onnx`).
 
 Input: every folder with texts below `--speech` (`AIRSCRIPT_SPEECH`), the recordings of a reader joined with pauses to a
 programme; programmes composed of them for conditions that single recordings do not have; and programmes without speech.
-All have the same weights, int8, beam 5, and detect the language. Each runs in a process of its own over the recordings
-and the sounds without speech, and in another over what was composed, start included: compare processor time, and
-wall-clock time only on an idle machine.
+All have the same weights, int8, beam 5 (sherpa-onnx: greedy), and detect the language. Each runs in its own process
+over the recordings and the sounds without speech, and in another over what was composed, start included, without the
+conversion of the weights: compare processor time, and wall-clock time only on an idle machine.
 
 Scores: WER with substitutions, deletions and insertions after the same normaliser; words far from any speech
 (invented); seconds of speech farther than a second from any word. The difference from the better peer has a paired
@@ -23,14 +24,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.support.harness import Machine, Usage, argument_parser, measure_process, this_machine
+from benchmarks.support.harness import Machine, Usage, argument_parser, measure_process, model_folder, this_machine
 from benchmarks.support.human_speech.composed import COMPOSED, composed_programmes
 from benchmarks.support.human_speech.programmes import Programme, alone, by_reader, read_manifest, scored_folders
 from benchmarks.support.human_speech.report import Comparison, compare, print_findings
 from benchmarks.support.human_speech.scoring import Score, comparable, score
 from benchmarks.support.human_speech.sounds import programmes_without_speech
-from benchmarks.support.human_speech.systems import PRODUCT, SYSTEMS, Hypothesis
-from local import weights
+from benchmarks.support.human_speech.systems import PRODUCT, SYSTEMS, Hypothesis, converted
 from tasks.audio import SAMPLE_RATE_HZ
 
 RECORDED_PART, COMPOSED_PART = "recorded", "composed"
@@ -124,7 +124,8 @@ def transcripts_of(system: str, inbox: Path, options: Namespace) -> tuple[Usage,
             folder / f"{system}-{options.model.name}-{inbox.name}.{suffix}" for suffix in ("jsonl", "usage.json")
         )
         if system == PRODUCT or not measured.exists():
-            arguments = ["--inbox", str(inbox), "--model", str(options.model), "--output", str(texts)]
+            model = converted(system, options.model, Path(temporary))
+            arguments = ["--inbox", str(inbox), "--model", str(model), "--output", str(texts)]
             usage = measure_process("-m", "benchmarks.support.human_speech.systems", system, *arguments)
             measured.write_text(json.dumps(asdict(usage)))
         hypotheses = [Hypothesis.model_validate_json(line) for line in texts.read_text("utf-8").splitlines()]
@@ -147,7 +148,7 @@ def scored_programme(system: str, programme: Programme, hypothesis: Hypothesis) 
 def main() -> None:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--speech", type=Path, default=os.environ.get("AIRSCRIPT_SPEECH"), help="folder of speech")
-    parser.add_argument("--model", default="whisper-base", help="name in local.weights, or a folder")
+    parser.add_argument("--model", type=model_folder, default="whisper-base", help="name in local.weights, or a folder")
     parser.add_argument("--folders", nargs="+", metavar="PREFIX", help="only folders that begin like this")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="only these")
     parser.add_argument("--limit", type=int, help="at most so many programmes of a folder")
@@ -158,10 +159,6 @@ def main() -> None:
     options = parser.parse_args()
     if not options.speech:
         parser.error("human_speech needs human speech: --speech DIR, or AIRSCRIPT_SPEECH")
-    installed = weights.folder(options.model) if options.model in weights.CATALOGUE else Path(options.model)
-    if installed is None or not installed.is_dir():
-        parser.error(f"no model {options.model} (install it: python -m local.weights)")
-    options.model = installed
     found = measure(options)
     print_findings(found.usage, found.folders, found.audio_s, found.machine)
     if options.json:

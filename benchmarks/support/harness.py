@@ -82,7 +82,12 @@ def this_machine() -> Machine:
 def processor_seconds() -> float:
     """Processor time of this process and the children it has waited for: 3600 are a core-hour. Unlike wall-clock time
     it does not depend on other load."""
-    return _seconds_of(resource.RUSAGE_SELF) + _seconds_of(resource.RUSAGE_CHILDREN)
+    return _seconds_of(resource.RUSAGE_SELF) + children_seconds()
+
+
+def children_seconds() -> float:
+    """Processor time of the children that this process has waited for."""
+    return _seconds_of(resource.RUSAGE_CHILDREN)
 
 
 def _seconds_of(who: int) -> float:
@@ -109,7 +114,7 @@ def measure_process(*arguments: str) -> Usage:
         RuntimeError: it failed.
     """
     # Sampling the memory takes processor time of this process, about 2 s a minute.
-    began, processor_began = time.perf_counter(), _seconds_of(resource.RUSAGE_CHILDREN)
+    began, processor_began = time.perf_counter(), children_seconds()
     peak = 0
     with tempfile.TemporaryFile("w+") as output:  # a pipe that nobody reads would fill
         process = subprocess.Popen([sys.executable, *arguments], stdout=output)
@@ -119,7 +124,7 @@ def measure_process(*arguments: str) -> Usage:
         if process.returncode:
             output.seek(0)
             raise RuntimeError(f"{' '.join(arguments)} failed with {process.returncode}: {output.read()[-2000:]}")
-    processor_s = _seconds_of(resource.RUSAGE_CHILDREN) - processor_began
+    processor_s = children_seconds() - processor_began
     return Usage(time.perf_counter() - began, processor_s, peak / 2**20)
 
 
@@ -230,6 +235,20 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="also write the report here")
     return parser
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a flag's model: a name in `local.weights`, or the folder itself.
+
+    Raises:
+        ArgumentTypeError: it is not there.
+    """
+    from local import weights
+
+    folder = weights.folder(name) if name in weights.CATALOGUE else Path(name)
+    if folder is None or not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"no model {name} (install it: python -m local.weights)")
+    return folder
 
 
 def print_and_save(result: Report, path: Path | None) -> None:

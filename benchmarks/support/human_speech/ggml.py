@@ -84,13 +84,13 @@ def _write_mel_filters(n_mels: int, sink: BinaryIO) -> None:
 
 
 def _write_tokens(model: Path, weights: WhisperWeights, sink: BinaryIO) -> None:
-    tokens = list(_text_tokens(model, 50_257 if weights.is_multilingual else 50_256))
+    tokens = list(text_tokens(model, 50_257 if weights.is_multilingual else 50_256))
     sink.write(struct.pack("i", len(tokens)))
     for token in tokens:
         sink.write(struct.pack("i", len(token)) + token)
 
 
-def _text_tokens(model: Path, n_tokens: int) -> Iterator[bytes]:
+def text_tokens(model: Path, n_tokens: int) -> Iterator[bytes]:
     """The bytes of each token before the special ones, which whisper.cpp knows."""
     from tokenizers import Tokenizer
     from transformers.convert_slow_tokenizer import bytes_to_unicode
