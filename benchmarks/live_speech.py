@@ -1,13 +1,15 @@
-"""Live captions of human speech by a trained Whisper, on one core: latency of words, and WER beside the batch path.
+"""Live captions of human speech by a trained Whisper, on one core: latency of words, and WER beside a night's.
 
     python -m benchmarks.live_speech [--speech DIR] [--model NAME] [--folders PREFIX ...] [--seconds 120] [--json FILE]
 
 Input: for each folder below `--speech` (`AIRSCRIPT_SPEECH`) a programme of its recordings, joined with pauses of 0.3 to
-1.5 s. Peer: faster-whisper with the same weights on consecutive pieces of 5 and of 10 s, without agreement.
+1.5 s. Peers: the steps of a night on the same programme, and faster-whisper with the same weights on consecutive pieces
+of 5 and of 10 s, without agreement.
 
 Time is simulated, so that other load on the machine does not count as latency: blocks of 200 ms arrive in real time,
-one core processes them in order, and each takes the processor time that it took here. A word's latency is the time from
-its end, as recognised, until it is committed. `benchmarks.streaming` measures whole workers by the clock.
+one core processes them in order, and each takes the processor time that it took here. By this time the states are saved
+and the load is measured, as a worker does, which decodes less often where the core is too slow. A word's latency is the
+time from its end, as recognised, until it is committed. `benchmarks.streaming` measures whole workers by the clock.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.streaming import BLOCK_MS, Spoken, batch_text
+from benchmarks.streaming import BLOCK_MS, Spoken
 from benchmarks.support.harness import Machine, argument_parser, this_machine
 from benchmarks.support.human_speech.programmes import Tape, load, read_manifest, scored_folders
 from benchmarks.support.human_speech.scoring import comparable
@@ -63,7 +66,7 @@ class Row:
     load: float
     """Processor time by duration."""
     wer: float
-    batch_wer: float
+    night_wer: float
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,21 @@ class Core:
     def __init__(self) -> None:
         self.free_s = 0.0
         self.busy_s = 0.0
+        self._processor_s: float | None = None
+        """Processor time at the start of the work that is being done, which began at `free_s`."""
 
     def work(self, arrived_s: float, do: Callable[[], Any]) -> Any:
         """Return what `do` returns; `free_s` is when it would have been ready."""
-        started_s = time.process_time()
+        began_s = self.free_s = max(self.free_s, arrived_s)
+        self._processor_s = time.process_time()
         result = do()
-        took_s = time.process_time() - started_s
-        self.busy_s += took_s
-        self.free_s = max(self.free_s, arrived_s) + took_s
+        self.free_s, self._processor_s = self.now_s(), None
+        self.busy_s += self.free_s - began_s
         return result
+
+    def now_s(self) -> float:
+        """The simulated clock."""
+        return self.free_s if self._processor_s is None else self.free_s + time.process_time() - self._processor_s
 
 
 def programme(speech: Path, folder: str, seconds: float) -> Spoken:
@@ -108,19 +117,22 @@ def programme(speech: Path, folder: str, seconds: float) -> Spoken:
 def live(model: Path) -> Callable[[Spoken, Core], Iterator[CommittedWord]]:
     """The components of live captions in this process."""
     from tasks import models
-    from tasks.streaming.components import diarize, features, prepare, recognise
+    from tasks.streaming.components import diarize, features, prepare
+    from tasks.streaming.components.recognise import RecogniseSession
+    from tasks.streaming.decoding.load import LoadMeter
+    from tasks.streaming.decoding.loading import load_decoder
     from tasks.streaming.runtime.messages import AudioBlock, pcm
+    from tasks.streaming.runtime.worker import SNAPSHOT_EVERY_S
 
-    reference = models.resolve(str(model))
-    components = [
-        prepare.component(),
-        features.component(model),
-        diarize.component("embedded"),
-        recognise.component(reference, model),
-    ]
+    reference, decoder = models.resolve(str(model)), load_decoder(model)
+    components = [prepare.component(), features.component(model), diarize.component("embedded")]
 
     def caption(spoken: Spoken, core: Core) -> Iterator[CommittedWord]:
-        sessions = [component.open("s", None) for component in components]
+        sessions = [
+            *(component.open("s", None) for component in components),
+            RecogniseSession(decoder, reference, "s", meter=LoadMeter(core.now_s)),
+        ]
+        saved_s = 0.0
         n_block = SAMPLE_RATE_HZ * BLOCK_MS // 1000
         starts = range(0, len(spoken.samples), n_block)
 
@@ -141,8 +153,23 @@ def live(model: Path) -> Callable[[Spoken, Core], Iterator[CommittedWord]]:
             for message in core.work((number + 1) * BLOCK_MS / 1000, lambda block=block: push(block)):
                 for word in message.committed:
                     yield CommittedWord(word.text, word.end_ms, core.free_s)
+            if core.free_s - saved_s >= SNAPSHOT_EVERY_S:
+                core.work(core.free_s, lambda: [session.save() for session in sessions])
+                saved_s = core.free_s
 
     return caption
+
+
+def night_text(spoken: Spoken, model: Path) -> str:
+    """What the steps of a night publish."""
+    import soundfile
+
+    from benchmarks.support.human_speech.systems import product
+
+    with tempfile.TemporaryDirectory() as inbox:
+        soundfile.write(Path(inbox, "programme.wav"), spoken.samples, spoken.rate_hz)
+        (hypothesis,) = product(Path(inbox), model)
+    return hypothesis.text
 
 
 def pieces(model: WhisperModel, piece_s: int) -> Callable[[Spoken, Core], Iterator[CommittedWord]]:
@@ -169,7 +196,7 @@ def measure(
     caption: Callable[[Spoken, Core], Iterator[CommittedWord]],
     folder: str,
     spoken: Spoken,
-    batch_wer: float,
+    night_wer: float,
 ) -> Row:
     core = Core()
     words = list(caption(spoken, core))
@@ -184,7 +211,7 @@ def measure(
         worst_s=round(latencies[-1], 2),
         load=round(core.busy_s / (len(spoken.samples) / SAMPLE_RATE_HZ), 3),
         wer=error_rate(spoken.text, " ".join(word.text for word in words)),
-        batch_wer=batch_wer,
+        night_wer=night_wer,
     )
 
 
@@ -198,10 +225,10 @@ def show(found: Findings) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("folder", "system", "s", "words", "p50 s", "p95 s", "worst s", "load", "WER", "WER batch")
+    table = Table("folder", "system", "s", "words", "p50 s", "p95 s", "worst s", "load", "WER", "WER night")
     for row in found.rows:
         numbers = (f"{row.seconds:.0f}", str(row.words), f"{row.p50_s:.2f}", f"{row.p95_s:.2f}", f"{row.worst_s:.2f}")
-        rates = (f"{row.load:.2f}", f"{100 * row.wer:.1f} %", f"{100 * row.batch_wer:.1f} %")
+        rates = (f"{row.load:.2f}", f"{100 * row.wer:.1f} %", f"{100 * row.night_wer:.1f} %")
         table.add_row(row.folder, row.system, *numbers, *rates)
     console = Console(width=120)
     console.print(table)
@@ -225,19 +252,16 @@ def main() -> None:
     import torch
     from faster_whisper import WhisperModel
 
-    from tasks.recognition import load_engine
-
     torch.set_num_threads(1)
-    engine: Any = load_engine(model)
     systems = {"airscript, live": live(model)}
     peer = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
     systems |= {f"faster-whisper, pieces of {n} s": pieces(peer, n) for n in PIECES_S}
     rows = []
     for folder in options.folders:
         spoken = programme(Path(options.speech), folder, options.seconds)
-        batch_wer = error_rate(spoken.text, batch_text(spoken, engine))
+        night_wer = error_rate(spoken.text, night_text(spoken, model))
         for system, caption in systems.items():
-            rows.append(measure(system, caption, folder, spoken, batch_wer))
+            rows.append(measure(system, caption, folder, spoken, night_wer))
             print(rows[-1], flush=True)
     found = Findings(this_machine(), Path(model).name, rows)
     show(found)
