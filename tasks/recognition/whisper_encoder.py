@@ -92,7 +92,7 @@ class EncoderCache:
             found = {digest: self._cached[digest] for digest in digests if digest in self._cached}
         missing = {digest: index for index, digest in enumerate(digests) if digest not in found}
         if missing:
-            encoded = _on_host(self._encode(windows[list(missing.values())]))
+            encoded = on_host(self._encode(windows[list(missing.values())]))
             found |= {digest: output.astype(np.float16) for digest, output in zip(missing, encoded, strict=True)}
         with self._lock:
             for digest in digests:
@@ -111,12 +111,13 @@ def _one_by_one(encode: Callable[[np.ndarray], StorageView]) -> Callable[[np.nda
 
         # Upstream passes a single window without the batch dimension.
         windows = features.reshape(-1, 1, *features.shape[-2:])  # (n, 1, n_mels, n_frames)
-        return StorageView.from_array(np.concatenate([_on_host(encode(window)) for window in windows]))
+        return StorageView.from_array(np.concatenate([on_host(encode(window)) for window in windows]))
 
     return encode_each
 
 
-def _on_host(encoded: StorageView) -> np.ndarray:
+def on_host(encoded: StorageView) -> np.ndarray:
+    """Return an encoding in the host's memory."""
     from ctranslate2 import Device
 
     return np.asarray(encoded.to_device(Device.cpu))

@@ -169,6 +169,9 @@ class RecogniseSession:
         if is_full:
             self._drop_before(self._trim_point(end_ms))
             state.settled_ms = max(state.settled_ms, self._begin_ms)
+        elif state.settled_ms - self._begin_ms > pace.max_context_ms:
+            gap_ms = self._longest_gap(state.settled_ms - pace.max_context_ms, state.settled_ms - pace.context_ms)
+            self._drop_before(gap_ms or 0)
         return self._build_message(message, end_ms, committed)
 
     def _finish_utterance(
@@ -183,7 +186,7 @@ class RecogniseSession:
             committed += self._commit(self._decode(end_ms, utterance.start_ms, is_final=True))
         state.hypothesis, state.decoded_ms, state.pause_ms = (), end_ms, end_ms
         state.settled_ms = max(state.settled_ms, end_ms - PADDING_MS)
-        self._drop_before(end_ms - self._pace.context_ms)
+        self._drop_before(end_ms - self._pace.pause_context_ms)
         spoken = (
             LiveSpan(start_ms=utterance.start_ms, end_ms=end_ms) if utterance and utterance.start_ms < end_ms else None
         )
@@ -198,7 +201,8 @@ class RecogniseSession:
         if not language.is_due(state.language, end_ms, is_final):
             return ()
         with self._meter.measure():
-            heard = self._decoder.detect_language(self._frames(state.language.stretch_ms, end_ms))
+            window = self._build_window(end_ms, spoken_from_ms, is_final)
+            heard = self._decoder.detect_language(window, state.language.stretch_ms)
         if not language.update(state.language, heard, end_ms):
             return ()
         before = self._commit(tuple(w for w in state.hypothesis if w.end_ms <= state.language.since_ms))
@@ -208,23 +212,23 @@ class RecogniseSession:
 
     def _decode(self, end_ms: int, spoken_from_ms: int, is_final: bool) -> tuple[LiveWord, ...]:
         """Return the words of the window up to `end_ms` that are not committed."""
+        window = self._build_window(end_ms, spoken_from_ms, is_final)
+        with self._meter.measure():
+            return self._decoder.decode(window)
+
+    def _build_window(self, end_ms: int, spoken_from_ms: int, is_final: bool) -> Window:
+        """Return the window up to `end_ms`."""
         state = self.state
-        window = Window(
-            frames=self._frames(self._begin_ms, end_ms),
+        end_ms = max(end_ms, self._begin_ms)
+        return Window(
+            frames=self._window[: (end_ms - self._begin_ms) * SAMPLES_PER_MS // self._hop],
             start_ms=self._begin_ms,
-            end_ms=max(end_ms, self._begin_ms),
-            committed=[word for word in state.committed if word.start_ms >= state.language.since_ms],
+            end_ms=end_ms,
+            committed=[word for word in state.committed if word.end_ms > state.language.since_ms],
             language=state.language.code or state.language.guess,
             spoken_from_ms=spoken_from_ms,
             is_final=is_final,
         )
-        with self._meter.measure():
-            return self._decoder.decode(window)
-
-    def _frames(self, start_ms: int, end_ms: int) -> np.ndarray:
-        """Return the window's frames in a span, `(n_frames, n_mels)`."""
-        first, last = (max(0, ms - self._begin_ms) * SAMPLES_PER_MS // self._hop for ms in (start_ms, end_ms))
-        return self._window[first:last]
 
     def _commit(self, words: tuple[LiveWord, ...]) -> tuple[LiveWord, ...]:
         state = self.state
@@ -241,15 +245,20 @@ class RecogniseSession:
         """
         state, context_ms = self.state, self._pace.context_ms
         latest_ms, earliest_ms = end_ms - context_ms, self._begin_ms + context_ms
-        gaps = [
-            (after.start_ms - before.end_ms, (before.end_ms + after.start_ms) // 2)
-            for before, after in pairwise(state.committed)
-            if earliest_ms <= before.end_ms and after.start_ms <= latest_ms
-        ]
-        if gaps:
-            return max(gaps)[1]
+        gap_ms = self._longest_gap(earliest_ms, latest_ms)
+        if gap_ms is not None:
+            return gap_ms
         pending_ms = state.hypothesis[0].start_ms if state.hypothesis else end_ms
         return min(latest_ms, pending_ms) if pending_ms >= earliest_ms else latest_ms
+
+    def _longest_gap(self, earliest_ms: int, latest_ms: int) -> int | None:
+        """Return the middle of the longest gap between committed words in a span."""
+        gaps = [
+            (after.start_ms - before.end_ms, (before.end_ms + after.start_ms) // 2)
+            for before, after in pairwise(self.state.committed)
+            if earliest_ms <= before.end_ms and after.start_ms <= latest_ms
+        ]
+        return max(gaps)[1] if gaps else None
 
     def _drop_before(self, before_ms: int) -> None:
         """Drop the window's frames before a time."""

@@ -13,8 +13,6 @@ from tasks.streaming.decoding.decoder import Pace, Window, on_timeline
 from tasks.streaming.runtime.messages import LiveWord
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tasks.recognition.ctc import CtcEngine
 
 PACE = Pace(
@@ -25,6 +23,8 @@ PACE = Pace(
     max_pending_ms=9_000,
     max_window_ms=9_000,
     context_ms=3_000,
+    max_context_ms=9_000,
+    pause_context_ms=3_000,
     max_joined_pause_ms=600,
 )
 
@@ -48,6 +48,6 @@ class CtcDecoder:
         words = on_timeline(recognised.words, window.start_ms)
         return select_uncommitted(words, window.committed[-1] if window.committed else None)
 
-    def detect_language(self, frames: np.ndarray) -> dict[str, float]:  # noqa: ARG002
+    def detect_language(self, window: Window, from_ms: int) -> dict[str, float]:  # noqa: ARG002
         """See `WindowDecoder.detect_language`: a CTC model does not."""
         return {}

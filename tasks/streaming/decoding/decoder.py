@@ -31,6 +31,10 @@ class Pace:
     max_window_ms: int
     context_ms: int
     """Committed audio kept as left context: models are inaccurate at the start of their input."""
+    max_context_ms: int
+    """With more committed audio a window is cut before it is full."""
+    pause_context_ms: int
+    """Audio kept as left context after a pause."""
     max_joined_pause_ms: int
     """After a longer pause a new window starts, as do chunks of the batch path."""
 
@@ -72,8 +76,11 @@ class WindowDecoder(Protocol):
     def decode(self, window: Window) -> tuple[LiveWord, ...]:
         """Return the words after the committed ones, on the session's timeline."""
 
-    def detect_language(self, frames: np.ndarray) -> dict[str, float]:
-        """Return the probability of each language (BCP 47), or nothing if the model does not detect them."""
+    def detect_language(self, window: Window, from_ms: int) -> dict[str, float]:
+        """Return each language's probability (BCP 47) from a time on; nothing if the model does not detect them.
+
+        The window is the one that is decoded next, so that a decoder encodes it once.
+        """
 
 
 def on_timeline(words: Sequence[RecognisedWord], start_ms: int) -> tuple[LiveWord, ...]:

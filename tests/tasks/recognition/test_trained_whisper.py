@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from ctranslate2 import StorageView
 
+from tasks.features.logmel import LogMel
 from tasks.media.speech_activity import has_speech
 from tasks.recognition import Engine, Hints, load_engine
+from tasks.recognition.whisper import WhisperEngine
+from tasks.recognition.whisper_windows import KnownWords, WhisperWindows
+from tasks.streaming.decoding.loading import streamed_features
 from tasks.transcripts.spans import Span
 
 ENGLISH = Hints("en")
@@ -58,6 +63,38 @@ def test_probable_text_of_speech_is_kept_whatever_the_no_speech_token_says(
     assert [c for c in recognition.text if c.isdigit()] == list("3817")
     monkeypatch.setattr("tasks.recognition.whisper.has_speech", lambda samples: False)
     assert engine.recognise([samples], [ENGLISH])[0].words == (), "the token alone would have dropped it"
+
+
+def test_a_stretch_of_a_live_window_tells_its_language_and_is_decoded_from_the_same_encoding(
+    engine: Engine, sentences: dict[str, np.ndarray], speech: Path, whisper_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faster_whisper import decode_audio
+
+    assert isinstance(engine, WhisperEngine)
+    windows = WhisperWindows(engine)
+    english = max(sentences.values(), key=len)[: 4 * 16_000]
+    french = decode_audio(str(speech / "other_languages" / "french.aiff"))
+    frames = LogMel(streamed_features(whisper_base))([np.concatenate([english, french])])[0].numpy()
+    encoded: list[int] = []
+    encode = engine.model.model.encode
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(engine.model.model, name)
+
+        def encode(self, features: StorageView) -> StorageView:
+            encoded.append(features.shape[-1])
+            return encode(features)
+
+    monkeypatch.setattr(windows, "_model", Counting())
+    ballot = windows.detect_language(frames, from_ms=4_000)
+    assert max(ballot, key=ballot.__getitem__) == "fr"
+    assert windows.decode(frames, KnownWords(language="fr"))
+    assert len(encoded) == 1
+    windows.decode(frames[:-20], KnownWords(language="fr"))
+    assert len(encoded) == 2
+    ballot = windows.detect_language(frames[:400])
+    assert max(ballot, key=ballot.__getitem__) == "en"
 
 
 def test_the_languages_inside_a_window_are_told(engine: Engine, sentences: dict[str, np.ndarray], speech: Path) -> None:

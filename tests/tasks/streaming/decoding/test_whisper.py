@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,22 @@ def test_a_known_sentence_comes_out_while_it_is_spoken(heard: list[LiveWords]) -
     assert 7_000 < [word for word in words if word.text.lower().startswith("ask")][-1].start_ms < 8_500
 
 
+def test_improbable_words_are_trusted_in_a_longer_hypothesis() -> None:
+    words = [replace(word(f"word{number}"), confidence=0.1) for number in range(4)]
+    assert whisper.is_doubtful(words, 3_000, ())
+    assert not whisper.is_doubtful(words, 3_000, (), whisper.LOOPS)
+
+
+def test_after_a_pause_a_window_has_nothing_that_is_known(heard: list[LiveWords]) -> None:
+    """Otherwise Whisper hears the end of the text after it."""
+    spoken_until_ms = 0
+    for message in heard:
+        assert message.start_ms >= spoken_until_ms - 10  # a frame
+        if message.spoken:
+            spoken_until_ms = message.spoken.end_ms
+    assert spoken_until_ms
+
+
 def test_a_restored_session_goes_on_identically(
     opened: Open, voices: Callable[[np.ndarray], list[LiveVoices]], jfk: np.ndarray, heard: list[LiveWords]
 ) -> None:
@@ -173,9 +190,13 @@ def test_speech_without_a_pause_keeps_the_state_bounded(
     opened: Open, voices: Callable[[np.ndarray], list[LiveVoices]], jfk: np.ndarray
 ) -> None:
     session = opened()
-    n_words = 0
+    n_words = n_known = 0
     for message in voices(np.concatenate([jfk, jfk[: 5 * 16_000]])):
         always = message.model_copy(update={"speech": (1.0,) * len(message.speech)})
-        n_words += sum(len(output.committed) for output in session.push(always))
+        for output in session.push(always):
+            n_words += len(output.committed)
+            words = session.state.committed
+            n_known = max(n_known, sum(word.start_ms >= output.start_ms for word in words))
         assert len(session.save()) < (whisper.PACE.max_window_ms + 500) / 10 * 80 * 4 * 1.34 + 14_000
     assert 24 <= n_words <= 36  # 22, and about 8
+    assert n_known <= 12  # of 30: known words cost as much as new ones
