@@ -45,7 +45,10 @@ def with_languages(engine: Engine, chunks: Sequence[AudioChunk]) -> list[AudioCh
             for part, language in parts_of[index]:
                 chunk.decoding.note_language(part, language)
             continue
-        heard = [with_candidates(part, next(alone)) for part in cut.get(index, ())]
+        heard = [
+            with_candidates(part, next(alone), language)
+            for part, (_, language) in zip(cut.get(index, ()), parts_of[index], strict=False)
+        ]
         is_confirmed = len({part.languages[0][0] for part in heard}) > 1
         passages += heard if is_confirmed else [with_candidates(chunk, ballot)]
     return passages
@@ -92,11 +95,14 @@ def most_probable(ballot: Ballot, chunk: AudioChunk) -> str:
     return next(iter(posterior(ballot, chunk.decoding.language_prior)))
 
 
-def with_candidates(chunk: AudioChunk, ballot: Ballot) -> AudioChunk:
-    """Return the chunk with the languages to decode it in."""
-    from tasks.recognition.languages import candidates, posterior
+def with_candidates(chunk: AudioChunk, ballot: Ballot, cut_as: str = "") -> AudioChunk:
+    """Return the chunk with the languages to decode it in. `cut_as`: the language for which it was cut out."""
+    from tasks.recognition.languages import after_change, candidates, posterior
 
-    return replace(chunk, languages=candidates(posterior(ballot, chunk.decoding.language_prior)), ballot=ballot)
+    prior = chunk.decoding.language_prior
+    if cut_as:
+        prior = after_change(prior, cut_as)
+    return replace(chunk, languages=candidates(posterior(ballot, prior)), ballot=ballot)
 
 
 def split_at_changes(engine: Engine, chunk: AudioChunk, main: str) -> Iterator[tuple[Span, str]]:

@@ -8,7 +8,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 
 # Incremented when a step's output changes. Together they are the pipeline's version.
 PREPARE_VERSION = 6
-RECOGNISE_VERSION = 10
+RECOGNISE_VERSION = 11
 DIARIZE_VERSION = 2
 PUBLISH_VERSION = 9
 

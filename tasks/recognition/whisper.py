@@ -21,6 +21,7 @@ from tasks.contract import Misconfigured, Reason
 from tasks.media.speech_activity import has_speech
 from tasks.recognition.allocator import keep_freed_memory, return_freed_memory
 from tasks.recognition.engine import Hints, RecognisedWord, Recognition
+from tasks.recognition.languages import corrected
 from tasks.recognition.packing import split_evenly
 from tasks.recognition.vocabulary import spell_as_listed
 from tasks.recognition.whisper_encoder import FRAMES_PER_S, WINDOW_S, EncoderCache, WindowFeatures, encoded_s, pooled
@@ -176,11 +177,11 @@ class WhisperEngine:
         from ctranslate2 import StorageView
 
         detected = [
-            most_likely_first
+            ranked
             for part in self._in_parts(encoded)
-            for most_likely_first in self._model.model.detect_language(StorageView.from_array(part))
+            for ranked in self._model.model.detect_language(StorageView.from_array(part))
         ]
-        return [{token[2:-2]: p for token, p in most_likely_first} for most_likely_first in detected]  # "<|en|>"
+        return [corrected({token[2:-2]: p for token, p in ranked}) for ranked in detected]  # "<|en|>"
 
     def recognise(
         self, chunks: Sequence[np.ndarray], hints: Sequence[Hints] | None = None, fallback: bool = False

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.recognition.languages import candidates, dissent, most_probable_sequence, posterior, programme_prior
+from tasks.recognition.languages import (
+    after_change,
+    candidates,
+    corrected,
+    dissent,
+    most_probable_sequence,
+    posterior,
+    programme_prior,
+)
 
 ENGLISH_NEWS = programme_prior([({"en": 0.97, "cy": 0.02}, 300.0)])
 GERMAN_NEWS = programme_prior([({"de": 0.99, "en": 0.01}, 300.0)])
@@ -64,3 +72,27 @@ def test_dissent_is_a_ballot_for_another_language() -> None:
     assert dissent({"zh": 0.54, "en": 0.40}, "en") == "zh"
     assert dissent({"zh": 0.42, "en": 0.41}, "en") == ""
     assert dissent({"en": 0.9}, "en") == dissent({}, "en") == ""
+
+
+def test_latin_is_rarely_spoken() -> None:
+    ballot = corrected({"la": 0.6, "fr": 0.3, "en": 0.1})
+    assert next(iter(posterior(ballot, {}))) == "fr"
+    assert sum(ballot.values()) == pytest.approx(1.0)
+
+
+def test_a_language_that_is_clearly_heard_is_believed_however_rare() -> None:
+    assert next(iter(posterior(corrected({"cy": 0.98, "en": 0.01}), {"cy": 0.9, "en": 0.1}))) == "cy"
+
+
+def test_stretches_that_agree_outvote_the_programme_together() -> None:
+    italian = {"it": 0.6, "en": 0.08, "es": 0.3}
+    english = {"en": 0.9, "it": 0.01, "es": 0.01}
+    found = most_probable_sequence([english, italian, italian, italian, english], [4.0] * 5, {"en": 0.95})
+    assert found == ["en", "it", "it", "it", "en"]
+
+
+def test_a_passage_that_was_cut_out_may_be_in_its_language() -> None:
+    prior, ballot = {"en": 0.98}, {"fr": 0.7, "en": 0.05}
+    assert next(iter(posterior(ballot, prior))) == "en"
+    assert next(iter(posterior(ballot, after_change(prior, "fr")))) == "fr"
+    assert after_change(prior, "en") == prior
