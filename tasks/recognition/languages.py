@@ -23,50 +23,16 @@ CHANGE_ODDS = 5  # against a change of language from one stretch to the next
 CHANGE_COST = math.log(CHANGE_ODDS)
 FULL_WEIGHT_S = 3.0  # a shorter stretch counts in proportion
 # Whisper was trained on about a hundred hours of transcribed speech or more of each of these (Radford et al., 2022,
-# figure 11), and on little Hindi. Others it finds where they are not spoken, most often Latin: much of the "Welsh" of its
-# training was English (section 4.3).
-WELL_KNOWN = frozenset(
-    [
-        "en",
-        "zh",
-        "de",
-        "es",
-        "ru",
-        "fr",
-        "pt",
-        "ko",
-        "ja",
-        "tr",
-        "pl",
-        "it",
-        "sv",
-        "nl",
-        "ca",
-        "fi",
-        "id",
-        "ar",
-        "uk",
-        "vi",
-        "he",
-        "el",
-        "da",
-        "ms",
-        "hu",
-        "ro",
-        "no",
-        "th",
-        "cs",
-        "ta",
-        "ur",
-        "hi",
-    ]
-)
+# figure 11), and on little Hindi. Others it finds where they are not spoken, most often Latin: much of the "Welsh" that
+# it was trained on was English (section 4.3).
+WELL_KNOWN = "en zh de es ru fr pt ko ja tr pl it sv nl ca fi id ar uk vi he el da ms hu ro no th cs ta ur hi"
 LITTLE_KNOWN_WEIGHT = 0.1
 
 
 def corrected(ballot: Ballot) -> dict[str, float]:
     """Return Whisper's ballot with less weight for the languages that it hardly knows."""
-    weighed = {name: p * (1.0 if name in WELL_KNOWN else LITTLE_KNOWN_WEIGHT) for name, p in ballot.items()}
+    well_known = WELL_KNOWN.split()
+    weighed = {name: p * (1.0 if name in well_known else LITTLE_KNOWN_WEIGHT) for name, p in ballot.items()}
     total = sum(weighed.values()) or 1.0
     return {name: p / total for name, p in weighed.items()}
 
