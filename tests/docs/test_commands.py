@@ -5,12 +5,15 @@ kubectl, helm, eksctl, docker, shellcheck and aws are asked where they are insta
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,6 +126,18 @@ def test_make_has_the_targets() -> None:
         assert {word for word in words[1:] if "=" not in word and not word.startswith("-")} <= targets, words
 
 
+@cache
+def help_of(module: str, *command: str) -> str:
+    """What `python -m module command --help` prints; run here, as each process would import for a second."""
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(shown):
+        patched.setattr(sys, "argv", [module, *command, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    assert not ended.value.code, (module, *command)
+    return shown.getvalue()
+
+
 def flags_of_module(module: str, words: list[str]) -> set[str]:
     """The flags of `python -m module words …`: from the argument models if there are any, else from its help."""
     if module in ("tasks", "training") and words[:1] == ["stream"]:
@@ -131,7 +146,7 @@ def flags_of_module(module: str, words: list[str]) -> set[str]:
         fields = STEPS[words[0]].arguments.model_fields
     elif words or "." in module:
         command = words[:1] if module in ("tasks", "training") else []
-        return set(re.findall(r"--[a-z][a-z-]*", output_of(sys.executable, "-m", module, *command, "--help")))
+        return set(re.findall(r"--[a-z][a-z-]*", help_of(module, *command)))
     else:
         fields = ()
     return {f"--{field.replace('_', '-')}" for field in fields}
