@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -69,11 +70,25 @@ def paired_difference(
 
 def _resamples(n_units: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Yield how often each unit is drawn, `(n_chunk, n_units)` at a time, `n_resamples` in all."""
-    rng = np.random.default_rng(seed)
     n_chunk = max(1, _CHUNK_DRAWS // n_units)
+    if n_resamples <= n_chunk:
+        yield _single_chunk(n_units, n_resamples, seed)
+        return
+    rng = np.random.default_rng(seed)
     for start in range(0, n_resamples, n_chunk):
-        n = min(n_chunk, n_resamples - start)
-        yield rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n)
+        yield _draw(rng, n_units, min(n_chunk, n_resamples - start))
+
+
+# Words and characters have as many units, and so have many slices; drawing takes longer than all else.
+@lru_cache(maxsize=1)
+def _single_chunk(n_units: int, n_resamples: int, seed: int) -> np.ndarray:
+    counts = _draw(np.random.default_rng(seed), n_units, n_resamples)
+    counts.setflags(write=False)
+    return counts
+
+
+def _draw(rng: np.random.Generator, n_units: int, n_resamples: int) -> np.ndarray:
+    return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_resamples)
 
 
 def _ratio(counts: np.ndarray, errors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
