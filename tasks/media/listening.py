@@ -1,6 +1,6 @@
 """A copy of a programme's sound for the browser, and the peaks from which a waveform is drawn; in one pass.
 
-The copy is mono Opus at 24 kbit/s, 11 MB an hour. It is in WebM with its index in front: a browser that jumps to the
+The copy is mono Opus at 28 kbit/s, 13 MB an hour. It is in WebM with its index in front: a browser that jumps to the
 third hour asks for one range, where Ogg would have it search. The peaks are in the format of BBC's audiowaveform,
 version 1, 8 bit: https://github.com/bbc/audiowaveform/blob/master/doc/DataFormat.md
 """
@@ -15,7 +15,10 @@ import numpy as np
 
 from tasks.audio import SAMPLE_RATE_HZ
 
-OPUS_BITS_PER_S = 24_000
+OPUS_BITS_PER_S = 28_000
+# With the default of 10 and 24 kbit/s, encoding took four times as long, three quarters of all that publishing took. Of
+# 706 spoken words Whisper base got 84 wrong in that copy, 78 in this one and 74 in the original.
+COMPLEXITY = 5
 SAMPLES_PER_PEAK = SAMPLE_RATE_HZ // 25  # 40 ms: four hours are 720 kB
 _VERSION, _IS_8_BIT = 1, 1
 
@@ -29,7 +32,8 @@ def write_listening_copy(blocks: Iterable[np.ndarray], webm: Path, peaks: Path) 
     with av.open(str(webm), "w", format="webm", options=options) as container:
         stream = container.add_stream("libopus", rate=SAMPLE_RATE_HZ, layout="mono")
         stream.bit_rate = OPUS_BITS_PER_S
-        stream.options = {"frame_duration": "60"}  # fewer packets: a tenth smaller than with 20 ms
+        # Few packets: a tenth smaller than with 20 ms.
+        stream.options = {"frame_duration": "60", "compression_level": str(COMPLEXITY)}
         n_samples = 0
         for block in blocks:
             trace.push(block)

@@ -10,7 +10,7 @@ from tasks.transcripts.document import SCHEMA_VERSION
 PREPARE_VERSION = 6
 RECOGNISE_VERSION = 11
 DIARIZE_VERSION = 2
-PUBLISH_VERSION = 9
+PUBLISH_VERSION = 10
 
 
 class Pipeline(Frozen):
