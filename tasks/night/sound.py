@@ -24,8 +24,8 @@ BLOCK_SAMPLES = 10 * SAMPLE_RATE_HZ
 def with_sounds(items: Iterable[T], make: Callable[[T], Sound | None]) -> Iterator[tuple[T, Future[Sound | None]]]:
     """Yield each item with its sound, and make those of the next ones meanwhile, one on each core.
 
-    Encoding takes half of the time of publishing, outside Python's lock. The files of a sound are gone when the next
-    item is asked for.
+    Encoding takes more than half of the time of publishing, outside Python's lock. The files of a sound are gone when
+    the next item is asked for.
     """
     n_makers = len(os.sched_getaffinity(0))
     waiting: deque[tuple[T, Future[Sound | None]]] = deque()
