@@ -24,9 +24,9 @@ from tasks.recognition.whisper import (
     NO_SPEECH_THRESHOLD,
     ONLY_LANGUAGE,
     PREPENDED,
-    merge_parts,
 )
 from tasks.recognition.whisper_encoder import FRAMES_PER_S, MIN_ENCODED_S, MIN_SILENCE_S, WINDOW_S, on_host, pooled
+from tasks.recognition.whisper_words import merge_parts
 from tasks.transcripts.document import WordTiming
 from tasks.transcripts.text import join, separates_words
 

@@ -207,7 +207,7 @@ def test_hints_apply_to_their_own_chunk(engine: Engine) -> None:
 def test_text_without_word_times_is_kept() -> None:
     from faster_whisper.transcribe import Segment
 
-    from tasks.recognition.whisper import words_of_segments
+    from tasks.recognition.whisper_words import words_of_segments
 
     segment = Segment(1, 0, 31.0, 32.0, " 50 % off", [], -0.1, 1.0, 0.0, [], None)
     found = words_of_segments([segment], 30.0, 2.0, "en")
@@ -237,7 +237,7 @@ def test_parts_without_a_leading_space_are_merged(language: str, parts: list[str
     from faster_whisper.transcribe import Segment
     from faster_whisper.transcribe import Word as WordPart
 
-    from tasks.recognition.whisper import words_of_segments
+    from tasks.recognition.whisper_words import words_of_segments
 
     timed = [WordPart(30.0 + n / 10, 30.1 + n / 10, text, 0.9 - n / 100) for n, text in enumerate(parts)]
     segment = Segment(1, 0, 30.0, 31.0, "".join(parts), [], -0.1, 1.0, 0.0, timed, None)
