@@ -32,23 +32,22 @@ def with_languages(engine: Engine, chunks: Sequence[AudioChunk]) -> list[AudioCh
         return list(chunks)
     ballots = ballots_of(engine, chunks)
     parts_of = list(parts_by_language(engine, chunks, ballots))
-    cut = {
-        index: [cut_out(chunk, part) for part, _ in parts]
-        for index, (chunk, parts) in enumerate(zip(chunks, parts_of, strict=True))
+    cut = [
+        [(cut_out(chunk, part), language) for part, language in parts]
         if len(parts) > 1 and not chunk.decoding.requested_language
-    }
-    alone = iter(engine.detect_languages([part.samples for parts in cut.values() for part in parts]) if cut else ())
+        else []
+        for chunk, parts in zip(chunks, parts_of, strict=True)
+    ]
+    samples = [part.samples for parts in cut for part, _ in parts]
+    alone = iter(engine.detect_languages(samples) if samples else ())
     passages: list[AudioChunk] = []
-    for index, (chunk, ballot) in enumerate(zip(chunks, ballots, strict=True)):
+    for chunk, ballot, parts, cut_parts in zip(chunks, ballots, parts_of, cut, strict=True):
         if chunk.decoding.requested_language:
             passages.append(chunk)
-            for part, language in parts_of[index]:
+            for part, language in parts:
                 chunk.decoding.note_language(part, language)
             continue
-        heard = [
-            with_candidates(part, next(alone), language)
-            for part, (_, language) in zip(cut.get(index, ()), parts_of[index], strict=False)
-        ]
+        heard = [with_candidates(part, next(alone), language) for part, language in cut_parts]
         is_confirmed = len({part.languages[0][0] for part in heard}) > 1
         passages += heard if is_confirmed else [with_candidates(chunk, ballot)]
     return passages
@@ -78,14 +77,14 @@ def ballots_of(engine: Engine, chunks: Sequence[AudioChunk]) -> list[Ballot]:
     """
     decodings = list({id(chunk.decoding): chunk.decoding for chunk in chunks}.values())
     voters = [sample for decoding in decodings for sample in decoding.language_samples]
-    others = [chunk for chunk in chunks if not chunk.decoding.has_vote_of(chunk.span)]
-    samples = [*voters, *(chunk.samples for chunk in others)]
+    others = [chunk.samples for chunk in chunks if not chunk.decoding.has_vote_of(chunk.span)]
+    samples = [*voters, *others]
     detected = iter(engine.detect_languages(samples) if samples else ())
     for decoding in decodings:
         if decoding.language_samples:
             decoding.choose_language([next(detected) for _ in decoding.language_samples])
-    own = {id(chunk): next(detected) for chunk in others}
-    return [own[id(chunk)] if id(chunk) in own else chunk.decoding.ballots[chunk.span] for chunk in chunks]
+    votes = [chunk.decoding.ballots.get(chunk.span) for chunk in chunks]
+    return [next(detected) if vote is None else vote for vote in votes]
 
 
 def most_probable(ballot: Ballot, chunk: AudioChunk) -> str:

@@ -4,8 +4,8 @@ sherpa-onnx.
     python -m benchmarks.support.human_speech.systems SYSTEM --inbox DIR --model DIR --output FILE
 
 Each runs in its own process, over all media of the inbox, with the same weights, int8 and beam 5 where there is a beam;
-the languages are detected. `--model` is a folder in CTranslate2's format, or what `converted` makes
-of it for the system. `--output` gets a JSON line for each programme.
+the languages are detected. `--model` is a folder in CTranslate2's format, or what `converted` makes of it for the
+system. `--output` gets a JSON line for each programme.
 """
 
 from __future__ import annotations
